@@ -1,0 +1,1 @@
+"""What every stage's command line shares: arguments, outputs, errors and progress."""
