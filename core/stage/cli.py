@@ -5,6 +5,7 @@ import errno
 import json
 import signal
 import sys
+from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
 from core.errors import UserError
@@ -26,45 +27,75 @@ def stage_parser(stage: str, description: str) -> argparse.ArgumentParser:
 
 
 def json_object(text: str) -> Dict[str, Any]:
-    """argparse type for a parameter that travels as a JSON object."""
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not JSON ({error}); pass an object such as '{{}}'") from error
+    """argparse type for a parameter that travels as a JSON object; by hand also ``@FILE`` that holds one."""
+    value = _json(_contents(text[1:]) if text.startswith("@") else text, "an object such as '{}'")
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError(f"{text!r} is not a JSON object; pass one such as '{{}}'")
     return value
 
 
-def run_stage(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespace, ExecutorOutput], None],
+def options_object(text: str) -> Dict[str, Any]:
+    """argparse type for config options: a JSON object in which whole numbers are integers again.
+
+    A KFP struct parameter turns every integer into a float on its way (google.protobuf.Struct), and
+    ``num_classes=3.0`` is no MMDetection config.
+    """
+    return _whole_numbers(json_object(text))
+
+
+def name_list(text: str) -> List[str]:
+    """argparse type for a list of names: a JSON list as KFP passes it, or by hand names between commas."""
+    if not text.lstrip().startswith("["):
+        return [name.strip() for name in text.split(",") if name.strip()]
+    names = _json(text, "a list such as '[]'")
+    if not all(isinstance(name, str) for name in names):
+        raise argparse.ArgumentTypeError(f"{text!r} holds something other than text; pass names, such as '[\"cat\"]'")
+    return names
+
+
+def run_stage(parser: argparse.ArgumentParser,
+              work: Callable[[argparse.Namespace, ExecutorOutput], Optional[int]],
               argv: Optional[List[str]] = None) -> int:
     """Parse ``argv``, do the stage's work, write its executor output and return the exit code.
 
-    Failures a user can cause end as one paragraph on standard error; a fault of ours keeps its traceback.
+    ``work`` may return an exit code of its own; None stands for success.
     """
     arguments = parser.parse_args(argv)
+
+    def stage() -> int:
+        output = ExecutorOutput(arguments.executor_input)
+        code = work(arguments, output) or 0
+        output.write()
+        return code
+
+    return run_guarded(parser.prog, stage)
+
+
+def run_guarded(program: str, work: Callable[[], int]) -> int:
+    """Return the exit code of ``work`` or of the failure that ended it.
+
+    Failures a user can cause end as one paragraph on standard error; a fault of ours keeps its traceback.
+    SIGTERM raises :class:`Terminated` in ``work``.
+    """
     signal.signal(signal.SIGTERM, _raise_terminated)
     try:
-        output = ExecutorOutput(arguments.executor_input)
-        work(arguments, output)
-        output.write()
+        return work()
     except UserError as error:
-        return _fail(parser.prog, str(error), EXIT_USER_ERROR)
+        return _fail(program, str(error), EXIT_USER_ERROR)
     except KeyboardInterrupt:
-        return _fail(parser.prog, "interrupted. Finished stages are kept; start again to go on from here.",
+        return _fail(program, "interrupted. Finished stages are kept; start again to go on from here.",
                      EXIT_INTERRUPTED)
     except Terminated:
-        return _fail(parser.prog, "terminated by SIGTERM. Finished stages are kept; start again to go on from here.",
+        return _fail(program, "terminated by SIGTERM. Finished stages are kept; start again to go on from here.",
                      EXIT_TERMINATED)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return _fail(parser.prog, f"disk full: {error.filename or error}. The stage needs room for its outputs. "
+            return _fail(program, f"disk full: {error.filename or error}. The stage needs room for its outputs. "
                          "Free some space or choose another --work-dir, then start again.", EXIT_DISK_FULL)
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            return _fail(parser.prog, f"no permission: {error.filename or error}. The stage must read its inputs and "
+            return _fail(program, f"no permission: {error.filename or error}. The stage must read its inputs and "
                          "write its outputs. Change the rights or choose another folder.", EXIT_USER_ERROR)
         raise
-    return 0
 
 
 class Terminated(BaseException):
@@ -75,6 +106,28 @@ def _raise_terminated(signum: int, frame: Any) -> None:
     raise Terminated()
 
 
-def _fail(stage: str, message: str, code: int) -> int:
-    print(f"{stage}: {message}", file=sys.stderr, flush=True)
+def _fail(program: str, message: str, code: int) -> int:
+    print(f"{program}: {message}", file=sys.stderr, flush=True)
     return code
+
+
+def _contents(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise argparse.ArgumentTypeError(f"{path!r} cannot be read ({error}); pass @FILE or the JSON itself") from error
+
+
+def _json(text: str, example: str) -> Any:
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not JSON ({error}); pass {example}") from error
+
+
+def _whole_numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _whole_numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_whole_numbers(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

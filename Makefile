@@ -1,0 +1,41 @@
+# The folder of both environments and the Python that sets them up; any from 3.8 on will do.
+ENVS ?= .envs
+PYTHON ?= python3
+PARAMS ?= configs/pipelines/digits.yaml
+ARGS ?=
+
+TRAIN_PYTHON = $(ENVS)/train/bin/python
+OPENVINO_PYTHON = $(ENVS)/openvino/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-fast test-e2e lint lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## create or update both environments
+	@$(PYTHON) scripts/setup.py --envs $(ENVS)
+
+run: setup ## compress a detector of the built-in data, end to end (PARAMS=FILE, ARGS="-p name=value")
+	$(OPENVINO_PYTHON) pipelines/compress.py --params $(PARAMS) $(ARGS)
+
+# One after the other, also under make -j: the fast tests first, and the last lines are the last test run's own.
+test: ## all tests: test-fast, then test-e2e
+	@$(MAKE) --no-print-directory test-fast
+	@$(MAKE) --no-print-directory test-e2e
+
+test-fast: setup ## tests of seconds, in each environment those whose imports it has
+	$(TRAIN_PYTHON) -m pytest -m "not e2e" $(ARGS)
+	$(OPENVINO_PYTHON) -m pytest -m "not e2e" $(ARGS)
+
+test-e2e: setup ## the pipeline and its stages as a user runs them
+	$(OPENVINO_PYTHON) -m pytest -m e2e $(ARGS)
+
+lint: setup ## ruff check
+	$(OPENVINO_PYTHON) -m ruff check .
+
+lock: ## compile images/*/requirements*.in into hashed locks (ARGS=--upgrade for newer versions)
+	$(PYTHON) scripts/lock.py $(ARGS)
+
+clean: ## remove runs, build outputs and tool caches; the environments stay
+	rm -rf runs build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,56 @@
+"""Command line of the compress stage."""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import List, Optional
+
+from core.stage.cli import json_object, run_stage, stage_parser
+from core.stage.executor_output import ExecutorOutput
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the stage's argument parser."""
+    parser = stage_parser("compress", "Fine-tune a detector with NNCF compression.")
+    parser.add_argument("--data", metavar="JSON", type=json_object, required=True, help="resolved data, or @FILE")
+    parser.add_argument("--compression", metavar="JSON", type=json_object, required=True,
+                        help="resolved config with nncf_config, or @FILE")
+    parser.add_argument("--fp32-checkpoint", metavar="FILE", type=Path, required=True, help="checkpoint to start from")
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of shuffling and augmentation")
+    parser.add_argument("--checkpoint", metavar="FILE", type=Path, required=True, help="where to write the checkpoint")
+    parser.add_argument("--log", metavar="FILE", type=Path, required=True, help="where to write the training log")
+    parser.add_argument("--metrics", metavar="FILE", type=Path, required=True, help="where to write the metrics")
+    return parser
+
+
+def compress(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
+    """Fine-tune with compression; write checkpoint, log and metrics."""
+    from core.config.adapt import set_classes, set_data
+    from core.config.loading import open_config
+    from core.config.reference import ConfigRef
+    from core.data.dataset import open_dataset
+    from core.data.reference import DataRef
+    from core.stage.outputs import write_metrics
+    from core.training.fit import fit
+
+    dataset = open_dataset(DataRef.from_json(arguments.data))
+    config = open_config(ConfigRef.from_json(arguments.compression))
+    set_classes(config, dataset.classes)
+    set_data(config, dataset)
+    arguments.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".compress-", dir=str(arguments.checkpoint.parent)) as work_dir:
+        result = fit(config, dataset, arguments.checkpoint, arguments.log, Path(work_dir),
+                     parent=arguments.fp32_checkpoint, seed=arguments.seed)
+    output.artifact("checkpoint", {"algorithms": list(result.algorithms)})
+    write_metrics(output, "metrics", arguments.metrics,
+                  {"epochs": result.epochs, "seconds": result.seconds, **result.metrics})
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """Run the stage and return its exit code."""
+    return run_stage(build_parser(), compress, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

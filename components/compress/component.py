@@ -1,0 +1,41 @@
+"""The compress stage as a container component."""
+
+from kfp import dsl
+
+from components import images
+
+
+@dsl.container_component
+def compress(
+    data: dict,
+    compression: dict,
+    fp32_checkpoint: dsl.Input[dsl.Model],
+    seed: int,
+    checkpoint: dsl.Output[dsl.Model],
+    log: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
+):
+    """Fine-tunes the detector with NNCF compression.
+
+    Args:
+        data: The resolved data set.
+        compression: The resolved config with nncf_config; without it this is plain fine-tuning.
+        fp32_checkpoint: The FP32 checkpoint to start from.
+        seed: Seed of shuffling and augmentation.
+        checkpoint: The compressed checkpoint.
+        log: Training log in JSON lines.
+        metrics: Epochs, seconds and the last validation.
+    """
+    return dsl.ContainerSpec(
+        image=images.TRAIN,
+        command=["python", "-m", "components.compress"],
+        args=[
+            "--data", data,
+            "--compression", compression,
+            "--fp32-checkpoint", fp32_checkpoint.path,
+            "--seed", seed,
+            "--checkpoint", checkpoint.path,
+            "--log", log.path,
+            "--metrics", metrics.path,
+            "--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER,
+        ])

@@ -1,0 +1,1 @@
+"""Stage 3: score a checkpoint with PyTorch."""

@@ -1,0 +1,42 @@
+"""Command line of the evaluate stage."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import List, Optional
+
+from core.stage.cli import json_object, run_stage, stage_parser
+from core.stage.executor_output import ExecutorOutput
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the stage's argument parser."""
+    parser = stage_parser("evaluate", "Score a checkpoint with PyTorch on the test split.")
+    parser.add_argument("--data", metavar="JSON", type=json_object, required=True, help="resolved data, or @FILE")
+    parser.add_argument("--checkpoint", metavar="FILE", type=Path, required=True, help="plain or compressed checkpoint")
+    parser.add_argument("--evaluation", metavar="FILE", type=Path, required=True, help="where to write the evaluation")
+    parser.add_argument("--metrics", metavar="FILE", type=Path, required=True, help="where to write the metrics")
+    return parser
+
+
+def evaluate(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
+    """Score the checkpoint; write evaluation and metrics."""
+    from core.data.dataset import open_dataset
+    from core.data.reference import DataRef
+    from core.evaluation.pytorch import evaluate_checkpoint
+    from core.stage.outputs import write_metrics
+
+    dataset = open_dataset(DataRef.from_json(arguments.data))
+    metrics = evaluate_checkpoint(arguments.checkpoint, dataset, arguments.evaluation)
+    write_metrics(output, "metrics", arguments.metrics,
+                  {"map": metrics.map, "map50": metrics.map50, "map75": metrics.map75, "ar100": metrics.ar100,
+                   "images": metrics.images})
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """Run the stage and return its exit code."""
+    return run_stage(build_parser(), evaluate, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,32 @@
+"""The evaluate stage as a container component."""
+
+from kfp import dsl
+
+from components import images
+
+
+@dsl.container_component
+def evaluate(
+    data: dict,
+    checkpoint: dsl.Input[dsl.Model],
+    evaluation: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
+):
+    """Scores a checkpoint with PyTorch on the test split.
+
+    Args:
+        data: The resolved data set.
+        checkpoint: Plain or compressed checkpoint.
+        evaluation: Metrics, corrupt images and what was measured, in JSON.
+        metrics: mAP and its companions.
+    """
+    return dsl.ContainerSpec(
+        image=images.TRAIN,
+        command=["python", "-m", "components.evaluate"],
+        args=[
+            "--data", data,
+            "--checkpoint", checkpoint.path,
+            "--evaluation", evaluation.path,
+            "--metrics", metrics.path,
+            "--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER,
+        ])

@@ -1,0 +1,1 @@
+"""Stage 5: export a checkpoint to ONNX."""

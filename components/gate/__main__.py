@@ -1,0 +1,43 @@
+"""Command line of the gate stage."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import List, Optional
+
+from core.stage.cli import run_stage, stage_parser
+from core.stage.executor_output import ExecutorOutput
+
+EXIT_NOT_GOOD_ENOUGH = 1
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the stage's argument parser."""
+    parser = stage_parser("gate", "Fail where the compressed model lost too much or gained too little.")
+    parser.add_argument("--summary", metavar="FILE", type=Path, required=True, help="summary.json of the run")
+    parser.add_argument("--max-map-drop", metavar="X", type=float, default=0.01,
+                        help="largest accepted loss of mAP, FP32 PyTorch to compressed IR, absolute")
+    parser.add_argument("--min-speedup", metavar="X", type=float, default=1.0,
+                        help="smallest accepted ratio of frames per second, compressed IR to FP32 IR")
+    return parser
+
+
+def gate(arguments: argparse.Namespace, output: ExecutorOutput) -> int:
+    """Judge the summary; name every number and its limit; return the exit code."""
+    from core.report.gate import Thresholds, judge
+    from core.report.summary import read_summary
+
+    thresholds = Thresholds(max_map_drop=arguments.max_map_drop, min_speedup=arguments.min_speedup)
+    verdict = judge(read_summary(arguments.summary).figures(), thresholds)
+    for check in verdict.checks:
+        print(f"{'pass' if check.passed else 'FAIL'}: {check.sentence}", flush=True)
+    return 0 if verdict.passed else EXIT_NOT_GOOD_ENOUGH
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """Run the stage and return its exit code."""
+    return run_stage(build_parser(), gate, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

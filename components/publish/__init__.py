@@ -1,0 +1,1 @@
+"""Stage 10: copy the bundle to its destination."""

@@ -1,0 +1,41 @@
+"""The publish stage as a container component."""
+
+from kfp import dsl
+
+from components import images
+
+
+@dsl.container_component
+def publish(
+    ir_compressed: dsl.Input[dsl.Model],
+    ir_fp32: dsl.Input[dsl.Model],
+    summary: dsl.Input[dsl.Artifact],
+    html: dsl.Input[dsl.HTML],
+    destination: str,
+    model_name: str,
+    location: dsl.OutputPath(str),
+):
+    """Copies the bundle to its destination, whole or not at all.
+
+    Args:
+        ir_compressed: IR of the compressed model.
+        ir_fp32: IR of the FP32 model.
+        summary: The run's summary.
+        html: The run's report.
+        destination: Folder of published models; empty publishes nothing.
+        model_name: Name of the model's folder there.
+        location: Where the bundle lies; empty when nothing was published.
+    """
+    return dsl.ContainerSpec(
+        image=images.OPENVINO,
+        command=["python", "-m", "components.publish"],
+        args=[
+            "--ir-compressed", ir_compressed.path,
+            "--ir-fp32", ir_fp32.path,
+            "--summary", summary.path,
+            "--html", html.path,
+            "--destination", destination,
+            "--model-name", model_name,
+            "--location", location,
+            "--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER,
+        ])

@@ -1,0 +1,38 @@
+"""Command line of the report stage."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import List, Optional
+
+from core.stage.cli import json_object, run_stage, stage_parser
+from core.stage.executor_output import ExecutorOutput
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the stage's argument parser."""
+    parser = stage_parser("report", "Put all measurements of a run together into a summary and two reports.")
+    for name in ("data", "model", "compression", "parent"):
+        parser.add_argument(f"--{name}", metavar="JSON", type=json_object, required=True,
+                            help=f"resolved {name}, or @FILE")
+    for name, thing in (("log", "training log"), ("evaluation", "PyTorch evaluation")):
+        for model in ("fp32", "compressed"):
+            parser.add_argument(f"--{name}-{model}", metavar="FILE", type=Path, required=True,
+                                help=f"{thing} of the {model} model")
+    parser.add_argument("--validation", metavar="FOLDER", type=Path, required=True, help="folder that validate wrote")
+    parser.add_argument("--max-map-drop", metavar="X", type=float, default=0.01,
+                        help="largest accepted loss of mAP, FP32 PyTorch to compressed IR, absolute")
+    parser.add_argument("--min-speedup", metavar="X", type=float, default=1.0,
+                        help="smallest accepted ratio of frames per second, compressed IR to FP32 IR")
+    for name in ("summary", "html", "markdown", "metrics"):
+        parser.add_argument(f"--{name}", metavar="FILE", type=Path, required=True, help=f"where to write the {name}")
+    return parser
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """Run the stage and return its exit code."""
+    return run_stage(build_parser(), report, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

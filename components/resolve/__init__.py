@@ -1,0 +1,1 @@
+"""Stage 1: check every input and give it a digest."""

@@ -1,0 +1,60 @@
+"""Command line of the resolve stage."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import List, Optional
+
+from core.stage.cli import name_list, options_object, run_stage, stage_parser
+from core.stage.executor_output import ExecutorOutput
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the stage's argument parser."""
+    parser = stage_parser("resolve", "Check every input of a run and give it a digest.")
+    parser.add_argument("--model-config", metavar="FILE", required=True, help="MMDetection config of the FP32 detector")
+    parser.add_argument("--compression-config", metavar="FILE", required=True, help="config that adds nncf_config")
+    parser.add_argument("--model-options", metavar="JSON", type=options_object, default={},
+                        help="overrides of the model config, dotted key to value")
+    parser.add_argument("--compression-options", metavar="JSON", type=options_object, default={},
+                        help="overrides of the compression config, dotted key to value")
+    parser.add_argument("--data", metavar="LOCATION", required=True, help="data set: a folder or builtin://digits")
+    parser.add_argument("--data-format", metavar="FORMAT", default="auto", help="auto, coco or voc")
+    parser.add_argument("--classes", metavar="NAMES", type=name_list, default=[],
+                        help="class names in label order, between commas; none takes them from the data")
+    parser.add_argument("--train-split", metavar="NAME", default="auto", help="split to train on")
+    parser.add_argument("--val-split", metavar="NAME", default="auto", help="split to follow training with")
+    parser.add_argument("--test-split", metavar="NAME", default="auto", help="split to measure on")
+    parser.add_argument("--checkpoint", metavar="FILE", default="", help="FP32 checkpoint to start from, if any")
+    for name in ("data", "model", "compression", "parent"):
+        parser.add_argument(f"--resolved-{name}", metavar="FILE", type=Path, required=True,
+                            help=f"where to write the resolved {name} in JSON")
+    return parser
+
+
+def resolve(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
+    """Resolve data set, both configs and the parent checkpoint; write a reference of each."""
+    from core.config.loading import resolve_config
+    from core.data.dataset import resolve_data
+    from core.stage.outputs import write_json
+    from core.storage.parent import resolve_parent
+
+    references = {
+        arguments.resolved_parent: resolve_parent(arguments.checkpoint),
+        arguments.resolved_model: resolve_config(arguments.model_config, arguments.model_options),
+        arguments.resolved_compression: resolve_config(arguments.compression_config, arguments.compression_options),
+        arguments.resolved_data: resolve_data(
+            arguments.data, data_format=arguments.data_format, classes=tuple(arguments.classes),
+            train_split=arguments.train_split, val_split=arguments.val_split, test_split=arguments.test_split),
+    }
+    for path, reference in references.items():
+        write_json(path, reference.to_json())
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """Run the stage and return its exit code."""
+    return run_stage(build_parser(), resolve, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""The resolve stage as a container component."""
+
+from kfp import dsl
+
+from components import images
+
+
+@dsl.container_component
+def resolve(
+    model_config: str,
+    compression_config: str,
+    model_options: dict,
+    compression_options: dict,
+    data: str,
+    data_format: str,
+    classes: list,
+    train_split: str,
+    val_split: str,
+    test_split: str,
+    checkpoint: str,
+    resolved_data: dsl.OutputPath(dict),
+    resolved_model: dsl.OutputPath(dict),
+    resolved_compression: dsl.OutputPath(dict),
+    resolved_parent: dsl.OutputPath(dict),
+):
+    """Checks every input of the run and gives it a digest.
+
+    Args:
+        model_config: MMDetection config of the FP32 detector.
+        compression_config: Config that adds nncf_config to it.
+        model_options: Overrides of the model config, dotted key to value.
+        compression_options: Overrides of the compression config, dotted key to value.
+        data: Location of the data set.
+        data_format: auto, coco or voc.
+        classes: Class names in label order; empty takes them from the data.
+        train_split: Name of the training split, or auto.
+        val_split: Name of the validation split, or auto.
+        test_split: Name of the test split, or auto.
+        checkpoint: FP32 checkpoint to start from; empty trains one.
+        resolved_data: The data set with its digest.
+        resolved_model: The model config with its digest.
+        resolved_compression: The compression config with its digest.
+        resolved_parent: The given checkpoint with its digest, or empty strings.
+    """
+    return dsl.ContainerSpec(
+        image=images.TRAIN,
+        command=["python", "-m", "components.resolve"],
+        args=[
+            "--model-config", model_config,
+            "--compression-config", compression_config,
+            "--model-options", model_options,
+            "--compression-options", compression_options,
+            "--data", data,
+            "--data-format", data_format,
+            "--classes", classes,
+            "--train-split", train_split,
+            "--val-split", val_split,
+            "--test-split", test_split,
+            "--checkpoint", checkpoint,
+            "--resolved-data", resolved_data,
+            "--resolved-model", resolved_model,
+            "--resolved-compression", resolved_compression,
+            "--resolved-parent", resolved_parent,
+            "--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER,
+        ])

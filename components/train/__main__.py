@@ -1,0 +1,56 @@
+"""Command line of the train stage."""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import List, Optional
+
+from core.stage.cli import json_object, run_stage, stage_parser
+from core.stage.executor_output import ExecutorOutput
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the stage's argument parser."""
+    parser = stage_parser("train", "Train the FP32 detector, or pass a given checkpoint through.")
+    parser.add_argument("--data", metavar="JSON", type=json_object, required=True, help="resolved data, or @FILE")
+    parser.add_argument("--model", metavar="JSON", type=json_object, required=True, help="resolved config, or @FILE")
+    parser.add_argument("--parent", metavar="JSON", type=json_object, default={"uri": "", "digest": ""},
+                        help="resolved checkpoint to take instead of training, or @FILE")
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of weights, shuffling and augmentation")
+    parser.add_argument("--checkpoint", metavar="FILE", type=Path, required=True, help="where to write the checkpoint")
+    parser.add_argument("--log", metavar="FILE", type=Path, required=True, help="where to write the training log")
+    return parser
+
+
+def train(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
+    """Train, or adopt the parent; write checkpoint and log."""
+    from core.config.adapt import plain_config, set_classes, set_data
+    from core.config.loading import open_config
+    from core.config.reference import ConfigRef
+    from core.data.dataset import open_dataset
+    from core.data.reference import DataRef
+    from core.storage.parent import ParentRef, open_parent
+    from core.training.fit import adopt, fit
+
+    parent = open_parent(ParentRef.from_json(arguments.parent))
+    dataset = open_dataset(DataRef.from_json(arguments.data))
+    config = plain_config(open_config(ConfigRef.from_json(arguments.model)))
+    set_classes(config, dataset.classes)
+    set_data(config, dataset)
+    if parent is not None:
+        result = adopt(parent, config, dataset, arguments.checkpoint, arguments.log)
+    else:
+        arguments.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".train-", dir=str(arguments.checkpoint.parent)) as work_dir:
+            result = fit(config, dataset, arguments.checkpoint, arguments.log, Path(work_dir), seed=arguments.seed)
+    output.artifact("checkpoint", {"epochs": result.epochs, "seconds": result.seconds, **result.metrics})
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """Run the stage and return its exit code."""
+    return run_stage(build_parser(), train, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

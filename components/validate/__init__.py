@@ -1,0 +1,1 @@
+"""Stage 7: measure both IRs in OpenVINO."""

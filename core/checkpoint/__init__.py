@@ -1,0 +1,1 @@
+"""The artifact that passes from training to export: weights, configuration and compression state."""

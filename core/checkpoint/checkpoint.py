@@ -1,0 +1,121 @@
+"""Checkpoints: what is in one, and how it is written and read."""
+
+import os
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+from core.checkpoint.restricted import load_restricted
+from core.errors import UserError
+
+
+@dataclass(frozen=True)
+class CompressionRecord:
+    """What a compressed checkpoint says about its compression.
+
+    Attributes:
+        config: The ``nncf_config`` the model was compressed with, as it was given to NNCF.
+        state: NNCF's compression state (builder and controller), which restores without initialising.
+        postprocessing: Whether post-processing was inside the compressed graph.
+    """
+
+    config: Dict[str, Any]
+    state: Dict[str, Any]
+    postprocessing: bool = True
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A detector's weights with everything needed to test or export it.
+
+    Attributes:
+        state_dict: Parameter name to tensor, without a data-parallel prefix.
+        classes: Class names in label order; empty when the file does not say.
+        config_text: The resolved MMDetection config as data-only text; empty when the file does not say.
+        compression: Set when the weights are of a compressed model.
+        versions: Versions of torch, mmdet, mmcv and nncf that wrote the file.
+        training: Optimizer state, epoch and iteration, where the checkpoint can be resumed.
+    """
+
+    state_dict: Mapping[str, Any]
+    classes: Tuple[str, ...] = ()
+    config_text: str = ""
+    compression: Optional[CompressionRecord] = None
+    versions: Dict[str, str] = field(default_factory=dict)
+    training: Optional[Dict[str, Any]] = None
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+    """Write ``checkpoint`` to ``path`` in mmcv's layout, beside and renamed, so that no half file is ever seen."""
+    import torch
+
+    contents: Dict[str, Any] = {
+        "meta": {"CLASSES": tuple(checkpoint.classes), "config": checkpoint.config_text,
+                 "versions": dict(checkpoint.versions), "time": time.strftime("%Y-%m-%d %H:%M:%S")},
+        "state_dict": OrderedDict((name, value.detach().cpu()) for name, value in checkpoint.state_dict.items()),
+    }
+    if checkpoint.compression is not None:
+        contents["nncf"] = {"config": checkpoint.compression.config, "compression_state": checkpoint.compression.state,
+                            "postprocessing": checkpoint.compression.postprocessing}
+    if checkpoint.training is not None:
+        contents["meta"].update(epoch=checkpoint.training["epoch"], iter=checkpoint.training["iter"])
+        contents["optimizer"] = checkpoint.training["optimizer"]
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        torch.save(contents, str(partial))
+        os.replace(partial, path)
+    finally:
+        if partial.exists():
+            partial.unlink()
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint of ours, of MMDetection or a bare state dict.
+
+    Raises:
+        UserError: The file cannot be read as data, or holds no weights.
+    """
+    contents = load_restricted(path)
+    if not isinstance(contents, dict):
+        raise UserError("checkpoint", path, f"It holds a {type(contents).__name__} where a dictionary is expected.",
+                        "Save it with torch.save({'state_dict': model.state_dict()}).")
+    state_dict = contents.get("state_dict", contents)
+    if not _is_state_dict(state_dict):
+        raise UserError("checkpoint", path, f"It holds no weights (keys: {', '.join(map(str, list(contents)[:8]))}).",
+                        "Give a checkpoint with a 'state_dict' of tensors.")
+    meta = contents.get("meta") or {}
+    training = None
+    if "optimizer" in contents and "epoch" in meta:
+        training = {"optimizer": contents["optimizer"], "epoch": meta["epoch"], "iter": meta["iter"]}
+    classes = meta.get("CLASSES") or ()
+    return Checkpoint(
+        state_dict={_without_prefix(name): value for name, value in state_dict.items()},
+        classes=(classes,) if isinstance(classes, str) else tuple(classes),
+        config_text=meta.get("config") or "",
+        compression=_compression(contents.get("nncf"), path),
+        versions=dict(meta.get("versions") or {}),
+        training=training)
+
+
+def _is_state_dict(value: Any) -> bool:
+    import torch
+
+    return isinstance(value, dict) and bool(value) and all(
+        isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in value.items())
+
+
+def _without_prefix(name: str) -> str:
+    return name[len("module."):] if name.startswith("module.") else name
+
+
+def _compression(record: Any, path: Path) -> Optional[CompressionRecord]:
+    if record is None:
+        return None
+    if not isinstance(record, dict) or not {"config", "compression_state"} <= record.keys():
+        raise UserError("checkpoint", path, "Its 'nncf' entry has no config and compression state.",
+                        "Compress the model again with this tool.")
+    return CompressionRecord(record["config"], record["compression_state"], bool(record.get("postprocessing", True)))

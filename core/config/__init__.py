@@ -1,0 +1,1 @@
+"""MMDetection configs: read as data, checked, adapted to a data set, fingerprinted."""

@@ -1,0 +1,128 @@
+"""Fit a config to a data set, and take its NNCF part out."""
+
+import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
+
+from core.config.keys import NNCF_KEYS
+from core.config.loading import pipelines
+from core.config.plain_data import plain_data
+from core.errors import UserError
+
+if TYPE_CHECKING:
+    from mmcv import Config
+
+    from core.data.dataset import Dataset, Split
+
+# What mmdet 2.28's CocoDataset takes; the location of the data itself is given by the data set.
+_COCO_ARGUMENTS = ("type", "ann_file", "img_prefix", "classes", "pipeline", "test_mode", "filter_empty_gt",
+                   "file_client_args")
+_NEEDS_OTHER_DATA = ("proposal_file", "seg_prefix")
+# Parts of a model whose num_classes does not count the data set's classes: pretraining, class-agnostic proposals,
+# stuff segmentation.
+_OTHER_CLASSES = ("backbone", "rpn_head", "semantic_head", "teacher_config")
+
+
+def set_classes(cfg: "Config", classes: Sequence[str]) -> None:
+    """Set every ``num_classes`` in the model's heads to the number of ``classes``, in place.
+
+    A model without that key, such as a bare RPN, stays as it is.
+    """
+    _set_num_classes(cfg["model"], len(classes))
+
+
+def _set_num_classes(node: Any, number: int) -> None:
+    if isinstance(node, (list, tuple)):
+        for item in node:
+            _set_num_classes(item, number)
+    elif isinstance(node, dict):
+        if "num_classes" in node:
+            node["num_classes"] = number
+        for key, item in node.items():
+            if key not in _OTHER_CLASSES:
+                _set_num_classes(item, number)
+
+
+def set_data(cfg: "Config", dataset: "Dataset") -> None:
+    """Point data.train, data.val and data.test at the splits of ``dataset``, in place.
+
+    Pipelines and wrappers (RepeatDataset, ClassBalancedDataset, MultiImageMixDataset) stay. A concatenation becomes
+    one data set, since both of its parts would be the same one. Another dataset type becomes CocoDataset and the
+    evaluation metric ``bbox``. Without a val split data.val is removed; where only the config has none, it gets the
+    test pipeline.
+
+    Raises:
+        UserError: Parts of a concatenation have different pipelines, or a part needs proposals or segmentation maps.
+    """
+    data = cfg["data"]
+    foreign = "CocoDataset" not in {leaf.get("type") for leaf in _leaves(data["test"])}
+    data["train"] = _pointed(data["train"], dataset.train, dataset.classes, "data.train")
+    if dataset.val is None:
+        data.pop("val", None)
+    else:
+        pattern = data["val"] if data.get("val") else copy.deepcopy(data["test"])
+        data["val"] = _pointed(pattern, dataset.val, dataset.classes, "data.val")
+    data["test"] = _pointed(data["test"], dataset.test, dataset.classes, "data.test")
+    if foreign and cfg.get("evaluation"):
+        cfg["evaluation"]["metric"] = "bbox"
+
+
+def _leaves(node: Any) -> List[Dict[str, Any]]:
+    if isinstance(node, (list, tuple)):
+        return [leaf for item in node for leaf in _leaves(item)]
+    inner = [node[key] for key in ("dataset", "datasets") if key in node]
+    return _leaves(inner) if inner else [node]
+
+
+def _pointed(node: Any, split: "Split", classes: Sequence[str], where: str) -> Dict[str, Any]:
+    if isinstance(node, (list, tuple)) or "datasets" in node:
+        parts = node["datasets"] if isinstance(node, dict) else node
+        return _pointed(_only_part(parts, where), split, classes, where)
+    if "dataset" in node:
+        node["dataset"] = _pointed(node["dataset"], split, classes, f"{where}.dataset")
+        return node
+    for key in _NEEDS_OTHER_DATA:
+        if node.get(key) is not None:
+            raise UserError(f"config, {where}.{key}", node[key], "Only images and boxes come with a data set here.",
+                            "Choose a detector that needs no precomputed proposals or segmentation maps.")
+    for key in [key for key in node if key not in _COCO_ARGUMENTS]:
+        node.pop(key)
+    node.update(type="CocoDataset", ann_file=str(split.annotation_file), img_prefix=_folder(split.image_root),
+                classes=tuple(classes))
+    return node
+
+
+def _only_part(parts: Sequence[Dict[str, Any]], where: str) -> Dict[str, Any]:
+    found = [list(pipelines(part)) for part in parts]
+    if not found or any(other != found[0] for other in found):
+        raise UserError(f"config, {where}", f"a concatenation of {len(found)} data sets with different pipelines",
+                        "One data set is given, so one pipeline must be meant.", "Keep one of the data sets.")
+    return parts[0]
+
+
+def _folder(path: Path) -> str:
+    # mmdet joins file names to the prefix as a path, but some pipelines concatenate text.
+    return str(path).rstrip("/") + "/"
+
+
+def plain_config(cfg: "Config") -> "Config":
+    """Return a copy of ``cfg`` without ``nncf_config`` and ``nncf_compress_postprocessing``."""
+    plain = copy.deepcopy(cfg)
+    for key in NNCF_KEYS:
+        plain.pop(key, None)
+    return plain
+
+
+def nncf_config_of(cfg: "Config") -> Optional[Dict[str, Any]]:
+    """Return ``nncf_config`` as a plain dict, None where it is absent or empty.
+
+    Raises:
+        UserError: It is not a dict.
+    """
+    value = cfg.get("nncf_config")
+    if value is None or value == {}:
+        return None
+    if not isinstance(value, dict):
+        raise UserError("config, nncf_config", f"{value!r:.80}", "It is a dict that NNCF gets unchanged.",
+                        "Write a dict, or leave the key out for no compression.")
+    return plain_data(value, "config, nncf_config")

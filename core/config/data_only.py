@@ -1,0 +1,219 @@
+"""MMDetection config files read as data: Python text, JSON and YAML, never executed."""
+
+import json
+import os
+import re
+import secrets
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Tuple
+
+from core.config.expressions import BASE_KEY, Assignments, base_value
+from core.config.merging import merge
+from core.config.plain_data import MAX_DEPTH, plain_data
+from core.config.python_text import MAX_NUMBER_LENGTH, MAX_TEXT_BYTES, NotData, check_size
+from core.errors import UserError
+
+SUFFIXES = (".py", ".json", ".yaml", ".yml")
+MAX_FILES = 64
+MAX_BASE_DEPTH = 16
+_DEPRECATION_KEY = "_deprecation_"
+_BASE_REFERENCE = re.compile(r"\{\{\s*_base_\.([\w.]+)\s*\}\}")
+_LONG_NUMBER = re.compile(r"[-+0-9_:.eE]{" + str(MAX_NUMBER_LENGTH + 1) + ",}")
+
+
+def read_config(path: Path, root: Path) -> Dict[str, Any]:
+    """Return the values of a config file merged with its bases as mmcv would.
+
+    Args:
+        path: A .py, .json, .yaml or .yml file of at most 1 MiB.
+        root: Bases are read only within this folder, symbolic links resolved.
+
+    Raises:
+        NotData: The file, or a base, needs to run as Python, or a base lies outside ``root``.
+        UserError: Absent, unreadable, malformed or oversized text; bases that clash, recur or cannot be merged.
+    """
+    values = _Files(root).read(Path(path))
+    return plain_data(values, f"config {path}")
+
+
+def data_from_json(text: str, thing: str) -> Any:
+    """Return the value of JSON text; numbers are bounded and finite.
+
+    Raises:
+        UserError: Not JSON, a number out of bounds, or nested too deeply.
+    """
+    check_size(text, thing)
+    try:
+        return plain_data(json.loads(text, parse_int=_bounded_integer), thing)
+    except ValueError as error:
+        raise UserError(thing, str(error), "The text must be valid JSON.", "Correct it.") from error
+    except RecursionError as error:
+        raise UserError(thing, "nested too deeply", f"At most {MAX_DEPTH} levels are read.", "Flatten it.") from error
+
+
+def data_from_yaml(text: str, thing: str) -> Any:
+    """Return the value of YAML text as ``yaml.safe_load`` reads it, without anchors.
+
+    Raises:
+        UserError: Not YAML, a tag for anything but data, an alias, or nested too deeply.
+    """
+    import yaml
+
+    check_size(text, thing)
+    try:
+        _check_yaml_events(yaml.parse(text, Loader=yaml.SafeLoader), thing)
+        return plain_data(yaml.safe_load(text), thing)
+    except (yaml.YAMLError, ValueError) as error:
+        problem = " ".join(str(error).split())
+        raise UserError(thing, problem, "The text must be valid YAML of plain data.", "Correct it.") from error
+
+
+def _check_yaml_events(events: Any, thing: str) -> None:
+    depth = 0
+    for event in events:
+        kind = type(event).__name__
+        depth += kind.endswith("StartEvent") - kind.endswith("EndEvent")
+        where = f"{thing}, line {event.start_mark.line + 1}"
+        # The stream and the document count as two levels.
+        if depth > MAX_DEPTH + 2:
+            raise UserError(where, "nested too deeply", f"At most {MAX_DEPTH} levels are read.", "Flatten it.")
+        if kind == "AliasEvent":
+            raise UserError(where, f"the alias *{event.anchor}", "Aliases are refused: they can grow without bound.",
+                            f"Write the value out, or inherit it through `{BASE_KEY}`.")
+        if kind == "ScalarEvent" and _LONG_NUMBER.fullmatch(event.value):
+            raise UserError(where, f"a number of {len(event.value)} characters",
+                            f"A number is written with at most {MAX_NUMBER_LENGTH} characters.", "Shorten it.")
+
+
+def _bounded_integer(digits: str) -> int:
+    if len(digits) > MAX_NUMBER_LENGTH:
+        raise ValueError(f"a number of {len(digits)} characters, at most {MAX_NUMBER_LENGTH} are read")
+    return int(digits)
+
+
+def read_text(path: Path, thing: str) -> str:
+    """Return a regular file's UTF-8 text of at most 1 MiB, or raise UserError."""
+    try:
+        if not path.is_file():
+            raise UserError(thing, "no such file", "A config is a regular file.", "Check the path.")
+        with path.open("rb") as stream:
+            content = stream.read(MAX_TEXT_BYTES + 1)
+    except OSError as error:
+        raise UserError(thing, error.strerror, "The file must be readable.", "Check its path and rights.") from error
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        problem = "cut within a character" if len(content) > MAX_TEXT_BYTES else str(error)
+        raise UserError(thing, problem, f"A config is UTF-8 text of at most {MAX_TEXT_BYTES} bytes.",
+                        "Save it as UTF-8.") from error
+    if "\0" in text:
+        raise UserError(thing, "holds a NUL character", "A config is text.", "Check that it is the right file.")
+    check_size(text, thing)
+    return text
+
+
+class _Files:
+    """Reads one config and its bases, each file once."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = Path(os.path.realpath(root))
+        self._done: Dict[Path, Dict[str, Any]] = {}
+        self._open: List[Path] = []
+
+    def read(self, path: Path) -> Dict[str, Any]:
+        real = Path(os.path.realpath(path))
+        thing = f"config {path}"
+        if real in self._open:
+            raise UserError(thing, "inherits from itself", f"`{BASE_KEY}` must not lead back.",
+                            f"Remove it from `{BASE_KEY}` in {self._open[-1].name}.")
+        if len(self._open) > MAX_BASE_DEPTH or len(self._done) >= MAX_FILES:
+            raise UserError(thing, f"more than {MAX_FILES} files or {MAX_BASE_DEPTH} levels of `{BASE_KEY}`",
+                            "Inheritance is bounded.", "Use fewer bases.")
+        if real not in self._done:
+            self._open.append(real)
+            self._done[real] = self._read_file(path, thing)
+            self._open.pop()
+        return self._done[real]
+
+    def _read_file(self, path: Path, thing: str) -> Dict[str, Any]:
+        if path.suffix not in SUFFIXES:
+            raise UserError(thing, f"the suffix {path.suffix or 'is missing'}",
+                            f"A config file ends in {', '.join(SUFFIXES)}.", "Rename the file.")
+        text = read_text(path, thing)
+        loaded: Dict[str, Dict[str, Any]] = {}
+
+        def base_values(bases: Any) -> Dict[str, Any]:
+            if "values" not in loaded:
+                loaded["values"] = self._bases(bases, path, thing)
+            return loaded["values"]
+
+        expand = _predefined(path)
+        if path.suffix == ".py":
+            values = Assignments(thing, base_values, expand).run(text)
+            values = {name: value for name, value in values.items() if not name.startswith("__")}
+        else:
+            values = _structured(text, path, thing, base_values, expand)
+        values.pop(_DEPRECATION_KEY, None)
+        if BASE_KEY not in values:
+            return values
+        return merge(values, base_values(values.pop(BASE_KEY)), thing)
+
+    def _bases(self, names: Any, path: Path, thing: str) -> Dict[str, Any]:
+        names = names if isinstance(names, list) else [names]
+        values: Dict[str, Any] = {}
+        for name in names:
+            if not isinstance(name, str) or "\0" in name:
+                raise UserError(f"{thing}, {BASE_KEY}", f"{name!r:.60}", "It is one path or a list of paths.",
+                                "Write paths relative to the file.")
+            base = self._read_base(name, path, thing)
+            clash = sorted(base.keys() & values.keys())
+            if clash:
+                raise UserError(f"{thing}, {BASE_KEY}", f"`{clash[0]}` comes from {name} and from a base before it",
+                                "Two bases must not set the same key.", "Drop one of them.")
+            values.update(base)
+        return values
+
+    def _read_base(self, name: str, path: Path, thing: str) -> Dict[str, Any]:
+        base = Path(os.path.normpath(path.parent / name))
+        if self._root not in Path(os.path.realpath(base)).parents:
+            raise NotData(f"{thing}, {BASE_KEY}", name, f"Bases are read within {self._root} only.",
+                          "Keep the base in that folder, or pass --trust-config where you trust the file.")
+        return self.read(base)
+
+
+def _predefined(path: Path) -> Callable[[str], str]:
+    """Return a function that replaces mmcv's predefined variables of the file ``path`` in a text."""
+    full = path.absolute()
+    variables = {"fileDirname": str(full.parent), "fileBasename": full.name, "fileBasenameNoExtension": full.stem,
+                 "fileExtname": full.suffix}
+    pattern = re.compile(r"\{\{\s*(" + "|".join(variables) + r")\s*\}\}")
+    return lambda text: pattern.sub(lambda match: variables[match.group(1)], text)
+
+
+def _structured(text: str, path: Path, thing: str, base_values: Callable[[Any], Dict[str, Any]],
+                expand: Callable[[str], str]) -> Dict[str, Any]:
+    """Return the values of JSON or YAML text; base references stand in as texts that nobody can have guessed."""
+    references: Dict[str, Tuple[str, ...]] = {}
+
+    def stand_in(match: Any) -> str:
+        token = f"base-{secrets.token_hex(16)}"
+        references[token] = tuple(match.group(1).split("."))
+        return f'"{token}"'
+
+    read = data_from_json if path.suffix == ".json" else data_from_yaml
+    values = read(_BASE_REFERENCE.sub(stand_in, text), thing)
+    if not isinstance(values, dict):
+        raise UserError(thing, f"a {type(values).__name__}", "A config is a mapping of keys to values.",
+                        "Put the values under keys.")
+
+    def settle(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: settle(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [settle(item) for item in value]
+        if isinstance(value, str) and value in references:
+            bases = base_values(values.get(BASE_KEY, []))
+            return base_value(bases, list(references[value]), thing)
+        return expand(value) if isinstance(value, str) else value
+
+    return {key: value if key == BASE_KEY else settle(value) for key, value in values.items()}

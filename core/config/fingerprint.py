@@ -1,0 +1,107 @@
+"""Digests of configs and files, and configs as text that is read back as data."""
+
+import ast
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Union
+
+from core.config.plain_data import plain_data
+from core.config.python_text import check_size, parse_python
+from core.errors import UserError
+
+if TYPE_CHECKING:
+    from mmcv import Config
+
+# Where a run writes is no part of what it computes.
+LOCATION_KEYS = ("work_dir", "log_dir")
+_CHUNK_BYTES = 1 << 20
+
+
+def config_digest(cfg: "Config") -> str:
+    """Return the sha256 hex digest of a resolved config, whatever the order of its keys and its log folders.
+
+    ``work_dir`` and ``log_dir`` are left out at the top and in ``nncf_config``; tuples count as lists.
+    """
+    data = {key: value for key, value in to_data(cfg).items() if key not in LOCATION_KEYS}
+    if isinstance(data.get("nncf_config"), dict):
+        data["nncf_config"] = {key: value for key, value in data["nncf_config"].items() if key not in LOCATION_KEYS}
+    return json_digest(data)
+
+
+def json_digest(obj: Any) -> str:
+    """Return the sha256 hex digest of the canonical JSON (sorted keys, no spaces, ASCII) of plain data.
+
+    Raises:
+        UserError: ``obj`` holds what JSON cannot.
+    """
+    text = json.dumps(plain_data(obj, "value to digest"), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def file_digest(path: Union[str, Path]) -> str:
+    """Return the sha256 hex digest of a file's bytes.
+
+    Raises:
+        UserError: There is no such file.
+    """
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as stream:
+            for chunk in iter(lambda: stream.read(_CHUNK_BYTES), b""):
+                digest.update(chunk)
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise UserError("file", path, "It must exist to be digested.", "Check the path.") from error
+    return digest.hexdigest()
+
+
+def to_data(cfg: Union["Config", Mapping[str, Any]]) -> Dict[str, Any]:
+    """Return a config as plain JSON-able data, tuples as lists.
+
+    Raises:
+        UserError: The config holds something else than data.
+    """
+    return _lists(plain_data(dict(cfg.items()), "config"))
+
+
+def config_to_text(cfg: Union["Config", Mapping[str, Any]]) -> str:
+    """Return a config as one Python literal, a top-level key a line; tuples stay tuples.
+
+    Raises:
+        UserError: The config holds something else than data, or is longer than 1 MiB.
+    """
+    data = plain_data(dict(cfg.items()), "config")
+    text = "{\n" + "".join(f"{key!r}: {value!r},\n" for key, value in data.items()) + "}\n"
+    check_size(text, "config")
+    return text
+
+
+def config_from_text(text: str) -> "Config":
+    """Return the mmcv Config that :func:`config_to_text` wrote; the text is parsed, never run.
+
+    Raises:
+        UserError: Anything but one literal dict within the bounds of a config.
+    """
+    from mmcv import Config
+
+    return Config(data_from_text(text))
+
+
+def data_from_text(text: str) -> Dict[str, Any]:
+    """Return the plain data of :func:`config_from_text`, without mmcv."""
+    thing = "stored config"
+    try:
+        value = plain_data(ast.literal_eval(parse_python(text, thing, mode="eval")), thing)
+    except (ValueError, TypeError) as error:
+        raise UserError(thing, str(error), "A stored config is one literal dict, never code.",
+                        "Use a checkpoint that this program wrote.") from error
+    if not isinstance(value, dict):
+        raise UserError(thing, f"a {type(value).__name__}", "A stored config is one literal dict.",
+                        "Use a checkpoint that this program wrote.")
+    return value
+
+
+def _lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _lists(item) for key, item in value.items()}
+    return [_lists(item) for item in value] if isinstance(value, (list, tuple)) else value

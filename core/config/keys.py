@@ -1,0 +1,45 @@
+"""The top-level keys of an MMDetection 2.x config, and finding what a misspelt one was meant to be."""
+
+import difflib
+from typing import Iterable, Mapping, Optional
+
+from core.errors import UserError
+
+NNCF_KEYS = ("nncf_config", "nncf_compress_postprocessing")
+# What mmdet 2.28's tools and apis, and mmcv 1.7's runner, read from a config.
+KNOWN_KEYS = NNCF_KEYS + (
+    "model", "model_wrapper", "train_cfg", "test_cfg", "data", "optimizer", "optimizer_config", "lr_config",
+    "momentum_config", "runner", "total_epochs", "checkpoint_config", "log_config", "custom_hooks", "custom_imports",
+    "evaluation", "workflow", "load_from", "resume_from", "auto_resume", "auto_scale_lr", "work_dir", "log_level",
+    "dist_params", "cudnn_benchmark", "fp16", "find_unused_parameters", "seed", "deterministic", "gpu_ids", "device",
+    "opencv_num_threads", "mp_start_method")
+TYPO_RATIO = 0.8
+_RESERVED_KEYS = ("filename", "text", "pretty_text")
+
+
+def nearest(name: str, candidates: Iterable[str], ratio: float = 0.6) -> Optional[str]:
+    """Return the candidate most like ``name`` by difflib's ratio, None where none reaches ``ratio``."""
+    matches = difflib.get_close_matches(name, list(candidates), n=1, cutoff=ratio)
+    return matches[0] if matches else None
+
+
+def did_you_mean(name: str, candidates: Iterable[str], otherwise: str) -> str:
+    """Return the way out for an unknown ``name``: its nearest candidate, else ``otherwise``."""
+    match = nearest(name, candidates)
+    return f"Did you mean `{match}`?" if match else otherwise
+
+
+def check_top_level(config: Mapping[str, object], thing: str) -> None:
+    """Refuse top-level keys that are a misspelt key of mmdet or reserved by mmcv; variables of the file may stay.
+
+    Raises:
+        UserError: Names the key and the nearest known one.
+    """
+    for key in config:
+        if key in _RESERVED_KEYS:
+            raise UserError(thing, f"the key `{key}`", "mmcv keeps this name for the config file itself.",
+                            "Rename the key.")
+        meant = None if key in KNOWN_KEYS else nearest(key, KNOWN_KEYS, TYPO_RATIO)
+        if meant:
+            raise UserError(thing, f"unknown key `{key}`", "A name this close to a key of mmdet would be ignored.",
+                            f"Did you mean `{meant}`? Rename it where it is a variable of the file.")

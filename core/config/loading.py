@@ -1,0 +1,136 @@
+"""Load an MMDetection config: found, read as data, checked, changed by options."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, Iterator, Mapping, Optional, Union
+
+from core.config.data_only import SUFFIXES, read_config
+from core.config.fingerprint import config_to_text
+from core.config.keys import check_top_level, did_you_mean
+from core.config.options import apply_options
+from core.config.plain_data import plain_data
+from core.config.python_text import NotData
+from core.errors import UserError
+
+if TYPE_CHECKING:
+    from mmcv import Config
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+# What running a trusted config can raise for reasons that lie in the config.
+_FAULTS_OF_CODE = (ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, OSError,
+                   RuntimeError, SyntaxError, TypeError, ValueError)
+
+
+def load_config(path: Union[str, Path], options: Optional[Mapping[str, Any]] = None, trust: bool = False) -> "Config":
+    """Return the mmcv Config of the file ``path`` with ``options`` applied.
+
+    Args:
+        path: A config file; a relative path is looked up below the repository first, then below the current folder.
+        options: mmdet's ``--cfg-options`` as a dict of dotted keys.
+        trust: Run the file as Python where it cannot be read as data, and import its ``custom_imports``.
+
+    Raises:
+        UserError: Whatever is wrong with the path, the text, its keys or the options.
+    """
+    from mmcv import Config
+
+    data = load_data(path, options, trust)
+    if trust:
+        _import_custom_modules(data, f"config {path}")
+    return Config(data, cfg_text=config_to_text(data), filename=str(find_config(path)))
+
+
+def load_data(path: Union[str, Path], options: Optional[Mapping[str, Any]] = None,
+              trust: bool = False) -> Dict[str, Any]:
+    """Return the same values as :func:`load_config` as plain data; needs mmcv only where trusted code must run."""
+    file, thing = find_config(path), f"config {path}"
+    try:
+        data = read_config(file, config_root(file))
+    except NotData:
+        if not trust:
+            raise
+        data = _run(file, thing)
+    check_top_level(data, thing)
+    _check_required(data, thing)
+    if options:
+        data = plain_data(apply_options(data, options, thing), thing)
+        _check_required(data, thing)
+    if data.get("custom_imports") and not trust:
+        raise UserError(thing, "custom_imports", "The config asks to import Python modules, which runs their code.",
+                        "Remove the key, or pass --trust-config where you trust the modules.")
+    return data
+
+
+def find_config(path: Union[str, Path]) -> Path:
+    """Return the config file that ``path`` names, absolute.
+
+    Raises:
+        UserError: There is none; names the nearest file.
+    """
+    asked = Path(path).expanduser()
+    places = [asked] if asked.is_absolute() else [REPOSITORY / asked, Path.cwd() / asked]
+    for place in places:
+        if place.is_file():
+            return place
+    neighbours = [file.name for place in places if place.parent.is_dir() for file in place.parent.iterdir()
+                  if file.suffix in SUFFIXES]
+    raise UserError("config", path, "There is no such file.",
+                    did_you_mean(asked.name, neighbours, "Give a file below configs/ or a path of your own."))
+
+
+def config_root(file: Path) -> Path:
+    """Return the folder within which the bases of ``file`` may lie.
+
+    It is the repository for its own files, else the outermost folder named ``configs`` above the file, as in
+    MMDetection's own tree, else the file's folder.
+    """
+    if REPOSITORY in file.resolve().parents:
+        return REPOSITORY
+    named = [folder for folder in file.resolve().parents if folder.name == "configs"]
+    return named[-1] if named else file.resolve().parent
+
+
+def pipelines(dataset: Any) -> Iterator[Any]:
+    """Yield the pipelines of a dataset entry and of those that it wraps."""
+    if isinstance(dataset, (list, tuple)):
+        for item in dataset:
+            yield from pipelines(item)
+    elif isinstance(dataset, dict):
+        if dataset.get("pipeline"):
+            yield dataset["pipeline"]
+        for key in ("dataset", "datasets"):
+            yield from pipelines(dataset.get(key))
+
+
+def _check_required(data: Mapping[str, Any], thing: str) -> None:
+    rule = "An MMDetection config has a dict `model` with a type, and pipelines in data.train and data.test."
+    model, section = data.get("model"), data.get("data")
+    if not isinstance(model, dict) or not isinstance(model.get("type"), str):
+        raise UserError(thing, "`model` or its `type` is missing", rule,
+                        "Add it, or inherit a model from a `_base_` config.")
+    for split in ("train", "test"):
+        if not isinstance(section, dict) or not any(pipelines(section.get(split))):
+            raise UserError(thing, f"`data.{split}` has no pipeline", rule,
+                            "Add it, or inherit `data` from a `_base_` config.")
+
+
+def _run(file: Path, thing: str) -> Dict[str, Any]:
+    from mmcv import Config
+
+    try:
+        values = dict(Config.fromfile(str(file), import_custom_modules=False).items())
+    except _FAULTS_OF_CODE as error:
+        raise UserError(thing, f"{type(error).__name__}: {error}", "A trusted config is run as Python, and it failed.",
+                        "Correct the config.") from error
+    return plain_data(values, thing)
+
+
+def _import_custom_modules(data: Mapping[str, Any], thing: str) -> None:
+    from mmcv.utils import import_modules_from_strings
+
+    if not data.get("custom_imports"):
+        return
+    try:
+        import_modules_from_strings(**data["custom_imports"])
+    except (ImportError, TypeError) as error:
+        raise UserError(thing, f"custom_imports: {error}", "Its modules must be importable in this environment.",
+                        "Install them there, or correct the key.") from error

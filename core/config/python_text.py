@@ -1,0 +1,105 @@
+"""Python text to a syntax tree, with bounds that keep the parser itself safe."""
+
+import ast
+import io
+import keyword
+import re
+import tokenize
+from typing import List
+
+from core.config.plain_data import MAX_DEPTH
+from core.errors import UserError
+
+MAX_TEXT_BYTES = 1 << 20
+# pprint and hand-written text add brackets around values, hence a little more than the data's own depth.
+MAX_BRACKETS = MAX_DEPTH + 8
+MAX_OPERATORS = 100
+MAX_NUMBER_LENGTH = 64
+
+RULE = "A config is read as data: literals, dict(...), names assigned above it, arithmetic and `_base_`."
+WAY_OUT = "Write the value out, or pass --trust-config where you trust the file to run as Python."
+
+_KEYWORDS = {"import": "an import", "from": "an import", "lambda": "a lambda", "def": "a function", "class": "a class",
+             "for": "a loop or comprehension", "while": "a loop", "if": "a condition", "else": "a condition"}
+_STRING_PREFIX = re.compile(r"[A-Za-z]*")
+
+
+class NotData(UserError):
+    """The text is more than data: only running it as Python could give its value."""
+
+
+def check_size(text: str, thing: str) -> None:
+    """Raise UserError where ``text`` is larger than ``MAX_TEXT_BYTES`` in UTF-8."""
+    if len(text) > MAX_TEXT_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_TEXT_BYTES:
+        raise UserError(thing, f"longer than {MAX_TEXT_BYTES} bytes", "Config text is at most 1 MiB.",
+                        "Shorten it; class names and annotations belong in data files.")
+
+
+def parse_python(text: str, thing: str, mode: str = "exec") -> ast.AST:
+    """Return the syntax tree of ``text`` without running anything.
+
+    Python 3.8's ``ast.parse`` dies of a segmentation fault on ``1+1+1+...``, so tokens are counted first.
+
+    Args:
+        text: Python source.
+        thing: What the text is, for messages.
+        mode: ``"exec"`` for a module, ``"eval"`` for one expression.
+
+    Raises:
+        NotData: A keyword other than True, False and None, or an f-string.
+        UserError: Beyond a bound, or not Python.
+    """
+    check_size(text, thing)
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    try:
+        _check_tokens(text, thing)
+        return ast.parse(text, mode=mode)
+    except SyntaxError as error:
+        raise _malformed(thing, error.lineno or 1, error.msg) from error
+    except tokenize.TokenError as error:
+        raise _malformed(thing, error.args[1][0], error.args[0]) from error
+    except ValueError as error:
+        raise _malformed(thing, 1, str(error)) from error
+
+
+def _malformed(thing: str, line: int, problem: str) -> UserError:
+    return UserError(f"{thing}, line {line}", problem, "The text must be valid Python syntax.", "Correct that line.")
+
+
+def _check_tokens(text: str, thing: str) -> None:
+    operators: List[int] = [0]
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        where = f"{thing}, line {token.start[0]}"
+        if token.type == tokenize.NAME and keyword.iskeyword(token.string):
+            if token.string not in ("True", "False", "None"):
+                construct = _KEYWORDS.get(token.string, "a statement or operator that is more than data")
+                raise NotData(where, f"`{token.string}` begins {construct}", RULE, WAY_OUT)
+        elif token.type == tokenize.STRING and "f" in _STRING_PREFIX.match(token.string).group().lower():
+            raise NotData(where, f"{token.string:.60} is an f-string", RULE, WAY_OUT)
+        elif token.type == tokenize.NUMBER and len(token.string) > MAX_NUMBER_LENGTH:
+            raise UserError(where, f"a number of {len(token.string)} characters",
+                            f"A number is written with at most {MAX_NUMBER_LENGTH} characters.", "Shorten it.")
+        elif token.type == tokenize.NEWLINE:
+            operators = [0]
+        elif token.type == tokenize.OP:
+            _count_operator(token.string, operators, where)
+
+
+def _count_operator(operator: str, operators: List[int], where: str) -> None:
+    """Keep the operators of each open bracket's current element; their sum bounds the tree's depth."""
+    if operator in (",", "=", ":", ";"):
+        operators[-1] = 0
+        return
+    if operator in (")", "]", "}"):
+        if len(operators) > 1:
+            operators.pop()
+        return
+    operators[-1] += 1
+    if operator in ("(", "[", "{"):
+        operators.append(0)
+    if len(operators) - 1 > MAX_BRACKETS:
+        raise UserError(where, f"brackets nested deeper than {MAX_BRACKETS}",
+                        f"At most {MAX_BRACKETS} brackets are read.", "Flatten the value.")
+    if sum(operators) > MAX_OPERATORS:
+        raise UserError(where, f"an expression of more than {MAX_OPERATORS} operators",
+                        "Expressions are bounded, so that reading a config is safe.", "Split or shorten it.")

@@ -1,0 +1,96 @@
+"""A config as it travels between stages: its path, its options and the digest of what they resolve to."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Union
+
+from core.config.fingerprint import config_digest
+from core.config.loading import REPOSITORY, find_config, load_config
+from core.config.plain_data import plain_data
+from core.errors import UserError
+
+if TYPE_CHECKING:
+    from mmcv import Config
+
+_TUPLE_KEY = "__tuple__"
+
+
+@dataclass(frozen=True)
+class ConfigRef:
+    """A resolved config by reference.
+
+    Attributes:
+        path: The config file; relative to the repository where it is one of its own, else absolute.
+        digest: sha256 of the resolved config (``core.config.fingerprint.config_digest``).
+        options: What ``--cfg-options`` changed, keyed by dotted path.
+    """
+
+    path: str
+    digest: str
+    options: Dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> Dict[str, str]:
+        """Return the reference as texts only.
+
+        The options travel as JSON text: KFP's struct parameters would turn ints into floats.
+        """
+        options = json.dumps(_tag_tuples(plain_data(self.options, "config options")), sort_keys=True)
+        return {"path": self.path, "digest": self.digest, "options": options}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "ConfigRef":
+        """Return the reference that :meth:`to_json` wrote.
+
+        Raises:
+            UserError: ``value`` is not such a mapping.
+        """
+        thing, rule = "config reference", "It is what the resolve stage wrote: path, digest and options."
+        try:
+            path, digest, options = str(value["path"]), str(value["digest"]), json.loads(value["options"])
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise UserError(thing, f"{value!r:.200}", rule, "Pass resolve's output unchanged.") from error
+        if not isinstance(options, dict):
+            raise UserError(thing, f"options {options!r:.80}", rule, "Pass resolve's output unchanged.")
+        return cls(path, digest, _restore_tuples(plain_data(options, thing)))
+
+
+def resolve_config(path: Union[str, Path], options: Optional[Mapping[str, Any]] = None,
+                   trust: bool = False) -> ConfigRef:
+    """Return the reference of the config at ``path`` with ``options``; arguments and errors as ``load_config``."""
+    cfg = load_config(path, options, trust)
+    file = find_config(path)
+    own = REPOSITORY in file.parents and ".." not in file.parts
+    portable = file.relative_to(REPOSITORY).as_posix() if own else str(file)
+    return ConfigRef(portable, config_digest(cfg), dict(options or {}))
+
+
+def open_config(ref: ConfigRef, trust: bool = False) -> "Config":
+    """Return the config that ``ref`` names.
+
+    Raises:
+        UserError: The file or one of its bases changed since it was resolved, or cannot be loaded.
+    """
+    cfg = load_config(ref.path, ref.options, trust)
+    digest = config_digest(cfg)
+    if digest != ref.digest:
+        raise UserError(f"config {ref.path}", f"digest {digest[:12]} instead of {ref.digest[:12]}",
+                        "A config must not change while a run uses it.",
+                        "Start a new run with the changed config, or restore the file.")
+    return cfg
+
+
+def _tag_tuples(value: Any) -> Any:
+    """Return ``value`` with tuples as ``{"__tuple__": [...]}``: mmdet tells scales from lists of them by the type."""
+    if isinstance(value, dict):
+        return {key: _tag_tuples(item) for key, item in value.items()}
+    items = [_tag_tuples(item) for item in value] if isinstance(value, (list, tuple)) else value
+    return {_TUPLE_KEY: items} if isinstance(value, tuple) else items
+
+
+def _restore_tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        restored = {key: _restore_tuples(item) for key, item in value.items()}
+        is_tuple = list(restored) == [_TUPLE_KEY] and isinstance(restored[_TUPLE_KEY], list)
+        return tuple(restored[_TUPLE_KEY]) if is_tuple else restored
+    return [_restore_tuples(item) for item in value] if isinstance(value, list) else value

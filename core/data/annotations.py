@@ -1,0 +1,118 @@
+"""Annotations as both readers give them, and their cleaning, the same for both formats."""
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import List, NamedTuple, Optional, Tuple
+
+from core.data.suggest import SHOWN, listed
+from core.errors import UserError
+
+
+class Box(NamedTuple):
+    """One annotated object, in pixels; the image's left upper corner is (0, 0)."""
+
+    category: str
+    x: float
+    y: float
+    width: float
+    height: float
+    ignored: bool = False
+    """Neither trained on nor counted as missed: COCO's ``iscrowd``, Pascal VOC's ``difficult``."""
+    area: Optional[float] = None
+    """The annotation's own area (COCO's, of the object's mask), where it has one."""
+    label: str = ""
+    """How messages name it: ``annotation 17``, ``object 3 (RBC)``."""
+
+
+class AnnotatedImage(NamedTuple):
+    """One image and its boxes."""
+
+    file_name: str
+    """Relative to the split's image root, with forward slashes."""
+    width: int
+    height: int
+    boxes: Tuple[Box, ...]
+
+
+@dataclass(frozen=True)
+class AnnotatedSplit:
+    """One split of a data set as its reader found it.
+
+    Attributes:
+        name: The split's name.
+        image_root: The folder that image names are relative to.
+        files: The files that the annotations were read from (absolute).
+        classes: The class names, in the data's own order.
+        images: The images, in the data's own order.
+        warnings: What was odd but could be read.
+    """
+
+    name: str
+    image_root: Path
+    files: Tuple[Path, ...]
+    classes: Tuple[str, ...]
+    images: Tuple[AnnotatedImage, ...]
+    warnings: Tuple[str, ...] = ()
+
+
+def clean_boxes(image: AnnotatedImage) -> Tuple[List[Box], List[str]]:
+    """Clip an image's boxes to the image and part those that are left with no area.
+
+    Returns:
+        The boxes to keep and, for each box dropped, a text that names file and box.
+    """
+    kept, dropped = [], []
+    for box in image.boxes:
+        left, top = min(max(box.x, 0.0), image.width), min(max(box.y, 0.0), image.height)
+        right = min(max(box.x + box.width, 0.0), image.width)
+        bottom = min(max(box.y + box.height, 0.0), image.height)
+        if right <= left or bottom <= top:
+            shape = f"[x {box.x:g}, y {box.y:g}, width {box.width:g}, height {box.height:g}]"
+            dropped.append(f"{image.file_name}: {box.label} {shape}")
+        elif (left, top, right, bottom) == (box.x, box.y, box.x + box.width, box.y + box.height):
+            # Kept as it is: right - left can differ from the width in the last bit.
+            kept.append(box)
+        else:
+            kept.append(box._replace(x=left, y=top, width=right - left, height=bottom - top, area=None))
+    return kept, dropped
+
+
+def clean_split(split: AnnotatedSplit, classes: Tuple[str, ...]) -> AnnotatedSplit:
+    """Return a split with the boxes of ``classes`` only, clipped, none without area; warnings say what went.
+
+    Raises:
+        UserError: No image or no box that counts is left.
+    """
+    images, dropped, wanted = [], [], frozenset(classes)
+    for image in split.images:
+        kept, without_area = clean_boxes(image._replace(boxes=tuple(b for b in image.boxes if b.category in wanted)))
+        images.append(image._replace(boxes=tuple(kept)))
+        dropped.extend(without_area)
+    if not any(not box.ignored for image in images for box in image.boxes):
+        what = f"{len(images)} images but no box of {listed(classes)}" if images else "no image"
+        raise UserError(f"annotations of split {split.name!r}", f"{split.files[0]} has {what}",
+                        "A split needs at least one image with a box that has an area and is not marked as crowd "
+                        "or difficult.", "Correct the annotations or choose another split.")
+    warnings = tuple(f"split {split.name!r}: box without area dropped: {text}" for text in dropped[:SHOWN])
+    if len(dropped) > SHOWN:
+        warnings += (f"split {split.name!r}: {len(dropped) - SHOWN} more boxes without area dropped",)
+    return AnnotatedSplit(split.name, split.image_root, split.files, classes, tuple(images),
+                          split.warnings + warnings)
+
+
+def check_relative(name: str, file: Path, what: str) -> str:
+    """Return ``name`` where it is a relative path that stays in its folder.
+
+    Raises:
+        UserError: It is empty, absolute, leads upwards or cannot be a file name.
+    """
+    path = PurePosixPath(name)
+    if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in name or not is_unicode(name):
+        raise UserError(f"{file}, {what}", repr(name), "It must be a path relative to the image folder, inside it.",
+                        "Correct the name in the annotations.")
+    return name
+
+
+def is_unicode(text: str) -> bool:
+    """Tell whether a text can be written as UTF-8; JSON's escapes can spell halves of characters, which cannot."""
+    return text.encode("utf-8", "replace").decode("utf-8") == text

@@ -1,0 +1,189 @@
+"""COCO folders: finding annotation files and reading them strictly.
+
+The format: https://cocodataset.org/#format-data
+"""
+
+import json
+import math
+import os
+import re
+import reprlib
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
+
+from core.data.annotations import AnnotatedImage, AnnotatedSplit, Box, check_relative, is_unicode
+from core.errors import UserError
+
+_ANNOTATION_LAYOUTS = ("annotations/{}.json", "annotations/instances_{}.json", "annotations/instances_{}2017.json",
+                       "{}/_annotations.coco.json")
+_IMAGE_LAYOUTS = ("{}", "{}2017", "images/{}", "images", "")
+# COCO's own companions of the instances files, which hold no boxes to train on.
+_OTHER_TASKS = re.compile(r"^(captions|person_keypoints|image_info|panoptic|stuff)_")
+_ROOT_SAMPLE = 100
+_FIX = "Correct the annotation file."
+# Bounded in depth and length, as hostile annotations are in neither.
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = 120
+
+
+def describe_layouts() -> str:
+    """Return the layouts that are looked for, for messages."""
+    return ", ".join(layout.format("<split>") for layout in _ANNOTATION_LAYOUTS)
+
+
+def list_splits(root: Path) -> Tuple[str, ...]:
+    """Return the names of the splits that a folder has in COCO format, sorted."""
+    names = {path.parent.name for path in root.glob("*/_annotations.coco.json")}
+    for path in root.glob("annotations/*.json"):
+        if not _OTHER_TASKS.match(path.stem):
+            names.add(re.sub(r"^instances_(.+?)(2017)?$", r"\1", path.stem))
+    return tuple(sorted(names))
+
+
+def read_split(root: Path, name: str) -> AnnotatedSplit:
+    """Read and check one split; only faults of structure stop it, boxes are cleaned later.
+
+    Raises:
+        UserError: The file is not a sound COCO annotation file; file, value and rule are named.
+    """
+    files = [path for path in (root / layout.format(name) for layout in _ANNOTATION_LAYOUTS) if path.is_file()]
+    document = _read_document(files[0])
+    reader = _Reader(files[0])
+    categories = reader.categories(document["categories"])
+    images = reader.images(document["images"])
+    boxes = reader.boxes(document["annotations"], images, categories)
+    annotated = tuple(image._replace(boxes=tuple(boxes.get(key, ()))) for key, image in images.items())
+    warnings = tuple(f"split {name!r}: {path} is not used, {files[0].name} is" for path in files[1:])
+    return AnnotatedSplit(name, _find_image_root(root, name, annotated), (files[0],),
+                          tuple(categories[key] for key in sorted(categories)), annotated, warnings)
+
+
+def _read_document(file: Path) -> Dict[str, Any]:
+    try:
+        document = json.loads(file.read_bytes().decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise UserError("annotation file", f"{file} ({error})", "It must be JSON in UTF-8.",
+                        "Export the annotations again or correct the place named.") from error
+    keys = ("images", "annotations", "categories")
+    if not isinstance(document, dict) or not all(isinstance(document.get(key), list) for key in keys):
+        found = f"keys {', '.join(map(repr, document))}" if isinstance(document, dict) else type(document).__name__
+        raise UserError("annotation file", f"{file} ({found})",
+                        "A COCO file is an object with the lists 'images', 'annotations' and 'categories'.",
+                        "Export the annotations as COCO object detection (instances).")
+    return document
+
+
+def _find_image_root(root: Path, name: str, images: Tuple[AnnotatedImage, ...]) -> Path:
+    """Return the first customary folder that has all of the first images, else the one that has most of them."""
+    sample = images[:_ROOT_SAMPLE]
+    candidates = [root / layout.format(name) for layout in _IMAGE_LAYOUTS]
+    # os.path.isfile, not Path.is_file: it answers False for names that no file can have.
+    found = [sum(os.path.isfile(folder / image.file_name) for image in sample) for folder in candidates]
+    return candidates[found.index(max(found))]
+
+
+class _Reader:
+    """Checks the three lists of one annotation file."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def categories(self, entries: List[Any]) -> Dict[int, str]:
+        """Return category names by id."""
+        names: Dict[int, str] = {}
+        for index, entry in enumerate(entries):
+            what = f"categories[{index}]"
+            key = self._unique_id(entry, what, names)
+            name = entry.get("name")
+            if not isinstance(name, str) or not name.strip() or not is_unicode(name):
+                raise self._fault(f"{what}.name", name, "A category needs a name.")
+            if name in names.values():
+                raise self._fault(f"{what}.name", name, "Category names must be unique.")
+            names[key] = name
+        if not names:
+            raise self._fault("categories", "[]", "There must be at least one category.")
+        return names
+
+    def images(self, entries: List[Any]) -> Dict[Any, AnnotatedImage]:
+        """Return images by id, in the file's order."""
+        images: Dict[Any, AnnotatedImage] = {}
+        names: Dict[str, str] = {}
+        for index, entry in enumerate(entries):
+            what = f"images[{index}]"
+            key = self._unique_id(entry, what, images, (int, str))
+            name = entry.get("file_name")
+            if not isinstance(name, str):
+                raise self._fault(f"{what}.file_name", name, "An image needs the name of its file.")
+            check_relative(name, self._file, f"{what}.file_name")
+            if name in names:
+                raise self._fault(f"{what}.file_name", name, f"{names[name]} names the same file.")
+            names[name] = what
+            width, height = (self._pixels(entry, side, what) for side in ("width", "height"))
+            images[key] = AnnotatedImage(name, width, height, ())
+        return images
+
+    def boxes(self, entries: List[Any], images: Dict[Any, AnnotatedImage],
+              categories: Dict[int, str]) -> Dict[Any, List[Box]]:
+        """Return boxes by image id."""
+        boxes: Dict[Any, List[Box]] = {}
+        seen: Dict[Any, bool] = {}
+        for index, entry in enumerate(entries):
+            what = f"annotations[{index}]"
+            key = self._unique_id(entry, what, seen, (int, str))
+            seen[key] = True
+            image, category = entry.get("image_id"), entry.get("category_id")
+            if not isinstance(image, (int, str)) or image not in images:
+                raise self._fault(f"{what}.image_id", image, "It must be the id of an entry of 'images'.")
+            if not isinstance(category, int) or category not in categories:
+                raise self._fault(f"{what}.category_id", category, "It must be the id of an entry of 'categories'.")
+            x, y, width, height = self._bbox(entry.get("bbox"), what)
+            crowd = entry.get("iscrowd", 0)
+            if crowd not in (0, 1):
+                raise self._fault(f"{what}.iscrowd", crowd, "It must be 0 or 1.")
+            boxes.setdefault(image, []).append(Box(categories[category], x, y, width, height, bool(crowd),
+                                                   self._area(entry.get("area"), what), f"annotation {key}"))
+        return boxes
+
+    def _unique_id(self, entry: Any, what: str, seen: Dict[Any, Any], types: Tuple[type, ...] = (int,)) -> Any:
+        if not isinstance(entry, dict):
+            raise self._fault(what, entry, "It must be an object.")
+        key = entry.get("id")
+        if not isinstance(key, types) or isinstance(key, bool):
+            raise self._fault(f"{what}.id", key, "It must be a whole number.")
+        if key in seen:
+            raise self._fault(f"{what}.id", key, "Ids must be unique in their list.")
+        return key
+
+    def _pixels(self, entry: Dict[str, Any], side: str, what: str) -> int:
+        value = _finite(entry.get(side))
+        if value is None or value < 1 or value != int(value):
+            raise self._fault(f"{what}.{side}", entry.get(side), "It must be a whole number of pixels, 1 or more.")
+        return int(value)
+
+    def _bbox(self, bbox: Any, what: str) -> List[float]:
+        numbers = [_finite(number) for number in bbox] if isinstance(bbox, list) else []
+        if len(numbers) != 4 or any(number is None for number in numbers):
+            raise self._fault(f"{what}.bbox", bbox, "It must be [x, y, width, height], four finite numbers of pixels.")
+        return [number for number in numbers if number is not None]
+
+    def _area(self, area: Any, what: str) -> Optional[float]:
+        if area is None:
+            return None
+        value = _finite(area)
+        if value is None or value < 0:
+            raise self._fault(f"{what}.area", area, "It must be a finite number, 0 or more.")
+        return value or None
+
+    def _fault(self, what: str, value: Any, rule: str) -> UserError:
+        return UserError(f"{self._file}, {what}", _SHORT.repr(value), rule, _FIX)
+
+
+def _finite(value: Any) -> Optional[float]:
+    """Return a JSON number as float, or None where it is none or not finite."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None

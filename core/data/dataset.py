@@ -1,0 +1,149 @@
+"""Resolving a data set once and opening it in every stage that works with it."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional, Sequence, Tuple
+
+from core.data import digits
+from core.data.digest import FileMemory, data_digest
+from core.data.examination import FORMATS, choose_format, examine
+from core.data.prepared import entry_folder, read_manifest, write_entry
+from core.data.reference import DataRef
+from core.data.splits import AUTO, SplitNames, choose_splits
+from core.data.suggest import did_you_mean, listed
+from core.errors import UserError
+from core.storage.location import Scheme, local_path, parse_location
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split, ready for any reader of COCO annotations.
+
+    Attributes:
+        name: The split's name in the data.
+        annotation_file: Cleaned COCO annotations in the cache: category ids 1..K in the order of the classes, boxes
+            [x, y, width, height] in pixels, clipped to the image, with an area above 0. Boxes with ``iscrowd`` 1
+            (COCO's crowds and Pascal VOC's difficult objects) are to be ignored.
+        image_root: The folder that the annotations' file names are relative to.
+        images: Number of images.
+        boxes: Number of boxes, without those to be ignored.
+    """
+
+    name: str
+    annotation_file: Path
+    image_root: Path
+    images: int
+    boxes: int
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set whose files are those that were resolved.
+
+    Attributes:
+        classes: The class names, in the order of the model's outputs.
+        train, val, test: The splits in use.
+        digest: The data set's digest.
+        warnings: What the user should know, one sentence each: boxes dropped, classes left out, overlaps.
+    """
+
+    classes: Tuple[str, ...]
+    train: Split
+    val: Optional[Split]
+    test: Split
+    digest: str
+    warnings: Tuple[str, ...]
+
+
+def resolve_data(uri: str, data_format: str = AUTO, classes: Sequence[str] = (), train_split: str = AUTO,
+                 val_split: str = AUTO, test_split: str = AUTO) -> DataRef:
+    """Check a whole data set, log its warnings and return the reference that later stages open.
+
+    Args:
+        uri: A folder (path or ``file://``) or ``builtin://digits`` with options.
+        data_format: ``coco``, ``voc`` or ``auto``.
+        classes: The classes to use, in this order; all of the data's where empty.
+        train_split: A split's name, or ``auto``: train, else trainval.
+        val_split: A split's name, ``""`` or ``none`` for none, or ``auto``: val, else valid, else none.
+        test_split: A split's name, or ``auto``: test, else what ``auto`` takes for validation.
+
+    Raises:
+        UserError: Anything in the data that training or measuring would stumble over.
+    """
+    uri, root = _locate(uri)
+    data_format = choose_format(root, data_format)
+    names = choose_splits(train_split, val_split, test_split, FORMATS[data_format].list_splits(root), root)
+    examined = examine(root, data_format, names, tuple(classes))
+    ref = DataRef(uri, data_digest(examined.rows), data_format, examined.classes, *names)
+    write_entry(entry_folder(ref), root, examined)
+    for warning in examined.warnings:
+        _LOGGER.warning("data: %s", warning)
+    return ref
+
+
+def open_dataset(ref: DataRef) -> Dataset:
+    """Open a resolved data set; its images stay in place, its cleaned annotations lie in the cache.
+
+    Raises:
+        UserError: The data is not there or is not what was resolved.
+    """
+    root = _locate(ref.uri)[1]
+    entry = entry_folder(ref)
+    manifest = read_manifest(entry)
+    if manifest is not None:
+        _verify_files(ref, root, manifest["files"])
+    else:
+        names = SplitNames(ref.train_split, ref.val_split, ref.test_split)
+        examined = examine(root, ref.format, names, ref.classes)
+        found = data_digest(examined.rows)
+        if found != ref.digest:
+            raise _changed(ref, f"digest {found[:12]}...")
+        manifest = write_entry(entry, root, examined)
+    splits = {role: Split(described["name"], entry / f"{role}.json", root / described["image_root"],
+                          described["images"], described["boxes"]) for role, described in manifest["splits"].items()}
+    return Dataset(ref.classes, splits["train"], splits.get("val"), splits["test"], ref.digest,
+                   tuple(manifest["warnings"]))
+
+
+def _locate(uri: str) -> Tuple[str, Path]:
+    """Return a data set's full URI and its folder on this machine; the built-in sample is made where absent."""
+    location = parse_location(uri)
+    if location.scheme is Scheme.BUILTIN:
+        if location.path != "digits":
+            raise UserError("data", repr(uri), "The only built-in data set is builtin://digits.",
+                            "Use that, or pass a folder.")
+        options = digits.DigitsOptions.from_query(location.query)
+        return options.uri, digits.materialise(options)
+    folder = local_path(uri)
+    if folder.is_dir():
+        return str(folder), folder
+    if folder.exists():
+        raise UserError("data", folder, "It must be a folder in COCO or Pascal VOC layout, not a file.",
+                        "Unpack it and pass the folder.")
+    parent = folder.parent
+    near = did_you_mean(folder.name, (path.name for path in parent.iterdir())) if parent.is_dir() else ""
+    raise UserError("data folder", folder, f"It does not exist{near}." if near or parent.is_dir()
+                    else f"It does not exist, nor does {parent}.", "Pass the data set's folder, or builtin://digits.")
+
+
+def _verify_files(ref: DataRef, root: Path, rows: Sequence[Sequence[Any]]) -> None:
+    memory = FileMemory(root)
+    changed = []
+    for row in rows:
+        try:
+            if memory.row(root / row[0]) != tuple(row):
+                changed.append(row[0])
+        except OSError as error:
+            changed.append(f"{row[0]} ({error.strerror})")
+    memory.save()
+    if changed:
+        raise _changed(ref, f"{len(changed)} files differ: {listed(changed)}")
+
+
+def _changed(ref: DataRef, difference: str) -> UserError:
+    return UserError("data", f"{ref.uri} changed since it was resolved ({difference})",
+                     f"Every stage of a run must see the same data (digest {ref.digest[:12]}...).",
+                     "Restore the files, or start the run again so that the data is resolved anew.")

@@ -1,0 +1,95 @@
+"""Examining a data set: read, checked, cleaned and hashed, in whichever format it is."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, Sequence, Tuple
+
+from core.data import coco, voc
+from core.data.annotations import AnnotatedSplit, clean_split
+from core.data.classes import choose_classes, class_warnings
+from core.data.digest import FileFacts, FileMemory, FileRow
+from core.data.images import check_sizes, examine_images
+from core.data.splits import AUTO, SplitNames, split_warnings
+from core.data.suggest import did_you_mean, listed
+from core.errors import UserError
+
+FORMATS = {"coco": coco, "voc": voc}
+"""The reader of each format: list_splits, read_split, describe_layouts."""
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A data set as found, cleaned and hashed."""
+
+    classes: Tuple[str, ...]
+    splits: Dict[str, AnnotatedSplit]
+    rows: Tuple[FileRow, ...]
+    warnings: Tuple[str, ...]
+
+
+def choose_format(root: Path, asked: str) -> str:
+    if asked not in (AUTO, *FORMATS):
+        raise UserError("parameter data_format", repr(asked) + did_you_mean(asked, FORMATS),
+                        "It must be auto, coco or voc.", "Leave it at auto to have it found out.")
+    found = [name for name, reader in FORMATS.items() if reader.list_splits(root)]
+    if asked in found:
+        return asked
+    if asked == AUTO and len(found) == 1:
+        return found[0]
+    if asked == AUTO and found:
+        raise UserError("parameter data_format", f"auto, and {root} has annotations in both formats",
+                        "Only one of them can be used.", "Set data_format to coco or voc.")
+    wanted = {name: reader for name, reader in FORMATS.items() if asked in (AUTO, name)}
+    layouts = "; or ".join(f"{name}: {reader.describe_layouts()}" for name, reader in wanted.items())
+    entries = listed(sorted(path.name for path in root.iterdir())) or "nothing"
+    raise UserError("data folder", f"{root} has no annotations (it holds {entries})", f"Looked for {layouts}.",
+                    "Pass the folder that holds these, or arrange the data so.")
+
+
+def examine(root: Path, data_format: str, names: SplitNames, asked: Tuple[str, ...]) -> Examined:
+    reader = FORMATS[data_format]
+    missing = [name for name in names if name and name not in reader.list_splits(root)]
+    if missing:
+        raise UserError("data", f"{root} has no split {listed(map(repr, missing))} any more",
+                        "It must be the data that was resolved.", "Restore it, or start again from resolve.")
+    by_name = {name: reader.read_split(root, name) for name in names if name}
+    read = tuple(by_name.values())
+    known = dict.fromkeys(name for split in read for name in split.classes)
+    # Pascal VOC has no list of its own; sorted, the order does not depend on which split comes first.
+    classes = choose_classes(asked, sorted(known) if data_format == "voc" else tuple(known))
+    cleaned = {name: clean_split(split, classes) for name, split in by_name.items()}
+
+    memory = FileMemory(root)
+    facts = _check_images(root, read, memory)
+    rows = {memory.row(file) for split in read for file in split.files}
+    rows.update((memory.relative(file), found.size, found.sha256) for file, found in facts.items())
+    memory.save()
+
+    warnings = (split_warnings(names) + class_warnings(classes, read)
+                + tuple(warning for split in cleaned.values() for warning in split.warnings)
+                + _overlap_warnings(cleaned, names, facts))
+    splits = {role: cleaned[name] for role, name in names._asdict().items() if name}
+    return Examined(classes, splits, tuple(sorted(rows)), warnings)
+
+
+def _check_images(root: Path, splits: Sequence[AnnotatedSplit], memory: FileMemory) -> Dict[Path, FileFacts]:
+    expected = [(split.image_root / image.file_name, image.width, image.height)
+                for split in splits for image in split.images]
+    found = examine_images((file for file, _, _ in expected), memory)
+    memory.save()
+    check_sizes(expected, found, root)
+    return {file: facts for file, facts in found.items() if isinstance(facts, FileFacts)}
+
+
+def _overlap_warnings(splits: Dict[str, AnnotatedSplit], names: SplitNames,
+                      facts: Dict[Path, FileFacts]) -> Tuple[str, ...]:
+    """Return warnings about images, told by their content, that are trained on and measured with."""
+    contents = {name: {facts[split.image_root / image.file_name].sha256 for image in split.images}
+                for name, split in splits.items()}
+    warnings = []
+    for name in dict.fromkeys((names.val, names.test)):
+        shared = len(contents[names.train] & contents[name]) if name else 0
+        if shared:
+            warnings.append(f"{shared} images of split {name!r} are also in {names.train!r}: "
+                            "figures measured on them flatter the model")
+    return tuple(warnings)

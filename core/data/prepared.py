@@ -1,0 +1,59 @@
+"""Cleaned annotations in the cache, as COCO files that any reader of that format takes."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence
+
+from core.data.annotations import AnnotatedSplit
+from core.data.examination import Examined
+from core.data.reference import DataRef
+from core.storage.cache import cache_folder, new_file
+
+_MANIFEST = "manifest.json"
+
+
+def entry_folder(ref: DataRef) -> Path:
+    """Return the cache folder of a data set's cleaned annotations; it does not depend on where the data lies."""
+    identity = {**ref.to_json(), "uri": ""}
+    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
+    return cache_folder() / "data" / "sets-1" / key
+
+
+def write_entry(entry: Path, root: Path, examined: Examined) -> Dict[str, Any]:
+    """Write the cleaned annotations and, last, the manifest that says they are whole; return the manifest."""
+    described = {}
+    for role, split in examined.splits.items():
+        document = _coco_document(split, examined.classes)
+        with new_file(entry / f"{role}.json") as path:
+            path.write_text(json.dumps(document))
+        described[role] = {"name": split.name, "image_root": split.image_root.relative_to(root).as_posix(),
+                           "images": len(document["images"]),
+                           "boxes": sum(not box["iscrowd"] for box in document["annotations"])}
+    manifest = {"splits": described, "files": examined.rows, "warnings": examined.warnings}
+    with new_file(entry / _MANIFEST) as path:
+        path.write_text(json.dumps(manifest))
+    return manifest
+
+
+def read_manifest(entry: Path) -> Optional[Dict[str, Any]]:
+    """Return the manifest of an entry whose files are all there, else None."""
+    if not (entry / _MANIFEST).is_file():
+        return None
+    manifest = json.loads((entry / _MANIFEST).read_text())
+    return manifest if all((entry / f"{role}.json").is_file() for role in manifest["splits"]) else None
+
+
+def _coco_document(split: AnnotatedSplit, classes: Sequence[str]) -> Dict[str, List[Dict[str, Any]]]:
+    ids = {name: number for number, name in enumerate(classes, start=1)}
+    images: List[Dict[str, Any]] = []
+    annotations: List[Dict[str, Any]] = []
+    for image in split.images:
+        images.append({"id": len(images) + 1, "file_name": image.file_name, "width": image.width,
+                       "height": image.height})
+        annotations.extend({"id": number, "image_id": len(images), "category_id": ids[box.category],
+                            "bbox": [float(side) for side in (box.x, box.y, box.width, box.height)],
+                            "area": float(box.area or box.width * box.height), "iscrowd": int(box.ignored)}
+                           for number, box in enumerate(image.boxes, start=len(annotations) + 1))
+    return {"images": images, "annotations": annotations,
+            "categories": [{"id": number, "name": name} for name, number in ids.items()]}

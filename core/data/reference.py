@@ -1,0 +1,52 @@
+"""What passes between stages in place of a data set."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Dict, Tuple
+
+from core.errors import UserError
+
+
+@dataclass(frozen=True)
+class DataRef:
+    """A data set that was found good: where it lies, what it held, and which parts of it are used.
+
+    Attributes:
+        uri: Where it lies: an absolute path or ``builtin://digits?...`` with every option spelled out.
+        digest: sha256 over the files that matter (see ``core.data.digest``).
+        format: ``coco`` or ``voc``.
+        classes: The class names, in the order of the model's outputs.
+        train_split: Name of the split to train on.
+        val_split: Name of the split to follow training with, or ``""`` for none.
+        test_split: Name of the split that measurements are made on.
+    """
+
+    uri: str
+    digest: str
+    format: str
+    classes: Tuple[str, ...]
+    train_split: str
+    val_split: str
+    test_split: str
+
+    def to_json(self) -> Dict[str, Any]:
+        """Return the reference as a JSON object."""
+        return {**asdict(self), "classes": list(self.classes)}
+
+    @classmethod
+    def from_json(cls, value: Dict[str, Any]) -> "DataRef":
+        """Rebuild a reference from ``to_json``'s object.
+
+        Raises:
+            UserError: The object is not such a reference.
+        """
+        texts = ("uri", "digest", "format", "train_split", "val_split", "test_split")
+        wrong = [name for name in texts if not isinstance(value.get(name), str)]
+        classes = value.get("classes")
+        if not isinstance(classes, (list, tuple)) or not all(isinstance(name, str) for name in classes):
+            wrong.append("classes")
+        unknown = sorted(set(value) - set(texts) - {"classes"})
+        if wrong or unknown:
+            raise UserError("data reference", ", ".join(wrong + unknown),
+                            "It must have exactly the keys that the resolve stage wrote, each of its type.",
+                            "Pass the `data` output of the resolve stage unchanged.")
+        return cls(classes=tuple(classes), **{name: value[name] for name in texts})

@@ -1,0 +1,1 @@
+"""Scoring detections: the one metric implementation for PyTorch and OpenVINO."""

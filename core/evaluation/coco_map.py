@@ -1,0 +1,181 @@
+"""COCO mean average precision of detections, by pycocotools."""
+
+import contextlib
+import io
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Sequence
+
+import numpy as np
+
+from core.errors import UserError
+from core.evaluation.detections import Detections
+
+ALL_AREAS, MOST_DETECTIONS = 0, -1
+
+
+@dataclass(frozen=True)
+class DetectionMetrics:
+    """COCO's box metrics, each in 0..1; NaN where there is no ground truth to measure it on.
+
+    Args:
+        map: AP averaged over IoU 0.50:0.05:0.95 and classes; ``map50``, ``map75`` at one IoU.
+        map_small: AP of boxes below 32 x 32 pixels; ``map_medium`` below 96 x 96; ``map_large`` the rest.
+        ar100: Recall averaged over IoU and classes, 100 detections an image.
+        per_class_ap: Class name to AP over IoU 0.50:0.05:0.95.
+        images: Number of images scored.
+        detections: Number of boxes found in them.
+    """
+
+    map: float
+    map50: float
+    map75: float
+    map_small: float
+    map_medium: float
+    map_large: float
+    ar100: float
+    per_class_ap: Dict[str, float]
+    images: int
+    detections: int
+
+    def to_json(self) -> Dict[str, Any]:
+        """Return plain JSON values; NaN becomes None."""
+        values = asdict(self)
+        values["per_class_ap"] = {name: _none_if_nan(ap) for name, ap in self.per_class_ap.items()}
+        return {key: _none_if_nan(value) for key, value in values.items()}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "DetectionMetrics":
+        """Return what ``to_json`` wrote; None becomes NaN."""
+        restored = {key: math.nan if value is None else value for key, value in values.items()}
+        restored["per_class_ap"] = {name: math.nan if ap is None else ap
+                                    for name, ap in values["per_class_ap"].items()}
+        return cls(**restored)
+
+
+def evaluate_detections(annotation_file: Path, detections: Mapping[int, Detections], classes: Sequence[str],
+                        skipped: Sequence[int] = ()) -> DetectionMetrics:
+    """Score detections against a COCO annotation file with pycocotools' COCOeval (bbox, 100 detections an image).
+
+    Args:
+        annotation_file: COCO JSON with ``images``, ``annotations`` and ``categories``.
+        detections: Image id to what was found there. Every image of the file must be a key, so that no image is
+            scored as empty by accident.
+        classes: Class names in the order of the labels; matched to the file's categories by name.
+        skipped: Ids of images that could not be read; they and their ground truth are left out.
+
+    Raises:
+        UserError: Unreadable file, no images, classes that differ, an image neither detected nor skipped,
+            detections of an unknown image or class.
+    """
+    from pycocotools.cocoeval import COCOeval
+
+    truth = read_annotations(annotation_file)
+    categories = _category_ids(annotation_file, truth["categories"], classes)
+    image_ids = _images_to_score(annotation_file, truth["images"], detections, skipped)
+    results = [result for image_id in image_ids
+               for result in _results(annotation_file, image_id, detections[image_id], categories)]
+    # The records are what COCO.loadRes makes of a result file; it fails itself where there is no detection at all.
+    found = _indexed({**truth, "annotations": [dict(result, id=number) for number, result in enumerate(results, 1)]})
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = COCOeval(_indexed(truth), found, "bbox")
+        evaluation.params.imgIds = image_ids
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    stats = [_nan_if_absent(value) for value in evaluation.stats]
+    return DetectionMetrics(map=stats[0], map50=stats[1], map75=stats[2], map_small=stats[3], map_medium=stats[4],
+                            map_large=stats[5], ar100=stats[8],
+                            per_class_ap=_per_class_ap(evaluation, dict(zip(categories, classes))),
+                            images=len(image_ids), detections=len(results))
+
+
+def read_annotations(annotation_file: Path) -> Dict[str, Any]:
+    """Return a COCO annotation file's contents.
+
+    Raises:
+        UserError: The file is missing, not JSON, or has not the lists of a COCO file.
+    """
+    try:
+        content = json.loads(Path(annotation_file).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError("annotation file", annotation_file, f"It cannot be read as JSON ({error}).",
+                        "Give a COCO annotation file.") from error
+    lists = ("images", "annotations", "categories")
+    if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in lists):
+        raise UserError("annotation file", annotation_file, f"A COCO file has the lists {', '.join(lists)}.",
+                        "Give a COCO annotation file.")
+    return content
+
+
+def _indexed(content: Dict[str, Any]) -> Any:
+    """Return pycocotools' COCO over records in memory."""
+    from pycocotools.coco import COCO
+
+    coco = COCO()
+    coco.dataset = content
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco.createIndex()
+    return coco
+
+
+def _category_ids(annotation_file: Path, categories: Sequence[Mapping[str, Any]],
+                  classes: Sequence[str]) -> List[int]:
+    """Return the file's category id of each class, in class order."""
+    names = [category["name"] for category in categories]
+    if sorted(names) != sorted(classes):
+        raise UserError("classes", list(classes), f"They must be the categories of {annotation_file}: {names}.",
+                        "Score with the data set the model was trained for, or rename the categories.")
+    ids = {category["name"]: category["id"] for category in categories}
+    return [ids[name] for name in classes]
+
+
+def _images_to_score(annotation_file: Path, images: Sequence[Mapping[str, Any]],
+                     detections: Mapping[int, Detections], skipped: Sequence[int]) -> List[int]:
+    known = {image["id"] for image in images}
+    unknown = (set(detections) | set(skipped)) - known
+    if unknown:
+        raise UserError("detections", f"image ids {sorted(unknown)[:5]}", f"{annotation_file} has no such images.",
+                        "Score the detections with the annotation file they were made from.")
+    forgotten = known - set(detections) - set(skipped)
+    if forgotten:
+        raise UserError("detections", f"none for image ids {sorted(forgotten)[:5]} ({len(forgotten)} images)",
+                        f"Every image of {annotation_file} must have detections, if only an empty set.",
+                        "Run the detector over all images, or list unreadable ones as skipped.")
+    scored = sorted(known - set(skipped))
+    if not scored:
+        raise UserError("annotation file", annotation_file, f"There is no image to score ({len(known)} listed, "
+                        f"{len(known)} unreadable).", "Give a test split with readable images.")
+    return scored
+
+
+def _results(annotation_file: Path, image_id: int, found: Detections, categories: Sequence[int]) -> List[Dict]:
+    """Return the detections of one image as COCO result records (bbox is x, y, width, height)."""
+    if len(found) and not 0 <= found.labels.min() <= found.labels.max() < len(categories):
+        raise UserError("detections", f"labels {found.labels.min()}..{found.labels.max()} in image {image_id}",
+                        f"{annotation_file} has {len(categories)} classes, labelled from 0.",
+                        "Score a model that was trained for these classes.")
+    boxes = found.boxes.astype(np.float64)
+    sizes = boxes[:, 2:] - boxes[:, :2]
+    return [{"image_id": image_id, "category_id": categories[label], "score": float(score),
+             "bbox": [x, y, width, height], "area": width * height, "iscrowd": 0}
+            for (x, y), (width, height), score, label in zip(boxes[:, :2].tolist(), sizes.tolist(), found.scores,
+                                                             found.labels)]
+
+
+def _per_class_ap(evaluation: Any, names: Mapping[int, str]) -> Dict[str, float]:
+    # precision is [IoU, recall, class, area, max detections]; -1 marks a class without ground truth.
+    precision = evaluation.eval["precision"][:, :, :, ALL_AREAS, MOST_DETECTIONS]
+    by_name = {names[category]: math.nan if (precision[:, :, index] == -1).all() else
+               float(precision[:, :, index].mean()) for index, category in enumerate(evaluation.params.catIds)}
+    return {name: by_name[name] for name in names.values()}
+
+
+def _nan_if_absent(value: float) -> float:
+    return math.nan if value == -1 else float(value)
+
+
+def _none_if_nan(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,37 @@
+"""What a detector found in one image, whichever runtime it ran in."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """The boxes found in one image.
+
+    Args:
+        boxes: float32 ``[N, 4]``: x1, y1, x2, y2 in pixels of the original image.
+        scores: float32 ``[N]`` in 0..1.
+        labels: int64 ``[N]``: index into the class names, from 0.
+
+    Raises:
+        ValueError: The shapes do not agree.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+
+    def __post_init__(self) -> None:
+        count = len(self.scores)
+        if self.boxes.shape != (count, 4) or self.scores.shape != (count,) or self.labels.shape != (count,):
+            raise ValueError(f"boxes {self.boxes.shape}, scores {self.scores.shape} and labels {self.labels.shape} "
+                             "must be [N, 4], [N] and [N]")
+
+    @classmethod
+    def empty(cls) -> "Detections":
+        """Return the result for an image in which nothing was found."""
+        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+
+    def __len__(self) -> int:
+        return len(self.scores)

@@ -1,0 +1,92 @@
+"""Score a PyTorch detector, plain or compressed, on a split."""
+
+import json
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, Tuple
+
+from core.evaluation.coco_map import DetectionMetrics, evaluate_detections
+from core.evaluation.detections import Detections
+from core.stage.progress import progress
+
+if TYPE_CHECKING:
+    from core.data.dataset import Dataset, Split
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ScoredNetwork:
+    """Metrics of a network on a split, its detections by image id, and the seconds it took."""
+
+    metrics: DetectionMetrics
+    detections: Dict[int, Detections]
+    seconds: float
+
+
+def evaluate_network(network: Any, config: Any, split: "Split", classes: Tuple[str, ...]) -> ScoredNetwork:
+    """Run ``network`` over ``split`` through the config's test pipeline and score it with COCO mAP."""
+    import torch
+
+    from core.training.device import data_parallel
+
+    started = time.time()
+    detections: Dict[int, Detections] = {}
+    loader = _test_loader(config, split, classes)
+    image_ids = loader.dataset.img_ids
+    model = data_parallel(network).eval()
+    bar = progress(len(image_ids), "evaluating", "images")
+    for batch in loader:
+        with torch.no_grad():
+            results = model(return_loss=False, rescale=True, **batch)
+        for per_class in results:
+            detections[image_ids[len(detections)]] = to_detections(per_class)
+        bar.update(len(results))
+    bar.close()
+    return ScoredNetwork(evaluate_detections(split.annotation_file, detections, classes), detections,
+                         time.time() - started)
+
+
+def evaluate_checkpoint(checkpoint: Path, dataset: "Dataset", output: Path) -> DetectionMetrics:
+    """Score a checkpoint on the test split and write evaluation.json to ``output``."""
+    from core.config.adapt import set_data
+    from core.config.fingerprint import file_digest, json_digest
+    from core.training.device import device
+    from core.training.fit import algorithms_of, versions
+    from core.training.model import restore_detector
+
+    restored = restore_detector(checkpoint, dataset.classes)
+    set_data(restored.config, dataset)
+    scored = evaluate_network(restored.network.to(device()), restored.config, dataset.test, dataset.classes)
+    compression = restored.checkpoint.compression
+    document = {
+        "schema": 1, "kind": "pytorch", "metrics": scored.metrics.to_json(), "seconds": scored.seconds,
+        "corrupt_images": [], "data_digest": dataset.digest, "versions": versions(),
+        "model": {
+            "checkpoint_sha256": file_digest(checkpoint),
+            "algorithms": list(algorithms_of(restored.config)) if compression else [],
+            "nncf_config_sha256": json_digest(compression.config) if compression else ""}}
+    Path(output).parent.mkdir(parents=True, exist_ok=True)
+    Path(output).write_text(json.dumps(document, indent=1))
+    return scored.metrics
+
+
+def _test_loader(config: Any, split: "Split", classes: Tuple[str, ...]) -> Any:
+    from mmdet.datasets import build_dataloader, build_dataset
+
+    settings = {**config.data.test, "type": "CocoDataset", "ann_file": str(split.annotation_file),
+                "img_prefix": str(split.image_root), "classes": list(classes)}
+    dataset = build_dataset(settings, {"test_mode": True})
+    return build_dataloader(dataset, samples_per_gpu=1, workers_per_gpu=config.data.get("workers_per_gpu", 1),
+                            num_gpus=1, dist=False, shuffle=False)
+
+
+def to_detections(per_class: Any) -> Detections:
+    """Turn MMDetection's result for an image, a list over classes of [N, 5] arrays, into Detections."""
+    import numpy as np
+
+    boxes = np.concatenate([np.asarray(rows, dtype=np.float32).reshape(-1, 5) for rows in per_class])
+    labels = np.concatenate([np.full(len(rows), label, dtype=np.int64) for label, rows in enumerate(per_class)])
+    return Detections(boxes=boxes[:, :4], scores=boxes[:, 4], labels=labels)

@@ -1,0 +1,82 @@
+"""Proof that a quantized model still is one: its FakeQuantize operators, counted."""
+
+from pathlib import Path
+from typing import Any, Iterator
+
+from core.errors import UserError
+
+FAKE_QUANTIZE = "FakeQuantize"
+FAKE_QUANTIZE_DOMAIN = "org.openvinotoolkit"
+
+
+def load_onnx(path: Path) -> Any:
+    """Return an ONNX file's ModelProto; not checked, since onnx's checker refuses the operators of OpenVINO.
+
+    Raises:
+        UserError: The file is missing, empty, truncated or not ONNX.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load(str(path))
+    except (OSError, DecodeError) as error:
+        raise UserError("ONNX model", path, f"It cannot be read ({error}).", "Export the model again.") from error
+    if not model.graph.output:
+        raise UserError("ONNX model", path, "It holds no graph, so it is empty or truncated.",
+                        "Export the model again.")
+    return model
+
+
+def count_in_onnx(path: Path) -> int:
+    """Return the number of FakeQuantize operators in an ONNX file, subgraphs included."""
+    return sum(node.op_type == FAKE_QUANTIZE and node.domain == FAKE_QUANTIZE_DOMAIN
+               for node in _nodes(load_onnx(path).graph))
+
+
+def count_in_ir(model: Any) -> int:
+    """Return the number of FakeQuantize operators in an ``openvino.Model``.
+
+    The Model Optimizer folds the FakeQuantize of constant weights into int8 constants, so this is lower than the
+    count in ONNX; ``count_int8_weights`` counts those.
+    """
+    return sum(operation.get_type_name() == FAKE_QUANTIZE for operation in model.get_ops())
+
+
+def count_int8_weights(model: Any) -> int:
+    """Return the number of 8-bit (or narrower) integer constants that an ``openvino.Model`` converts to float."""
+    return sum(_is_int8_weight(operation) for operation in model.get_ops())
+
+
+def expect_fake_quantize(expected: int, found: int, where: object) -> None:
+    """Compare FakeQuantize counts of a graph.
+
+    Raises:
+        UserError: The counts differ; a quantized model without any means its quantization was lost.
+    """
+    if found == expected:
+        return
+    if found == 0:
+        rule = f"A quantized model must keep its {expected} FakeQuantize operators; without them it is an FP32 model."
+    else:
+        rule = f"{expected} FakeQuantize operators were expected."
+    raise UserError("FakeQuantize", f"{found} in {where}", rule,
+                    "Export the compressed checkpoint with this version of mmdet-compress; "
+                    "a plain torch.onnx export drops them.")
+
+
+def _nodes(graph: Any) -> Iterator[Any]:
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for subgraph in [attribute.g, *attribute.graphs]:
+                yield from _nodes(subgraph)
+
+
+def _is_int8_weight(operation: Any) -> bool:
+    if operation.get_type_name() != "Convert" or not operation.get_output_element_type(0).is_real():
+        return False
+    source = operation.input_value(0)
+    kind = source.get_element_type()
+    return (source.get_node().get_type_name() == "Constant" and kind.is_integral_number()
+            and kind.get_bitwidth() <= 8)

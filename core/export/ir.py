@@ -1,0 +1,180 @@
+"""From ONNX to an OpenVINO IR that describes itself."""
+
+import contextlib
+import io
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Set
+
+from core.errors import UserError
+from core.export.fake_quantize import (
+    count_in_ir,
+    count_in_onnx,
+    count_int8_weights,
+    expect_fake_quantize,
+    load_onnx,
+)
+from core.export.spec import ModelSpec
+from core.inference.runtime import (
+    MODEL_BIN,
+    MODEL_INFO,
+    MODEL_XML,
+    SPEC_KEY,
+    import_openvino,
+    last_line,
+    read_ir,
+    usage_reporting_off,
+)
+from core.storage.digest import sha256_file
+
+MODEL_ONNX = "model.onnx"
+INPUT = "image"
+OUTPUTS = ("boxes", "labels")
+
+_COUNTED_NAME = re.compile(r".*_\d+")
+
+
+@dataclass(frozen=True)
+class IrFiles:
+    """What is in an IR folder.
+
+    Args:
+        xml_sha256: SHA-256 of model.xml; ``bin_sha256`` of model.bin.
+        size_mb: Size of both files in units of 1e6 bytes.
+        fake_quantize_nodes: FakeQuantize operators; those of constant weights are folded and not among them.
+        int8_weights: Weights stored as integers of at most 8 bits.
+    """
+
+    xml_sha256: str
+    bin_sha256: str
+    size_mb: float
+    fake_quantize_nodes: int
+    int8_weights: int
+
+
+def convert_to_ir(onnx_dir: Path, output_dir: Path) -> IrFiles:
+    """Convert ``model.onnx`` and ``spec.json`` to ``model.xml``, ``model.bin`` and ``spec.json``.
+
+    The IR takes ``image``, float32 ``[1, 3, H, W]`` holding raw BGR values 0..255; channel order, mean and standard
+    deviation are part of the graph. Weights are not turned to FP16. The same ONNX gives the same bytes. The output
+    folder appears whole or not at all and replaces an earlier one.
+
+    Raises:
+        UserError: A file is missing or damaged, the graph's inputs or outputs are not those of the spec, an operator
+            is not supported, or the quantization was lost.
+    """
+    onnx_dir, output_dir = Path(onnx_dir), Path(output_dir)
+    onnx_path = onnx_dir / MODEL_ONNX
+    spec = ModelSpec.read(onnx_dir)
+    graph = load_onnx(onnx_path).graph
+    _check_interface(graph, spec, onnx_path)
+    expect_fake_quantize(spec.fake_quantize_nodes, count_in_onnx(onnx_path), onnx_path)
+    model = _convert(onnx_path, spec)
+    if bool(spec.fake_quantize_nodes) != bool(count_in_ir(model)):
+        expect_fake_quantize(spec.fake_quantize_nodes, count_in_ir(model), f"the IR of {onnx_path}")
+    _name_deterministically(model, _names(graph))
+    for key, value in model_info(spec).items():
+        model.set_rt_info(value, [MODEL_INFO, key])
+    _save(model, spec, output_dir)
+    return describe_ir(output_dir)
+
+
+def describe_ir(ir_dir: Path) -> IrFiles:
+    """Return digests, size and quantization counts of an IR folder.
+
+    Raises:
+        UserError: A file is missing or damaged.
+    """
+    model, _ = read_ir(ir_dir)
+    xml, weights = Path(ir_dir) / MODEL_XML, Path(ir_dir) / MODEL_BIN
+    return IrFiles(xml_sha256=sha256_file(xml), bin_sha256=sha256_file(weights),
+                   size_mb=(xml.stat().st_size + weights.stat().st_size) / 1e6,
+                   fake_quantize_nodes=count_in_ir(model), int8_weights=count_int8_weights(model))
+
+
+def model_info(spec: ModelSpec) -> Dict[str, str]:
+    """Return the metadata that OpenVINO Model API reads, and our own.
+
+    Mean, scale and channel order are empty because they are in the graph; Model API would apply them twice.
+    """
+    return {
+        "model_type": "ssd", "task_type": "detection",
+        "labels": " ".join("_".join(name.split()) for name in spec.classes),
+        "label_ids": " ".join(str(index) for index in range(len(spec.classes))),
+        "confidence_threshold": str(spec.score_threshold), "iou_threshold": str(spec.iou_threshold),
+        "nms_execute": "False", "resize_type": spec.resize_type, "pad_value": str(_raw_gray(spec)),
+        "mean_values": "", "scale_values": "", "reverse_input_channels": "False",
+        "nncf_algorithm": " ".join(spec.algorithms), "nncf_config_sha256": spec.nncf_config_sha256,
+        "checkpoint_sha256": spec.checkpoint_sha256, SPEC_KEY: spec.to_text(),
+    }
+
+
+def _raw_gray(spec: ModelSpec) -> int:
+    """Return the padding as one raw pixel value, all that Model API takes; the detector here pads exactly."""
+    raw = [spec.pad_value * std + mean for mean, std in zip(spec.mean, spec.std)]
+    return min(255, max(0, round(sum(raw) / len(raw))))
+
+
+def _check_interface(graph: Any, spec: ModelSpec, onnx_path: Path) -> None:
+    initialized = {tensor.name for tensor in graph.initializer}
+    inputs = {value.name: _shape(value) for value in graph.input if value.name not in initialized}
+    outputs = [value.name for value in graph.output]
+    expected = [1, 3, spec.input_height, spec.input_width]
+    found = inputs.get(INPUT, [])
+    fits = len(found) == 4 and all(size in (0, wanted) for size, wanted in zip(found, expected))
+    if list(inputs) != [INPUT] or not fits or not set(OUTPUTS) <= set(outputs):
+        raise UserError("ONNX model", f"{onnx_path} with inputs {inputs} and outputs {outputs}",
+                        f"It must take {INPUT!r} of shape {expected} and give {' and '.join(OUTPUTS)}.",
+                        "Export the model again with this version of mmdet-compress.")
+
+
+def _shape(value: Any) -> List[int]:
+    """Return a tensor's shape; 0 stands for a dimension that is not fixed."""
+    return [dimension.dim_value for dimension in value.type.tensor_type.shape.dim]
+
+
+def _convert(onnx_path: Path, spec: ModelSpec) -> Any:
+    """Run the Model Optimizer, the one converter that also removes pruned channels (``--transform Pruning``)."""
+    with usage_reporting_off():
+        from openvino.tools import mo
+        from openvino.tools.mo.utils.error import BasicError
+
+        try:
+            # Its farewell to the Model Optimizer goes to standard output at every call.
+            with contextlib.redirect_stdout(io.StringIO()):
+                return mo.convert_model(
+                    str(onnx_path), input_shape=[1, 3, spec.input_height, spec.input_width], layout="nchw",
+                    mean_values=list(spec.mean), scale_values=list(spec.std), reverse_input_channels=spec.to_rgb,
+                    compress_to_fp16=False)
+        except (RuntimeError, BasicError) as error:
+            raise UserError("ONNX model", onnx_path, f"OpenVINO cannot convert it: {last_line(error)}",
+                            "Export the model again; an operator that is not supported must be left out of the graph "
+                            "or replaced.") from error
+
+
+def _name_deterministically(model: Any, known: Set[str]) -> None:
+    """Rename operations that OpenVINO named with a counter of its process, which differs at every conversion."""
+    for position, operation in enumerate(model.get_ordered_ops()):
+        name = operation.get_friendly_name()
+        if name not in known and _COUNTED_NAME.fullmatch(name):
+            operation.set_friendly_name(f"{operation.get_type_name()}/{position}")
+
+
+def _names(graph: Any) -> Set[str]:
+    names = {value.name for value in [*graph.input, *graph.output, *graph.initializer]}
+    return names.union(*({node.name, *node.output} for node in graph.node))
+
+
+def _save(model: Any, spec: ModelSpec, output_dir: Path) -> None:
+    output_dir.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output_dir.parent, prefix=f".{output_dir.name}-") as beside:
+        new = Path(beside) / "new"
+        new.mkdir()
+        import_openvino().save_model(model, new / MODEL_XML, compress_to_fp16=False)
+        spec.write(new)
+        if output_dir.exists():
+            os.replace(output_dir, Path(beside) / "old")
+        os.replace(new, output_dir)

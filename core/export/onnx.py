@@ -1,0 +1,90 @@
+"""Export a checkpoint to ONNX with post-processing inside the graph."""
+
+import logging
+from pathlib import Path
+from typing import Any, Dict, List, Tuple
+
+from core.compression.tracing import forward_as, image_metas
+from core.errors import UserError
+from core.export.fake_quantize import count_in_onnx, expect_fake_quantize
+from core.export.spec import ModelSpec
+
+logger = logging.getLogger(__name__)
+
+ONNX_FILE = "model.onnx"
+# 11 is the first opset with NonMaxSuppression and TopK as MMDetection's post-processing uses them.
+OPSET = 11
+
+
+def export_checkpoint(checkpoint: Path, output_dir: Path) -> ModelSpec:
+    """Export a checkpoint's detector to ``output_dir`` as model.onnx and spec.json.
+
+    The graph takes ``image`` float32 [1, 3, H, W], normalised, and returns ``boxes`` [1, N, 5]
+    (x1, y1, x2, y2, score in input pixels) and ``labels`` [1, N].
+
+    Raises:
+        UserError: The detector has no ONNX post-processing, or a quantized model lost its FakeQuantize operators.
+    """
+    from core.config.fingerprint import file_digest, json_digest
+    from core.config.test_pipeline import preprocessing_of
+    from core.training.fit import algorithms_of
+    from core.training.model import restore_detector
+
+    restored = restore_detector(checkpoint)
+    record = restored.checkpoint.compression
+    preprocessing = preprocessing_of(restored.config)
+    quantizers = _prepare(restored.compression) if restored.compression else 0
+    output_dir = Path(output_dir)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    size = (preprocessing.input_height, preprocessing.input_width)
+    _export(restored, output_dir / ONNX_FILE, size)
+    found = count_in_onnx(output_dir / ONNX_FILE)
+    logger.info("FakeQuantize operators: %d quantizers in PyTorch, %d in ONNX", quantizers, found)
+    expect_fake_quantize(quantizers, found, "the ONNX model")
+    spec = ModelSpec(
+        input_height=size[0], input_width=size[1],
+        keep_ratio=preprocessing.keep_ratio, resize_type="fit_to_window" if preprocessing.keep_ratio else "standard",
+        pad_value=preprocessing.pad_value, mean=preprocessing.mean, std=preprocessing.std,
+        to_rgb=preprocessing.to_rgb, classes=tuple(restored.checkpoint.classes),
+        algorithms=algorithms_of(restored.config) if record else (), fake_quantize_nodes=found,
+        nncf_config_sha256=json_digest(record.config) if record else "",
+        checkpoint_sha256=file_digest(checkpoint), **_postprocessing(restored.config))
+    spec.write(output_dir)
+    return spec
+
+
+def _prepare(compression: Any) -> int:
+    """Put the compressed network into its deployable form and return the number of its quantizers."""
+    from core.compression.hooks import quantizers_of
+
+    quantizers = len(quantizers_of(compression.controller))
+    # Shrinks pruned layers in place and moves the model to the CPU, so it comes last.
+    compression.controller.prepare_for_export()
+    return quantizers
+
+
+def _export(restored: Any, path: Path, size: Tuple[int, int]) -> None:
+    import torch
+
+    detector, network = restored.detector.eval().cpu(), restored.network.eval().cpu()
+    if not hasattr(detector, "onnx_export"):
+        raise UserError("detector", type(detector).__name__, "MMDetection has no ONNX export for it.",
+                        "Choose a detector with onnx_export, such as a single-stage one.")
+
+    def forward(img: Any) -> Any:
+        return detector.onnx_export(img, image_metas(img))
+
+    image = torch.zeros((1, 3, *size))
+    with torch.no_grad(), forward_as(detector, forward):
+        if restored.compression is not None:
+            # Operators of the export would otherwise be added to NNCF's graph.
+            network.disable_dynamic_graph_building()
+        torch.onnx.export(network, image, str(path), input_names=["image"], output_names=["boxes", "labels"],
+                          opset_version=OPSET, enable_onnx_checker=False, do_constant_folding=False)
+
+
+def _postprocessing(config: Any) -> Dict[str, Any]:
+    test_cfg = config.model.get("test_cfg") or config.get("test_cfg")
+    return {"score_threshold": float(test_cfg.get("score_thr", 0.05)),
+            "iou_threshold": float(test_cfg.get("nms", {}).get("iou_threshold", 0.5)),
+            "max_detections": int(test_cfg.get("max_per_img", 100))}

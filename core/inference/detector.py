@@ -1,0 +1,159 @@
+"""A detector in OpenVINO that gives the boxes MMDetection would give."""
+
+import time
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Deque, Dict, Iterator, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from core.errors import UserError
+from core.evaluation.detections import Detections
+from core.inference.image import CorruptImageError, read_image
+from core.inference.preprocess import Preprocessor
+from core.inference.runtime import Hint, compile_model, import_openvino, read_ir
+from core.stage.progress import progress
+
+DECODE_THREADS = 2
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image of a data set: its id in the annotation file and where it lies."""
+
+    id: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class DetectionRun:
+    """Detections of many images.
+
+    Args:
+        detections: Image id to detections, without the corrupt images.
+        corrupt: Image id to the reason why it could not be decoded.
+        seconds: Wall time of decoding and inference together.
+    """
+
+    detections: Dict[int, Detections]
+    corrupt: Dict[int, str]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    image: ImageFile
+    size: Tuple[int, int]
+    network_input: np.ndarray
+
+
+class OpenVinoDetector:
+    """Runs an IR folder; all it needs to know is in the IR's own metadata.
+
+    Args:
+        ir_dir: Folder with model.xml and model.bin.
+        hint: Optimise one image's latency, or the throughput of many.
+        threads: CPU threads; None leaves the choice to OpenVINO.
+
+    Raises:
+        UserError: A file is missing or damaged, has no metadata, or cannot be run here.
+    """
+
+    def __init__(self, ir_dir: Path, hint: Hint = Hint.LATENCY, threads: Optional[int] = None) -> None:
+        self.ir_dir = Path(ir_dir)
+        model, self.spec = read_ir(self.ir_dir)
+        self._compiled = compile_model(model, hint, threads)
+        self._request = self._compiled.create_infer_request()
+        self._preprocessor = Preprocessor(self.spec)
+
+    def __call__(self, image: np.ndarray) -> Detections:
+        """Return what is in an image, uint8 ``[H, W, 3]`` in BGR order."""
+        self._request.infer({"image": self.preprocess(image)})
+        return self.postprocess(*_outputs(self._request), image_size=image.shape[:2])
+
+    def preprocess(self, image: np.ndarray) -> np.ndarray:
+        """Return the network input for an image, as ``Preprocessor`` does."""
+        return self._preprocessor(image)
+
+    def postprocess(self, boxes: np.ndarray, labels: np.ndarray, image_size: Tuple[int, int]) -> Detections:
+        """Turn the network's output for one image into detections in that image's pixels.
+
+        Args:
+            boxes: ``[1, N, 5]``: x1, y1, x2, y2, score in pixels of the network input.
+            labels: ``[1, N]``; rows of label -1 or a score not above the threshold are padding.
+            image_size: Height and width of the original image.
+
+        Raises:
+            UserError: The scores are not numbers: the model is broken, and dropping them would look like low accuracy.
+        """
+        rows, classes = boxes[0], labels[0].astype(np.int64)
+        if np.isnan(rows).any():
+            raise UserError("OpenVINO IR", self.ir_dir, "It returned boxes or scores that are NaN.",
+                            "The weights are damaged or training diverged: check the checkpoint it was made from.")
+        kept = np.flatnonzero((rows[:, 4] > self.spec.score_threshold) & (classes >= 0))
+        kept = kept[np.argsort(-rows[kept, 4], kind="stable")][:self.spec.max_detections]
+        return Detections(boxes=self._preprocessor.to_original(rows[kept, :4], image_size),
+                          scores=rows[kept, 4].astype(np.float32), labels=classes[kept])
+
+    def detect_all(self, images: Sequence[ImageFile], description: str = "detecting",
+                   decode_threads: int = DECODE_THREADS) -> DetectionRun:
+        """Detect in many images; decoding and resizing run beside inference, in bounded memory.
+
+        Images that cannot be decoded are listed in the result and have no detections.
+
+        Raises:
+            UserError: An image file is missing or unreadable, or the model is broken.
+        """
+        queue = import_openvino().AsyncInferQueue(self._compiled)
+        finished: Deque[Tuple[_Decoded, np.ndarray, np.ndarray]] = deque()
+        # An exception in the callback would end the process, so it only copies; the rest happens on this thread.
+        queue.set_callback(lambda request, decoded: finished.append((decoded, *_outputs(request))))
+        detections: Dict[int, Detections] = {}
+        corrupt: Dict[int, str] = {}
+        started = time.perf_counter()
+        with progress(len(images), description, "images") as bar:
+            for image, decoded in self._decode_all(images, decode_threads, ahead=2 * len(queue) + decode_threads):
+                if isinstance(decoded, CorruptImageError):
+                    corrupt[image.id] = decoded.reason
+                else:
+                    queue.start_async({"image": decoded.network_input}, decoded)
+                self._collect(finished, detections)
+                bar.update()
+            queue.wait_all()
+        self._collect(finished, detections)
+        return DetectionRun(detections, corrupt, time.perf_counter() - started)
+
+    def _collect(self, finished: Deque[Tuple[_Decoded, np.ndarray, np.ndarray]],
+                 detections: Dict[int, Detections]) -> None:
+        while finished:
+            decoded, boxes, labels = finished.popleft()
+            detections[decoded.image.id] = self.postprocess(boxes, labels, decoded.size)
+
+    def _decode_all(self, images: Sequence[ImageFile], threads: int, ahead: int) -> Iterator[Tuple[ImageFile, Any]]:
+        """Yield each image in order with what ``_decode`` made of it, at most ``ahead`` images in advance."""
+        waiting: Deque[Tuple[ImageFile, Future]] = deque()
+        with ThreadPoolExecutor(threads) as pool:
+            for image in images:
+                waiting.append((image, pool.submit(self._decode, image)))
+                if len(waiting) > ahead:
+                    yield _result(waiting)
+            while waiting:
+                yield _result(waiting)
+
+    def _decode(self, image: ImageFile) -> _Decoded:
+        pixels = read_image(image.path)
+        return _Decoded(image, pixels.shape[:2], self.preprocess(pixels))
+
+
+def _result(waiting: Deque[Tuple[ImageFile, Future]]) -> Tuple[ImageFile, Any]:
+    image, future = waiting.popleft()
+    error = future.exception()
+    if isinstance(error, CorruptImageError):
+        return image, error
+    return image, future.result()
+
+
+def _outputs(request: Any) -> List[np.ndarray]:
+    return [request.get_tensor(name).data.copy() for name in ("boxes", "labels")]

@@ -1,0 +1,87 @@
+"""Pictures of detections for people to look at."""
+
+from dataclasses import dataclass
+from typing import List, Sequence, Tuple
+
+import numpy as np
+
+from core.evaluation.detections import Detections
+
+PANEL_PIXELS = 360
+TITLE_PIXELS = 22
+GAP_PIXELS = 6
+FONT_SCALE = 0.4
+MIN_SCORE = 0.3
+_WHITE = (255, 255, 255)
+_BLACK = (0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture of a row: a title and boxes; scores are written where ``show_scores``."""
+
+    title: str
+    detections: Detections
+    show_scores: bool = True
+
+
+def draw_panels(image: np.ndarray, panels: Sequence[Panel], classes: Sequence[str]) -> np.ndarray:
+    """Draw an image once per panel, side by side, scaled so that its longer side has ``PANEL_PIXELS``.
+
+    Boxes scored below ``MIN_SCORE`` are left out. OpenCV's font has ASCII only; other letters become question marks.
+
+    Args:
+        image: uint8 ``[H, W, 3]`` in BGR order.
+
+    Returns:
+        uint8 ``[h, w, 3]`` in BGR order.
+    """
+    import cv2
+
+    scale = PANEL_PIXELS / max(image.shape[:2])
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    scaled = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    drawn = [_draw_panel(scaled.copy(), scale, panel, classes) for panel in panels]
+    gap = np.full((drawn[0].shape[0], GAP_PIXELS, 3), 255, np.uint8)
+    return np.concatenate([part for picture in drawn for part in (picture, gap)][:-1], axis=1)
+
+
+def _draw_panel(picture: np.ndarray, scale: float, panel: Panel, classes: Sequence[str]) -> np.ndarray:
+    import cv2
+
+    found = panel.detections
+    # Lower scores first, so that the surest boxes lie on top.
+    for index in np.argsort(found.scores, kind="stable"):
+        if found.scores[index] >= MIN_SCORE:
+            label, score = int(found.labels[index]), f" {found.scores[index]:.2f}" if panel.show_scores else ""
+            corners = [int(round(value * scale)) for value in found.boxes[index].tolist()]
+            _draw_box(picture, corners, f"{classes[label]}{score}", _color(label, len(classes)))
+    strip = np.full((TITLE_PIXELS, picture.shape[1], 3), 255, np.uint8)
+    cv2.putText(strip, _ascii(panel.title), (4, TITLE_PIXELS - 7), cv2.FONT_HERSHEY_SIMPLEX, FONT_SCALE, _BLACK, 1,
+                cv2.LINE_AA)
+    return np.concatenate([strip, picture])
+
+
+def _draw_box(picture: np.ndarray, corners: List[int], text: str, color: Tuple[int, int, int]) -> None:
+    import cv2
+
+    left, top, right, bottom = corners
+    cv2.rectangle(picture, (left, top), (right, bottom), color, 2)
+    (width, height), _ = cv2.getTextSize(_ascii(text), cv2.FONT_HERSHEY_SIMPLEX, FONT_SCALE, 1)
+    x = max(0, min(left, picture.shape[1] - width - 2))
+    y = top - 3 if top > height + 4 else top + height + 3
+    cv2.rectangle(picture, (x, y - height - 2), (x + width + 2, y + 2), color, cv2.FILLED)
+    cv2.putText(picture, _ascii(text), (x + 1, y), cv2.FONT_HERSHEY_SIMPLEX, FONT_SCALE, _WHITE, 1, cv2.LINE_AA)
+
+
+def _color(label: int, count: int) -> Tuple[int, int, int]:
+    """Return a BGR colour dark enough for white text, hues spread evenly over the classes."""
+    import cv2
+
+    hue = int(180 * label / max(1, count))
+    blue, green, red = cv2.cvtColor(np.uint8([[[hue, 220, 170]]]), cv2.COLOR_HSV2BGR)[0, 0].tolist()
+    return blue, green, red
+
+
+def _ascii(text: str) -> str:
+    return text.encode("ascii", "replace").decode("ascii")

@@ -1,0 +1,68 @@
+"""MMDetection's test pipeline up to the network input, and the way back for boxes."""
+
+from typing import Tuple
+
+import numpy as np
+
+from core.export.spec import ModelSpec
+
+
+class Preprocessor:
+    """Resizes and pads images as MMDetection's Resize and Pad do; normalisation is part of the exported graph.
+
+    Args:
+        spec: Of the model whose input is made.
+    """
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self._spec = spec
+        # mmdet pads the normalised image; these are the raw BGR values that normalise to pad_value.
+        padding = [spec.pad_value * std + mean for mean, std in zip(spec.mean, spec.std)]
+        self._padding = np.float32(padding[::-1] if spec.to_rgb else padding).reshape(1, 3, 1, 1)
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Return the network input for an image.
+
+        Args:
+            image: uint8 ``[H, W, 3]`` in BGR order.
+
+        Returns:
+            float32 ``[1, 3, input_height, input_width]``, raw BGR values; float so that padding is exact.
+        """
+        import cv2
+
+        height, width = self.resized(image.shape[:2])
+        resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+        network_input = np.empty((1, 3, self._spec.input_height, self._spec.input_width), np.float32)
+        if (height, width) != network_input.shape[2:]:
+            network_input[:] = self._padding
+        network_input[0, :, :height, :width] = resized.transpose(2, 0, 1)
+        return network_input
+
+    def resized(self, size: Tuple[int, int]) -> Tuple[int, int]:
+        """Return the height and width that an image of ``size`` (height, width) is resized to.
+
+        With keep_ratio this is mmcv.rescale_size for images of the input's orientation. For the others mmdet swaps
+        height and width of its box, which a fixed input cannot follow; they are scaled to fit.
+        """
+        if not self._spec.keep_ratio:
+            return self._spec.input_height, self._spec.input_width
+        height, width = size
+        scale = min(self._spec.input_height / height, self._spec.input_width / width)
+        return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
+
+    def to_original(self, boxes: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
+        """Return boxes in an original image's pixels, clipped to it.
+
+        Args:
+            boxes: ``[N, 4]``: x1, y1, x2, y2 in pixels of the network input.
+            size: Height and width of the original image.
+
+        Returns:
+            float32 ``[N, 4]``.
+        """
+        height, width = size
+        resized_height, resized_width = self.resized(size)
+        # mmdet's Resize keeps the factors as float32, and its heads divide the boxes by them.
+        factors = np.float32([resized_width / width, resized_height / height] * 2)
+        return np.clip(boxes.astype(np.float32) / factors, 0, np.float32([width, height] * 2))

@@ -1,0 +1,116 @@
+"""The judgement on a run: is the compressed model still good, and is it faster?"""
+
+import math
+from dataclasses import dataclass
+from typing import List, Mapping, Optional, Tuple
+
+from core.errors import UserError
+
+SLACK = 1e-9
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """The limits a compressed model must keep.
+
+    Args:
+        max_map_drop: Largest allowed ``map_fp32 - map_ir``, absolute, 0..1. 0.01 is one point of mAP.
+        min_speedup: Smallest allowed FPS of the compressed IR over FPS of the FP32 IR; 0 switches the check off.
+
+    Raises:
+        UserError: A limit is not a number or out of its range.
+    """
+
+    max_map_drop: float = 0.01
+    min_speedup: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_limit("max_map_drop", self.max_map_drop, 1.0, "It must be a number from 0 to 1, in absolute mAP.",
+                     "Use 0.01 to allow one point of mAP.")
+        _check_limit("min_speedup", self.min_speedup, math.inf, "It must be a finite number of at least 0.",
+                     "Use 1.0 to ask that the compressed model is not slower, 0 to ask nothing.")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison of a measured number with its limit; ``sentence`` names both."""
+
+    name: str
+    passed: bool
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of every check."""
+
+    checks: Tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        return all(check.passed for check in self.checks)
+
+    @property
+    def reasons(self) -> List[str]:
+        """Return the sentences of the checks that failed, empty where the run passed."""
+        return [check.sentence for check in self.checks if not check.passed]
+
+
+def judge(figures: Mapping[str, Optional[float]], thresholds: Thresholds) -> Verdict:
+    """Compare a run's figures with the limits.
+
+    A figure exactly at its limit passes; comparisons allow 1e-9, since ``0.41 - 0.40`` is not 0.01 in binary.
+
+    Args:
+        figures: ``Summary.figures()``: at least ``map_drop``, ``map_fp32``, ``map_ir`` and ``speedup``. Every figure
+            given must be finite, or the verdict is a failure: an unmeasured number proves nothing.
+
+    Raises:
+        UserError: A figure the limits apply to is missing.
+    """
+    missing = [name for name in ("map_drop", "map_fp32", "map_ir", "speedup") if name not in figures]
+    if missing:
+        raise UserError("summary", f"has no {', '.join(missing)}", "The gate compares these with its limits.",
+                        "Give it the summary.json that the report stage wrote.")
+    unmeasured = [name for name, value in figures.items() if value is None or not math.isfinite(value)]
+    checks = [_unmeasured(name, figures[name]) for name in unmeasured]
+    if not {"map_drop", "map_fp32", "map_ir"} & set(unmeasured):
+        checks.append(_map_drop(figures, thresholds.max_map_drop))
+    if "speedup" not in unmeasured:
+        checks.append(_speedup(figures["speedup"], thresholds.min_speedup))
+    return Verdict(tuple(checks))
+
+
+def _map_drop(figures: Mapping[str, Optional[float]], limit: float) -> Check:
+    drop = figures["map_drop"]
+    passed = drop <= limit + SLACK
+    drop_text, limit_text = _told_apart(drop, limit, 4)
+    models = f"FP32 {figures['map_fp32']:.4f}, compressed IR {figures['map_ir']:.4f}"
+    relation = "within" if passed else "above"
+    return Check("map_drop", passed, f"mAP drop {drop_text} is {relation} the limit {limit_text} ({models})")
+
+
+def _speedup(speedup: float, limit: float) -> Check:
+    passed = speedup >= limit - SLACK
+    speedup_text, limit_text = _told_apart(speedup, limit, 2)
+    relation = "meets" if passed else "is below"
+    return Check("speedup", passed, f"speed-up {speedup_text}x {relation} the minimum {limit_text}x")
+
+
+def _unmeasured(name: str, value: Optional[float]) -> Check:
+    found = "missing" if value is None else str(float(value))
+    return Check(name, False, f"{name} is {found}; every figure must be a finite number to be judged")
+
+
+def _told_apart(measured: float, limit: float, decimals: int) -> Tuple[str, str]:
+    """Write both numbers with as many decimals as it takes to see which is larger."""
+    while decimals < 10 and abs(measured - limit) > SLACK and f"{measured:.{decimals}f}" == f"{limit:.{decimals}f}":
+        decimals += 1
+    text = f"{measured:.{decimals}f}"
+    return (text.lstrip("-") if float(text) == 0 else text), f"{limit:.{decimals}f}"
+
+
+def _check_limit(name: str, value: float, highest: float, rule: str, way_out: str) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or not 0 <= value <= highest:
+        raise UserError(f"parameter {name}", repr(value), rule, way_out)

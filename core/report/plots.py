@@ -1,0 +1,213 @@
+"""The plots of a report, each one SVG element for the page.
+
+Colours are from Okabe and Ito's palette (Color Universal Design, 2008), which people with any common colour
+blindness tell apart; the models also differ by order and label.
+"""
+
+import math
+import unicodedata
+from typing import TYPE_CHECKING, List, Sequence, Tuple
+
+from core.report.content import ClassAp, worst_first
+from core.report.summary import Summary
+from core.report.svg import inline_svg
+from core.report.table import comparison
+from core.report.text import displayable, fraction
+from core.report.training_log import TrainingLog, TrainRow
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FP32, COMPRESSED, IR = "#0072b2", "#e69f00", "#009e73"
+_INK, _MUTED, _RULE = "#1f2328", "#59636e", "#d1d9e0"
+COLOURS = {FP32: "var(--fp32, #0072b2)", COMPRESSED: "var(--compressed, #e69f00)", IR: "var(--ir, #009e73)",
+           _INK: "currentColor", _MUTED: "var(--muted, #59636e)", _RULE: "var(--rule, #d1d9e0)"}
+WIDTH_INCHES = 10.0
+MOST_CLASSES = 30
+MOST_POINTS = 240
+_STYLE = {"font.size": 9.0, "text.color": _INK, "axes.labelcolor": _MUTED, "axes.edgecolor": _RULE,
+          "axes.titlesize": 9.5, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.titlecolor": _INK,
+          "axes.titlepad": 8.0, "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False,
+          "axes.grid": True, "axes.axisbelow": True, "grid.color": _RULE, "grid.linewidth": 0.6,
+          "xtick.color": _RULE, "ytick.color": _RULE, "xtick.labelcolor": _MUTED, "ytick.labelcolor": _MUTED,
+          "xtick.major.size": 0.0, "ytick.major.size": 0.0, "legend.frameon": False, "legend.fontsize": 8.5,
+          "legend.labelcolor": _INK, "lines.linewidth": 1.8, "figure.facecolor": "none", "axes.facecolor": "none",
+          "text.parse_math": False}
+
+
+def training_curves(log: TrainingLog, colour: str, prefix: str, description: str) -> str:
+    """Return loss, validation mAP and learning rate over the epochs, side by side.
+
+    Args:
+        colour: Of the model that is trained: ``FP32`` or ``COMPRESSED``.
+        prefix: Of the SVG's ids; another for every plot of a page.
+        description: Read out instead of the picture.
+    """
+    import matplotlib
+
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _figure(2.7, columns=3)
+        figure.subplots_adjust(left=0.05, right=0.995, top=0.88, bottom=0.17, wspace=0.26)
+        _loss(axes[0], log, colour)
+        _validation_map(axes[1], log, colour)
+        _learning_rate(axes[2], log)
+        for panel in axes:
+            panel.set_xlabel("epoch")
+            panel.set_xlim(0, max(log.epochs, 1) * 1.02)
+            panel.grid(axis="x", visible=False)
+            panel.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(nbins=6, integer=True))
+        return inline_svg(figure, prefix, description, COLOURS)
+
+
+def per_class_bars(classes: Sequence[ClassAp], prefix: str = "ap-") -> str:
+    """Return horizontal bars of every class's AP; of more than 30 classes, the 30 with the largest drop."""
+    import matplotlib
+
+    shown = list(classes) if len(classes) <= MOST_CLASSES else worst_first(tuple(classes))[:MOST_CLASSES]
+    labels = [displayable(item.name, 32) for item in shown]
+    row_inches = 0.5 if len(shown) <= 12 else 0.34
+    width, height = 5.4, 0.75 + row_inches * len(shown)
+    with matplotlib.rc_context(_STYLE):
+        figure, (panel,) = _figure(height, columns=1, width=width)
+        figure.subplots_adjust(left=_label_inches(labels) / width, right=0.985, top=1 - 0.34 / height,
+                               bottom=0.36 / height)
+        _grouped_bars(panel, shown, with_values=len(shown) <= 12)
+        panel.set_yticks(range(len(shown)), labels=labels, color=_INK)
+        panel.set_xlim(0, 1.1)
+        panel.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
+        panel.set_xlabel("AP at IoU 0.50:0.95")
+        figure.legend(loc="upper left", ncols=3, handlelength=1.0, handletextpad=0.5, columnspacing=1.4,
+                      borderpad=0.0, borderaxespad=0.3)
+        return inline_svg(figure, prefix, "AP of each class for the three models", COLOURS)
+
+
+def speed_and_size(summary: Summary, prefix: str = "speed-") -> str:
+    """Return bars of throughput, latency and size, FP32 IR against compressed IR."""
+    import matplotlib
+
+    rows = [row for row in comparison(summary) if row.fp32_pytorch is None]
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _figure(1.45, columns=len(rows))
+        figure.subplots_adjust(left=0.085, right=0.985, top=0.8, bottom=0.06, wspace=0.5)
+        for panel, row in zip(axes, rows):
+            values = [row.fp32_ir, row.compressed_ir]
+            lengths = [value if math.isfinite(value) else 0.0 for value in values]
+            panel.barh([0, 1], lengths, height=0.62, color=[FP32, IR])
+            for place, (value, length) in enumerate(zip(values, lengths)):
+                panel.annotate(row.write(value), (length, place), xytext=(4, 0), textcoords="offset points",
+                               va="center", fontweight="bold")
+            panel.set_title(f"{row.label} ({'higher' if row.higher_is_better else 'lower'} is better)")
+            panel.set_yticks([0, 1], labels=["FP32", "compressed"], color=_INK)
+            panel.set_ylim(1.5, -0.5)
+            panel.set_xlim(0, (max(lengths) or 1.0) * 1.18)
+            panel.xaxis.set_visible(False)
+            panel.spines["bottom"].set_visible(False)
+            panel.grid(visible=False)
+        return inline_svg(figure, prefix, "Throughput, latency and size of both IRs", COLOURS)
+
+
+def _figure(height: float, columns: int, width: float = WIDTH_INCHES) -> Tuple["Figure", List["Axes"]]:
+    import matplotlib.ticker  # noqa: F401  the panels' locators
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=72)
+    return figure, list(figure.subplots(1, columns, squeeze=False)[0])
+
+
+def _loss(panel: "Axes", log: TrainingLog, colour: str) -> None:
+    panel.set_title("Training loss")
+    points = [(_epochs_done(row, log), row.losses.get("loss", math.nan)) for row in log.train]
+    points = [point for point in points if math.isfinite(point[1])]
+    if not points:
+        return _nothing(panel, "no logged iterations")
+    means = _epoch_means(log)
+    several = len(means) > 1
+    panel.plot(*zip(*_thinned(points)), color=colour, linewidth=1.0 if several else 1.8, alpha=0.45 if several else 1,
+               label="iterations")
+    if several:
+        panel.plot(*zip(*means), color=colour, label="mean of the epoch")
+        panel.legend(loc="upper right")
+    panel.set_ylim(0, max(loss for _, loss in points) * 1.05)
+
+
+def _validation_map(panel: "Axes", log: TrainingLog, colour: str) -> None:
+    panel.set_title("Accuracy on the validation split")
+    curves = [("mAP50", (0, (4, 2)), "s", [(row.epoch, row.map50) for row in log.val]),
+              ("mAP", "solid", "o", [(row.epoch, row.map) for row in log.val])]
+    curves = [(*start, [point for point in points if math.isfinite(point[1])]) for *start, points in curves]
+    if not any(points for *_, points in curves):
+        return _nothing(panel, "no validation in this log")
+    for label, dashes, marker, points in curves:
+        if not points:
+            continue
+        panel.plot(*zip(*points), color=colour, linestyle=dashes, marker=marker, markersize=3.5, label=label,
+                   clip_on=False)
+        epoch, best = max(points, key=lambda point: point[1])
+        panel.annotate(fraction(best), (epoch, best), xytext=(0, 6), textcoords="offset points", ha="center",
+                       fontsize=8.5, fontweight="bold")
+    panel.set_ylim(0, min(1.08, max(value for *_, points in curves for _, value in points) * 1.25 or 1.0))
+    panel.legend(loc="lower right")
+
+
+def _learning_rate(panel: "Axes", log: TrainingLog) -> None:
+    panel.set_title("Learning rate")
+    points = [(_epochs_done(row, log), row.lr) for row in log.train if math.isfinite(row.lr)]
+    if not points:
+        return _nothing(panel, "no logged learning rate")
+    panel.plot(*zip(*_thinned(points)), color=_MUTED)
+    panel.set_ylim(bottom=0)
+    panel.yaxis.set_major_formatter(lambda rate, _: f"{rate:g}")
+
+
+def _nothing(panel: "Axes", reason: str) -> None:
+    panel.text(0.5, 0.5, reason, transform=panel.transAxes, ha="center", va="center", color=_MUTED)
+    panel.yaxis.set_visible(False)
+
+
+def _epochs_done(row: TrainRow, log: TrainingLog) -> float:
+    return row.epoch - 1 + row.iteration / max(log.iters_per_epoch, row.iteration)
+
+
+def _epoch_means(log: TrainingLog) -> List[Tuple[float, float]]:
+    """Return the mean loss of every epoch, placed at the epoch's middle."""
+    losses: dict = {}
+    for row in log.train:
+        if math.isfinite(row.losses.get("loss", math.nan)):
+            losses.setdefault(row.epoch, []).append(row.losses["loss"])
+    return [(epoch - 0.5, sum(values) / len(values)) for epoch, values in sorted(losses.items())]
+
+
+def _thinned(points: List[Tuple[float, float]]) -> List[Tuple[float, float]]:
+    """Return at most ``MOST_POINTS`` points, each the mean of neighbours, so that long logs stay small."""
+    step = math.ceil(len(points) / MOST_POINTS)
+    groups = [points[start:start + step] for start in range(0, len(points), step)]
+    return [(sum(x for x, _ in group) / len(group), sum(y for _, y in group) / len(group)) for group in groups]
+
+
+def _grouped_bars(panel: "Axes", classes: List[ClassAp], with_values: bool) -> None:
+    models = [("FP32 PyTorch", FP32, [item.fp32 for item in classes]),
+              ("compressed PyTorch", COMPRESSED, [item.compressed for item in classes]),
+              ("compressed IR", IR, [item.ir for item in classes])]
+    height = 0.26
+    for model, (label, colour, values) in enumerate(models):
+        places = [row + (model - 1) * height for row in range(len(classes))]
+        panel.barh(places, [value if math.isfinite(value) else 0.0 for value in values], height=height * 0.9,
+                   color=colour, label=label)
+        for place, value in zip(places, values):
+            if with_values and math.isfinite(value):
+                panel.annotate(fraction(value), (value, place), xytext=(3, 0), textcoords="offset points",
+                               va="center", fontsize=7.5, color=_MUTED)
+    for row, item in enumerate(classes):
+        if math.isnan(item.fp32) and math.isnan(item.ir):
+            panel.annotate("AP undefined", (0, row), xytext=(3, 0), textcoords="offset points", va="center",
+                           fontsize=7.5, color=_MUTED)
+    panel.set_ylim(len(classes) - 0.5, -0.5)
+    panel.grid(axis="y", visible=False)
+
+
+def _label_inches(labels: Sequence[str]) -> float:
+    """Return room for the widest label at 9 points: an average letter is half as wide as high, East Asian ones full."""
+    ems = max((sum(1.0 if unicodedata.east_asian_width(char) in "WF" else 0.56 for char in label)
+               for label in labels), default=0)
+    return 0.16 + ems * 9.0 / 72

@@ -1,0 +1,78 @@
+"""The sample pictures of a report: read, and made small enough for one page."""
+
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+from typing import List, Optional, Sequence, Tuple
+
+from core.report.measurements import Sample
+
+# widest side in pixels and JPEG quality, from best to smallest
+_STEPS = ((1440, 88), (1440, 75), (1100, 75), (1100, 60), (800, 60), (640, 55), (480, 50))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A sample picture's file content and the name of its test image."""
+
+    content: bytes
+    image: str
+
+
+def read_samples(folder: Path, samples: Sequence[Sample]) -> Tuple[Tuple[Picture, ...], Tuple[str, ...]]:
+    """Return the pictures of ``folder`` and the names of those that are missing, outside of it or no pictures."""
+    pictures, missing = [], []
+    for sample in samples:
+        content = _content(folder, sample.file)
+        if content is None:
+            missing.append(sample.file)
+        else:
+            pictures.append(Picture(content, sample.image))
+    return tuple(pictures), tuple(missing)
+
+
+def embed(pictures: Sequence[Picture], budget: int) -> Tuple[List[Tuple[str, str]], int]:
+    """Turn pictures into ``data:`` URIs that together stay within ``budget`` characters.
+
+    Every picture gets an equal share of what is left and the best size and quality that fits in it.
+
+    Returns:
+        Pairs of data URI and image name, and the number of pictures that did not fit.
+    """
+    embedded: List[Tuple[str, str]] = []
+    for index, picture in enumerate(pictures):
+        uri = _smallest_loss(picture, max(budget, 0) // (len(pictures) - index))
+        if uri is not None:
+            embedded.append((uri, picture.image))
+            budget -= len(uri)
+    return embedded, len(pictures) - len(embedded)
+
+
+def _content(folder: Path, file: str) -> Optional[bytes]:
+    path = (folder / file).resolve()
+    if folder.resolve() not in path.parents or not path.is_file():
+        return None
+    content = path.read_bytes()
+    return content if _pixels(content) is not None else None
+
+
+def _pixels(content: bytes):
+    import cv2
+    import numpy as np
+
+    return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
+
+
+def _smallest_loss(picture: Picture, share: int) -> Optional[str]:
+    import cv2
+
+    pixels = _pixels(picture.content)
+    for side, quality in _STEPS:
+        scale = min(1.0, side / max(pixels.shape[:2]))
+        size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
+        resized = pixels if scale == 1.0 else cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+        encoded = cv2.imencode(".jpg", resized, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+        uri = "data:image/jpeg;base64," + base64.b64encode(encoded).decode("ascii")
+        if len(uri) <= share:
+            return uri
+    return None

@@ -1,0 +1,58 @@
+"""How names and numbers are written in every report."""
+
+import math
+from typing import Iterable, List, Optional
+
+NOT_MEASURED = "n/a"
+_JOINERS = "\u200c\u200d"
+
+
+def displayable(name: str, limit: int = 120) -> str:
+    """Return ``name`` without control characters and lone surrogates, cut to ``limit`` characters.
+
+    What cannot be printed becomes U+FFFD, because XML and UTF-8 refuse it. Joiners stay: some scripts need them.
+    """
+    kept = "".join(" " if char.isspace() else char if char.isprintable() or char in _JOINERS else "\ufffd"
+                   for char in name)
+    return kept if len(kept) <= limit else kept[:limit - 1] + "\u2026"
+
+
+def fraction(value: Optional[float]) -> str:
+    """Write a quantity of 0..1, such as mAP, with four decimals."""
+    return NOT_MEASURED if _absent(value) else f"{value:.4f}"
+
+
+def difference(value: Optional[float]) -> str:
+    """Write a signed difference of two fractions with four decimals."""
+    if _absent(value):
+        return NOT_MEASURED
+    return f"{value:+.4f}" if abs(value) >= 5e-5 else "0.0000"
+
+
+def quantity(value: Optional[float]) -> str:
+    """Write a positive quantity with three significant digits or all digits before the point."""
+    if _absent(value):
+        return NOT_MEASURED
+    size = abs(value)
+    return f"{value:.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}"
+
+
+def ratio(value: Optional[float]) -> str:
+    """Write a ratio, such as a speed-up, as ``2.34x``."""
+    return NOT_MEASURED if _absent(value) else f"{value:.2f}x"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Write a number with its noun: ``1 image``, ``2 images``."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def listed(names: Iterable[str], limit: int = 20) -> str:
+    """Join names with commas; beyond ``limit`` the rest is counted."""
+    shown: List[str] = [displayable(name) for name in names]
+    rest = len(shown) - limit
+    return ", ".join(shown) if rest <= 0 else ", ".join(shown[:limit]) + f" and {rest:,} more"
+
+
+def _absent(value: Optional[float]) -> bool:
+    return value is None or not math.isfinite(value)

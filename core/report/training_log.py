@@ -1,0 +1,121 @@
+"""Reader of the training log: JSON lines, one object per logged iteration or validation."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
+
+from core.errors import UserError
+
+
+@dataclass(frozen=True)
+class TrainRow:
+    """One logged iteration; ``epoch`` and ``iteration`` count from 1, ``iteration`` within its epoch.
+
+    ``losses`` holds every entry whose name starts with ``loss``, the total under ``loss``; ``seconds`` is the time
+    of one iteration.
+    """
+
+    epoch: int
+    iteration: int
+    lr: float
+    losses: Dict[str, float]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ValRow:
+    """The accuracy on the validation split after ``epoch``; 0 is before the first step."""
+
+    epoch: int
+    map: float
+    map50: float
+
+
+@dataclass(frozen=True)
+class TrainingLog:
+    """A whole log. ``truncated`` says that the last line was cut off, as by a killed process."""
+
+    epochs: int
+    iters_per_epoch: int
+    train: Tuple[TrainRow, ...]
+    val: Tuple[ValRow, ...]
+    truncated: bool
+
+    @property
+    def passed_through(self) -> bool:
+        """Whether the stage handed on a given checkpoint without training."""
+        return self.epochs == 0
+
+
+def read_training_log(file: Path) -> TrainingLog:
+    """Read a log in the order of its epochs.
+
+    A resumed run repeats some iterations and its first line; the later one counts. Rows of unknown modes are for
+    other readers and are passed over.
+
+    Raises:
+        UserError: The file is missing, does not start with the ``env`` line, or a line before the last is not JSON.
+    """
+    rows, truncated = _rows(file)
+    if not rows or rows[0].get("mode") != "env":
+        raise _not_a_log(file, "does not start with a line of mode 'env'")
+    env: Dict[str, Any] = {}
+    train: Dict[Tuple[int, int], TrainRow] = {}
+    val: Dict[int, ValRow] = {}
+    for number, row in enumerate(rows, start=1):
+        try:
+            if row["mode"] == "env":
+                env = {"epochs": int(row["epochs"]), "iters_per_epoch": int(row["iters_per_epoch"])}
+            elif row["mode"] == "train":
+                train[int(row["epoch"]), int(row["iter"])] = _train_row(row)
+            elif row["mode"] == "val":
+                val[int(row["epoch"])] = ValRow(int(row["epoch"]), _number(row, "map"), _number(row, "map50"))
+        except (KeyError, TypeError, ValueError) as error:
+            raise _not_a_log(file, f"line {number} lacks or misstates {error}") from error
+    return TrainingLog(train=tuple(train[key] for key in sorted(train)), val=tuple(val[key] for key in sorted(val)),
+                       truncated=truncated, **env)
+
+
+def _rows(file: Path) -> Tuple[List[Dict[str, Any]], bool]:
+    try:
+        lines = file.read_bytes().split(b"\n")
+    except FileNotFoundError as error:
+        raise _not_a_log(file, "does not exist") from error
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        row = _json_object(line)
+        if row is not None:
+            rows.append(row)
+        elif number == len(lines) and rows:
+            return rows, True
+        else:
+            raise _not_a_log(file, f"line {number} is not a JSON object: {line[:60]!r}")
+    return rows, False
+
+
+def _json_object(line: bytes) -> Optional[Dict[str, Any]]:
+    try:
+        row = json.loads(line.decode("utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError):
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _train_row(row: Dict[str, Any]) -> TrainRow:
+    losses = {name: _number(row, name) for name in row if name.startswith("loss")}
+    return TrainRow(int(row["epoch"]), int(row["iter"]), _number(row, "lr"), losses, _number(row, "time"))
+
+
+def _number(row: Dict[str, Any], name: str) -> float:
+    value = row.get(name)
+    return math.nan if value is None else float(value)
+
+
+def _not_a_log(file: Path, problem: str) -> UserError:
+    return UserError("training log", f"{file} {problem}",
+                     "It must hold JSON lines as the train and compress stages write them.",
+                     "Give the log artifact of that stage, or run the stage again.")

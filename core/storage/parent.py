@@ -1,0 +1,63 @@
+"""The checkpoint a run starts from, where one is given."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Dict, Mapping, Optional
+
+from core.errors import UserError
+from core.storage.digest import sha256_file
+from core.storage.location import local_path
+
+THING = "checkpoint"
+
+
+@dataclass(frozen=True)
+class ParentRef:
+    """A checkpoint as it travels between stages.
+
+    Attributes:
+        uri: Absolute path of the file; empty when the run trains its own.
+        digest: SHA-256 of the file in hexadecimal; empty likewise.
+    """
+
+    uri: str
+    digest: str
+
+    def to_json(self) -> Dict[str, str]:
+        """Return the reference as a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "ParentRef":
+        """Return the reference that :meth:`to_json` wrote."""
+        return cls(uri=value["uri"], digest=value["digest"])
+
+
+def resolve_parent(location: str) -> ParentRef:
+    """Find and digest the checkpoint at ``location``; an empty location stands for none.
+
+    Raises:
+        UserError: There is no file, or it is on a storage service.
+    """
+    if not location:
+        return ParentRef("", "")
+    path = local_path(location, THING)
+    if not path.is_file():
+        raise UserError(THING, path, "It must be a file that exists.",
+                        "Check the path, or leave the parameter empty to train a model first.")
+    return ParentRef(str(path), sha256_file(path))
+
+
+def open_parent(parent: ParentRef) -> Optional[Path]:
+    """Return the checkpoint's path, or None where the run trains its own.
+
+    Raises:
+        UserError: The file is gone or is no longer the one that was resolved.
+    """
+    if not parent.uri:
+        return None
+    found = resolve_parent(parent.uri)
+    if found.digest != parent.digest:
+        raise UserError(THING, parent.uri, f"It changed after the run had begun: its sha256 was {parent.digest} and is "
+                        f"now {found.digest}.", "Start the run again to use the new file.")
+    return Path(found.uri)

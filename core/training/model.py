@@ -1,0 +1,120 @@
+"""Build detectors from configs and checkpoints, and load weights that really fit."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+from core.checkpoint.checkpoint import Checkpoint, load_checkpoint
+from core.errors import UserError
+
+MIN_MATCHED_SHARE = 0.99
+_LISTED_KEYS = 10
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class RestoredDetector:
+    """A detector as a checkpoint describes it, ready to be tested or exported.
+
+    Attributes:
+        network: The module to call: the detector itself, or the NNCFNetwork around it.
+        detector: The MMDetection detector inside.
+        config: The resolved MMDetection config (mmcv.Config).
+        compression: The CompressedDetector, or None for a plain one.
+        checkpoint: What the file held.
+    """
+
+    network: Any
+    detector: Any
+    config: Any
+    compression: Optional[Any]
+    checkpoint: Checkpoint
+
+
+def build_detector(config: Any) -> Any:
+    """Build the MMDetection detector of ``config.model`` with its weights not yet initialised."""
+    from mmdet.models import build_detector as build
+
+    config.model.pop("pretrained", None)
+    _drop_pretrained(config.model)
+    try:
+        return build(config.model, train_cfg=config.get("train_cfg"), test_cfg=config.get("test_cfg"))
+    except (KeyError, TypeError, AssertionError) as error:
+        raise UserError("model config", config.model.get("type"), f"MMDetection cannot build it: {error}.",
+                        "Compare the model section with MMDetection's own config of this detector.") from error
+
+
+def _drop_pretrained(model: Any) -> None:
+    """Backbone weights named by URL would be downloaded; where a checkpoint is given they are not needed."""
+    for value in model.values():
+        if isinstance(value, dict):
+            init = value.get("init_cfg")
+            if isinstance(init, dict) and init.get("type") == "Pretrained":
+                logger.warning("init_cfg %s is not downloaded: give a checkpoint instead", init.get("checkpoint"))
+                value.pop("init_cfg")
+            _drop_pretrained(value)
+
+
+def load_plain_weights(detector: Any, checkpoint: Checkpoint, source: Path) -> None:
+    """Load FP32 weights; at least 99 % of the detector's keys must match in name and shape.
+
+    Raises:
+        UserError: Too few keys match; the message lists the first of them.
+    """
+    own: Mapping[str, Any] = detector.state_dict()
+    matching: Dict[str, Any] = {}
+    misfits: List[str] = []
+    for name, value in own.items():
+        given = checkpoint.state_dict.get(name)
+        if given is None:
+            misfits.append(f"{name} (missing)")
+        elif given.shape != value.shape:
+            misfits.append(f"{name} (shape {tuple(given.shape)}, the model's is {tuple(value.shape)})")
+        else:
+            matching[name] = given
+    share = len(matching) / len(own)
+    if share < MIN_MATCHED_SHARE:
+        listed = ", ".join(misfits[:_LISTED_KEYS]) + (", ..." if len(misfits) > _LISTED_KEYS else "")
+        raise UserError("checkpoint", source,
+                        f"Only {len(matching)} of the model's {len(own)} keys ({share:.1%}) match it, at least "
+                        f"{MIN_MATCHED_SHARE:.0%} must. Not matching: {listed}.",
+                        "Give the checkpoint of this model config and these classes, or the config it was made with.")
+    detector.load_state_dict(matching, strict=False)
+    for misfit in misfits:
+        logger.warning("left at its initial value: %s", misfit)
+
+
+def restore_detector(path: Path, classes: Tuple[str, ...] = ()) -> RestoredDetector:
+    """Rebuild the detector of a checkpoint of ours from that file alone.
+
+    Args:
+        path: The checkpoint; it carries its config.
+        classes: When given, the class names the checkpoint must have, in order.
+
+    Raises:
+        UserError: The file carries no config, or has other classes.
+    """
+    from core.config.fingerprint import config_from_text
+
+    checkpoint = load_checkpoint(path)
+    if not checkpoint.config_text:
+        raise UserError("checkpoint", path, "It carries no config, so the model cannot be rebuilt from it alone.",
+                        "Pass it through the train stage with its config first (--checkpoint).")
+    if classes and tuple(checkpoint.classes) != tuple(classes):
+        raise UserError("checkpoint classes", ", ".join(checkpoint.classes),
+                        f"The data set has {', '.join(classes)}, and both must be equal in names and order.",
+                        "Name the classes in the checkpoint's order (parameter classes) or train anew.")
+    config = config_from_text(checkpoint.config_text)
+    detector = build_detector(config)
+    detector.CLASSES = checkpoint.classes
+    if checkpoint.compression is None:
+        load_plain_weights(detector, checkpoint, path)
+        return RestoredDetector(detector.eval(), detector, config, None, checkpoint)
+    from core.compression.wrap import compress_detector, load_compressed_weights
+
+    record = checkpoint.compression
+    compression = compress_detector(detector, record.config, restore=record, postprocessing=record.postprocessing)
+    load_compressed_weights(compression, dict(checkpoint.state_dict))
+    return RestoredDetector(compression.network.eval(), detector, config, compression, checkpoint)

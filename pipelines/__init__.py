@@ -1,0 +1,1 @@
+"""The pipeline: its graph, its command line and its local execution."""

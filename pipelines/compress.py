@@ -1,0 +1,263 @@
+"""The compression pipeline: its graph, and the command line that runs or compiles it."""
+
+import argparse
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional
+
+ROOT = Path(__file__).resolve().parents[1]
+if __name__ == "__main__":
+    # Run by path, Python searches the script's folder; the packages lie beside it.
+    sys.path[0] = str(ROOT)
+
+from core.errors import UserError  # noqa: E402
+from core.stage.cli import run_guarded  # noqa: E402
+from pipelines.environments import environment_folder  # noqa: E402
+
+EXIT_FAILED = 1
+LOCATIONS = ("data", "checkpoint", "destination", "model_config", "compression_config")
+
+
+def define_pipeline() -> Any:
+    """Return the pipeline as a KFP component."""
+    from kfp import dsl
+
+    from components.compress.component import compress as compress_stage
+    from components.convert.component import convert
+    from components.evaluate.component import evaluate
+    from components.export.component import export
+    from components.gate.component import gate
+    from components.publish.component import publish
+    from components.report.component import report
+    from components.resolve.component import resolve
+    from components.train.component import train
+    from components.validate.component import validate
+
+    @dsl.pipeline(name="compress")
+    def compress(
+        model_config: str = "configs/detectors/retinanet_r18_small_digits.py",
+        compression_config: str = "configs/nncf_compression/retinanet_r18_small/digits_int8.py",
+        data: str = "builtin://digits",
+        data_format: str = "auto",
+        classes: list = [],  # noqa: B006 - KFP reads the default, nobody changes it
+        train_split: str = "auto",
+        val_split: str = "auto",
+        test_split: str = "auto",
+        checkpoint: str = "",
+        model_options: dict = {},  # noqa: B006
+        compression_options: dict = {},  # noqa: B006
+        seed: int = 0,
+        max_map_drop: float = 0.01,
+        min_speedup: float = 1.0,
+        destination: str = "",
+        model_name: str = "detector",
+    ):
+        """Compresses an MMDetection detector with NNCF and proves that the OpenVINO model is still good.
+
+        Args:
+            model_config: MMDetection config of the FP32 detector.
+            compression_config: Config that adds nncf_config to it.
+            data: Data set: a COCO or Pascal VOC folder, or builtin://digits.
+            data_format: Format of the data set: auto, coco or voc.
+            classes: Class names in label order; empty takes them from the data.
+            train_split: Split to train on, or auto.
+            val_split: Split to follow training with, or auto.
+            test_split: Split that every measurement is made on, or auto.
+            checkpoint: FP32 checkpoint to start from; empty trains one.
+            model_options: Overrides of the model config, dotted key to value.
+            compression_options: Overrides of the compression config, dotted key to value.
+            seed: Seed of weights, shuffling and augmentation.
+            max_map_drop: Largest accepted loss of mAP, FP32 PyTorch to compressed IR, absolute.
+            min_speedup: Smallest accepted ratio of frames per second, compressed IR to FP32 IR.
+            destination: Folder to publish the bundle to; empty publishes nothing.
+            model_name: Name of the published model.
+        """
+        resolved = resolve(
+            model_config=model_config, compression_config=compression_config, model_options=model_options,
+            compression_options=compression_options, data=data, data_format=data_format, classes=classes,
+            train_split=train_split, val_split=val_split, test_split=test_split, checkpoint=checkpoint)
+        resolved.set_caching_options(False)
+        data_ref, model_ref = resolved.outputs["resolved_data"], resolved.outputs["resolved_model"]
+        compression_ref, parent_ref = resolved.outputs["resolved_compression"], resolved.outputs["resolved_parent"]
+
+        trained = train(data=data_ref, model=model_ref, parent=parent_ref, seed=seed)
+        compressed = compress_stage(data=data_ref, compression=compression_ref,
+                                    fp32_checkpoint=trained.outputs["checkpoint"], seed=seed)
+        evaluations, irs = {}, {}
+        for variant, stage in (("fp32", trained), ("compressed", compressed)):
+            evaluations[variant] = evaluate(data=data_ref, checkpoint=stage.outputs["checkpoint"])
+            exported = export(checkpoint=stage.outputs["checkpoint"])
+            irs[variant] = convert(onnx=exported.outputs["onnx"])
+            evaluations[variant].set_display_name(f"evaluate-{variant}")
+            exported.set_display_name(f"export-{variant}")
+            irs[variant].set_display_name(f"convert-{variant}")
+
+        validated = validate(data=data_ref, ir_fp32=irs["fp32"].outputs["ir"],
+                             ir_compressed=irs["compressed"].outputs["ir"])
+        reported = report(
+            data=data_ref, model=model_ref, compression=compression_ref, parent=parent_ref,
+            log_fp32=trained.outputs["log"], log_compressed=compressed.outputs["log"],
+            evaluation_fp32=evaluations["fp32"].outputs["evaluation"],
+            evaluation_compressed=evaluations["compressed"].outputs["evaluation"],
+            validation=validated.outputs["validation"], max_map_drop=max_map_drop, min_speedup=min_speedup)
+        judged = gate(summary=reported.outputs["summary"], max_map_drop=max_map_drop, min_speedup=min_speedup)
+        judged.set_caching_options(False)
+        published = publish(
+            ir_compressed=irs["compressed"].outputs["ir"], ir_fp32=irs["fp32"].outputs["ir"],
+            summary=reported.outputs["summary"], html=reported.outputs["html"], destination=destination,
+            model_name=model_name)
+        published.after(judged)
+        published.set_caching_options(False)
+
+    return compress
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the command line's argument parser."""
+    parser = argparse.ArgumentParser(
+        prog="compress", description="Compress an MMDetection detector with NNCF and validate it in OpenVINO. "
+        "Without an option the pipeline runs on this machine, on the built-in data.")
+    parser.add_argument("--params", metavar="FILE.yaml", type=Path, help="file of pipeline parameters")
+    parser.add_argument("-p", metavar="NAME=VALUE", action="append", default=[], dest="assignments",
+                        help="one pipeline parameter; goes before the file's; a relative path counts from here")
+    parser.add_argument("--list-params", action="store_true", help="show the pipeline's parameters and end")
+    parser.add_argument("--compile", metavar="FILE.yaml", type=Path, help="write the compiled pipeline and end")
+    parser.add_argument("--runner", choices=("process", "docker"), default="process",
+                        help="run stages as processes in .envs (default) or as containers")
+    parser.add_argument("--work-dir", metavar="FOLDER", type=Path, default=Path("runs"),
+                        help="where runs and what they share are kept (default: runs)")
+    parser.add_argument("--name", help="first part of the run's folder (default: the --params file's, or compress)")
+    parser.add_argument("--no-cache", action="store_true", help="run every stage, even if nothing has changed")
+    return parser
+
+
+def compile_pipeline(path: Path) -> None:
+    """Write the compiled pipeline to ``path``.
+
+    Raises:
+        UserError: The file's name does not end in .yaml or .yml.
+    """
+    from kfp import compiler
+
+    from core.storage.cache import new_file
+
+    if path.suffix not in (".yaml", ".yml"):
+        raise UserError("--compile", path, "A compiled pipeline is a .yaml or .yml file.", "Choose such a name.")
+    with new_file(path) as partial:
+        compiler.Compiler().compile(define_pipeline(), str(partial))
+
+
+def list_parameters() -> None:
+    """Print every parameter of the pipeline with its type, default and description."""
+    from pipelines.parameters import read_parameters
+
+    for parameter in read_parameters(define_pipeline().pipeline_spec).values():
+        print(f"{parameter.name} = {json.dumps(parameter.default)}\n    {parameter.type_name}. {parameter.description}")
+
+
+def chosen_parameters(spec: Any, file: Optional[Path], assignments: List[str]) -> Dict[str, Any]:
+    """Return a value for every parameter: the command line's before the file's before the default."""
+    from pipelines.parameters import defaults, load_parameters, parse_assignment, read_parameters
+
+    parameters = read_parameters(spec)
+    values = defaults(parameters)
+    if file is not None:
+        values.update(load_parameters(file, parameters))
+    for assignment in assignments:
+        given = parse_assignment(assignment, parameters)
+        values.update({name: _from_here(name, value) for name, value in given.items()})
+    return values
+
+
+def run_locally(arguments: argparse.Namespace) -> int:
+    """Run the pipeline on this machine, gather its results and return the exit code."""
+    from pipelines.console import Console
+    from pipelines.local import LocalRun, LocalSettings, check_runner
+    from pipelines.results import collect_results, write_parameters
+    from pipelines.work_dir import open_work_dir
+
+    spec = define_pipeline().pipeline_spec
+    values = chosen_parameters(spec, arguments.params, arguments.assignments)
+    name = arguments.name or (arguments.params.stem if arguments.params else "compress")
+    check_runner(arguments.runner, spec, ROOT)
+    console = Console(sys.stdout)
+    with open_work_dir(arguments.work_dir) as work_dir:
+        folder = work_dir.new_run(name)
+        (folder / "logs").mkdir()
+        write_parameters(values, folder)
+        console.line(f"run {folder}")
+        local_run = LocalRun(LocalSettings(ROOT, work_dir.pipeline_root, folder / "logs", arguments.runner,
+                                           use_cache=not arguments.no_cache), console)
+        try:
+            failure = local_run.run(spec, values)
+        finally:
+            collect_results(local_run.finished, folder)
+        work_dir.point_latest_at(folder)
+    _print_results(console, folder)
+    if failure is None:
+        return 0
+    if failure.stage == "gate" and failure.exit_code in (EXIT_FAILED, None):
+        console.line("The compressed model did not pass the gate; nothing was published.")
+    else:
+        console.line(f"{failure.stage} failed. Finished stages are kept: start again, and the run goes on there.")
+    return EXIT_FAILED
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """Run the command line and return its exit code."""
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    if arguments.compile and (arguments.params or arguments.assignments):
+        parser.error("--compile takes no parameters: they are given when the compiled pipeline is run")
+    return run_guarded(parser.prog, lambda: _work(arguments, sys.argv[1:] if argv is None else argv))
+
+
+def _work(arguments: argparse.Namespace, argv: List[str]) -> int:
+    if importlib.util.find_spec("kfp") is None:
+        _enter_environment(argv)
+    if arguments.list_params:
+        list_parameters()
+    elif arguments.compile:
+        compile_pipeline(arguments.compile)
+    else:
+        return run_locally(arguments)
+    return 0
+
+
+def _enter_environment(argv: List[str]) -> None:
+    """Go on in the environment that has kfp, so that any Python of the machine can start this."""
+    environment = environment_folder("openvino", ROOT)
+    python = environment / "bin" / "python"
+    if Path(sys.prefix).resolve() == environment.resolve() or not os.access(python, os.X_OK):
+        raise UserError("Python", sys.executable, f"It has no kfp, and {environment} cannot stand in.",
+                        "Run 'make setup'.")
+    os.execv(str(python), [str(python), __file__, *argv])
+
+
+def _from_here(name: str, value: Any) -> Any:
+    """Return a location such that it counts from where the command is given; stages run in the project's folder."""
+    if name not in LOCATIONS or not value or value.startswith(("file:", "~")) or "://" in value or Path.cwd() == ROOT:
+        return value
+    path = Path.cwd() / value
+    return str(path) if name == "destination" or path.exists() else value
+
+
+def _print_results(console: Any, folder: Path) -> None:
+    from core.report.table import terminal_table
+
+    console.line()
+    summary = folder / "summary.json"
+    if summary.exists():
+        record: Mapping[str, Any] = json.loads(summary.read_text(encoding="utf-8"))
+        console.line(terminal_table(record))
+        console.line()
+    for label, place in (("report", "report.html"), ("model", "model/compressed"), ("logs", "logs")):
+        if (folder / place).exists():
+            console.line(f"{label}: {folder / place}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,230 @@
+"""Run the compiled pipeline on this machine, by kfp.local's own orchestration.
+
+Three things are put in kfp.local's place (kfp 2.17.0): the task handler, which starts a stage's command in the
+environment its image stands for; the standard output, so that its log goes to a file; and the function that executes
+one task, wrapped to show progress and to keep outputs that kfp.local forgets when a later task fails.
+"""
+
+import contextlib
+import importlib.util
+import logging
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, Optional, TextIO, Tuple
+
+from google.protobuf import json_format
+from kfp import local
+from kfp.local import config as kfp_config
+from kfp.local import pipeline_orchestrator, status, subprocess_task_handler, task_handler_interface
+from kfp.local.orchestrator import task_executor
+from kfp.pipeline_spec import pipeline_spec_pb2
+
+from components import images
+from core.errors import UserError
+from pipelines.code_digest import CodeDigests
+from pipelines.console import Console, StageOutput, duration
+from pipelines.environments import child_environment, environment_python
+from pipelines.process import run_process
+
+CODE_VARIABLE = "MMDET_COMPRESS_CODE"
+
+
+@dataclass(frozen=True)
+class LocalSettings:
+    """How and where to run.
+
+    Attributes:
+        root: The project's folder: stages run in it, and their code is found there.
+        pipeline_root: Folder for the stages' artifacts and the cache.
+        logs: Folder for the logs of this run.
+        runner: ``process`` or ``docker``.
+        use_cache: Whether a stage may take over what an earlier run made of the same inputs by the same code.
+    """
+
+    root: Path
+    pipeline_root: Path
+    logs: Path
+    runner: str = "process"
+    use_cache: bool = True
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The stage that ended a run, and its exit code where the runner tells it."""
+
+    stage: str
+    exit_code: Optional[int]
+
+
+@dataclass
+class _Stage:
+    name: str
+    number: int
+    total: int
+    begun: float = field(default_factory=time.monotonic)
+    ran: bool = False
+    exit_code: Optional[int] = None
+
+
+class LocalRun:
+    """One execution of a compiled pipeline on this machine.
+
+    Attributes:
+        finished: Outputs of every stage that has succeeded, by stage and name; filled as the run goes on, so that it
+            is right after an interruption, too.
+    """
+
+    def __init__(self, settings: LocalSettings, console: Console) -> None:
+        self._settings, self._console = settings, console
+        self._stage: Optional[_Stage] = None
+        self._total = 0
+        self._failure: Optional[Failure] = None
+        self.finished: Dict[str, Dict[str, Any]] = {}
+
+    def run(self, spec: pipeline_spec_pb2.PipelineSpec, arguments: Mapping[str, Any]) -> Optional[Failure]:
+        """Execute the pipeline; return the stage that failed, or None."""
+        spec = with_code_digests(spec, self._settings.root)
+        self._total = len(spec.root.dag.tasks)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(_replaced(kfp_config.LocalExecutionConfig, "instance", None))
+            runner = self._docker(stack) if self._settings.runner == "docker" else self._processes(stack)
+            execute = stack.enter_context(_replaced(task_executor, "execute_single_task", self._execute))
+            self._execute_in_kfp = execute
+            log = stack.enter_context(open(self._settings.logs / "kfp.log", "w", buffering=1, encoding="utf-8"))
+            stack.enter_context(_chatter_to(log))
+            local.init(runner, pipeline_root=str(self._settings.pipeline_root), raise_on_error=False,
+                       enable_caching=self._settings.use_cache,
+                       cache_root=str(self._settings.pipeline_root / "cache"))
+            pipeline_orchestrator.run_local_pipeline(pipeline_spec=spec, arguments=dict(arguments))
+        return self._failure
+
+    def _processes(self, stack: contextlib.ExitStack) -> local.SubprocessRunner:
+        def handler(**task: Any) -> ProcessTaskHandler:
+            return ProcessTaskHandler(**task, run=self)
+
+        stack.enter_context(_replaced(subprocess_task_handler, "SubprocessTaskHandler", handler))
+        return local.SubprocessRunner(use_venv=False)
+
+    def _docker(self, stack: contextlib.ExitStack) -> local.DockerRunner:
+        from kfp.local import docker_task_handler
+
+        run = self
+
+        class StreamingHandler(docker_task_handler.DockerTaskHandler):
+            def run(self) -> status.Status:
+                with run.stage_output() as output, contextlib.redirect_stdout(output):
+                    return super().run()
+
+        stack.enter_context(_replaced(docker_task_handler, "DockerTaskHandler", StreamingHandler))
+        # Artifacts must belong to the person who runs this, not to root or the image's user.
+        return local.DockerRunner(user=f"{os.getuid()}:{os.getgid()}")
+
+    def _execute(self, **task: Any) -> Tuple[Dict[str, Any], status.Status]:
+        """Stand in for kfp.local's execute_single_task."""
+        name = task["task_spec"].task_info.name
+        stage = self._stage = _Stage(name, len(self.finished) + 1, self._total)
+        outputs, state = self._execute_in_kfp(**task)
+        if state != status.Status.SUCCESS:
+            self._failure = Failure(name, stage.exit_code)
+            code = "" if stage.exit_code is None else f" (exit {stage.exit_code})"
+            self._console.line(f"{name} FAILED{code}, see {self._settings.logs / name}.log")
+        else:
+            self.finished[name] = outputs
+            self._console.line(
+                f"{name} done in {duration(time.monotonic() - stage.begun)}" if stage.ran else
+                f"[{stage.number}/{stage.total}] {name} unchanged, taken from an earlier run")
+        return outputs, state
+
+    @contextlib.contextmanager
+    def stage_output(self) -> Iterator[StageOutput]:
+        """Announce that the current stage's command starts and give the place for its output."""
+        stage = self._stage
+        stage.ran = True
+        self._console.line(f"[{stage.number}/{stage.total}] {stage.name} ...")
+        with open(self._settings.logs / f"{stage.name}.log", "w", encoding="utf-8") as log:
+            yield StageOutput(stage.name, self._console, log)
+
+    def run_stage(self, image: str, command: List[str], variables: Mapping[str, str]) -> int:
+        """Run the current stage's command in the environment of ``image`` and return its exit code."""
+        python = environment_python(image, self._settings.root)
+        argv = [str(python), *command[1:]] if command[0] == "python" else command
+        environment = child_environment(python, self._settings.root, variables)
+        with self.stage_output() as output:
+            self._stage.exit_code = run_process(argv, environment, self._settings.root, output.line)
+        return self._stage.exit_code
+
+
+class ProcessTaskHandler(task_handler_interface.ITaskHandler):
+    """Runs a container's command as a process, in place of kfp.local's SubprocessTaskHandler."""
+
+    def __init__(self, image: str, full_command: List[str], pipeline_root: str, runner: Any,
+                 env_vars: Optional[Dict[str, str]] = None, *, run: LocalRun) -> None:
+        self._image, self._command, self._variables, self._run = image, full_command, env_vars or {}, run
+
+    def run(self) -> status.Status:
+        """Run the command; a non-zero exit code is a failure."""
+        code = self._run.run_stage(self._image, self._command, self._variables)
+        return status.Status.SUCCESS if code == 0 else status.Status.FAILURE
+
+
+def check_runner(runner: str, spec: pipeline_spec_pb2.PipelineSpec, root: Path) -> None:
+    """Check that ``runner`` can execute the pipeline.
+
+    Raises:
+        UserError: An environment is not set up, or the docker package is missing.
+    """
+    if runner == "docker":
+        if importlib.util.find_spec("docker") is None:
+            raise UserError("--runner docker", "the Python package 'docker' is missing",
+                            "kfp.local talks to Docker through it.", "Install it beside kfp, or leave --runner out.")
+        return
+    executors = json_format.MessageToDict(spec)["deploymentSpec"]["executors"]
+    for image in sorted({executor["container"]["image"] for executor in executors.values()}):
+        environment_python(image, root)
+
+
+def with_code_digests(spec: pipeline_spec_pb2.PipelineSpec, root: Path) -> pipeline_spec_pb2.PipelineSpec:
+    """Return the pipeline with the digest of its code among each stage's variables.
+
+    kfp.local's cache key holds a container's variables, but knows nothing of the code behind its command.
+    """
+    document = json_format.MessageToDict(spec)
+    digests = CodeDigests(root)
+    for executor in document["deploymentSpec"]["executors"].values():
+        container = executor["container"]
+        command = container.get("command", [])
+        if command[:2] == ["python", "-m"]:
+            name = images.environments().get(container["image"], "")
+            locks = sorted((root / "images" / name).glob("requirements*.txt"))
+            container.setdefault("env", []).append(
+                {"name": CODE_VARIABLE, "value": digests.digest(command[2], extra=locks)})
+    return json_format.ParseDict(document, pipeline_spec_pb2.PipelineSpec())
+
+
+@contextlib.contextmanager
+def _replaced(owner: Any, name: str, value: Any) -> Iterator[Any]:
+    """Put ``value`` in the place of an attribute and yield what was there."""
+    original = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield original
+    finally:
+        setattr(owner, name, original)
+
+
+@contextlib.contextmanager
+def _chatter_to(log: TextIO) -> Iterator[None]:
+    """Send what kfp.local prints, logs and warns of to a file."""
+    root = logging.getLogger()
+    handler = logging.StreamHandler(log)
+    before = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+            yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(before)

@@ -1,0 +1,178 @@
+"""The pipeline's parameters as people give them: typed by the compiled pipeline, checked by name."""
+
+import difflib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Mapping
+
+from core.errors import UserError
+
+WAY_OUT = "Run with --list-params to see every parameter with its type and default."
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of the compiled pipeline.
+
+    Attributes:
+        name: Its name.
+        type: Its parameterType in the PipelineSpec, such as ``NUMBER_INTEGER``.
+        default: Its default value.
+        description: One sentence.
+    """
+
+    name: str
+    type: str
+    default: Any
+    description: str
+
+    @property
+    def type_name(self) -> str:
+        """Return the type in a user's words."""
+        return _TYPES[self.type].name
+
+
+def read_parameters(spec: Any) -> Dict[str, Parameter]:
+    """Return the parameters of a compiled pipeline (a PipelineSpec message) by name."""
+    from google.protobuf import json_format
+
+    inputs = json_format.MessageToDict(spec.root.input_definitions).get("parameters", {})
+    return {name: Parameter(name, declared["parameterType"], _whole(declared.get("defaultValue"), declared),
+                            declared.get("description", ""))
+            for name, declared in sorted(inputs.items())}
+
+
+def defaults(parameters: Mapping[str, Parameter]) -> Dict[str, Any]:
+    """Return every parameter's default."""
+    return {name: parameter.default for name, parameter in parameters.items()}
+
+
+def parse_assignment(text: str, parameters: Mapping[str, Parameter]) -> Dict[str, Any]:
+    """Return ``{name: value}`` of a ``name=value`` from the command line.
+
+    Raises:
+        UserError: There is no ``=``, no such parameter, or the value is not of its type.
+    """
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise UserError("-p", repr(text), "It must be a parameter's name, '=' and its value.",
+                        "Write for example -p seed=1.")
+    return {name: from_text(_find(name, parameters), value)}
+
+
+def load_parameters(path: Path, parameters: Mapping[str, Parameter]) -> Dict[str, Any]:
+    """Return the values that a YAML file of ``name: value`` lines sets.
+
+    Raises:
+        UserError: The file cannot be read, is no such YAML, or sets something that is not a parameter of that type.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_bytes())
+    except OSError as error:
+        raise UserError("parameter file", path, f"It cannot be read ({error.strerror}).", "Check the path.") from error
+    except (yaml.YAMLError, RecursionError) as error:
+        raise UserError("parameter file", path, f"It is not YAML ({' '.join(str(error).split())}).",
+                        "Mend it; every line is 'name: value'.") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise UserError("parameter file", path, f"It holds a {type(content).__name__}, and parameters are "
+                        "'name: value' lines.", WAY_OUT)
+    return {name: from_yaml(_find(name, parameters), value) for name, value in content.items()}
+
+
+def from_text(parameter: Parameter, text: str) -> Any:
+    """Return the value that ``text`` writes, in the parameter's type.
+
+    Raises:
+        UserError: The text is no such value.
+    """
+    kind = _TYPES[parameter.type]
+    try:
+        value = kind.parse(text)
+    except (ValueError, RecursionError) as error:
+        raise _malformed(parameter, text) from error
+    if not kind.accepts(value):
+        raise _malformed(parameter, text)
+    return value
+
+
+def from_yaml(parameter: Parameter, value: Any) -> Any:
+    """Return a YAML value in the parameter's type; text is read as on the command line.
+
+    Raises:
+        UserError: The value is of another type.
+    """
+    if isinstance(value, str):
+        return from_text(parameter, value)
+    kind = _TYPES[parameter.type]
+    if parameter.type == "NUMBER_DOUBLE" and type(value) is int:
+        value = float(value)
+    if not kind.accepts(value):
+        raise _malformed(parameter, value)
+    return value
+
+
+@dataclass(frozen=True)
+class _Type:
+    name: str
+    example: str
+    parse: Callable[[str], Any]
+    accepts: Callable[[Any], bool]
+
+
+def _parse_bool(text: str) -> bool:
+    try:
+        return {"true": True, "false": False}[text.strip().lower()]
+    except KeyError as error:
+        raise ValueError(text) from error
+
+
+def _parse_list(text: str) -> List[Any]:
+    if text.lstrip().startswith("["):
+        return json.loads(text)
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+_TYPES = {
+    "STRING": _Type("text", "abc", str, lambda value: isinstance(value, str)),
+    "NUMBER_INTEGER": _Type("a whole number", "3", int, lambda value: type(value) is int),
+    "NUMBER_DOUBLE": _Type("a number", "0.5", float, lambda value: type(value) is float and math.isfinite(value)),
+    "BOOLEAN": _Type("true or false", "true", _parse_bool, lambda value: isinstance(value, bool)),
+    "LIST": _Type("a list", "a,b or [\"a\", \"b\"]", _parse_list,
+                  lambda value: isinstance(value, list) and _is_json(value)),
+    "STRUCT": _Type("a JSON object", '{"a": 1}', json.loads,
+                    lambda value: isinstance(value, dict) and all(isinstance(key, str) for key in value)
+                    and _is_json(value)),
+}
+
+
+def _find(name: Any, parameters: Mapping[str, Parameter]) -> Parameter:
+    if name in parameters:
+        return parameters[name]
+    near = difflib.get_close_matches(str(name), parameters, n=1)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    raise UserError("parameter", repr(name), "The pipeline has no parameter of this name.", hint + WAY_OUT)
+
+
+def _malformed(parameter: Parameter, value: Any) -> UserError:
+    kind = _TYPES[parameter.type]
+    return UserError(f"parameter {parameter.name}", repr(value), f"It must be {kind.name}, such as {kind.example}.",
+                     WAY_OUT)
+
+
+def _whole(default: Any, declared: Mapping[str, Any]) -> Any:
+    """Return an integer parameter's default as an integer: the PipelineSpec holds every number as a double."""
+    return int(default) if declared["parameterType"] == "NUMBER_INTEGER" and default is not None else default

@@ -1,0 +1,40 @@
+"""Run one stage's command as a process of this machine, and end it with everything it started."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Callable, Dict, List
+
+GRACE_SECONDS = 10.0
+
+
+def run_process(argv: List[str], environment: Dict[str, str], folder: Path, write_line: Callable[[str], None]) -> int:
+    """Run ``argv`` in ``folder`` and return its exit code; standard output and error go to ``write_line``.
+
+    The process leads a group of its own, so that a Ctrl-C in the terminal reaches only this program, which then
+    ends the whole group: SIGTERM, and SIGKILL to what is left after 10 seconds or at a second Ctrl-C.
+    """
+    process = subprocess.Popen(argv, cwd=str(folder), env=environment, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8",
+                               errors="replace", bufsize=1, start_new_session=True)
+    try:
+        for line in process.stdout:
+            write_line(line.rstrip("\n"))
+        return process.wait()
+    finally:
+        _end_group(process, write_line)
+
+
+def _end_group(process: subprocess.Popen, write_line: Callable[[str], None]) -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            # Reading on lets a process that fills the pipe with its last words come to its end.
+            last_words, _ = process.communicate(timeout=GRACE_SECONDS)
+            for line in last_words.splitlines():
+                write_line(line)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    process.stdout.close()

@@ -1,0 +1,59 @@
+"""Take a run's results out of the stages' artifacts into the folder a person looks at."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Dict, List, Mapping
+
+# (stage, its output, where it goes in the run's folder)
+RESULTS = (
+    ("train", "checkpoint", "checkpoints/fp32.pth"),
+    ("train", "log", "logs/train.jsonl"),
+    ("compress", "checkpoint", "checkpoints/compressed.pth"),
+    ("compress", "log", "logs/compress.jsonl"),
+    ("convert-fp32", "ir", "model/fp32"),
+    ("convert-compressed", "ir", "model/compressed"),
+    ("report", "summary", "summary.json"),
+    ("report", "html", "report.html"),
+    ("report", "markdown", "report.md"),
+)
+
+
+def collect_results(finished: Mapping[str, Mapping[str, Any]], run: Path) -> List[Path]:
+    """Copy what the finished stages made into ``run`` and return what is there now.
+
+    Args:
+        finished: Outputs (parameters and KFP artifacts) by stage.
+        run: The run's folder.
+    """
+    collected = []
+    for stage, output, place in RESULTS:
+        if stage in finished:
+            _place(Path(finished[stage][output].path), run / place)
+            collected.append(run / place)
+    return collected
+
+
+def write_parameters(values: Dict[str, Any], run: Path) -> None:
+    """Keep the parameters of a run in the form that --params takes."""
+    import yaml
+
+    (run / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def _place(source: Path, target: Path) -> None:
+    if source.is_dir():
+        for path in source.rglob("*"):
+            if path.is_file():
+                _link_or_copy(path, target / path.relative_to(source))
+    else:
+        _link_or_copy(source, target)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        # Another file system, or one without hard links.
+        shutil.copyfile(source, target)

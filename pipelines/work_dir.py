@@ -1,0 +1,94 @@
+"""The folder of runs: one run at a time, each in a folder of its own, ``latest`` pointing at the last."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterator
+
+from core.errors import UserError
+
+LATEST = "latest"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True)
+class WorkDir:
+    """An open folder of runs.
+
+    Attributes:
+        path: The folder, absolute.
+    """
+
+    path: Path
+
+    @property
+    def pipeline_root(self) -> Path:
+        """Where stages write their artifacts, which later runs may take over."""
+        return self.path / ".pipeline"
+
+    def new_run(self, name: str) -> Path:
+        """Create and return the folder ``<name>-<time>`` of a new run.
+
+        Raises:
+            UserError: The name cannot be a folder's.
+        """
+        if not _NAME.fullmatch(name) or name == LATEST:
+            raise UserError("--name", repr(name), "It becomes a folder's name, so it must be letters, digits, '.', "
+                            "'_' and '-', begin with a letter or digit, and not be 'latest'.", "Choose such a name.")
+        stem = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        for run in [self.path / stem, *(self.path / f"{stem}-{number}" for number in range(2, 1000))]:
+            try:
+                run.mkdir()
+            except FileExistsError:
+                continue
+            return run
+        raise UserError("work dir", self.path, f"It holds a thousand runs named {stem}.", "Wait a second.")
+
+    def point_latest_at(self, run: Path) -> None:
+        """Make ``latest`` a link to ``run``, in one step."""
+        link = self.path / f".{LATEST}.{os.getpid()}"
+        link.unlink(missing_ok=True)
+        link.symlink_to(run.name)
+        os.replace(link, self.path / LATEST)
+
+
+@contextlib.contextmanager
+def open_work_dir(path: Path) -> Iterator[WorkDir]:
+    """Create the folder where it is absent and hold it against other runs.
+
+    Raises:
+        UserError: It cannot be written, or another run holds it.
+    """
+    work_dir = WorkDir(Path(os.path.abspath(path)))
+    with _writable(work_dir.path):
+        work_dir.pipeline_root.mkdir(parents=True, exist_ok=True)
+        lock = open(work_dir.pipeline_root / "lock", "a+")
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            raise UserError("work dir", work_dir.path, f"Another run (process {lock.read().strip() or 'unknown'}) is "
+                            "using it, and it serves one at a time.",
+                            "Wait until that run has ended, or choose another --work-dir.") from error
+        with _writable(work_dir.path):
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+        yield work_dir
+
+
+@contextlib.contextmanager
+def _writable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError("work dir", path, f"It must be a folder that can be written ({error.strerror}).",
+                        "Change its rights or choose another --work-dir.") from error

@@ -1,0 +1,1 @@
+"""Programs that set up the project's environments and keep their locks."""

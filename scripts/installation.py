@@ -1,0 +1,230 @@
+"""One environment on disk: whether it is complete, and the steps that complete it."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Dict, Iterator, List, Optional, Sequence
+
+from core.errors import UserError
+from scripts.environments import NNCF_LOCK, Environment
+from scripts.progress import Steps
+from scripts.pythons import Python, find_python, probe
+
+STAMP = "set-up.json"
+HOOK = "mmdet_compress.pth"
+# NNCF compiles two extensions when nncf.torch is imported, where TORCH_EXTENSIONS_DIR says and with the ninja on
+# PATH. A .pth line runs at every start of the interpreter, so all processes of the environment agree on both.
+HOOK_TEXT = (
+    "import os, sys; "
+    'os.environ.setdefault("TORCH_EXTENSIONS_DIR", os.path.join(sys.prefix, "torch_extensions")); '
+    'scripts = os.path.join(sys.prefix, "bin"); path = os.environ.get("PATH", os.defpath); '
+    'os.environ["PATH"] = path if scripts in path.split(os.pathsep) else scripts + os.pathsep + path\n')
+
+
+@dataclass(frozen=True)
+class Step:
+    """A titled part of an installation: something to prepare, then commands to run."""
+
+    title: str
+    commands: Sequence[List[str]]
+    prepare: Optional[Callable[[], None]] = None
+
+
+class Installation:
+    """An environment's folder.
+
+    Args:
+        environment: Which environment.
+        envs: The folder of all environments.
+        with_nncf: Whether the train environment has NNCF.
+        environ: The environment variables to obey: ``PYTHON38``, ``PYTHON311``, ``MMCV_WHEEL_INDEX``, ``MAX_JOBS``.
+    """
+
+    def __init__(self, environment: Environment, envs: Path, with_nncf: bool, environ: Dict[str, str]) -> None:
+        self.environment, self.envs = environment, envs
+        self.folder = envs / environment.name
+        self.python = self.folder / "bin" / "python"
+        self._build_lock, *self._locks = environment.locks(with_nncf)
+        self._nncf_lock = next((lock for lock in environment.locks() if lock.name == NNCF_LOCK), None)
+        self._with_nncf = self._nncf_lock in self._locks
+        self._environ = environ
+        self._wheel_index = environ.get("MMCV_WHEEL_INDEX", "")
+
+    def stale(self) -> str:
+        """Return why the environment is not complete and up to date, or nothing where it is."""
+        if not self.folder.is_dir():
+            return "not set up"
+        try:
+            stamp = json.loads((self.folder / STAMP).read_text())
+        except (FileNotFoundError, ValueError):
+            return "set-up not finished"
+        version = self._version()
+        if not version:
+            return f"{self.python} does not run"
+        return "" if stamp.get("digest") == self._digest(version) else "made from other locks"
+
+    def preflight(self) -> Optional[Python]:
+        """Check what installing needs and return the interpreter to create the environment from.
+
+        Returns:
+            None where the environment's own interpreter works and is kept.
+
+        Raises:
+            UserError: For a Python, a compiler or room on the disk that is missing.
+        """
+        kept = self._working_python()
+        python = kept or find_python(self.environment.python, self._environ)
+        if self.environment.name == "train" and (self._with_nncf or not self._wheel_index):
+            _require_compiler(python, self.environment.python, self._environ)
+        if kept is None:
+            _require_room(self.envs, self.environment)
+        return None if kept else python
+
+    def complete(self, base: Optional[Python], lock: int) -> None:
+        """Run the steps and stamp the environment.
+
+        Args:
+            base: The interpreter to create the environment from; None continues the present one.
+            lock: Descriptor of the held set-up lock.
+        """
+        stamp = self.folder / STAMP
+        if stamp.exists():
+            stamp.unlink()
+        steps = self._steps(base)
+        runner = Steps(self.environment.name, len(steps), self.envs / f"{self.environment.name}.log", lock)
+        for step in steps:
+            if step.prepare:
+                step.prepare()
+            runner.run(step.title, step.commands, self._child_environ())
+        unstamped = stamp.with_suffix(".tmp")
+        unstamped.write_text(json.dumps({"digest": self._digest(self._version()), "python": self._version()}) + "\n")
+        os.replace(unstamped, stamp)
+
+    def _steps(self, base: Optional[Python]) -> List[Step]:
+        steps = []
+        if base is not None:
+            steps.append(Step(f"creating the environment with Python {base.version} ({base.executable})",
+                              [[str(base.executable), "-m", "venv", "--clear", str(self.folder)]]))
+        steps.append(Step(f"installing what builds need ({self._build_lock.name})",
+                          [self._install("--require-hashes", "-r", str(self._build_lock))],
+                          self._drop_unfinished_packages))
+        if self._wheel_index and "mmcv-full" in self._pins():
+            steps.append(self._mmcv_step())
+        steps.append(Step("installing " + ", ".join(lock.name for lock in self._locks),
+                          [self._install("--no-build-isolation", "--require-hashes", *self._lock_options())]))
+        if self._nncf_lock and not self._with_nncf:
+            steps.append(Step("taking out what only NNCF needs", [self._pip("uninstall", "--yes", *self._nncf_only())]))
+        if self._with_nncf:
+            steps.append(Step("building NNCF's two C++ extensions (75 seconds of one core)",
+                              [[str(self.python), "-c", "import nncf.torch"]], self._prepare_extensions))
+        imports = "import " + ", ".join(self.environment.imports)
+        steps.append(Step("checking the installation", [self._pip("check"), [str(self.python), "-c", imports]]))
+        return steps
+
+    def _mmcv_step(self) -> Step:
+        # A wheel built elsewhere has a hash of its own, so the lock's cannot be asked of it. Once it is
+        # installed, pip finds the lock's mmcv-full satisfied and builds nothing.
+        return Step("installing mmcv-full from MMCV_WHEEL_INDEX, its hash unchecked",
+                    [self._install("--no-index", "--only-binary", ":all:", "--no-deps", "--find-links",
+                                   self._wheel_index, f"mmcv-full=={self._pins()['mmcv-full']}")])
+
+    def _pip(self, *arguments: str) -> List[str]:
+        return [str(self.python), "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
+
+    def _install(self, *arguments: str) -> List[str]:
+        return self._pip("install", "--progress-bar", "off", *arguments)
+
+    def _lock_options(self) -> List[str]:
+        return [word for lock in self._locks for word in ("-r", str(lock))]
+
+    def _pins(self) -> Dict[str, str]:
+        return {name: version for lock in self._locks for name, version in locked_versions(lock).items()}
+
+    def _nncf_only(self) -> List[str]:
+        kept = self._pins().keys() | locked_versions(self._build_lock).keys()
+        return sorted(locked_versions(self._nncf_lock).keys() - kept) if self._nncf_lock else []
+
+    def _prepare_extensions(self) -> None:
+        for site_packages in self._site_packages():
+            (site_packages / HOOK).write_text(HOOK_TEXT)
+        # torch.utils.file_baton waits for ever on a lock that a killed build left; we hold the set-up's lock.
+        for left_behind in (self.folder / "torch_extensions").glob("*/lock"):
+            left_behind.unlink()
+
+    def _drop_unfinished_packages(self) -> None:
+        """Remove packages whose installation was killed, which pip would take for installed.
+
+        pip writes INSTALLER after a package's files, and renames what it uninstalls to a name with ``~``.
+        """
+        for site_packages in self._site_packages():
+            for metadata in site_packages.glob("*.dist-info"):
+                if not (metadata / "INSTALLER").exists():
+                    shutil.rmtree(metadata)
+            for uninstalled in site_packages.glob("~*"):
+                shutil.rmtree(uninstalled)
+
+    def _site_packages(self) -> Iterator[Path]:
+        return (self.folder / "lib").glob("python*/site-packages")
+
+    def _child_environ(self) -> Dict[str, str]:
+        # PYTHONPATH and PYTHONHOME would lead the environment's interpreter astray.
+        kept = {name: value for name, value in self._environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+        path = str(self.python.parent) + os.pathsep + kept.get("PATH", os.defpath)
+        kept.setdefault("MAX_JOBS", str(os.cpu_count() or 1))
+        return {**kept, "PATH": path, "PYTHONUNBUFFERED": "1",
+                "TORCH_EXTENSIONS_DIR": str(self.folder / "torch_extensions")}
+
+    def _working_python(self) -> Optional[Python]:
+        """Return the environment's interpreter if it is of the right version and has a working pip."""
+        found = probe(self.python, self._environ) if self.python.exists() else None
+        if found is None or not found.version.startswith(self.environment.python + "."):
+            return None
+        pip = subprocess.run(self._pip("--version"), env=self._child_environ(), stdin=subprocess.DEVNULL,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        return found if pip.returncode == 0 else None
+
+    def _version(self) -> str:
+        try:
+            answer = subprocess.run([str(self.python), "--version"], env=self._child_environ(),
+                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                    check=True)
+        except (OSError, subprocess.CalledProcessError):
+            return ""
+        return answer.stdout.decode().split()[-1]
+
+    def _digest(self, version: str) -> str:
+        """Return the sha256 of all that a complete environment depends on."""
+        digest = hashlib.sha256(json.dumps([version, str(self.folder), HOOK_TEXT]).encode())
+        for lock in (self._build_lock, *self._locks):
+            digest.update(lock.name.encode() + b"\0" + lock.read_bytes() + b"\0")
+        return digest.hexdigest()
+
+
+def locked_versions(lock: Path) -> Dict[str, str]:
+    """Return package name to version of a lock compiled by `make lock`."""
+    return dict(re.findall(r"^([\w.-]+)==(\S+)", lock.read_text(), flags=re.MULTILINE))
+
+
+def _require_compiler(python: Python, version: str, environ: Dict[str, str]) -> None:
+    missing = [tool for tool in ("gcc", "g++") if shutil.which(tool, path=environ.get("PATH", os.defpath)) is None]
+    if missing:
+        raise UserError("C++ compiler", f"no {' and no '.join(missing)} on PATH",
+                        "mmcv-full and NNCF's extensions are compiled once per machine.",
+                        "Install them (apt-get install g++), or, without NNCF, name a folder or page of prebuilt "
+                        "wheels in MMCV_WHEEL_INDEX and pass --without-nncf.")
+    if not python.has_headers:
+        raise UserError("Python.h", f"missing for {python.executable}", "mmcv-full and NNCF's extensions include it.",
+                        f"Install it: apt-get install python{version}-dev.")
+
+
+def _require_room(envs: Path, environment: Environment) -> None:
+    free = shutil.disk_usage(envs).free
+    if free < environment.gigabytes * 1e9:
+        raise UserError(f"room for environment {environment.name}", f"{free / 1e9:.1f} GB free at {envs}",
+                        f"It takes {environment.gigabytes} GB while it is installed.",
+                        "Free some, or name a folder on another disk with --envs.")

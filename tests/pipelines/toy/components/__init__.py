@@ -1,0 +1,1 @@
+"""Stages of a toy pipeline, each a few lines, under the names of real ones."""

@@ -1,0 +1,46 @@
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from core.errors import UserError
+from scripts.environments import ENVIRONMENTS
+from scripts.installation import HOOK_TEXT, Installation, locked_versions
+
+TELL = "import json; print(json.dumps([os.environ['TORCH_EXTENSIONS_DIR'], os.environ['PATH'], sys.prefix]))"
+
+
+def run_hook(times: int, **environ):
+    answer = subprocess.run([sys.executable, "-S", "-c", HOOK_TEXT * times + TELL],
+                            env={"PATH": "/usr/bin", **environ}, stdout=subprocess.PIPE, check=True)
+    return json.loads(answer.stdout)
+
+
+def test_hook_leads_to_the_environments_extensions_and_programs():
+    extensions, path, prefix = run_hook(times=2)
+    assert extensions == os.path.join(prefix, "torch_extensions")
+    assert path == os.path.join(prefix, "bin") + ":/usr/bin"
+
+
+def test_hook_keeps_a_folder_the_user_named():
+    assert run_hook(times=1, TORCH_EXTENSIONS_DIR="/named")[0] == "/named"
+
+
+def test_too_little_room_is_told_before_anything_is_made(tmp_path, fake_python, tools):
+    python = fake_python(tmp_path / "python", "3.11.7")
+    environ = {"PYTHON311": str(python), "PATH": str(tools), "FAKE_CALLS": os.devnull}
+    vast = dataclasses.replace(ENVIRONMENTS["openvino"], gigabytes=10**9)
+    with pytest.raises(UserError) as refused:
+        Installation(vast, tmp_path, True, environ).preflight()
+    assert str(refused.value).startswith("room for environment openvino: ")
+    assert not (tmp_path / "openvino").exists()
+
+
+def test_locked_versions_reads_names_and_versions(tmp_path):
+    lock = tmp_path / "requirements.txt"
+    lock.write_text("# header\na-b==1.0 \\\n    --hash=sha256:00\n    # via c==2.0\n"
+                    "d.e==3.0+cpu \\\n    --hash=sha256:11\n")
+    assert locked_versions(lock) == {"a-b": "1.0", "d.e": "3.0+cpu"}
