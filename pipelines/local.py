@@ -16,6 +16,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, TextIO, Tuple
 
 from google.protobuf import json_format
 from kfp import local
+from kfp.local import cache as kfp_cache
 from kfp.local import config as kfp_config
 from kfp.local import pipeline_orchestrator, status, subprocess_task_handler, task_handler_interface
 from kfp.local.orchestrator import task_executor
@@ -94,9 +95,11 @@ class LocalRun:
             self._execute_in_kfp = execute
             log = stack.enter_context(open(self._settings.logs / "kfp.log", "w", buffering=1, encoding="utf-8"))
             stack.enter_context(_chatter_to(log))
+            if not self._settings.use_cache:
+                # Not by enable_caching: what is made now must take the place of what the cache holds.
+                stack.enter_context(_replaced(kfp_cache.LocalCache, "get", lambda cache, key: None))
             local.init(runner, pipeline_root=str(self._settings.pipeline_root), raise_on_error=False,
-                       enable_caching=self._settings.use_cache,
-                       cache_root=str(self._settings.pipeline_root / "cache"))
+                       enable_caching=True, cache_root=str(self._settings.pipeline_root / "cache"))
             pipeline_orchestrator.run_local_pipeline(pipeline_spec=spec, arguments=dict(arguments))
         return self._failure
 

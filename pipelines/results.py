@@ -1,9 +1,13 @@
 """Take a run's results out of the stages' artifacts into the folder a person looks at."""
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
 from typing import Any, Dict, List, Mapping
+
+# Larger files are hard links to the artifacts; a smaller one is copied, since a person may edit it in place.
+LINK_FROM_BYTES = 1 << 20
 
 # (stage, its output, where it goes in the run's folder)
 RESULTS = (
@@ -52,8 +56,9 @@ def _place(source: Path, target: Path) -> None:
 
 def _link_or_copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        # Another file system, or one without hard links.
-        shutil.copyfile(source, target)
+    if source.stat().st_size >= LINK_FROM_BYTES:
+        # Not every file system has hard links, and none has them to another one.
+        with contextlib.suppress(OSError):
+            os.link(source, target)
+            return
+    shutil.copyfile(source, target)

@@ -65,10 +65,10 @@ def open_work_dir(path: Path) -> Iterator[WorkDir]:
         UserError: It cannot be written, or another run holds it.
     """
     work_dir = WorkDir(Path(os.path.abspath(path)))
-    with _writable(work_dir.path):
-        work_dir.pipeline_root.mkdir(parents=True, exist_ok=True)
-        lock = open(work_dir.pipeline_root / "lock", "a+")
-    with lock:
+    with contextlib.ExitStack() as stack:
+        with _writable(work_dir.path):
+            work_dir.pipeline_root.mkdir(parents=True, exist_ok=True)
+            lock = stack.enter_context(open(work_dir.pipeline_root / "lock", "a+"))
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -27,8 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
 def compress(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
     """Fine-tune with compression; write checkpoint, log and metrics."""
     from core.config.adapt import set_classes, set_data
-    from core.config.loading import open_config
-    from core.config.reference import ConfigRef
+    from core.config.reference import ConfigRef, open_config
     from core.data.dataset import open_dataset
     from core.data.reference import DataRef
     from core.stage.outputs import write_metrics

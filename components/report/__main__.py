@@ -29,6 +29,26 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def report(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
+    """Build summary and reports; write them and the summary's numbers."""
+    from core.config.reference import ConfigRef
+    from core.data.reference import DataRef
+    from core.report.build import ReportInputs, build_report
+    from core.report.gate import Thresholds
+    from core.stage.outputs import write_metrics
+    from core.storage.parent import ParentRef
+
+    inputs = ReportInputs(
+        evaluation_fp32_file=arguments.evaluation_fp32, evaluation_compressed_file=arguments.evaluation_compressed,
+        validation_folder=arguments.validation, training_log_file=arguments.log_fp32,
+        compression_log_file=arguments.log_compressed, data=DataRef.from_json(arguments.data),
+        model=ConfigRef.from_json(arguments.model), compression=ConfigRef.from_json(arguments.compression),
+        parent=ParentRef.from_json(arguments.parent).to_json(),
+        thresholds=Thresholds(max_map_drop=arguments.max_map_drop, min_speedup=arguments.min_speedup))
+    summary = build_report(inputs, arguments.summary, arguments.html, arguments.markdown)
+    write_metrics(output, "metrics", arguments.metrics, summary.metrics())
+
+
 def main(argv: Optional[List[str]] = None) -> int:
     """Run the stage and return its exit code."""
     return run_stage(build_parser(), report, argv)

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import List, Optional
 
-from core.stage.cli import name_list, options_object, run_stage, stage_parser
+from core.stage.cli import json_object, name_list, run_stage, stage_parser
 from core.stage.executor_output import ExecutorOutput
 
 
@@ -14,9 +14,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = stage_parser("resolve", "Check every input of a run and give it a digest.")
     parser.add_argument("--model-config", metavar="FILE", required=True, help="MMDetection config of the FP32 detector")
     parser.add_argument("--compression-config", metavar="FILE", required=True, help="config that adds nncf_config")
-    parser.add_argument("--model-options", metavar="JSON", type=options_object, default={},
+    parser.add_argument("--model-options", metavar="JSON", type=json_object, default={},
                         help="overrides of the model config, dotted key to value")
-    parser.add_argument("--compression-options", metavar="JSON", type=options_object, default={},
+    parser.add_argument("--compression-options", metavar="JSON", type=json_object, default={},
                         help="overrides of the compression config, dotted key to value")
     parser.add_argument("--data", metavar="LOCATION", required=True, help="data set: a folder or builtin://digits")
     parser.add_argument("--data-format", metavar="FORMAT", default="auto", help="auto, coco or voc")
@@ -34,7 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def resolve(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
     """Resolve data set, both configs and the parent checkpoint; write a reference of each."""
-    from core.config.loading import resolve_config
+    from core.config.reference import resolve_config
     from core.data.dataset import resolve_data
     from core.stage.outputs import write_json
     from core.storage.parent import resolve_parent

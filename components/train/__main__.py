@@ -26,8 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
 def train(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
     """Train, or adopt the parent; write checkpoint and log."""
     from core.config.adapt import plain_config, set_classes, set_data
-    from core.config.loading import open_config
-    from core.config.reference import ConfigRef
+    from core.config.reference import ConfigRef, open_config
     from core.data.dataset import open_dataset
     from core.data.reference import DataRef
     from core.storage.parent import ParentRef, open_parent

@@ -1,15 +1,87 @@
-"""What NNCF may see of a detector: the patches that keep the rest out of its graph."""
+"""What NNCF may see of a detector: one table of patches, and the forward function that is traced."""
 
 import functools
+import importlib
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
-# Methods that run outside NNCF's graph, by why. NNCF places a quantizer on an operator by its address (scope, name,
-# call number), so an operator that runs only in training or only in testing would shift the numbers of those after it.
-UNTRACED_METHODS: Dict[str, str] = {
-    "loss": "target assignment and losses run in training only and would grow the graph",
-    "get_bboxes": "box decoding works on coordinates, which 8 bits cannot hold",
-    "onnx_export": "the exported post-processing, for the same reason",
+UNTRACED = "untraced"
+OPERATOR = "operator"
+
+ALWAYS = (True, False)
+WITH_POSTPROCESSING = (True,)
+WITHOUT_POSTPROCESSING = (False,)
+
+_TRAINING_ONLY = "runs in training only; its operators would shift the numbers by which NNCF finds its quantizers"
+_TRACED_MASKS = 100
+_COORDINATES = "works on coordinates and indices, which 8 bits cannot hold"
+
+
+@dataclass(frozen=True)
+class Patch:
+    """One method that NNCF must not trace as it is.
+
+    NNCF places a quantizer on an operator by its address (scope, name, call number), so what runs outside the graph
+    must do so in training, testing and tracing alike.
+
+    Attributes:
+        owner: Class, with its subclasses, whose instances within a detector are patched.
+        method: Dotted path from the instance to the method.
+        reason: Why.
+        action: ``UNTRACED`` keeps all of it out of the graph, ``OPERATOR`` makes it one operator of the graph, which
+            NNCF neither quantizes inside nor prunes through.
+        postprocessing: The values of ``nncf_compress_postprocessing`` it applies to.
+        but_not: Subclass of ``owner`` that is left alone.
+    """
+
+    owner: str
+    method: str
+    reason: str
+    action: str = UNTRACED
+    postprocessing: Tuple[bool, ...] = ALWAYS
+    but_not: str = ""
+
+
+PATCHES: Tuple[Patch, ...] = (
+    Patch("BaseDenseHead", "loss", _TRAINING_ONLY),
+    Patch("BaseDenseHead", "get_bboxes", "the whole of post-processing", postprocessing=WITHOUT_POSTPROCESSING),
+    Patch("BaseDenseHead", "prior_generator.grid_priors", _COORDINATES, postprocessing=WITH_POSTPROCESSING),
+    Patch("BaseDenseHead", "bbox_coder.decode", _COORDINATES, postprocessing=WITH_POSTPROCESSING),
+    Patch("BaseDenseHead", "_bbox_post_process", _COORDINATES, postprocessing=WITH_POSTPROCESSING),
+    Patch("YOLOXHead", "_bbox_decode", _COORDINATES, postprocessing=WITH_POSTPROCESSING),
+    Patch("YOLOXHead", "_bboxes_nms", _COORDINATES, postprocessing=WITH_POSTPROCESSING),
+    Patch("BaseDenseHead", "onnx_export", _COORDINATES, but_not="RPNHead"),
+    Patch("Scale", "forward", "the learned factor on box distances in FCOS and ATSS: " + _COORDINATES),
+    Patch("L2Norm", "forward", "its arithmetic on a plain parameter loses the trace, so that the layer after it got no "
+          "quantizer and the one before it was pruned by itself", action=OPERATOR),
+    Patch("BaseRoIExtractor", "forward", "which levels it reads depends on the proposals, and RoIAlign loses the trace",
+          action=OPERATOR),
+    Patch("BaseRoIHead", "bbox_assigner.assign", _TRAINING_ONLY),
+    Patch("BaseRoIHead", "bbox_sampler.sample", _TRAINING_ONLY),
+    Patch("BBoxHead", "loss", _TRAINING_ONLY),
+    Patch("BBoxHead", "get_targets", _TRAINING_ONLY),
+    Patch("BBoxHead", "get_bboxes", "the whole of post-processing", postprocessing=WITHOUT_POSTPROCESSING),
+    Patch("BBoxHead", "bbox_coder.decode", _COORDINATES, postprocessing=WITH_POSTPROCESSING),
+    Patch("BBoxHead", "onnx_export", _COORDINATES),
+    Patch("FCNMaskHead", "loss", _TRAINING_ONLY),
+    Patch("FCNMaskHead", "get_targets", _TRAINING_ONLY),
+    Patch("FCNMaskHead", "get_seg_masks", "pastes masks into images of any size, " + _COORDINATES),
+    Patch("FCNMaskHead", "onnx_export", _COORDINATES),
+)
+
+# Functions that MMDetection's heads call by these names, for the same reasons.
+UNTRACED_FUNCTIONS: Tuple[Tuple[str, str, str], ...] = (
+    ("mmdet.models.dense_heads.base_dense_head", "filter_scores_and_topk", _COORDINATES),
+    ("mmdet.models.roi_heads.standard_roi_head", "bbox2roi", _COORDINATES),
+    ("mmdet.models.roi_heads.test_mixins", "bbox2roi", _COORDINATES),
+    ("mmdet.models.roi_heads.bbox_heads.bbox_head", "multiclass_nms", _COORDINATES),
+)
+
+# Heads whose post-processing cannot be traced without quantizing coordinates.
+INSEPARABLE: Dict[str, str] = {
+    "YOLOV3Head": "boxes and scores leave one convolution in one tensor, so a quantizer on the scores would quantize "
+                  "the coordinates too",
 }
 
 
@@ -32,24 +104,70 @@ def untraced() -> Iterator[None]:
         context.enable_tracing()
 
 
-def keep_out_of_graph(detector: Any) -> None:
-    """Patch ``detector``'s heads so that the methods of UNTRACED_METHODS run outside NNCF's graph."""
+def keep_out_of_graph(detector: Any, postprocessing: bool = False) -> None:
+    """Patch ``detector``'s parts by the table, for one value of ``nncf_compress_postprocessing``."""
+    _trace_through_detach()
+    for module_name, function_name, _ in UNTRACED_FUNCTIONS:
+        module = importlib.import_module(module_name)
+        setattr(module, function_name, _untraced(getattr(module, function_name)))
     for module in detector.modules():
-        for name in UNTRACED_METHODS:
-            method = getattr(module, name, None)
-            if module is not detector and callable(method) and not hasattr(method, "_runs_untraced"):
-                # Straight into the instance: nn.Module would look for a parameter or a submodule.
-                object.__setattr__(module, name, _untraced_method(method))
+        classes = {kind.__name__ for kind in type(module).__mro__}
+        for patch in PATCHES:
+            if patch.owner in classes and patch.but_not not in classes and postprocessing in patch.postprocessing:
+                _apply(patch, module)
 
 
-def _untraced_method(method: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(method)
+def postprocessing_obstacle(detector: Any) -> Optional[str]:
+    """Return why a detector's post-processing cannot be part of NNCF's graph, None where nothing speaks against it."""
+    for module in detector.modules():
+        for kind in type(module).__mro__:
+            if kind.__name__ in INSEPARABLE:
+                return f"{kind.__name__}: {INSEPARABLE[kind.__name__]}"
+    return None
+
+
+def _apply(patch: Patch, module: Any) -> None:
+    *path, name = patch.method.split(".")
+    owner = functools.reduce(lambda part, step: getattr(part, step, None), path, module)
+    method = getattr(owner, name, None)
+    if method is None:
+        return
+    wrapped = _untraced(method) if patch.action == UNTRACED else _as_operator(method, patch.owner)
+    # Straight into the instance: nn.Module would look for a parameter or a submodule.
+    object.__setattr__(owner, name, wrapped)
+
+
+def _untraced(function: Callable[..., Any]) -> Callable[..., Any]:
+    if hasattr(function, "_patched_for_nncf"):
+        return function
+
+    @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
         with untraced():
-            return method(*_plain(args), **_plain(kwargs))
+            return function(*_plain(args), **_plain(kwargs))
 
-    run._runs_untraced = True  # type: ignore[attr-defined]
+    run._patched_for_nncf = True  # type: ignore[attr-defined]
     return run
+
+
+def _as_operator(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    from nncf.torch import register_operator
+
+    if hasattr(function, "_patched_for_nncf"):
+        return function
+    run = functools.wraps(function)(register_operator(name)(lambda *args, **kwargs: function(*args, **kwargs)))
+    run._patched_for_nncf = True
+    return run
+
+
+def _trace_through_detach() -> None:
+    """Let ``Tensor.detach`` keep the trace: MMDetection's post-processing begins with it and NNCF does not know it."""
+    from nncf.torch.dynamic_graph.patch_pytorch import PatchedOperatorInfo, patch_namespace_opname
+    from nncf.torch.dynamic_graph.trace_functions import ForwardTraceOnly
+    from nncf.torch.dynamic_graph.trace_tensor import TracedTensor
+
+    if not hasattr(TracedTensor.detach, "_original_op"):
+        patch_namespace_opname(TracedTensor, PatchedOperatorInfo("detach", ForwardTraceOnly()))
 
 
 def _plain(value: Any) -> Any:
@@ -58,7 +176,8 @@ def _plain(value: Any) -> Any:
     from nncf.torch.dynamic_graph.trace_tensor import TracedTensor
 
     if isinstance(value, TracedTensor):
-        return value.as_subclass(torch.Tensor)
+        # Not value.as_subclass: TracedTensor overrides it to return itself.
+        return torch.Tensor.as_subclass(value, torch.Tensor)
     if isinstance(value, dict):
         return type(value)((key, _plain(item)) for key, item in value.items())
     if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
@@ -80,17 +199,35 @@ def tracing_forward(detector: Any, postprocessing: bool) -> Callable[..., Any]:
     """Return the forward function that NNCF traces: ``forward(img, **ignored)`` with ``img`` [N, 3, H, W].
 
     Args:
-        detector: A single-stage MMDetection detector.
+        detector: A single-stage or two-stage MMDetection detector.
         postprocessing: Go on through box decoding and non-maximum suppression instead of ending at the raw heads.
     """
-    def raw_heads(img: Any, **kwargs: Any) -> Any:
-        return detector.forward_dummy(img)
+    def single_stage(img: Any, **kwargs: Any) -> Any:
+        outputs = detector.bbox_head(detector.extract_feat(img))
+        if not postprocessing:
+            return outputs
+        return detector.bbox_head.get_bboxes(*outputs, img_metas=image_metas(img), rescale=False)
 
-    def with_postprocessing(img: Any, **kwargs: Any) -> Any:
-        features = detector.extract_feat(img)
-        return detector.bbox_head.simple_test(features, image_metas(img), rescale=False)
+    def two_stage(img: Any, **kwargs: Any) -> Any:
+        features, metas, head = detector.extract_feat(img), image_metas(img), detector.roi_head
+        proposal_outputs = detector.rpn_head(features)
+        # Real proposals: the random ones of mmdet's forward_dummy are no boxes and would be traced themselves.
+        proposals = detector.rpn_head.get_bboxes(*proposal_outputs, img_metas=metas)
+        rois = standard_roi_head.bbox2roi(proposals)
+        if postprocessing:
+            outputs = [head.simple_test_bboxes(features, metas, proposals, head.test_cfg)]
+        else:
+            found = head._bbox_forward(features, rois)
+            outputs = [proposal_outputs, found["cls_score"], found["bbox_pred"]]
+        if head.with_mask:
+            outputs.append(head._mask_forward(features, rois[:_TRACED_MASKS])["mask_pred"])
+        return outputs
 
-    return with_postprocessing if postprocessing else raw_heads
+    if not hasattr(detector, "roi_head"):
+        return single_stage
+    from mmdet.models.roi_heads import standard_roi_head
+
+    return two_stage
 
 
 def image_metas(img: Any) -> List[Dict[str, Any]]:

@@ -56,7 +56,7 @@ def compress_detector(detector: Any, nncf_config: Dict[str, Any], data_loader: O
     import_nncf()
     from nncf.torch import create_compressed_model
 
-    keep_out_of_graph(detector)
+    keep_out_of_graph(detector, postprocessing)
     config = _nncf_config(nncf_config)
     if restore is None:
         _register_initialisation(config, data_loader)

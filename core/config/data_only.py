@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, List, Tuple
 from core.config.expressions import BASE_KEY, Assignments, base_value
 from core.config.merging import merge
 from core.config.plain_data import MAX_DEPTH, plain_data
-from core.config.python_text import MAX_NUMBER_LENGTH, MAX_TEXT_BYTES, NotData, check_size
+from core.config.python_text import MAX_NUMBER_LENGTH, MAX_TEXT_BYTES, MAX_TOKENS, NotData, check_size, too_many_tokens
 from core.errors import UserError
 
 SUFFIXES = (".py", ".json", ".yaml", ".yml")
@@ -70,10 +70,12 @@ def data_from_yaml(text: str, thing: str) -> Any:
 
 def _check_yaml_events(events: Any, thing: str) -> None:
     depth = 0
-    for event in events:
+    for count, event in enumerate(events):
         kind = type(event).__name__
         depth += kind.endswith("StartEvent") - kind.endswith("EndEvent")
         where = f"{thing}, line {event.start_mark.line + 1}"
+        if count >= MAX_TOKENS:
+            raise too_many_tokens(where)
         # The stream and the document count as two levels.
         if depth > MAX_DEPTH + 2:
             raise UserError(where, "nested too deeply", f"At most {MAX_DEPTH} levels are read.", "Flatten it.")

@@ -93,7 +93,7 @@ def data_from_text(text: str) -> Dict[str, Any]:
     try:
         value = plain_data(ast.literal_eval(parse_python(text, thing, mode="eval")), thing)
     except (ValueError, TypeError) as error:
-        raise UserError(thing, str(error), "A stored config is one literal dict, never code.",
+        raise UserError(thing, "more than literals", "A stored config is one literal dict, never code.",
                         "Use a checkpoint that this program wrote.") from error
     if not isinstance(value, dict):
         raise UserError(thing, f"a {type(value).__name__}", "A stored config is one literal dict.",

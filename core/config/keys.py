@@ -14,6 +14,8 @@ KNOWN_KEYS = NNCF_KEYS + (
     "dist_params", "cudnn_benchmark", "fp16", "find_unused_parameters", "seed", "deterministic", "gpu_ids", "device",
     "opencv_num_threads", "mp_start_method")
 TYPO_RATIO = 0.8
+# mmdet's own ConvNeXt configs call a variable so; it is no misspelt checkpoint_config.
+_STOCK_VARIABLES = ("checkpoint_file",)
 _RESERVED_KEYS = ("filename", "text", "pretty_text")
 
 
@@ -39,7 +41,7 @@ def check_top_level(config: Mapping[str, object], thing: str) -> None:
         if key in _RESERVED_KEYS:
             raise UserError(thing, f"the key `{key}`", "mmcv keeps this name for the config file itself.",
                             "Rename the key.")
-        meant = None if key in KNOWN_KEYS else nearest(key, KNOWN_KEYS, TYPO_RATIO)
+        meant = None if key in KNOWN_KEYS + _STOCK_VARIABLES else nearest(key, KNOWN_KEYS, TYPO_RATIO)
         if meant:
             raise UserError(thing, f"unknown key `{key}`", "A name this close to a key of mmdet would be ignored.",
                             f"Did you mean `{meant}`? Rename it where it is a variable of the file.")

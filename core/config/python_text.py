@@ -14,6 +14,9 @@ MAX_TEXT_BYTES = 1 << 20
 # pprint and hand-written text add brackets around values, hence a little more than the data's own depth.
 MAX_BRACKETS = MAX_DEPTH + 8
 MAX_OPERATORS = 100
+MAX_TOKENS = 100_000
+# Python 3.8's parser compares every keyword of a call with every other one.
+MAX_KEYWORDS = 5_000
 MAX_NUMBER_LENGTH = 64
 
 RULE = "A config is read as data: literals, dict(...), names assigned above it, arithmetic and `_base_`."
@@ -66,10 +69,18 @@ def _malformed(thing: str, line: int, problem: str) -> UserError:
     return UserError(f"{thing}, line {line}", problem, "The text must be valid Python syntax.", "Correct that line.")
 
 
+def too_many_tokens(where: str) -> UserError:
+    """Return the error for text of more than ``MAX_TOKENS`` words and signs."""
+    return UserError(where, f"more than {MAX_TOKENS} words and signs", "Config text is bounded.",
+                     "Shorten it; class names and annotations belong in data files.")
+
+
 def _check_tokens(text: str, thing: str) -> None:
-    operators: List[int] = [0]
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+    bounds = _Bounds()
+    for count, token in enumerate(tokenize.generate_tokens(io.StringIO(text).readline)):
         where = f"{thing}, line {token.start[0]}"
+        if count >= MAX_TOKENS:
+            raise too_many_tokens(where)
         if token.type == tokenize.NAME and keyword.iskeyword(token.string):
             if token.string not in ("True", "False", "None"):
                 construct = _KEYWORDS.get(token.string, "a statement or operator that is more than data")
@@ -80,26 +91,41 @@ def _check_tokens(text: str, thing: str) -> None:
             raise UserError(where, f"a number of {len(token.string)} characters",
                             f"A number is written with at most {MAX_NUMBER_LENGTH} characters.", "Shorten it.")
         elif token.type == tokenize.NEWLINE:
-            operators = [0]
+            bounds.end_statement()
         elif token.type == tokenize.OP:
-            _count_operator(token.string, operators, where)
+            bounds.count(token.string, where)
 
 
-def _count_operator(operator: str, operators: List[int], where: str) -> None:
-    """Keep the operators of each open bracket's current element; their sum bounds the tree's depth."""
-    if operator in (",", "=", ":", ";"):
-        operators[-1] = 0
-        return
-    if operator in (")", "]", "}"):
-        if len(operators) > 1:
-            operators.pop()
-        return
-    operators[-1] += 1
-    if operator in ("(", "[", "{"):
-        operators.append(0)
-    if len(operators) - 1 > MAX_BRACKETS:
-        raise UserError(where, f"brackets nested deeper than {MAX_BRACKETS}",
-                        f"At most {MAX_BRACKETS} brackets are read.", "Flatten the value.")
-    if sum(operators) > MAX_OPERATORS:
-        raise UserError(where, f"an expression of more than {MAX_OPERATORS} operators",
-                        "Expressions are bounded, so that reading a config is safe.", "Split or shorten it.")
+class _Bounds:
+    """Counts a text's signs; the operators of all open brackets' current elements bound the tree's depth."""
+
+    def __init__(self) -> None:
+        self._operators: List[int] = [0]
+        self._keywords = 0
+
+    def end_statement(self) -> None:
+        self._operators = [0]
+
+    def count(self, sign: str, where: str) -> None:
+        if sign in (",", "=", ":", ";"):
+            self._operators[-1] = 0
+            self._keywords += sign == "=" and len(self._operators) > 1
+        elif sign in (")", "]", "}"):
+            if len(self._operators) > 1:
+                self._operators.pop()
+        else:
+            self._operators[-1] += 1
+            if sign in ("(", "[", "{"):
+                self._operators.append(0)
+        self._check(where)
+
+    def _check(self, where: str) -> None:
+        if len(self._operators) - 1 > MAX_BRACKETS:
+            raise UserError(where, f"brackets nested deeper than {MAX_BRACKETS}",
+                            f"At most {MAX_BRACKETS} brackets are read.", "Flatten the value.")
+        if sum(self._operators) > MAX_OPERATORS:
+            raise UserError(where, f"an expression of more than {MAX_OPERATORS} operators",
+                            "Expressions are bounded, so that reading a config is safe.", "Split or shorten it.")
+        if self._keywords > MAX_KEYWORDS:
+            raise UserError(where, f"more than {MAX_KEYWORDS} keyword arguments",
+                            "Config text is bounded.", "Write large tables as {'key': value}.")

@@ -89,7 +89,7 @@ def clean_split(split: AnnotatedSplit, classes: Tuple[str, ...]) -> AnnotatedSpl
         images.append(image._replace(boxes=tuple(kept)))
         dropped.extend(without_area)
     if not any(not box.ignored for image in images for box in image.boxes):
-        what = f"{len(images)} images but no box of {listed(classes)}" if images else "no image"
+        what = f"no box of {listed(classes)} on its {len(images)} image(s)" if images else "no image"
         raise UserError(f"annotations of split {split.name!r}", f"{split.files[0]} has {what}",
                         "A split needs at least one image with a box that has an area and is not marked as crowd "
                         "or difficult.", "Correct the annotations or choose another split.")

@@ -110,14 +110,14 @@ def open_dataset(ref: DataRef) -> Dataset:
 
 def _locate(uri: str) -> Tuple[str, Path]:
     """Return a data set's full URI and its folder on this machine; the built-in sample is made where absent."""
-    location = parse_location(uri)
+    location = parse_location(uri, "data")
     if location.scheme is Scheme.BUILTIN:
         if location.path != "digits":
             raise UserError("data", repr(uri), "The only built-in data set is builtin://digits.",
                             "Use that, or pass a folder.")
         options = digits.DigitsOptions.from_query(location.query)
         return options.uri, digits.materialise(options)
-    folder = local_path(uri)
+    folder = local_path(uri, "data")
     if folder.is_dir():
         return str(folder), folder
     if folder.exists():

@@ -19,7 +19,14 @@ FORMATS = {"coco": coco, "voc": voc}
 
 @dataclass(frozen=True)
 class Examined:
-    """A data set as found, cleaned and hashed."""
+    """A data set as found, cleaned and hashed.
+
+    Attributes:
+        classes: The classes in use.
+        splits: The cleaned splits by role: ``train``, ``val`` (where there is one) and ``test``.
+        rows: A row for each file that matters, sorted; what the digest is made of.
+        warnings: What the user should know, one sentence each.
+    """
 
     classes: Tuple[str, ...]
     splits: Dict[str, AnnotatedSplit]
@@ -28,6 +35,11 @@ class Examined:
 
 
 def choose_format(root: Path, asked: str) -> str:
+    """Return the format of a folder: the one asked for where the folder has it, or the only one that it has.
+
+    Raises:
+        UserError: It has neither the format asked for nor, for ``auto``, exactly one.
+    """
     if asked not in (AUTO, *FORMATS):
         raise UserError("parameter data_format", repr(asked) + did_you_mean(asked, FORMATS),
                         "It must be auto, coco or voc.", "Leave it at auto to have it found out.")
@@ -47,6 +59,17 @@ def choose_format(root: Path, asked: str) -> str:
 
 
 def examine(root: Path, data_format: str, names: SplitNames, asked: Tuple[str, ...]) -> Examined:
+    """Read and check the annotations and every image of the splits in use, and hash them.
+
+    Args:
+        root: The data folder.
+        data_format: A key of ``FORMATS``.
+        names: The splits in use.
+        asked: The classes to use, in this order; all where empty.
+
+    Raises:
+        UserError: Anything in the data that training or measuring would stumble over.
+    """
     reader = FORMATS[data_format]
     missing = [name for name in names if name and name not in reader.list_splits(root)]
     if missing:

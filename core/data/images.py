@@ -18,6 +18,7 @@ FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "PPM")
 """What OpenCV, which reads the images for training and inference, is sure to decode."""
 _THREADS = 4
 _ORIENTATION_TAG = 0x0112
+_UPRIGHT = 1
 _SWAPPING_ORIENTATIONS = (5, 6, 7, 8)
 
 
@@ -86,9 +87,10 @@ def check_image(data: bytes) -> Tuple[int, int]:
             # Pillow calls a JPEG with further pictures behind the first (many cameras) MPO; OpenCV reads the first.
             if image.format not in FORMATS + ("MPO",):
                 raise ImageFault(f"{image.format} is not one of {', '.join(FORMATS)}")
-            size = _decoded_size(image)
             _check_whole(image, data)
-            return size
+        # Opened anew, as Pillow cannot go on with an image that it has verified.
+        with PIL.Image.open(io.BytesIO(data)) as image:
+            return _decoded_size(image, data)
     except PIL.UnidentifiedImageError as error:
         raise ImageFault("not an image") from error
     except PIL.Image.DecompressionBombError as error:
@@ -123,10 +125,17 @@ def _facts_or_fault(file: Path) -> Union[FileFacts, str]:
     return facts._replace(width=width, height=height)
 
 
-def _decoded_size(image: "Image") -> Tuple[int, int]:
+def _decoded_size(image: "Image", data: bytes) -> Tuple[int, int]:
     """Return the size with the EXIF orientation applied, as OpenCV's and so mmcv's imread does."""
     width, height = image.size
-    return (height, width) if image.getexif().get(_ORIENTATION_TAG) in _SWAPPING_ORIENTATIONS else (width, height)
+    # Pillow decodes a whole PNG to look for EXIF data behind the pixels.
+    if image.format == "PNG" and b"eXIf" not in data:
+        return width, height
+    orientation = image.getexif().get(_ORIENTATION_TAG, _UPRIGHT)
+    # OpenCV 4.11 leaves a WebP as it is and 5.0 turns it; Pillow's versions differ on TIFF.
+    if image.format in ("TIFF", "WEBP") and orientation != _UPRIGHT:
+        raise ImageFault(f"{image.format} with EXIF orientation {orientation}, which not every reader applies")
+    return (height, width) if orientation in _SWAPPING_ORIENTATIONS else (width, height)
 
 
 def _check_whole(image: "Image", data: bytes) -> None:

@@ -45,6 +45,7 @@ def read_manifest(entry: Path) -> Optional[Dict[str, Any]]:
 
 
 def _coco_document(split: AnnotatedSplit, classes: Sequence[str]) -> Dict[str, List[Dict[str, Any]]]:
+    """Return a cleaned split as COCO annotations, ids counted from 1."""
     ids = {name: number for number, name in enumerate(classes, start=1)}
     images: List[Dict[str, Any]] = []
     annotations: List[Dict[str, Any]] = []

@@ -139,9 +139,12 @@ def _shape(value: Any) -> List[int]:
 def _convert(onnx_path: Path, spec: ModelSpec) -> Any:
     """Run the Model Optimizer, the one converter that also removes pruned channels (``--transform Pruning``)."""
     with usage_reporting_off():
+        from openvino import frontend
         from openvino.tools import mo
         from openvino.tools.mo.utils.error import BasicError
 
+        refusals = (RuntimeError, BasicError, frontend.InitializationFailure, frontend.GeneralFailure,
+                    frontend.NotImplementedFailure, frontend.OpConversionFailure, frontend.OpValidationFailure)
         try:
             # Its farewell to the Model Optimizer goes to standard output at every call.
             with contextlib.redirect_stdout(io.StringIO()):
@@ -149,7 +152,7 @@ def _convert(onnx_path: Path, spec: ModelSpec) -> Any:
                     str(onnx_path), input_shape=[1, 3, spec.input_height, spec.input_width], layout="nchw",
                     mean_values=list(spec.mean), scale_values=list(spec.std), reverse_input_channels=spec.to_rgb,
                     compress_to_fp16=False)
-        except (RuntimeError, BasicError) as error:
+        except refusals as error:
             raise UserError("ONNX model", onnx_path, f"OpenVINO cannot convert it: {last_line(error)}",
                             "Export the model again; an operator that is not supported must be left out of the graph "
                             "or replaced.") from error

@@ -10,7 +10,7 @@ from core.evaluation.detections import Detections
 PANEL_PIXELS = 360
 TITLE_PIXELS = 22
 GAP_PIXELS = 6
-FONT_SCALE = 0.4
+FONT_SCALE = 0.35
 MIN_SCORE = 0.3
 _WHITE = (255, 255, 255)
 _BLACK = (0, 0, 0)
@@ -50,23 +50,28 @@ def _draw_panel(picture: np.ndarray, scale: float, panel: Panel, classes: Sequen
     import cv2
 
     found = panel.detections
-    # Lower scores first, so that the surest boxes lie on top.
-    for index in np.argsort(found.scores, kind="stable"):
-        if found.scores[index] >= MIN_SCORE:
-            label, score = int(found.labels[index]), f" {found.scores[index]:.2f}" if panel.show_scores else ""
-            corners = [int(round(value * scale)) for value in found.boxes[index].tolist()]
-            _draw_box(picture, corners, f"{classes[label]}{score}", _color(label, len(classes)))
+    # Lower scores first, so that the surest labels lie on top.
+    order = [index for index in np.argsort(found.scores, kind="stable") if found.scores[index] >= MIN_SCORE]
+    colors = [_color(label, len(classes)) for label in range(len(classes))]
+    corners = np.round(found.boxes * scale).astype(int).tolist()
+    for index in order:
+        left, top, right, bottom = corners[index]
+        cv2.rectangle(picture, (left, top), (right, bottom), colors[found.labels[index]], 2)
+    for index in order:
+        score = f" {found.scores[index]:.2f}" if panel.show_scores else ""
+        label = found.labels[index]
+        _draw_label(picture, corners[index][:2], f"{classes[label]}{score}", colors[label])
     strip = np.full((TITLE_PIXELS, picture.shape[1], 3), 255, np.uint8)
     cv2.putText(strip, _ascii(panel.title), (4, TITLE_PIXELS - 7), cv2.FONT_HERSHEY_SIMPLEX, FONT_SCALE, _BLACK, 1,
                 cv2.LINE_AA)
     return np.concatenate([strip, picture])
 
 
-def _draw_box(picture: np.ndarray, corners: List[int], text: str, color: Tuple[int, int, int]) -> None:
+def _draw_label(picture: np.ndarray, corner: List[int], text: str, color: Tuple[int, int, int]) -> None:
+    """Write a text above a box's upper left corner, or below it where there is no room."""
     import cv2
 
-    left, top, right, bottom = corners
-    cv2.rectangle(picture, (left, top), (right, bottom), color, 2)
+    left, top = corner
     (width, height), _ = cv2.getTextSize(_ascii(text), cv2.FONT_HERSHEY_SIMPLEX, FONT_SCALE, 1)
     x = max(0, min(left, picture.shape[1] - width - 2))
     y = top - 3 if top > height + 4 else top + height + 3

@@ -7,7 +7,7 @@ from typing import Any, List, Tuple
 
 from core.report.content import ClassAp, ReportContent, remarks, worst_first
 from core.report.plots import COMPRESSED, FP32, MOST_CLASSES, per_class_bars, speed_and_size, training_curves
-from core.report.provenance import Fact, provenance_facts
+from core.report.provenance import Fact, algorithm_names, provenance_facts
 from core.report.samples import embed
 from core.report.style import CSS
 from core.report.summary import Summary
@@ -50,12 +50,6 @@ def _page(content: ReportContent) -> str:
 def _title(summary: Summary) -> str:
     model = PurePosixPath(str(summary.provenance["configs"]["model"])).stem or "Model"
     return f"{model}, {algorithm_names(summary)}"
-
-
-def algorithm_names(summary: Summary) -> str:
-    """Return the compression algorithms in words: ``quantization + filter pruning``."""
-    names = [str(name).replace("_", " ") for name in summary.provenance["compression"]["algorithms"]]
-    return " + ".join(names) or "no compression"
 
 
 def _header(content: ReportContent, title: str) -> str:
@@ -187,7 +181,7 @@ def _notes(content: ReportContent) -> str:
     found = remarks(content)
     if not found:
         return _card("Left out and warnings", "Nothing was left out: every test image was read and scored by every "
-                     "model, and no stage warned.", "")
+                     "model, and the measurements carry no warning.", "")
     return _card("Left out and warnings", "", "<ul class=\"notes\">" + "".join(f"<li>{_e(note)}</li>"
                                                                              for note in found) + "</ul>")
 

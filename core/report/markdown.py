@@ -4,8 +4,7 @@ import re
 from typing import List, Sequence
 
 from core.report.content import ReportContent, remarks, worst_first
-from core.report.html import algorithm_names
-from core.report.provenance import provenance_facts
+from core.report.provenance import algorithm_names, provenance_facts
 from core.report.table import comparison
 from core.report.text import counted, difference, displayable, fraction, ratio
 
@@ -18,14 +17,14 @@ def render_markdown(content: ReportContent) -> str:
     summary = content.summary
     data, cpu = summary.provenance["data"], summary.provenance["cpu"]
     lines = [f"# Compression report: {summary.verdict}", "",
-             f"{escaped(summary.provenance['configs']['model'])}, {algorithm_names(summary)}, on {escaped(data['uri'])} "
-             f"({counted(data['classes'], 'class', 'classes')}, {counted(data['test_images'], 'test image')}), "
-             f"{content.created}.", ""]
+             f"{escaped(summary.provenance['configs']['model'])}, {escaped(algorithm_names(summary))}, "
+             f"on {escaped(data['uri'])} ({counted(data['classes'], 'class', 'classes')}, "
+             f"{counted(data['test_images'], 'test image')}), {content.created}.", ""]
     lines += [f"- {'met' if check.passed else '**missed**'}: {escaped(check.sentence)}"
               for check in content.verdict.checks]
     lines += ["", "## Figures", "", *_figures(content), "",
-              "Change and ratio: the compressed IR against FP32 PyTorch for accuracy, against the FP32 IR for speed and "
-              f"size. Speed on {escaped(cpu['name'])} ({escaped(cpu['instruction_set'])}).", ""]
+              "Change and ratio: the compressed IR against FP32 PyTorch for accuracy, against the FP32 IR for speed "
+              f"and size. Speed on {escaped(cpu['name'])} ({escaped(cpu['instruction_set'])}).", ""]
     lines += ["## Accuracy by class", "", *_classes(content), ""]
     notes = [f"- {escaped(note)}" for note in remarks(content)] or ["Nothing."]
     lines += ["## Left out and warnings", "", *notes, "", "## Provenance", "", *_provenance(content), ""]

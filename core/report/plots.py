@@ -6,7 +6,7 @@ blindness tell apart; the models also differ by order and label.
 
 import math
 import unicodedata
-from typing import TYPE_CHECKING, List, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, List, Sequence, Tuple
 
 from core.report.content import ClassAp, worst_first
 from core.report.summary import Summary
@@ -171,7 +171,7 @@ def _epochs_done(row: TrainRow, log: TrainingLog) -> float:
 
 def _epoch_means(log: TrainingLog) -> List[Tuple[float, float]]:
     """Return the mean loss of every epoch, placed at the epoch's middle."""
-    losses: dict = {}
+    losses: Dict[int, List[float]] = {}
     for row in log.train:
         if math.isfinite(row.losses.get("loss", math.nan)):
             losses.setdefault(row.epoch, []).append(row.losses["loss"])

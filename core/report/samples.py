@@ -3,9 +3,12 @@
 import base64
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple
 
 from core.report.measurements import Sample
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # widest side in pixels and JPEG quality, from best to smallest
 _STEPS = ((1440, 88), (1440, 75), (1100, 75), (1100, 60), (800, 60), (640, 55), (480, 50))
@@ -56,7 +59,7 @@ def _content(folder: Path, file: str) -> Optional[bytes]:
     return content if _pixels(content) is not None else None
 
 
-def _pixels(content: bytes):
+def _pixels(content: bytes) -> Optional["np.ndarray"]:
     import cv2
     import numpy as np
 

@@ -34,15 +34,6 @@ def json_object(text: str) -> Dict[str, Any]:
     return value
 
 
-def options_object(text: str) -> Dict[str, Any]:
-    """argparse type for config options: a JSON object in which whole numbers are integers again.
-
-    A KFP struct parameter turns every integer into a float on its way (google.protobuf.Struct), and
-    ``num_classes=3.0`` is no MMDetection config.
-    """
-    return _whole_numbers(json_object(text))
-
-
 def name_list(text: str) -> List[str]:
     """argparse type for a list of names: a JSON list as KFP passes it, or by hand names between commas."""
     if not text.lstrip().startswith("["):
@@ -77,7 +68,7 @@ def run_guarded(program: str, work: Callable[[], int]) -> int:
     Failures a user can cause end as one paragraph on standard error; a fault of ours keeps its traceback.
     SIGTERM raises :class:`Terminated` in ``work``.
     """
-    signal.signal(signal.SIGTERM, _raise_terminated)
+    before = signal.signal(signal.SIGTERM, _raise_terminated)
     try:
         return work()
     except UserError as error:
@@ -96,6 +87,8 @@ def run_guarded(program: str, work: Callable[[], int]) -> int:
             return _fail(program, f"no permission: {error.filename or error}. The stage must read its inputs and "
                          "write its outputs. Change the rights or choose another folder.", EXIT_USER_ERROR)
         raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class Terminated(BaseException):
@@ -123,11 +116,3 @@ def _json(text: str, example: str) -> Any:
         return json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not JSON ({error}); pass {example}") from error
-
-
-def _whole_numbers(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _whole_numbers(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_whole_numbers(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -29,7 +29,14 @@ class ParentRef:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "ParentRef":
-        """Return the reference that :meth:`to_json` wrote."""
+        """Return the reference that :meth:`to_json` wrote.
+
+        Raises:
+            UserError: The object is no such reference.
+        """
+        if set(value) != {"uri", "digest"} or not all(isinstance(item, str) for item in value.values()):
+            raise UserError("checkpoint reference", f"{dict(value)!r:.200}", "It must have uri and digest, both text.",
+                            "Pass the resolve stage's output unchanged.")
         return cls(uri=value["uri"], digest=value["digest"])
 
 

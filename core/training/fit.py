@@ -1,5 +1,6 @@
 """Train a detector, plain or compressed, through MMDetection's data sets and mmcv's runner."""
 
+import copy
 import logging
 import os
 import shutil
@@ -227,10 +228,23 @@ def _resume(runner: Any, resumed: Checkpoint, source: Optional[Path]) -> None:
 
 
 def _portable(config: Any) -> Any:
-    """Return the config without what belongs to this run's machine: work folder, source checkpoints, data paths."""
-    from core.config.adapt import without_data_paths
+    """Return the config without what belongs to this run's machine: folders, data files and source checkpoints."""
+    portable = copy.deepcopy(config)
+    for key in ("work_dir", "load_from", "resume_from"):
+        portable.pop(key, None)
+    for split in ("train", "val", "test"):
+        _drop_locations(portable.data.get(split))
+    return portable
 
-    return without_data_paths(config)
+
+def _drop_locations(node: Any) -> None:
+    if isinstance(node, (list, tuple)):
+        for item in node:
+            _drop_locations(item)
+    elif isinstance(node, dict):
+        node.pop("ann_file", None)
+        node.pop("img_prefix", None)
+        _drop_locations(node.get("dataset"))
 
 
 def _log_meta(config: Any, epochs: int, iterations: int, seed: int) -> Dict[str, Any]:
@@ -272,3 +286,5 @@ def _log_to_stdout() -> None:
         root.addHandler(handler)
     for name in ("core", "mmdet_compress"):
         logging.getLogger(name).setLevel(logging.INFO)
+    # mmcv reports the initialisation of every parameter.
+    logging.getLogger("mmcv").setLevel(logging.WARNING)

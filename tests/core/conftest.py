@@ -1,18 +1,33 @@
 """A toy detector small enough to check by hand: it finds bright cells of one colour on a dark image."""
 
 import dataclasses
+import importlib.util
+import json
 from pathlib import Path
-from typing import Any, Callable, List
+from typing import TYPE_CHECKING, Any, Callable, List
 
 import numpy as np
 import pytest
 
 from core.export.spec import ModelSpec
 
+if TYPE_CHECKING:
+    from core.data.dataset import Dataset
+
 CELL = 8
 SLOPE = 0.05
 MIDDLE_GRAY = 128
 DIGEST = "0" * 64
+COLOURS = {"red": (0, 0, 255), "green": (0, 255, 0), "blue": (255, 0, 0)}
+
+
+@pytest.fixture(scope="session")
+def openvino() -> Any:
+    if importlib.util.find_spec("openvino") is None:
+        pytest.skip("openvino is not in this environment")
+    from core.inference.runtime import import_openvino
+
+    return import_openvino()
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +48,54 @@ def letterbox_spec(toy_spec: ModelSpec) -> ModelSpec:
 def int8_spec(toy_spec: ModelSpec) -> ModelSpec:
     return dataclasses.replace(toy_spec, algorithms=("quantization",), fake_quantize_nodes=2,
                                nncf_config_sha256="1" * 64)
+
+
+@pytest.fixture(scope="session")
+def toy_ir(tmp_path_factory: pytest.TempPathFactory, openvino: Any, toy_spec: ModelSpec) -> Path:
+    return _convert(tmp_path_factory.mktemp("toy"), toy_spec)
+
+
+@pytest.fixture(scope="session")
+def letterbox_ir(tmp_path_factory: pytest.TempPathFactory, openvino: Any, letterbox_spec: ModelSpec) -> Path:
+    return _convert(tmp_path_factory.mktemp("letterbox"), letterbox_spec)
+
+
+@pytest.fixture(scope="session")
+def int8_ir(tmp_path_factory: pytest.TempPathFactory, openvino: Any, int8_spec: ModelSpec) -> Path:
+    return _convert(tmp_path_factory.mktemp("int8"), int8_spec, quantized=True)
+
+
+def _convert(directory: Path, spec: ModelSpec, quantized: bool = False) -> Path:
+    from core.export.ir import convert_to_ir
+
+    convert_to_ir(write_toy_onnx(directory / "onnx", spec, quantized), directory / "ir")
+    return directory / "ir"
+
+
+@pytest.fixture
+def scenes(tmp_path: Path) -> "Dataset":
+    """Six images of 128 x 96 pixels with squares that fall on the toy detector's cells, so that its mAP is 1."""
+    import cv2
+
+    from core.data.dataset import Dataset, Split
+
+    random = np.random.default_rng(0)
+    (tmp_path / "scenes").mkdir()
+    images, annotations = [], []
+    for number in range(1, 7):
+        picture = np.zeros((96, 128, 3), np.uint8)
+        for cell in random.choice(48, size=3, replace=False):
+            x, y, label = int(cell % 8) * 16, int(cell // 8) * 16, int(random.integers(3))
+            picture[y:y + 16, x:x + 16] = list(COLOURS.values())[label]
+            annotations.append({"id": len(annotations) + 1, "image_id": number, "category_id": label + 1,
+                                "bbox": [x, y, 16, 16], "area": 256, "iscrowd": 0})
+        images.append({"id": number, "file_name": f"scene {number}.png", "width": 128, "height": 96})
+        cv2.imwrite(str(tmp_path / "scenes" / f"scene {number}.png"), picture)
+    categories = [{"id": number, "name": name} for number, name in enumerate(COLOURS, 1)]
+    truth = {"images": images, "annotations": annotations, "categories": categories}
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    split = Split("test", tmp_path / "truth.json", tmp_path / "scenes", len(images), len(annotations))
+    return Dataset(tuple(COLOURS), split, None, split, DIGEST, ())
 
 
 @pytest.fixture(scope="session")

@@ -176,7 +176,8 @@ def test_a_split_without_readable_images_is_an_error(annotation_file):
         evaluate_detections(annotation_file, {}, CLASSES, skipped=every)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"images": []}', '{"images": 1, "annotations": 2, "categories": 3}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"images": []}',
+                                     '{"images": 1, "annotations": 2, "categories": 3}'])
 def test_a_file_that_is_not_coco_is_an_error(tmp_path, content):
     file = tmp_path / "truth.json"
     file.write_text(content)

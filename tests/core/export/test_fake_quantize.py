@@ -50,8 +50,7 @@ def test_a_missing_file_is_refused(tmp_path):
         load_onnx(tmp_path / "absent.onnx")
 
 
-def test_weights_are_counted_as_int8_in_the_ir(tmp_path, quantized):
-    pytest.importorskip("openvino")
+def test_weights_are_counted_as_int8_in_the_ir(tmp_path, quantized, openvino):
     from core.export.ir import convert_to_ir
     from core.inference.runtime import read_ir
 

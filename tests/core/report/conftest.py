@@ -9,21 +9,13 @@ from typing import Any, Callable, Dict, Sequence, Tuple
 
 import pytest
 
+from core.config.reference import ConfigRef
 from core.data.reference import DataRef
 from core.report.build import ReportInputs
 from core.report.gate import Thresholds
 
 DIGEST = "da7a" * 16
 BLOOD_CELLS = ("RBC", "WBC", "Platelets")
-
-
-@dataclass(frozen=True)
-class Config:
-    """What the report reads of a ConfigRef."""
-
-    path: str
-    digest: str
-    options: Dict[str, Any] = field(default_factory=dict)
 
 
 def accuracy(value: float, classes: Sequence[str], images: int = 72) -> Dict[str, Any]:
@@ -45,8 +37,8 @@ def ir(value: float, classes: Sequence[str], compressed: bool) -> Dict[str, Any]
     speed = {"fps": 213.9, "latency_ms_p50": 9.02, "size_mb": 3.94} if compressed else \
         {"fps": 91.2, "latency_ms_p50": 21.13, "size_mb": 14.21}
     letter = "c" if compressed else "f"
-    return {"metrics": accuracy(value, classes), **speed, "xml_sha256": f"{letter}0" * 32, "bin_sha256": f"{letter}1" * 32,
-            "fake_quantize_nodes": 81 if compressed else 0, "seconds": 1.2}
+    return {"metrics": accuracy(value, classes), **speed, "xml_sha256": f"{letter}0" * 32,
+            "bin_sha256": f"{letter}1" * 32, "fake_quantize_nodes": 81 if compressed else 0, "seconds": 1.2}
 
 
 @dataclass
@@ -57,8 +49,8 @@ class Measured:
     compressed: Dict[str, Any]
     validation: Dict[str, Any]
     data: DataRef
-    model: Config = Config("configs/detectors/retinanet_r18_small.py", "0de1" * 16)
-    compression: Config = Config("configs/nncf_compression/retinanet_r18_small/int8.py", "c09f" * 16)
+    model: ConfigRef = ConfigRef("configs/detectors/retinanet_r18_small.py", "0de1" * 16)
+    compression: ConfigRef = ConfigRef("configs/nncf_compression/retinanet_r18_small/int8.py", "c09f" * 16)
     parent: Dict[str, str] = field(default_factory=lambda: {"uri": "", "digest": ""})
     thresholds: Thresholds = Thresholds(max_map_drop=0.01, min_speedup=1.2)
 
@@ -99,11 +91,12 @@ def write_log(tmp_path: Path) -> Callable[..., Path]:
                 done = (epoch - 1 + iteration / iterations) / epochs
                 noise = 0.08 * math.sin(37.0 * done) + 0.05 * math.cos(91.0 * done)
                 loss = start * (0.3 + 0.7 * math.exp(-4 * done)) + noise * start / 2
-                rows.append({"mode": "train", "epoch": epoch, "iter": iteration, "lr": 5e-4 * (1 + math.cos(3.1 * done)),
-                             "loss_cls": loss * 0.6, "loss_bbox": loss * 0.4, "loss": loss, "time": 0.45})
+                rate = 5e-4 * (1 + math.cos(3.1 * done))
+                rows.append({"mode": "train", "epoch": epoch, "iter": iteration, "lr": rate, "loss_cls": loss * 0.6,
+                             "loss_bbox": loss * 0.4, "loss": loss, "time": 0.45})
             if with_val:
                 value = 0.42 * (1 - math.exp(-epoch / 3))
-                rows.append({"mode": "val", "epoch": epoch, "iter": 73, "lr": 1e-4, "map": value, "map50": value * 1.88})
+                rows.append({"mode": "val", "epoch": epoch, "iter": 73, "map": value, "map50": value * 1.88})
         file = tmp_path / name
         file.write_text("".join(json.dumps(row) + "\n" for row in rows))
         return file

@@ -1,0 +1,15 @@
+# Both: the pruned filters' zeros stay in the exported graph for the Model Optimizer to remove.
+nncf_config = dict(
+    compression=[
+        dict(
+            algorithm='filter_pruning',
+            initializer=dict(batchnorm_adaptation=dict(num_bn_adaptation_samples=256)),
+            pruning_init=0.05,
+            params=dict(
+                schedule='exponential', pruning_target=0.4, pruning_steps=8, filter_importance='geometric_median')),
+        dict(
+            algorithm='quantization',
+            initializer=dict(
+                range=dict(num_init_samples=256),
+                batchnorm_adaptation=dict(num_bn_adaptation_samples=256))),
+    ])

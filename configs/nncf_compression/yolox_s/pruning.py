@@ -1,0 +1,6 @@
+_base_ = ['../../detectors/yolox_s.py', '../../_base_/nncf/pruning.py']
+
+nncf_config = dict(input_info=dict(sample_size=[1, 3, 640, 640]))
+lr_config = dict(_delete_=True, policy='CosineAnnealing', min_lr_ratio=0.01)
+runner = dict(max_epochs=16)
+evaluation = dict(interval=1)

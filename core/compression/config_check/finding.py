@@ -1,0 +1,45 @@
+"""One thing that a check of an nncf_config has to say."""
+
+from dataclasses import dataclass
+from typing import Any
+
+ERROR = "error"
+WARNING = "warning"
+_SHOWN = 120
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A place in an nncf_config that is not as it should be.
+
+    Attributes:
+        path: The place as one writes it, such as ``compression[1].params.pruning_target``.
+        value: What stands there.
+        rule: What must be true of it, one or more sentences.
+        replacement: What to write instead, or to do.
+        severity: ``error`` where NNCF would fail, or would silently do something else; ``warning`` otherwise.
+    """
+
+    path: str
+    value: Any
+    rule: str
+    replacement: str
+    severity: str = ERROR
+
+    def __str__(self) -> str:
+        return f"{self.path} = {shown(self.value)}: {self.rule} {self.replacement}"
+
+
+def child(path: str, key: Any) -> str:
+    """Return the path of ``key`` below ``path``: a list index, a name, or any other key in quotes."""
+    if isinstance(key, int) and not isinstance(key, bool):
+        return f"{path}[{key}]"
+    if isinstance(key, str) and key.isidentifier():
+        return f"{path}.{key}" if path else key
+    return f"{path}[{key!r}]"
+
+
+def shown(value: Any) -> str:
+    """Return ``value`` for a message, on one line and not endless."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

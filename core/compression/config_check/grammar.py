@@ -1,0 +1,257 @@
+"""What the entries of an nncf_config may be: kinds of values, and sections of named ones.
+
+A node reads a value: it reports what is wrong there and returns a clean copy, in which whatever was wrong is None.
+Rules that compare entries work on the copy and need not ask for types again.
+"""
+
+import math
+import re
+from dataclasses import dataclass, field
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
+
+from core.compression.config_check.finding import ERROR, Finding, child
+from core.config.keys import did_you_mean, nearest
+
+REGEX_MARK = "{re}"
+# No scope of a traced graph holds these, so a pattern with one of them is a regular expression or a glob.
+_REGEX_SIGNS = ("*", "^", "$", "\\", "+", "?")
+
+
+class Node:
+    """A kind of entry."""
+
+    def read(self, value: Any, path: str, findings: List[Finding]) -> Any:
+        """Return a clean copy of ``value``, None where it is wrong; append what is wrong to ``findings``."""
+        problem = self._problem(value)
+        if problem is None:
+            return list(value) if isinstance(value, list) else value
+        findings.append(Finding(path, value, *problem))
+        return None
+
+    def _problem(self, value: Any) -> Optional[Tuple[str, str]]:
+        """Return rule and replacement where ``value`` is wrong."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Number(Node):
+    """A finite number within bounds; ``whole`` ones may be written as 256.0."""
+
+    meaning: str
+    low: float = 0
+    high: float = math.inf
+    low_excluded: bool = False
+    high_excluded: bool = False
+    whole: bool = False
+    example: Any = 1
+
+    def _problem(self, value: Any) -> Optional[Tuple[str, str]]:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        if number and self._within(value) and not (self.whole and value != int(value)):
+            return None
+        kind = "whole number" if self.whole else "number"
+        return f"{self.meaning} is a {kind} {self._range()}.", self._replacement(value if number else None)
+
+    def _within(self, value: float) -> bool:
+        above = value > self.low if self.low_excluded else value >= self.low
+        return above and (value < self.high if self.high_excluded else value <= self.high)
+
+    def _range(self) -> str:
+        low = f"above {self.low:g}" if self.low_excluded else f"of at least {self.low:g}"
+        if self.high == math.inf:
+            return low
+        if not self.low_excluded and not self.high_excluded:
+            return f"from {self.low:g} to {self.high:g}"
+        return f"{low} and {'below' if self.high_excluded else 'at most'} {self.high:g}"
+
+    def _replacement(self, value: Optional[float]) -> str:
+        if self.high == 1 and value is not None and 1 < value < 100:
+            return f"Write {value / 100:g} where {value:g} % is meant, or another one such as {self.example}."
+        return f"Write a number such as {self.example}."
+
+
+@dataclass(frozen=True)
+class Choice(Node):
+    """One of a few texts; ``elsewhere`` explains those that other versions of NNCF know."""
+
+    meaning: str
+    values: Tuple[str, ...]
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+
+    def _problem(self, value: Any) -> Optional[Tuple[str, str]]:
+        if isinstance(value, str) and value in self.values:
+            return None
+        rule = f"{self.meaning} is one of {', '.join(self.values)}."
+        if isinstance(value, str) and value in self.elsewhere:
+            return rule, self.elsewhere[value]
+        match = nearest(value.lower(), {name.lower() for name in self.values}) if isinstance(value, str) else None
+        meant = next((name for name in self.values if name.lower() == match), None)
+        return rule, f"Write {meant!r}." if meant else f"Write one of them, such as {self.values[0]!r}."
+
+
+@dataclass(frozen=True)
+class Flag(Node):
+    """True or False."""
+
+    def _problem(self, value: Any) -> Optional[Tuple[str, str]]:
+        return None if isinstance(value, bool) else ("It is a switch.", "Write True or False.")
+
+
+@dataclass(frozen=True)
+class Text(Node):
+    """A text that is not empty."""
+
+    meaning: str
+
+    def _problem(self, value: Any) -> Optional[Tuple[str, str]]:
+        if isinstance(value, str) and value:
+            return None
+        return f"{self.meaning} is a text.", "Write it in quotes, or remove the key."
+
+
+@dataclass(frozen=True)
+class ListOf(Node):
+    """A list, not a tuple: NNCF's schema follows JSON."""
+
+    meaning: str
+    item: Node
+
+    def read(self, value: Any, path: str, findings: List[Finding]) -> Any:
+        if isinstance(value, list):
+            return [self.item.read(item, child(path, index), findings) for index, item in enumerate(value)]
+        findings.append(Finding(path, value, f"{self.meaning} is a list.", _as_list(value)))
+        return None
+
+
+@dataclass(frozen=True)
+class Scopes(Node):
+    """A scope pattern or a list of them: a full name, or ``{re}`` and a regular expression that is searched for."""
+
+    targets: bool = False
+
+    def read(self, value: Any, path: str, findings: List[Finding]) -> Any:
+        if not isinstance(value, (str, list)):
+            findings.append(Finding(path, value, "Scopes are a text or a list of texts.", _as_list(value)))
+            return None
+        if self.targets and not value:
+            findings.append(Finding(path, value, "With no target scope nothing is compressed.",
+                                    "Remove the key to compress every layer, or name layers."))
+            return None
+        single = isinstance(value, str)
+        items = [value] if single else value
+        for index, pattern in enumerate(items):
+            problem = pattern_problem(pattern)
+            if problem:
+                findings.append(Finding(path if single else child(path, index), pattern, *problem))
+        return value if single else list(value)
+
+
+@dataclass(frozen=True)
+class PerScope(Node):
+    """A dict from scope patterns to entries of one kind."""
+
+    item: Node
+
+    def read(self, value: Any, path: str, findings: List[Finding]) -> Any:
+        if not isinstance(value, dict):
+            findings.append(Finding(path, value, "It is a dict from scope patterns to settings.",
+                                    "Write such as {'{re}.*bbox_head.*': {...}}."))
+            return None
+        for pattern in value:
+            problem = pattern_problem(pattern)
+            if problem:
+                findings.append(Finding(path, pattern, *problem))
+        return {pattern: self.item.read(item, child(path, pattern), findings) for pattern, item in value.items()}
+
+
+@dataclass(frozen=True)
+class OneOrMany(Node):
+    """An entry of one kind, or a list of entries of another."""
+
+    one: Node
+    many: Node
+
+    def read(self, value: Any, path: str, findings: List[Finding]) -> Any:
+        if not isinstance(value, (list, tuple)):
+            return self.one.read(value, path, findings)
+        return ListOf("It", self.many).read(value, path, findings)
+
+
+@dataclass(frozen=True)
+class OtherVersion:
+    """What to say of a key that another version of NNCF reads at this place.
+
+    Attributes:
+        rule: What happened to the key.
+        replacement: What NNCF 2.0.0 wants instead.
+    """
+
+    rule: str
+    replacement: str
+
+
+@dataclass(frozen=True)
+class Section(Node):
+    """A dict with known keys.
+
+    Attributes:
+        keys: The keys NNCF 2.0.0 reads.
+        others: Keys of other versions.
+        required: Keys that must be there.
+        unread: What NNCF 2.0.0 does with a key that it does not know here.
+    """
+
+    keys: Mapping[str, Node]
+    others: Mapping[str, OtherVersion] = field(default_factory=dict)
+    required: Tuple[str, ...] = ()
+    unread: str = "NNCF 2.0.0 has no such key here."
+
+    def read(self, value: Any, path: str, findings: List[Finding]) -> Any:
+        if not isinstance(value, dict):
+            findings.append(Finding(path, value, "It is a dict.", f"Write a dict with {_listed(self.keys)}."))
+            return None
+        clean: Dict[str, Any] = {}
+        for key, item in value.items():
+            if isinstance(key, str) and key in self.keys:
+                clean[key] = self.keys[key].read(item, child(path, key), findings)
+            else:
+                findings.append(self._unknown(key, item, path))
+        for key in self.required:
+            if key not in value:
+                findings.append(Finding(child(path, key), None, "It must be there.", f"Add {key}."))
+        return clean
+
+    def _unknown(self, key: Any, value: Any, path: str) -> Finding:
+        place = child(path, key)
+        if key in self.others:
+            other = self.others[key]
+            return Finding(place, value, other.rule, other.replacement, ERROR)
+        for name, node in self.keys.items():
+            if isinstance(node, Section) and key in node.keys:
+                return Finding(place, value, self.unread, f"Move it into {child(path, name)}.")
+        otherwise = f"Remove it; known here are {_listed(self.keys)}."
+        return Finding(place, value, self.unread, did_you_mean(str(key), self.keys, otherwise))
+
+
+def pattern_problem(pattern: Any) -> Optional[Tuple[str, str]]:
+    """Return rule and replacement where a scope pattern can match nothing or is no regular expression."""
+    if not isinstance(pattern, str) or not pattern.replace(REGEX_MARK, "").strip():
+        return "A scope is a text that names layers.", "Write a layer's name, or {re} and a regular expression."
+    if REGEX_MARK in pattern:
+        try:
+            re.compile(pattern.replace(REGEX_MARK, ""))
+        except re.error as error:
+            return (f"What follows {REGEX_MARK} is a regular expression, and this is none: {error}.",
+                    "Correct it; brackets of a name are escaped, as in BasicBlock\\[0\\].")
+    elif any(sign in pattern for sign in _REGEX_SIGNS):
+        return ("Without {re} NNCF compares whole names, and no name holds such signs.",
+                f"Write {REGEX_MARK + pattern!r}.")
+    return None
+
+
+def _as_list(value: Any) -> str:
+    return f"Write {list(value)!r:.200}." if isinstance(value, tuple) else "Write a list in square brackets."
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)

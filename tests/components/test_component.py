@@ -1,0 +1,96 @@
+"""Every stage's signature and its command line fit each other; no test names an option twice."""
+
+import json
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+ENVIRONMENTS = {"resolve": "train", "train": "train", "evaluate": "train", "compress": "train", "export": "train",
+                "convert": "openvino", "validate": "openvino", "report": "openvino", "gate": "openvino",
+                "publish": "openvino"}
+STAGES = sorted(ENVIRONMENTS)
+VALUES = {"STRING": "some text", "NUMBER_INTEGER": 7, "NUMBER_DOUBLE": 0.25, "STRUCT": {"key": "value"},
+          "LIST": ["one, two", "three"]}
+
+
+@pytest.fixture(name="component", params=STAGES)
+def fixture_component(request):
+    pytest.importorskip("kfp")
+    return getattr(import_module(f"components.{request.param}.component"), request.param)
+
+
+def container_and_arguments(component, folder):
+    """Return the container with placeholders replaced by kfp.local, the inputs given and where outputs go."""
+    from google.protobuf import json_format
+    from kfp import dsl
+    from kfp.local import executor_input_utils, placeholder_utils, utils
+
+    spec = component.pipeline_spec
+    (component_spec,) = spec.components.values()
+    parameters = json_format.MessageToDict(component_spec.input_definitions).get("parameters", {})
+    given = {name: VALUES[declared["parameterType"]] for name, declared in parameters.items()}
+    given.update({name: dsl.Artifact(name=name, uri=f"{folder}/in/{name}")
+                  for name in component_spec.input_definitions.artifacts})
+    message = executor_input_utils.construct_executor_input(component_spec, given, str(folder), False)
+    executor_input = executor_input_utils.executor_input_to_dict(message, component_spec)
+    container = utils.struct_to_executor_spec(
+        spec.deployment_spec["executors"][component_spec.executor_label]).container
+    argv = placeholder_utils.replace_placeholders([*container.command, *container.args], executor_input, "run", "task",
+                                                  str(folder), "1")
+    outputs = [*component_spec.output_definitions.parameters, *component_spec.output_definitions.artifacts]
+    return container, argv, given, outputs
+
+
+def test_arguments_reach_the_command_line(component, tmp_path):
+    container, argv, given, outputs = container_and_arguments(component, tmp_path)
+
+    assert argv[:3] == ["python", "-m", f"components.{component.name}"]
+    parser = import_module(f"components.{component.name}.__main__").build_parser()
+    parsed = vars(parser.parse_args(argv[3:]))
+    executor_input = json.loads(parsed.pop("executor_input"))
+    expected = {name: value if not hasattr(value, "uri") else Path(value.uri) for name, value in given.items()}
+    expected.update({name: tmp_path / name for name in outputs})
+    assert parsed == expected
+    assert executor_input["outputs"]["outputFile"] == f"{tmp_path}/executor_output.json"
+
+
+def test_inputs_are_described(component):
+    from google.protobuf import json_format
+
+    (component_spec,) = component.pipeline_spec.components.values()
+    described = json_format.MessageToDict(component_spec).get("inputDefinitions", {})
+    assert [name for kind in described.values() for name, declared in kind.items()
+            if not declared.get("description")] == []
+
+
+def test_stage_runs_in_its_image(component, tmp_path):
+    from components import images
+
+    container, *_ = container_and_arguments(component, tmp_path)
+    assert images.environments()[container.image] == ENVIRONMENTS[component.name]
+
+
+def test_every_stage_is_here():
+    assert sorted(path.parent.name for path in (PROJECT / "components").glob("*/component.py")) == STAGES
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_has_a_page(stage):
+    assert f"python -m components.{stage}" in (PROJECT / "components" / stage / "README.md").read_text()
+
+
+def test_help_imports_nothing_heavy():
+    program = f"""
+import sys
+for stage in {STAGES!r}:
+    __import__(f"components.{{stage}}.__main__")
+    sys.modules[f"components.{{stage}}.__main__"].build_parser().format_help()
+heavy = {{"torch", "mmcv", "mmdet", "nncf", "openvino", "kfp", "cv2", "matplotlib", "sklearn", "numpy", "yaml"}}
+print(sorted(heavy & sys.modules.keys()))
+"""
+    shown = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, check=True, capture_output=True, text=True)
+    assert shown.stdout == "[]\n"

@@ -1,0 +1,153 @@
+import json
+
+import pytest
+
+from core.data import coco as format_coco
+from core.data.annotations import AnnotatedImage, Box
+from core.errors import UserError
+
+
+def test_a_sound_file_is_read_as_it_is(coco):
+    split = format_coco.read_split(coco.root, "train")
+    assert (split.name, split.image_root, split.files) == (
+        "train", coco.root / "images" / "train", (coco.root / "annotations" / "train.json",))
+    assert split.classes == ("dog", "cat")
+    assert split.images == (
+        AnnotatedImage("0.png", 32, 24, (Box("dog", 1, 2, 10, 8, False, 80.0, "annotation 11"),
+                                         Box("cat", 20.5, 2, 30, 8.25, False, None, "annotation 12"))),
+        AnnotatedImage("1.png", 32, 24, (Box("dog", 0, 0, 32, 24, True, 99.5, "annotation 13"),)),
+        AnnotatedImage("2.png", 32, 24, ()))
+    assert split.warnings == ()
+
+
+@pytest.mark.parametrize("annotations", ["annotations/{}.json", "annotations/instances_{}.json",
+                                         "annotations/instances_{}2017.json", "{}/_annotations.coco.json"])
+@pytest.mark.parametrize("images", ["{}", "{}2017", "images/{}", "images", "."])
+def test_customary_layouts_are_found(tmp_path, coco_folder, annotations, images):
+    folder = coco_folder(tmp_path / "data", annotations, images)
+    (folder.root / "images").mkdir(exist_ok=True)
+    assert format_coco.list_splits(folder.root) == ("test", "train", "val")
+    split = format_coco.read_split(folder.root, "val")
+    assert split.files == (folder.file("val"),)
+    assert (split.image_root / "0.png").samefile(folder.root / images.format("val") / "0.png")
+
+
+def test_companion_files_of_other_tasks_are_no_splits(coco):
+    for name in ("captions_train2017", "person_keypoints_val2017", "image_info_test2017"):
+        coco.write(name, {})
+    assert format_coco.list_splits(coco.root) == ("test", "train", "val")
+
+
+def test_two_files_for_one_split_give_a_warning(coco):
+    coco.write("instances_train", {})
+    (warning,) = format_coco.read_split(coco.root, "train").warnings
+    assert "instances_train.json is not used" in warning
+
+
+def test_the_image_folder_with_most_images_is_taken_where_none_has_all(coco):
+    (coco.root / "images" / "train" / "0.png").unlink()
+    (coco.root / "train").mkdir()
+    assert format_coco.read_split(coco.root, "train").image_root == coco.root / "images" / "train"
+
+
+def test_names_that_no_file_can_have_are_left_to_the_image_check(coco):
+    coco.change("train", lambda document: document["images"][0].update(file_name="x" * 5000))
+    assert format_coco.read_split(coco.root, "train").images[0].file_name == "x" * 5000
+
+
+@pytest.mark.parametrize("text, named", [
+    ("", "line 1 column 1"),
+    ('{"images": [', "line 1"),
+    ("[" * 100_000, "recursion"),
+    ("[]", "list"),
+    ("{}", "keys "),
+    ('{"images": {}, "annotations": [], "categories": []}', "'images', 'annotations', 'categories'"),
+    ('{"images": [], "categories": []}', "keys 'images', 'categories'"),
+])
+def test_what_is_no_coco_file_is_refused(coco, text, named):
+    coco.write("train", text)
+    with pytest.raises(UserError) as caught:
+        format_coco.read_split(coco.root, "train")
+    assert str(coco.file("train")) in str(caught.value)
+    assert named in str(caught.value.value)
+
+
+def test_text_that_is_not_unicode_is_refused(coco):
+    coco.file("train").write_bytes(b'{"images": "\xff"}')
+    with pytest.raises(UserError, match="UTF-8"):
+        format_coco.read_split(coco.root, "train")
+
+
+def test_a_byte_order_mark_is_no_fault(coco):
+    coco.file("train").write_bytes(b"\xef\xbb\xbf" + coco.file("train").read_bytes())
+    assert len(format_coco.read_split(coco.root, "train").images) == 3
+
+
+FAULTS = [
+    ("images", {"id": None}, "images[1].id", "None"),
+    ("images", {"id": True}, "images[1].id", "True"),
+    ("images", {"id": 5}, "images[1].id", "5"),
+    ("images", {"file_name": 3}, "images[1].file_name", "3"),
+    ("images", {"file_name": "0.png"}, "images[1].file_name", "'0.png'"),
+    ("images", {"file_name": "../0.png"}, "images[1].file_name", "'../0.png'"),
+    ("images", {"width": 0}, "images[1].width", "0"),
+    ("images", {"height": "24"}, "images[1].height", "'24'"),
+    ("images", {"height": 23.5}, "images[1].height", "23.5"),
+    ("images", {"width": float("inf")}, "images[1].width", "inf"),
+    ("categories", {"id": 7}, "categories[1].id", "7"),
+    ("categories", {"id": "3"}, "categories[1].id", "'3'"),
+    ("categories", {"name": "cat"}, "categories[1].name", "'cat'"),
+    ("categories", {"name": " "}, "categories[1].name", "' '"),
+    ("categories", {"name": None}, "categories[1].name", "None"),
+    ("categories", {"name": "\ud800"}, "categories[1].name", "'\\ud800'"),
+    ("annotations", {"id": 11}, "annotations[1].id", "11"),
+    ("annotations", {"id": [1]}, "annotations[1].id", "[1]"),
+    ("annotations", {"image_id": 99}, "annotations[1].image_id", "99"),
+    ("annotations", {"image_id": [5]}, "annotations[1].image_id", "[5]"),
+    ("annotations", {"category_id": 2}, "annotations[1].category_id", "2"),
+    ("annotations", {"category_id": {}}, "annotations[1].category_id", "{}"),
+    ("annotations", {"bbox": None}, "annotations[1].bbox", "None"),
+    ("annotations", {"bbox": [1, 2, 3]}, "annotations[1].bbox", "[1, 2, 3]"),
+    ("annotations", {"bbox": [1, 2, 3, "4"]}, "annotations[1].bbox", "[1, 2, 3, '4']"),
+    ("annotations", {"bbox": [1, 2, 3, True]}, "annotations[1].bbox", "[1, 2, 3, True]"),
+    ("annotations", {"bbox": [1, 2, 3, float("nan")]}, "annotations[1].bbox", "[1, 2, 3, nan]"),
+    ("annotations", {"bbox": [1, 2, float("-inf"), 4]}, "annotations[1].bbox", "[1, 2, -inf, 4]"),
+    ("annotations", {"bbox": [1, 2, 10 ** 400, 4]}, "annotations[1].bbox", "[1, 2, 1000"),
+    ("annotations", {"area": -1}, "annotations[1].area", "-1"),
+    ("annotations", {"area": "big"}, "annotations[1].area", "'big'"),
+    ("annotations", {"iscrowd": 2}, "annotations[1].iscrowd", "2"),
+]
+
+
+@pytest.mark.parametrize("key, change, where, value", FAULTS, ids=[f"{fault[2]}={fault[3]}" for fault in FAULTS])
+def test_a_fault_is_named_by_file_place_and_value(coco, key, change, where, value):
+    coco.change("train", lambda document: document[key][1].update(change))
+    with pytest.raises(UserError) as caught:
+        format_coco.read_split(coco.root, "train")
+    assert caught.value.thing == f"{coco.file('train')}, {where}"
+    assert str(caught.value.value).startswith(value)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("key", ["images", "categories", "annotations"])
+def test_an_entry_that_is_no_object_is_refused(coco, key):
+    coco.change("train", lambda document: document[key].append("x"))
+    with pytest.raises(UserError, match="It must be an object"):
+        format_coco.read_split(coco.root, "train")
+
+
+def test_a_file_without_categories_is_refused(coco):
+    coco.change("train", lambda document: document.update(categories=[]))
+    with pytest.raises(UserError, match="at least one category"):
+        format_coco.read_split(coco.root, "train")
+
+
+def test_image_ids_may_be_texts(coco):
+    text = coco.file("train").read_text()
+    document = json.loads(text)
+    for entry in document["images"]:
+        entry["id"] = f"image {entry['id']}"
+    for entry in document["annotations"]:
+        entry["image_id"] = f"image {entry['image_id']}"
+    coco.write("train", document)
+    assert [len(image.boxes) for image in format_coco.read_split(coco.root, "train").images] == [2, 1, 0]

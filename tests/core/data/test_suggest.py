@@ -1,0 +1,20 @@
+import pytest
+
+from core.data.suggest import did_you_mean, listed, nearest
+
+
+@pytest.mark.parametrize("name, expected", [
+    ("rbc", ["RBC"]), ("Platelet", ["Platelets"]), ("zebra", []), ("Blutkörper", ["Blutkörperchen"]), ("", []),
+])
+def test_near_names_are_found_whatever_their_case(name, expected):
+    assert nearest(name, ["RBC", "WBC-type", "Platelets", "Blutkörperchen"]) == expected
+
+
+def test_the_question_is_left_out_where_nothing_is_near():
+    assert did_you_mean("trian", ["train", "test"]) == " (did you mean 'train'?)"
+    assert did_you_mean("x", ["train"]) == ""
+
+
+def test_long_lists_are_cut_and_counted():
+    assert listed("abc") == "a, b, c"
+    assert listed(map(str, range(12)), "; ") == "0; 1; 2; 3; 4; 5; 6; 7; 8; 9; and 2 more"

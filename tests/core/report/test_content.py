@@ -1,0 +1,109 @@
+import dataclasses
+import json
+import math
+
+import pytest
+
+from core.report.build import _content
+from core.report.content import ClassAp, class_aps, remarks, worst_first
+from core.report.measurements import parse_measurements, read_json
+from core.report.summary import summarize
+
+
+@pytest.fixture()
+def remarks_of(inputs_of):
+    def read(run, **logs):
+        inputs = inputs_of(run, **logs)
+        measured = parse_measurements(read_json(inputs.evaluation_fp32_file),
+                                      read_json(inputs.evaluation_compressed_file),
+                                      read_json(inputs.validation_folder / "validation.json"))
+        summary = summarize(measured, inputs.data, inputs.model, inputs.compression, inputs.parent, inputs.thresholds)
+        return remarks(_content(inputs, measured, summary))
+
+    return read
+
+
+def test_nothing_is_remarked_on_a_clean_run(measured, remarks_of):
+    assert remarks_of(measured()) == []
+
+
+def test_images_left_out_are_counted_and_named_by_stage(measured, remarks_of):
+    run = measured()
+    run.fp32["corrupt_images"] = ["a.jpg"]
+    run.validation["corrupt_images"] = [{"image": "b c.jpg", "reason": "truncated"},
+                                        {"image": "d.jpg", "reason": "empty"}]
+    assert remarks_of(run) == ["1 corrupt image left out of the FP32 evaluation: a.jpg.",
+                               "2 corrupt images left out of the validation: b c.jpg: truncated, d.jpg: empty."]
+
+
+def test_a_warning_of_several_stages_is_shown_once_and_many_are_counted(measured, remarks_of):
+    run = measured()
+    run.fp32["warnings"] = run.compressed["warnings"] = ["box dropped"]
+    assert remarks_of(run) == ["box dropped"]
+    run.fp32["warnings"] = [f"box {number} dropped" for number in range(30)]
+    assert remarks_of(run)[-1] == "11 more warnings are in the logs of evaluate and validate."
+
+
+def test_measurements_on_different_images_are_remarked(measured, remarks_of):
+    run = measured()
+    run.validation["compressed"]["metrics"]["images"] = 70
+    assert remarks_of(run) == ["The models were not measured on the same images: FP32 PyTorch on 72, compressed "
+                               "PyTorch on 72, FP32 IR on 72, compressed IR on 70."]
+
+
+def test_a_lossy_export_is_remarked(measured, remarks_of):
+    assert remarks_of(measured(maps=(0.4047, 0.4031, 0.3947, 0.4021))) == [
+        "The export alone changes the FP32 model's mAP: 0.4047 in PyTorch, 0.3947 in OpenVINO."]
+
+
+def test_a_useless_fp32_model_is_remarked(measured, remarks_of):
+    assert remarks_of(measured(maps=(0.003, 0.003, 0.003, 0.003))) == [
+        "The FP32 model's own mAP is only 0.0030: a small drop from there says little."]
+
+
+def test_a_model_that_is_not_compressed_is_remarked(measured, remarks_of):
+    run = measured()
+    run.compressed["model"]["algorithms"] = []
+    assert remarks_of(run) == [
+        "No compression algorithm was configured: the second model is fine-tuned, not compressed."]
+
+
+def test_classes_without_ap_are_named(measured, remarks_of):
+    run = measured()
+    for part in (run.fp32, run.compressed, run.validation["fp32"], run.validation["compressed"]):
+        part["metrics"]["per_class_ap"]["Platelets"] = None
+    assert remarks_of(run) == ["1 class without a defined AP, as where the test split holds no box of it: Platelets."]
+
+
+def test_oddities_of_the_logs_are_remarked(measured, remarks_of, write_log):
+    cut = write_log("cut.json", epochs=1)
+    cut.write_text(cut.read_text()[:-10])
+    assert remarks_of(measured(), training=cut, compression=write_log("plain.json", with_val=False)) == [
+        "The last line of the training log is cut off and was passed over.",
+        "The training log has no validation results, so there is no curve of mAP over its epochs.",
+        "The compression log has no validation results, so there is no curve of mAP over its epochs."]
+
+
+def test_a_log_without_training_is_not_blamed_for_missing_validation(measured, remarks_of, write_log):
+    assert remarks_of(measured(), training=write_log("given.json", epochs=0)) == []
+
+
+def test_missing_samples_are_named(measured, remarks_of):
+    run = measured()
+    run.validation["samples"] = [{"file": "samples/gone.jpg", "image": "a.jpg"}]
+    assert remarks_of(run) == ["1 sample picture could not be read: samples/gone.jpg."]
+
+
+def test_every_class_has_its_ap_in_the_order_of_the_data(measured):
+    run = measured(classes=("b", "a"))
+    del run.validation["compressed"]["metrics"]["per_class_ap"]["a"]
+    read = parse_measurements(run.fp32, run.compressed, run.validation)
+    first, second = class_aps(("b", "a"), read)
+    assert (first.name, first.fp32, first.compressed, first.ir) == ("b", 0.4047, 0.4031, 0.4021)
+    assert second.name == "a" and math.isnan(second.ir) and math.isnan(second.drop)
+
+
+def test_the_worst_class_comes_first_and_the_undefined_last():
+    classes = (ClassAp("nan", math.nan, 0.1, 0.1), ClassAp("gain", 0.1, 0.1, 0.2), ClassAp("loss", 0.5, 0.4, 0.3))
+    assert [item.name for item in worst_first(classes)] == ["loss", "gain", "nan"]
+    assert json.dumps([dataclasses.astuple(item) for item in classes[1:]])

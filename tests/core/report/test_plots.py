@@ -1,0 +1,117 @@
+import math
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from core.report.content import ClassAp
+from core.report.plots import FP32, per_class_bars, speed_and_size, training_curves
+from core.report.summary import build_summary
+from core.report.training_log import read_training_log
+
+pytest.importorskip("matplotlib")
+
+
+def texts(svg):
+    return [element.text for element in ElementTree.fromstring(svg).iter("text")]
+
+
+def height(svg):
+    return float(ElementTree.fromstring(svg).get("viewBox").split()[3])
+
+
+def curves(file):
+    return training_curves(read_training_log(file), FP32, "t-", "curves")
+
+
+def class_names(count):
+    return tuple(ClassAp(f"class {index}", 0.5, 0.5 - index / 1000, 0.5 - index / 500) for index in range(count))
+
+
+def test_curves_show_loss_accuracy_and_learning_rate(write_log):
+    shown = texts(curves(write_log()))
+    assert {"Training loss", "Accuracy on the validation split", "Learning rate", "mAP", "mAP50", "iterations",
+            "mean of the epoch", "epoch"} <= set(shown)
+    assert "0.4123" in shown, "the best mAP is written at its epoch"
+
+
+def test_curves_without_validation_say_so(write_log):
+    assert "no validation in this log" in texts(curves(write_log(with_val=False)))
+
+
+def test_curves_of_an_empty_log_say_so(write_log):
+    shown = texts(curves(write_log(epochs=0)))
+    assert {"no logged iterations", "no validation in this log", "no logged learning rate"} <= set(shown)
+
+
+def test_curves_of_a_single_row(write_log):
+    assert "iterations" not in texts(curves(write_log(epochs=1, iterations=5)))
+
+
+def test_curves_pass_over_what_is_not_a_number(tmp_path):
+    file = tmp_path / "log.json"
+    file.write_text('{"mode": "env", "epochs": 2, "iters_per_epoch": 1}\n'
+                    '{"mode": "train", "epoch": 1, "iter": 1, "lr": 0.1, "loss": NaN}\n'
+                    '{"mode": "val", "epoch": 1, "map": null, "map50": 0.5}\n')
+    svg = curves(file)
+    assert "no logged iterations" in texts(svg) and "0.5000" in texts(svg)
+    assert "nan" not in svg.lower()
+
+
+def test_an_accuracy_of_zero_is_drawn(tmp_path):
+    file = tmp_path / "log.json"
+    file.write_text('{"mode": "env", "epochs": 1, "iters_per_epoch": 1}\n'
+                    '{"mode": "val", "epoch": 1, "map": 0.0, "map50": 0.0}\n')
+    assert "0.0000" in texts(curves(file))
+
+
+def test_long_logs_stay_small(write_log):
+    svg = curves(write_log(epochs=100, iterations=500, every=5))
+    assert len(svg) < 60_000
+
+
+@pytest.mark.parametrize("count", [1, 3, 12, 30])
+def test_every_class_is_shown_up_to_thirty(count):
+    svg = per_class_bars(class_names(count))
+    assert [name for name in texts(svg) if name.startswith("class ")] == [f"class {index}" for index in range(count)]
+    assert height(svg) < 860
+
+
+def test_of_more_classes_the_worst_thirty_are_shown():
+    svg = per_class_bars(class_names(80))
+    shown = [name for name in texts(svg) if name.startswith("class ")]
+    assert shown == [f"class {index}" for index in range(79, 49, -1)]
+    assert height(svg) < 860
+
+
+def test_class_names_are_shown_as_they_are():
+    names = ["<script>", "\u7ea2\u7ec6\u80de", "$a$ & $b$", "a\x00b"]
+    shown = texts(per_class_bars([ClassAp(name, 0.5, 0.4, 0.3) for name in names]))
+    assert {"<script>", "\u7ea2\u7ec6\u80de", "$a$ & $b$", "a\ufffdb"} <= set(shown)
+
+
+def test_long_names_are_cut_so_that_bars_keep_their_room():
+    svg = per_class_bars([ClassAp("x" * 300, 0.5, 0.4, 0.3)])
+    assert "x" * 31 + "\u2026" in texts(svg)
+
+
+def test_undefined_ap_is_said_and_not_drawn_as_zero():
+    shown = texts(per_class_bars([ClassAp("a", math.nan, math.nan, math.nan), ClassAp("b", 0.0, 0.0, 0.0)]))
+    assert shown.count("AP undefined") == 1 and shown.count("0.0000") == 3
+
+
+def test_speed_and_size_are_written_at_their_bars(measured):
+    shown = texts(speed_and_size(build_summary(*measured().arguments())))
+    assert {"91.2", "214", "21.1", "9.02", "14.2", "3.94", "Size, MB (lower is better)"} <= set(shown)
+
+
+def test_unmeasured_speed_is_said(measured):
+    run = measured()
+    for part in ("fp32", "compressed"):
+        run.validation[part]["fps"] = None
+    assert texts(speed_and_size(build_summary(*run.arguments()))).count("n/a") == 2
+
+
+def test_models_have_the_page_s_colours(measured):
+    bars = per_class_bars(class_names(3))
+    assert set(re.findall(r"var\(--(\w+)", bars)) >= {"fp32", "compressed", "ir"}

@@ -1,0 +1,67 @@
+import base64
+
+import pytest
+
+from core.report.measurements import Sample
+from core.report.samples import embed, read_samples
+
+np = pytest.importorskip("numpy")
+cv2 = pytest.importorskip("cv2")
+
+
+@pytest.fixture()
+def pictures(tmp_path, add_samples):
+    validation = {"samples": []}
+    add_samples(tmp_path, validation, count=4)
+    found, missing = read_samples(tmp_path, [Sample(**sample) for sample in validation["samples"]])
+    assert len(found) == 4 and missing == ()
+    return found
+
+
+def decoded(uri):
+    head, body = uri.split(",", 1)
+    assert head == "data:image/jpeg;base64"
+    return cv2.imdecode(np.frombuffer(base64.b64decode(body), np.uint8), cv2.IMREAD_COLOR)
+
+
+def test_unreadable_and_outside_files_are_named(tmp_path, add_samples):
+    folder, validation = tmp_path / "validation", {"samples": []}
+    add_samples(folder, validation, count=1, width=32, height=16)
+    (folder / "samples" / "broken.jpg").write_bytes(b"\xff\xd8\xff but no picture")
+    (folder / "samples" / "empty.jpg").write_bytes(b"")
+    (tmp_path / "outside.jpg").write_bytes((folder / "samples" / "0.jpg").read_bytes())
+    files = ["samples/0.jpg", "samples/broken.jpg", "samples/empty.jpg", "samples/gone.jpg", "../outside.jpg",
+             str(tmp_path / "outside.jpg"), "samples"]
+    found, missing = read_samples(folder, [Sample(file, "x.jpg") for file in files])
+    assert [picture.image for picture in found] == ["x.jpg"]
+    assert list(missing) == files[1:]
+
+
+def test_with_room_pictures_keep_their_size(pictures):
+    embedded, left_out = embed(pictures, 10_000_000)
+    assert left_out == 0
+    assert [decoded(uri).shape for uri, _ in embedded] == [(480, 1280, 3)] * 4
+    assert [name for _, name in embedded] == [f"BloodImage_{number:05d}.jpg" for number in range(4)]
+
+
+def test_with_less_room_pictures_shrink_evenly(pictures):
+    embedded, left_out = embed(pictures, 400_000)
+    assert left_out == 0
+    assert sum(len(uri) for uri, _ in embedded) <= 400_000
+    assert len({decoded(uri).shape for uri, _ in embedded}) == 1
+    assert 480 <= decoded(embedded[0][0]).shape[1] < 1280
+
+
+@pytest.mark.parametrize("budget", [0, -5, 1000])
+def test_without_room_pictures_are_left_out_and_counted(pictures, budget):
+    assert embed(pictures, budget) == ([], 4)
+
+
+def test_no_pictures():
+    assert embed([], 1000) == ([], 0)
+
+
+def test_a_single_pixel_is_a_picture(tmp_path):
+    cv2.imwrite(str(tmp_path / "dot.png"), np.zeros((1, 1, 3), np.uint8))
+    found, _ = read_samples(tmp_path, [Sample("dot.png", "dot")])
+    assert decoded(embed(found, 10_000)[0][0][0]).shape == (1, 1, 3)

@@ -1,0 +1,33 @@
+import json
+
+import pytest
+
+from core.stage.executor_output import ExecutorOutput
+from core.stage.outputs import write_json, write_metrics, write_text
+
+
+def test_text_goes_to_folders_that_did_not_exist(tmp_path):
+    write_text(tmp_path / "a" / "b" / "location", "here")
+    assert (tmp_path / "a" / "b" / "location").read_text() == "here"
+    assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["location"]
+
+
+def test_json_that_cannot_be_stored_leaves_what_was_there(tmp_path):
+    write_json(tmp_path / "value", {"a": 1})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "value", {"a": float("nan")})
+    assert json.loads((tmp_path / "value").read_text()) == {"a": 1}
+
+
+def test_metrics_are_metadata_and_a_file(tmp_path):
+    executor_input = {"outputs": {
+        "outputFile": str(tmp_path / "output.json"),
+        "artifacts": {"metrics": {"artifacts": [{"name": "metrics", "uri": "/m"}]}}}}
+    output = ExecutorOutput(json.dumps(executor_input))
+    write_metrics(output, "metrics", tmp_path / "metrics", {"map": 0.5, "ap": float("nan"), "none": None})
+    output.write()
+
+    assert json.loads((tmp_path / "metrics").read_text()) == {"map": 0.5, "ap": "nan"}
+    written = json.loads((tmp_path / "output.json").read_text())
+    assert written["artifacts"]["metrics"]["artifacts"] == [
+        {"name": "metrics", "uri": "/m", "metadata": {"map": 0.5, "ap": "nan"}}]

@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import pytest
+
+from core.errors import UserError
+from core.storage.location import Location, Scheme, local_path, parse_location
+
+
+@pytest.mark.parametrize("text, expected", [
+    ("/data/bccd", "/data/bccd"),
+    ("/data/../other/", "/other"),
+    ("file:///data/with%20space", "/data/with space"),
+    ("file://localhost/data", "/data"),
+    ("file:/data", "/data"),
+    ("/data/größe #1?x=1", "/data/größe #1?x=1"),
+])
+def test_a_place_of_this_machine_becomes_an_absolute_path(text, expected):
+    assert parse_location(text) == Location(Scheme.FILE, expected)
+    assert local_path(text) == Path(expected)
+
+
+def test_relative_and_home_paths_become_absolute(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert local_path("data/set") == tmp_path / "data" / "set"
+    assert local_path("~/set") == Path("/home/someone/set")
+
+
+def test_what_is_built_in_has_a_name_and_options():
+    assert parse_location("builtin://digits") == Location(Scheme.BUILTIN, "digits")
+    assert parse_location("builtin://digits/?seed=1&val=") == Location(Scheme.BUILTIN, "digits",
+                                                                       {"seed": "1", "val": ""})
+
+
+@pytest.mark.parametrize("text", [
+    "", "a\0b", "file:///a%00b", "file://", "file:data", "file://server/share", "file://[x/share", "s3://bucket/data",
+    "gs://bucket/x", "https://host/x", "builtin://digits?seed=1&seed=2", "builtin://digits?seed",
+])
+def test_what_cannot_be_reached_is_refused_by_its_name(text):
+    with pytest.raises(UserError) as caught:
+        parse_location(text, "destination")
+    assert caught.value.thing == "destination"
+    assert caught.value.value in (text, repr(text))
+
+
+def test_only_places_of_this_machine_have_a_local_path():
+    with pytest.raises(UserError, match="builtin://digits"):
+        local_path("builtin://digits")

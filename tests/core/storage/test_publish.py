@@ -1,0 +1,135 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from core.errors import UserError
+from core.storage.publish import Bundle, content_digest, publish
+
+PROJECT = Path(__file__).parents[3]
+PUBLISHED = ["bundle.json", "fp32/model.bin", "fp32/model.xml", "model.bin", "model.xml", "report.html",
+             "summary.json"]
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    for folder in ("compressed", "fp32"):
+        (tmp_path / folder).mkdir()
+        for name in ("model.xml", "model.bin"):
+            (tmp_path / folder / name).write_text(f"{folder} {name}")
+    (tmp_path / "summary").write_text("{}")
+    (tmp_path / "html").write_text("<html>")
+    return Bundle(tmp_path / "compressed", tmp_path / "fp32", tmp_path / "summary", tmp_path / "html")
+
+
+def files_of(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_first_version_holds_the_bundle_and_its_manifest(bundle, tmp_path):
+    published = publish(bundle, f"file://{tmp_path}/out", "cells")
+
+    assert (published.location, published.version, published.created) == (tmp_path / "out/cells/1", 1, True)
+    assert files_of(published.location) == PUBLISHED
+    manifest = json.loads((published.location / "bundle.json").read_text())
+    digests = {name: sha256((published.location / name).read_bytes()).hexdigest() for name in PUBLISHED[1:]}
+    assert manifest == {
+        "schema": 1, "model_name": "cells", "version": 1, "content_sha256": content_digest(digests),
+        "files": {name: {"sha256": digest, "bytes": (published.location / name).stat().st_size}
+                  for name, digest in digests.items()}}
+
+
+def test_same_content_again_changes_nothing(bundle, tmp_path):
+    first = publish(bundle, str(tmp_path / "out"), "cells")
+    again = publish(bundle, str(tmp_path / "out"), "cells")
+    assert (again.location, again.version, again.created) == (first.location, 1, False)
+    assert os.listdir(tmp_path / "out" / "cells") == ["1"]
+
+
+def test_other_content_becomes_the_next_version(bundle, tmp_path):
+    publish(bundle, str(tmp_path / "out"), "cells")
+    (tmp_path / "out" / "cells" / "7").mkdir()
+    bundle.summary.write_text('{"verdict": "pass"}')
+    assert publish(bundle, str(tmp_path / "out"), "cells").version == 8
+
+
+def test_a_damaged_version_does_not_count_as_published(bundle, tmp_path):
+    first = publish(bundle, str(tmp_path / "out"), "cells")
+    (first.location / "model.bin").write_text("damaged")
+    assert publish(bundle, str(tmp_path / "out"), "cells").version == 2
+
+
+def test_file_that_changes_while_it_is_copied_is_refused(bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr("core.storage.publish.sha256_file", lambda path: "0" * 64)
+    with pytest.raises(UserError, match="changed while it was being published"):
+        publish(bundle, str(tmp_path / "out"), "cells")
+    assert os.listdir(tmp_path / "out" / "cells") == []
+
+
+def test_failure_while_copying_leaves_nothing(bundle, tmp_path, monkeypatch):
+    calls = []
+
+    def fsync(descriptor):
+        calls.append(descriptor)
+        if len(calls) == 3:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("core.storage.publish.os.fsync", fsync)
+    with pytest.raises(OSError, match="No space left"):
+        publish(bundle, str(tmp_path / "out"), "cells")
+    assert os.listdir(tmp_path / "out" / "cells") == []
+
+
+@pytest.mark.parametrize("step", [1, 4, 7, 9])
+def test_kill_while_publishing_shows_no_half_version_and_the_next_one_clears_up(bundle, tmp_path, step):
+    program = f"""
+import os, signal, sys
+from pathlib import Path
+from core.storage import publish
+calls = []
+def fsync(descriptor):
+    calls.append(descriptor)
+    if len(calls) == {step}:
+        os.kill(os.getpid(), signal.SIGKILL)
+publish.os.fsync = fsync
+folder = Path(sys.argv[1])
+bundle = publish.Bundle(folder / "compressed", folder / "fp32", folder / "summary", folder / "html")
+publish.publish(bundle, str(folder / "out"), "cells")
+"""
+    killed = subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=PROJECT, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    models = tmp_path / "out" / "cells"
+    assert [path.name for path in models.iterdir() if path.name[0] != "."] == []
+
+    assert publish(bundle, str(tmp_path / "out"), "cells").version == 1
+    assert os.listdir(models) == ["1"]
+    assert files_of(models / "1") == PUBLISHED
+
+
+def test_destination_that_is_no_folder_is_refused(bundle, tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(UserError, match="destination: .*out/cells. It must be a folder that can be written"):
+        publish(bundle, str(tmp_path / "out"), "cells")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_destination_without_the_right_to_write_is_refused(bundle, tmp_path):
+    (tmp_path / "out").mkdir(mode=0o500)
+    with pytest.raises(UserError, match="It must be a folder that can be written .Permission denied"):
+        publish(bundle, str(tmp_path / "out"), "cells")
+
+
+def test_storage_service_is_refused_for_now(bundle):
+    with pytest.raises(UserError, match="destination: s3://models. s3:// is not supported yet"):
+        publish(bundle, "s3://models", "cells")
+
+
+@pytest.mark.parametrize("name", ["", "../cells", "a/b", ".hidden", "-x", "a b"])
+def test_model_name_that_is_no_folder_name_is_refused(bundle, tmp_path, name):
+    with pytest.raises(UserError, match="parameter model_name"):
+        publish(bundle, str(tmp_path / "out"), name)

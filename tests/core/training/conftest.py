@@ -1,0 +1,40 @@
+"""A detector and a data set small enough to train in seconds."""
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory):
+    """Sixteen training scenes of the built-in sample, prepared once."""
+    pytest.importorskip("torch", reason="needs the train environment")
+    patch = pytest.MonkeyPatch()
+    patch.setenv("MMDET_COMPRESS_CACHE", str(tmp_path_factory.mktemp("cache")))
+    from core.data.dataset import open_dataset, resolve_data
+
+    yield open_dataset(resolve_data("builtin://digits?train=16&val=4&test=4"))
+    patch.undo()
+
+
+@pytest.fixture
+def tiny_config(tiny_data):
+    """Return a function that gives the small RetinaNet's config on ``tiny_data``, at 64 x 64 pixels for one epoch."""
+    from core.config.adapt import set_classes, set_data
+    from core.config.loading import load_config
+
+    def config(name="nncf_compression/retinanet_r18_small/digits_int8.py", **options):
+        loaded = load_config(f"configs/{name}")
+        loaded.merge_from_dict({"runner.max_epochs": 1, "log_config": dict(interval=1), "evaluation.interval": 1,
+                                "data.workers_per_gpu": 0, **options})
+        for part in (loaded.data.train, loaded.data.val, loaded.data.test):
+            for step in part.pipeline:
+                if "img_scale" in step:
+                    step["img_scale"] = (64, 64)
+        if loaded.get("nncf_config"):
+            initializer = loaded.nncf_config.compression.initializer
+            initializer.range.num_init_samples = initializer.batchnorm_adaptation.num_bn_adaptation_samples = 8
+            loaded.nncf_config.input_info.sample_size = [1, 3, 64, 64]
+        set_classes(loaded, tiny_data.classes)
+        set_data(loaded, tiny_data)
+        return loaded
+
+    return config

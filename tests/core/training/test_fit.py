@@ -1,0 +1,163 @@
+"""The training loop: plain, compressed, restored and resumed, with what must stop it."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the train environment")
+
+from core.checkpoint.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
+from core.config.adapt import plain_config  # noqa: E402
+from core.errors import UserError  # noqa: E402
+from core.training.fit import adopt, fit  # noqa: E402
+from core.training.model import restore_detector  # noqa: E402
+
+ROOT = Path(__file__).parents[3]
+
+
+def run(config, data, folder, name="out", **options):
+    return fit(config, data, folder / f"{name}.pth", folder / f"{name}.log", folder / f"work-{name}", **options)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Where the module's plain and compressed checkpoints are kept."""
+    return tmp_path_factory.mktemp("trained")
+
+
+@pytest.fixture
+def plain(trained, tiny_config, tiny_data):
+    path = trained / "plain.pth"
+    if not path.exists():
+        run(plain_config(tiny_config()), tiny_data, trained, "plain")
+    return path
+
+
+@pytest.fixture
+def compressed(trained, plain, tiny_config, tiny_data):
+    path = trained / "int8.pth"
+    if not path.exists():
+        run(tiny_config(), tiny_data, trained, "int8", parent=plain)
+    return path
+
+
+def test_a_plain_config_trains_without_nncf(tiny_config, tiny_data, tmp_path):
+    code = "import sys; sys.modules['nncf'] = None\n" + \
+           "import pytest; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', sys.argv[1]]))"
+    target = f"{__file__}::test_training_writes_a_checkpoint_a_log_and_the_newest_state"
+    done = subprocess.run([sys.executable, "-c", code, target], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_training_writes_a_checkpoint_a_log_and_the_newest_state(tiny_config, tiny_data, tmp_path):
+    result = run(plain_config(tiny_config()), tiny_data, tmp_path)
+
+    assert (result.epochs, result.algorithms) == (1, ())
+    assert {"loss", "map", "map50"} <= set(result.metrics)
+    checkpoint = load_checkpoint(tmp_path / "out.pth")
+    assert checkpoint.classes == tiny_data.classes
+    assert checkpoint.compression is None
+    assert str(tiny_data.train.annotation_file) not in checkpoint.config_text
+    lines = [json.loads(line) for line in (tmp_path / "out.log").read_text().splitlines()]
+    assert [line["mode"] for line in lines] == ["env", "train", "train", "val"]
+    assert lines[0]["iters_per_epoch"] == 2
+    assert load_checkpoint(tmp_path / "work-out" / "latest.pth").training["epoch"] == 1
+
+
+def test_the_same_seed_gives_the_same_weights(tiny_config, tiny_data, tmp_path):
+    weights = []
+    for name in ("first", "second"):
+        run(plain_config(tiny_config()), tiny_data, tmp_path, name, seed=3)
+        weights.append(load_checkpoint(tmp_path / f"{name}.pth").state_dict)
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_compression_starts_from_the_given_weights_and_is_restored_from_the_checkpoint_alone(compressed, tiny_config):
+    checkpoint = load_checkpoint(compressed)
+    assert checkpoint.compression.config["compression"]["algorithm"] == "quantization"
+    restored = restore_detector(compressed)
+    saved = restored.network.state_dict()
+    assert all(torch.equal(saved[name], value) for name, value in checkpoint.state_dict.items())
+
+
+def test_a_compressed_parent_is_restored_not_initialised(compressed, tiny_config, tiny_data, tmp_path, monkeypatch):
+    from core.compression import wrap
+
+    def no_initialisation(*arguments):
+        raise AssertionError("compression was initialised again")
+
+    monkeypatch.setattr(wrap, "_register_initialisation", no_initialisation)
+    result = run(tiny_config(**{"optimizer.lr": 1e-9}), tiny_data, tmp_path, parent=compressed)
+
+    assert result.algorithms == ("quantization",)
+    before, after = load_checkpoint(compressed).state_dict, load_checkpoint(tmp_path / "out.pth").state_dict
+    scales = [name for name in before if name.endswith("scale")]
+    assert scales and all(torch.allclose(before[name], after[name], rtol=1e-3) for name in scales)
+
+
+def test_resume_goes_on_with_epoch_and_optimizer(compressed, tiny_config, tiny_data, tmp_path):
+    config = tiny_config(**{"runner.max_epochs": 2, "resume_from": str(compressed)})
+    result = run(config, tiny_data, tmp_path)
+    assert result.epochs == 2
+    modes = [json.loads(line) for line in (tmp_path / "out.log").read_text().splitlines()]
+    assert {line["epoch"] for line in modes if line["mode"] == "train"} == {2}
+
+
+def test_resuming_compression_from_a_plain_checkpoint_is_refused(plain, tiny_config, tiny_data, tmp_path):
+    with pytest.raises(UserError, match="load_from"):
+        run(tiny_config(resume_from=str(plain)), tiny_data, tmp_path)
+
+
+def test_a_compressed_checkpoint_needs_its_nncf_config(compressed, tiny_config, tiny_data, tmp_path):
+    with pytest.raises(UserError, match="nncf_config"):
+        run(plain_config(tiny_config()), tiny_data, tmp_path, parent=compressed)
+
+
+def test_a_missing_nncf_is_named_with_the_way_to_install_it(plain, tiny_config, tiny_data, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "nncf", None)
+    with pytest.raises(UserError, match=r"pip install nncf==2\.0\.0"):
+        run(tiny_config(), tiny_data, tmp_path, parent=plain)
+
+
+def test_weights_of_another_model_are_refused_with_the_keys(plain, tiny_config, tiny_data, tmp_path):
+    other = load_checkpoint(plain)
+    names = {name.replace("backbone.", "trunk."): value for name, value in other.state_dict.items()}
+    torch.save({"state_dict": names}, str(tmp_path / "other.pth"))
+    with pytest.raises(UserError, match=r"Only \d+ of the model's \d+ keys.*backbone"):
+        run(plain_config(tiny_config()), tiny_data, tmp_path, parent=tmp_path / "other.pth")
+
+
+def test_adopting_stores_a_given_checkpoint_with_our_metadata(plain, tiny_config, tiny_data, tmp_path):
+    given = load_checkpoint(plain)
+    torch.save({"state_dict": dict(given.state_dict)}, str(tmp_path / "bare.pth"))
+
+    result = adopt(tmp_path / "bare.pth", plain_config(tiny_config()), tiny_data, tmp_path / "a.pth", tmp_path / "a.log")
+
+    adopted = load_checkpoint(tmp_path / "a.pth")
+    assert result.epochs == 0
+    assert adopted.classes == tiny_data.classes and adopted.config_text
+    assert all(torch.equal(adopted.state_dict[name], value) for name, value in given.state_dict.items())
+    assert json.loads((tmp_path / "a.log").read_text())["epochs"] == 0
+
+
+def test_adopting_a_compressed_checkpoint_or_other_classes_is_refused(compressed, plain, tiny_config, tiny_data, tmp_path):
+    arguments = (plain_config(tiny_config()), tiny_data, tmp_path / "a.pth", tmp_path / "a.log")
+    with pytest.raises(UserError, match="compressed"):
+        adopt(compressed, *arguments)
+    torch.save({"state_dict": dict(load_checkpoint(plain).state_dict), "meta": {"CLASSES": ("cat", "dog")}},
+               str(tmp_path / "pets.pth"))
+    with pytest.raises(UserError, match="cat, dog"):
+        adopt(tmp_path / "pets.pth", *arguments)
+
+
+def test_a_loss_that_is_not_finite_stops_training(plain, tiny_config, tiny_data, tmp_path):
+    broken = load_checkpoint(plain)
+    broken.state_dict["bbox_head.retina_cls.bias"].fill_(math.nan)
+    save_checkpoint(broken, tmp_path / "nan.pth")
+    with pytest.raises(UserError, match="loss: nan in epoch 1, iteration 1"):
+        run(plain_config(tiny_config()), tiny_data, tmp_path, parent=tmp_path / "nan.pth")
+    assert not (tmp_path / "out.pth").exists()
