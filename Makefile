@@ -1,11 +1,14 @@
 # The folder of both environments and the Python that sets them up; any from 3.8 on will do.
-ENVS ?= .envs
+ENVS ?= $(or $(MMDET_COMPRESS_ENVS),.envs)
 PYTHON ?= python3
 PARAMS ?= configs/pipelines/digits.yaml
 ARGS ?=
 
 TRAIN_PYTHON = $(ENVS)/train/bin/python
 OPENVINO_PYTHON = $(ENVS)/openvino/bin/python
+
+# The pipeline runs its stages in these environments.
+export MMDET_COMPRESS_ENVS := $(abspath $(ENVS))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-fast test-e2e lint lock clean

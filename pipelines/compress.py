@@ -78,7 +78,8 @@ def define_pipeline() -> Any:
         resolved = resolve(
             model_config=model_config, compression_config=compression_config, model_options=model_options,
             compression_options=compression_options, data=data, data_format=data_format, classes=classes,
-            train_split=train_split, val_split=val_split, test_split=test_split, checkpoint=checkpoint)
+            train_split=train_split, val_split=val_split, test_split=test_split, checkpoint=checkpoint,
+            max_map_drop=max_map_drop, min_speedup=min_speedup, destination=destination, model_name=model_name)
         resolved.set_caching_options(False)
         data_ref, model_ref = resolved.outputs["resolved_data"], resolved.outputs["resolved_model"]
         compression_ref, parent_ref = resolved.outputs["resolved_compression"], resolved.outputs["resolved_parent"]

@@ -36,6 +36,8 @@ def environment_python(image: str, root: Path) -> Path:
 def child_environment(python: Path, root: Path, variables: Mapping[str, str]) -> Dict[str, str]:
     """Return the variables of a stage's process, which runs ``python`` on the code in ``root``."""
     path = os.pathsep.join([str(python.parent), *filter(None, [os.environ.get("PATH")])])
-    # Waiting OpenMP threads that spin slow everything several times where cores are shared.
-    return {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, **variables, "PATH": path, "PYTHONPATH": str(root),
+    # Waiting OpenMP threads that spin slow everything several times where cores are shared; and every import of mmcv
+    # 1.7 announces version 2.
+    quiet = {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONWARNINGS": "ignore:On January 1:UserWarning"}
+    return {**quiet, **os.environ, **variables, "PATH": path, "PYTHONPATH": str(root),
             "PYTHONUNBUFFERED": "1"}

@@ -202,7 +202,7 @@ def with_code_digests(spec: pipeline_spec_pb2.PipelineSpec, root: Path) -> pipel
             name = images.environments().get(container["image"], "")
             locks = sorted((root / "images" / name).glob("requirements*.txt"))
             container.setdefault("env", []).append(
-                {"name": CODE_VARIABLE, "value": digests.digest(command[2], extra=locks)})
+                {"name": CODE_VARIABLE, "value": digests.digest(f"{command[2]}.__main__", extra=locks)})
     return json_format.ParseDict(document, pipeline_spec_pb2.PipelineSpec())
 
 

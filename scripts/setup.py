@@ -26,6 +26,7 @@ from scripts.progress import HEARTBEAT_SECONDS  # noqa: E402
 EXIT_STALE, EXIT_USER_ERROR, EXIT_DISK_FULL, EXIT_INTERRUPTED = 1, 2, 3, 130
 LOCK = ".set-up.lock"
 VARIABLES = """environment variables:
+  MMDET_COMPRESS_ENVS  folder of the environments; the pipeline obeys it too
   PYTHON38, PYTHON311  interpreters to create the environments from
   MMCV_WHEEL_INDEX     folder or page of prebuilt mmcv-full wheels; spares the build, their hash is not checked
   MAX_JOBS             compilers at a time (default: one a core)"""
@@ -36,8 +37,9 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="setup", description=__doc__, epilog=VARIABLES,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--env", choices=[*ENVIRONMENTS, "all"], default="all", help="which environment (default: all)")
-    parser.add_argument("--envs", metavar="DIR", type=Path, default=ROOT / ".envs",
-                        help="folder of the environments (default: .envs of this clone)")
+    parser.add_argument("--envs", metavar="DIR", type=Path,
+                        default=Path(os.environ.get("MMDET_COMPRESS_ENVS") or ROOT / ".envs"),
+                        help="folder of the environments (default: $MMDET_COMPRESS_ENVS, else .envs of this clone)")
     parser.add_argument("--without-nncf", action="store_true", help="train environment for plain training only")
     parser.add_argument("--check", action="store_true",
                         help=f"only tell whether all is up to date; exit code {EXIT_STALE} where not")

@@ -11,7 +11,7 @@ from core.stage.executor_output import ExecutorOutput
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the stage's argument parser."""
-    parser = stage_parser("resolve", "Check every input of a run and give it a digest.")
+    parser = stage_parser("resolve", "Check every parameter of a run and give every input a digest.")
     parser.add_argument("--model-config", metavar="FILE", required=True, help="MMDetection config of the FP32 detector")
     parser.add_argument("--compression-config", metavar="FILE", required=True, help="config that adds nncf_config")
     parser.add_argument("--model-options", metavar="JSON", type=json_object, default={},
@@ -26,6 +26,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--val-split", metavar="NAME", default="auto", help="split to follow training with")
     parser.add_argument("--test-split", metavar="NAME", default="auto", help="split to measure on")
     parser.add_argument("--checkpoint", metavar="FILE", default="", help="FP32 checkpoint to start from, if any")
+    parser.add_argument("--max-map-drop", metavar="X", type=float, default=0.01, help="the gate's limit, only checked")
+    parser.add_argument("--min-speedup", metavar="X", type=float, default=1.0, help="the gate's limit, only checked")
+    parser.add_argument("--destination", metavar="FOLDER", default="", help="where to publish, only checked")
+    parser.add_argument("--model-name", metavar="NAME", default="detector", help="what to publish as, only checked")
     for name in ("data", "model", "compression", "parent"):
         parser.add_argument(f"--resolved-{name}", metavar="FILE", type=Path, required=True,
                             help=f"where to write the resolved {name} in JSON")
@@ -33,12 +37,19 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def resolve(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
-    """Resolve data set, both configs and the parent checkpoint; write a reference of each."""
+    """Resolve data set, both configs and the parent checkpoint; write a reference of each.
+
+    Parameters of the last stages are checked, too: better now than after the training.
+    """
     from core.config.reference import resolve_config
     from core.data.dataset import resolve_data
+    from core.report.gate import Thresholds
     from core.stage.outputs import write_json
     from core.storage.parent import resolve_parent
+    from core.storage.publish import check_destination
 
+    Thresholds(max_map_drop=arguments.max_map_drop, min_speedup=arguments.min_speedup)
+    check_destination(arguments.destination, arguments.model_name)
     references = {
         arguments.resolved_parent: resolve_parent(arguments.checkpoint),
         arguments.resolved_model: resolve_config(arguments.model_config, arguments.model_options),

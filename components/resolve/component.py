@@ -18,12 +18,16 @@ def resolve(
     val_split: str,
     test_split: str,
     checkpoint: str,
+    max_map_drop: float,
+    min_speedup: float,
+    destination: str,
+    model_name: str,
     resolved_data: dsl.OutputPath(dict),
     resolved_model: dsl.OutputPath(dict),
     resolved_compression: dsl.OutputPath(dict),
     resolved_parent: dsl.OutputPath(dict),
 ):
-    """Checks every input of the run and gives it a digest.
+    """Checks every parameter of the run and gives every input a digest.
 
     Args:
         model_config: MMDetection config of the FP32 detector.
@@ -37,6 +41,10 @@ def resolve(
         val_split: Name of the validation split, or auto.
         test_split: Name of the test split, or auto.
         checkpoint: FP32 checkpoint to start from; empty trains one.
+        max_map_drop: Limit of the gate, checked here so that a bad one is known at once.
+        min_speedup: Limit of the gate, checked here likewise.
+        destination: Folder to publish to, checked here likewise.
+        model_name: Name to publish under, checked here likewise.
         resolved_data: The data set with its digest.
         resolved_model: The model config with its digest.
         resolved_compression: The compression config with its digest.
@@ -57,6 +65,10 @@ def resolve(
             "--val-split", val_split,
             "--test-split", test_split,
             "--checkpoint", checkpoint,
+            "--max-map-drop", max_map_drop,
+            "--min-speedup", min_speedup,
+            "--destination", destination,
+            "--model-name", model_name,
             "--resolved-data", resolved_data,
             "--resolved-model", resolved_model,
             "--resolved-compression", resolved_compression,

@@ -1,7 +1,11 @@
 """The one door through which NNCF comes in, so that its absence has one message."""
 
+import fcntl
 import logging
-from typing import Any
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Iterator
 
 from core.errors import UserError
 
@@ -25,7 +29,26 @@ def import_nncf() -> Any:
     if __version__ != SUPPORTED_VERSION:
         raise UserError("NNCF", f"version {__version__}", f"This integration is made for {SUPPORTED_VERSION}.",
                         f"Install it: pip install nncf=={SUPPORTED_VERSION}.")
-    import nncf.torch  # noqa: F401  registers the PyTorch operators
+    with _extension_locks_cleared():
+        import nncf.torch  # noqa: F401  registers the PyTorch operators
 
     logging.getLogger("nncf").setLevel(logging.WARNING)
     return nncf
+
+
+@contextmanager
+def _extension_locks_cleared() -> Iterator[None]:
+    """Remove lock files that a killed process left, while no other import of ours runs.
+
+    torch 1.8.1 guards each extension by a bare file, even when it is built already (torch/utils/cpp_extension.py,
+    _jit_compile), and waits for ever where its owner was killed. The flock here ends with its process.
+    """
+    from torch.utils.cpp_extension import get_default_build_root
+
+    folder = Path(os.environ.get("TORCH_EXTENSIONS_DIR") or get_default_build_root())
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".mmdet-compress.lock", "w") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        for lock in folder.glob("**/lock"):
+            lock.unlink()
+        yield

@@ -20,7 +20,7 @@ _COCO_ARGUMENTS = ("type", "ann_file", "img_prefix", "classes", "pipeline", "tes
 _NEEDS_OTHER_DATA = ("proposal_file", "seg_prefix")
 # Parts of a model whose num_classes does not count the data set's classes: pretraining, class-agnostic proposals,
 # stuff segmentation.
-_OTHER_CLASSES = ("backbone", "rpn_head", "semantic_head", "teacher_config")
+_OTHER_CLASSES = ("backbone", "rpn_head", "semantic_head")
 
 
 def set_classes(cfg: "Config", classes: Sequence[str]) -> None:

@@ -155,6 +155,7 @@ class _Files:
             values = {name: value for name, value in values.items() if not name.startswith("__")}
         else:
             values = _structured(text, path, thing, base_values, expand)
+        values = plain_data(values, thing)
         values.pop(_DEPRECATION_KEY, None)
         if BASE_KEY not in values:
             return values

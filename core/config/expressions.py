@@ -10,7 +10,7 @@ from core.config.python_text import RULE, WAY_OUT, NotData, parse_python
 from core.errors import UserError
 
 BASE_KEY = "_base_"
-MAX_ITEMS = 100_000
+MAX_COPIED = 100_000
 MAX_EXPONENT = 64
 
 _ARITHMETIC = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
@@ -33,7 +33,7 @@ class Assignments:
 
     def __init__(self, thing: str, base_values: Callable[[Any], Dict[str, Any]], expand: Callable[[str], str]) -> None:
         self._thing, self._base_values, self._expand = thing, base_values, expand
-        self._text = ""
+        self._text, self._copied = "", 0
         self.values: Dict[str, Any] = {}
 
     def run(self, text: str) -> Dict[str, Any]:
@@ -119,6 +119,7 @@ class Assignments:
         if not isinstance(value, dict):
             raise self._refusal(node, f"`**` of a {type(value).__name__}", "Only a dict can be unpacked by `**`.",
                                 "Name a dict there.")
+        self._count_copies(node, len(value))
         return value
 
     def _unary(self, node: ast.UnaryOp) -> Any:
@@ -154,10 +155,15 @@ class Assignments:
             size = len(left) + len(right)
         else:
             raise self._not_data(node, f"an operator on {type(left).__name__} and {type(right).__name__}")
-        if size > MAX_ITEMS:
-            raise self._refusal(node, f"{size} items or characters",
-                                f"Joining and repeating gives at most {MAX_ITEMS}.", "Shorten it.")
+        self._count_copies(node, size)
         return left + right if isinstance(node.op, ast.Add) else left * right
+
+    def _count_copies(self, node: ast.AST, size: int) -> None:
+        self._copied += size
+        if self._copied > MAX_COPIED:
+            raise self._refusal(node, f"{self._copied} items and characters copied so far",
+                                f"Joining, repeating and unpacking copies at most {MAX_COPIED} in a file.",
+                                "Shorten it.")
 
     def _number(self, node: ast.AST, value: Any) -> Any:
         if not is_plain_number(value):

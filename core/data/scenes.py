@@ -38,10 +38,10 @@ def compose_scene(random: "RandomState", glyphs: "ndarray", labels: "ndarray",
     # The larger of two throws: crowded scenes teach a detector more in the same time.
     for _ in range(random.randint(1, MOST_DIGITS + 1, size=2).max()):
         sample = random.randint(len(glyphs))
-        ink = _stretch(random, glyphs[sample])
+        ink = stretch_glyph(random, glyphs[sample])
         place = _find_place(random, ink.shape, [box for _, box in objects])
         if place is not None:
-            _paint(random, canvas, ink, place)
+            paint_glyph(random, canvas, ink, place)
             objects.append((int(labels[sample]), place))
     canvas += random.randint(-6, 7, size=(HEIGHT, WIDTH, 1), dtype=np.int8)
     return np.clip(canvas, 0, 255, out=canvas).astype(np.uint8), objects
@@ -62,8 +62,16 @@ def _bilinear(grid: "ndarray", y: "ndarray", x: "ndarray") -> "ndarray":
     return rows[upper, column] * (256 - right) + rows[upper, column + 1] * right
 
 
-def _stretch(random: "RandomState", glyph: "ndarray") -> "ndarray":
-    """Return a glyph enlarged, slanted and cropped to its visible ink: int64 [h, w], opacity 0 to 255."""
+def stretch_glyph(random: "RandomState", glyph: "ndarray") -> "ndarray":
+    """Return a glyph enlarged, slanted and cropped to its visible ink.
+
+    Args:
+        random: Decides size, width and slant.
+        glyph: int64 [8, 8], ink 0 to 16.
+
+    Returns:
+        int64 [h, w], opacity 0 to 255; each edge holds a pixel of 96 or more.
+    """
     import numpy as np
 
     height = random.randint(_GLYPH_HEIGHTS[0], _GLYPH_HEIGHTS[1] + 1)
@@ -99,8 +107,15 @@ def _shared(one: Box, other: Box) -> int:
     return max(across, 0) * max(down, 0)
 
 
-def _paint(random: "RandomState", canvas: "ndarray", ink: "ndarray", place: Box) -> None:
-    """Lay ink over the canvas in a colour that stands out from what is below."""
+def paint_glyph(random: "RandomState", canvas: "ndarray", ink: "ndarray", place: Box) -> None:
+    """Lay ink over the canvas in a colour that stands out from what is below.
+
+    Args:
+        random: Decides the colour.
+        canvas: int32 [H, W, 3], changed in place.
+        ink: int64 [h, w], opacity 0 to 255.
+        place: Where to, of the ink's size.
+    """
     import numpy as np
 
     x, y, width, height = place

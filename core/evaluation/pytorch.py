@@ -63,7 +63,7 @@ def evaluate_checkpoint(checkpoint: Path, dataset: "Dataset", output: Path) -> D
     compression = restored.checkpoint.compression
     document = {
         "schema": 1, "kind": "pytorch", "metrics": scored.metrics.to_json(), "seconds": scored.seconds,
-        "corrupt_images": [], "data_digest": dataset.digest, "versions": versions(),
+        "corrupt_images": [], "warnings": list(dataset.warnings), "data_digest": dataset.digest, "versions": versions(),
         "model": {
             "checkpoint_sha256": file_digest(checkpoint),
             "algorithms": list(algorithms_of(restored.config)) if compression else [],

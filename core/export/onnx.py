@@ -43,8 +43,9 @@ def export_checkpoint(checkpoint: Path, output_dir: Path) -> ModelSpec:
     expect_fake_quantize(quantizers, found, "the ONNX model")
     spec = ModelSpec(
         input_height=size[0], input_width=size[1],
+        resize_height=preprocessing.resize_height, resize_width=preprocessing.resize_width,
         keep_ratio=preprocessing.keep_ratio, resize_type="fit_to_window" if preprocessing.keep_ratio else "standard",
-        pad_value=preprocessing.pad_value, mean=preprocessing.mean, std=preprocessing.std,
+        pad_value=_pad_value(preprocessing), mean=preprocessing.mean, std=preprocessing.std,
         to_rgb=preprocessing.to_rgb, classes=tuple(restored.checkpoint.classes),
         algorithms=algorithms_of(restored.config) if record else (), fake_quantize_nodes=found,
         nncf_config_sha256=json_digest(record.config) if record else "",
@@ -81,6 +82,17 @@ def _export(restored: Any, path: Path, size: Tuple[int, int]) -> None:
             network.disable_dynamic_graph_building()
         torch.onnx.export(network, image, str(path), input_names=["image"], output_names=["boxes", "labels"],
                           opset_version=OPSET, enable_onnx_checker=False, do_constant_folding=False)
+
+
+def _pad_value(preprocessing: Any) -> int:
+    """Return the padding in the normalised image."""
+    plain = preprocessing.mean == (0.0, 0.0, 0.0) and preprocessing.std == (1.0, 1.0, 1.0)
+    padded = (preprocessing.input_height, preprocessing.input_width) != (
+        preprocessing.resize_height, preprocessing.resize_width) or preprocessing.keep_ratio
+    if padded and not preprocessing.pad_after_normalize and not plain:
+        raise UserError("config, data.test.pipeline", "Pad before Normalize",
+                        "The exported input is padded after normalisation.", "Put Normalize before Pad.")
+    return preprocessing.pad_value
 
 
 def _postprocessing(config: Any) -> Dict[str, Any]:

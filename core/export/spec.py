@@ -25,6 +25,9 @@ class ModelSpec:
     Args:
         input_height: Height of the network input in pixels; the input is ``[1, 3, input_height, input_width]``.
         input_width: Width of the network input in pixels.
+        resize_height: Height of the box that an image is resized to, or with keep_ratio into; the rest of the input
+            is padding at the bottom.
+        resize_width: Width of that box; the rest is padding at the right.
         resize_type: ``standard`` (stretched to the input) or ``fit_to_window`` (scaled to fit, padded at the right
             and the bottom); the names are OpenVINO Model API's.
         keep_ratio: True exactly for ``fit_to_window``, as in MMDetection's Resize.
@@ -47,6 +50,8 @@ class ModelSpec:
 
     input_height: int
     input_width: int
+    resize_height: int
+    resize_width: int
     resize_type: str
     keep_ratio: bool
     pad_value: int
@@ -63,8 +68,10 @@ class ModelSpec:
     checkpoint_sha256: str
 
     def __post_init__(self) -> None:
-        for name in ("input_height", "input_width", "max_detections"):
+        for name in ("input_height", "input_width", "resize_height", "resize_width", "max_detections"):
             self._require(name, _is_int(getattr(self, name)) and getattr(self, name) > 0, "a whole number above 0")
+        self._require("resize_height", self.resize_height <= self.input_height, "at most input_height")
+        self._require("resize_width", self.resize_width <= self.input_width, "at most input_width")
         for name in ("pad_value", "fake_quantize_nodes"):
             self._require(name, _is_int(getattr(self, name)) and getattr(self, name) >= 0, "a whole number from 0")
         for name in ("keep_ratio", "to_rgb"):

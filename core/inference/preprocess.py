@@ -46,9 +46,9 @@ class Preprocessor:
         height and width of its box, which a fixed input cannot follow; they are scaled to fit.
         """
         if not self._spec.keep_ratio:
-            return self._spec.input_height, self._spec.input_width
+            return self._spec.resize_height, self._spec.resize_width
         height, width = size
-        scale = min(self._spec.input_height / height, self._spec.input_width / width)
+        scale = min(self._spec.resize_height / height, self._spec.resize_width / width)
         return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
 
     def to_original(self, boxes: np.ndarray, size: Tuple[int, int]) -> np.ndarray:

@@ -27,6 +27,6 @@ def progress(total: int, description: str, unit: str) -> Any:
 
     if sys.stdout.isatty():
         return tqdm(total=total, desc=description, unit=unit, file=sys.stdout)
-    bar_format = "{desc}: {n_fmt}/{total_fmt} {unit}, {rate_fmt}, ETA {remaining}"
+    bar_format = "{desc}: {n_fmt}/{total_fmt}{unit}, {rate_fmt}, ETA {remaining}"
     return tqdm(total=total, desc=description, unit=f" {unit}", file=_LineWriter(sys.stdout),
                 mininterval=LOG_INTERVAL_SECONDS, maxinterval=LOG_INTERVAL_SECONDS * 2, bar_format=bar_format)

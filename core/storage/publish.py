@@ -79,10 +79,7 @@ def publish(bundle: Bundle, destination: str, model_name: str) -> Publication:
         UserError: The destination cannot be written or is not a folder of this machine, or the model's name cannot
             be a folder's.
     """
-    if not _MODEL_NAME.fullmatch(model_name):
-        raise UserError("parameter model_name", repr(model_name), "It becomes a folder's name, so it must be letters, "
-                        "digits, '.', '_' and '-', and begin with a letter or digit.", "Choose such a name.")
-    models = local_path(destination, "destination") / model_name
+    models = _models_folder(destination, model_name)
     files = bundle.files()
     digests = {name: sha256_file(path) for name, path in files.items()}
     with _destination_errors(models), _sole_writer(models):
@@ -94,10 +91,30 @@ def publish(bundle: Bundle, destination: str, model_name: str) -> Publication:
     return Publication(models / str(version), version, created=True)
 
 
+def check_destination(destination: str, model_name: str) -> None:
+    """Check, without writing, that something could be published; an empty destination publishes nothing.
+
+    Raises:
+        UserError: As :func:`publish`.
+    """
+    models = _models_folder(destination or os.curdir, model_name)
+    folder = next(path for path in (models, *models.parents) if path.exists())
+    if destination and not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+        raise UserError("destination", models, f"It must be a folder that can be written, and {folder} is none.",
+                        "Change its rights or choose another destination.")
+
+
 def content_digest(digests: Dict[str, str]) -> str:
     """Return the SHA-256 over relative paths and file digests, in path order."""
     lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
     return hashlib.sha256(lines.encode("utf-8")).hexdigest()
+
+
+def _models_folder(destination: str, model_name: str) -> Path:
+    if not _MODEL_NAME.fullmatch(model_name):
+        raise UserError("parameter model_name", repr(model_name), "It becomes a folder's name, so it must be letters, "
+                        "digits, '.', '_' and '-', and begin with a letter or digit.", "Choose such a name.")
+    return local_path(destination, "destination") / model_name
 
 
 def _write_version(target: Path, model_name: str, files: Dict[str, Path], digests: Dict[str, str]) -> None:

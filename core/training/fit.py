@@ -128,8 +128,9 @@ def versions() -> Dict[str, str]:
     import torch
 
     found = {"torch": torch.__version__, "mmcv": mmcv.__version__, "mmdet": mmdet.__version__}
-    if "nncf" in sys.modules:
-        found["nncf"] = sys.modules["nncf.version"].__version__
+    nncf_version = sys.modules.get("nncf.version")
+    if nncf_version is not None:
+        found["nncf"] = nncf_version.__version__
     return found
 
 

@@ -1,15 +1,27 @@
 """The toy project that the local runner is tried on."""
 
 import importlib.util
+import json
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import pytest
 
+from core.report.summary import FIGURES, PROVENANCE, Summary
+
 TOY = Path(__file__).parent / "toy"
+TOY_RUN = Path(__file__).parent / "toy_run.py"
 PROJECT = Path(__file__).parents[2]
+
+
+def summary_text():
+    """Return a summary.json that passes."""
+    values = {**dict.fromkeys(FIGURES, 0.5), "map_drop": 0.001, "speedup": 2.0, "schema": 1, "verdict": "pass",
+              "provenance": {**{key: {} for key in PROVENANCE},
+                             "thresholds": {"max_map_drop": 0.01, "min_speedup": 1.0}}}
+    return json.dumps({field.name: values[field.name] for field in fields(Summary)})
 
 
 @dataclass(frozen=True)
@@ -26,14 +38,14 @@ class ToyProject:
 
     def run(self, *options):
         """Run the toy pipeline in this process and return the exit code."""
-        spec = importlib.util.spec_from_file_location("toy_run", TOY / "run.py")
+        spec = importlib.util.spec_from_file_location("toy_run", TOY_RUN)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return module.main(self.root, [*self.options, *options])
 
     def command(self, *options):
         """Return the command that runs the toy pipeline as a process."""
-        return [sys.executable, str(TOY / "run.py"), str(self.root), *self.options, *options]
+        return [sys.executable, str(TOY_RUN), str(self.root), *self.options, *options]
 
     @property
     def runs(self):
@@ -59,5 +71,5 @@ def toy(tmp_path, monkeypatch):
         (root / "images" / name).mkdir(parents=True)
         (root / "images" / name / "requirements.txt").write_text("numpy==1.0\n")
     switch = tmp_path / "switch"
-    switch.write_text("{}")
+    switch.write_text(summary_text())
     return ToyProject(root, tmp_path / "runs", switch)

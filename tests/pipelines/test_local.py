@@ -1,9 +1,211 @@
-def test_x(toy, capfd):
-    print(toy.run("-p", "verdict=x"))
-    print(toy.run())
-    out = capfd.readouterr()
-    print(out.out, out.err)
-    import subprocess
-    subprocess.run(["find", toy.work_dir, "-ls"])
-    subprocess.run("tail -n 100 */logs/kfp.log */params.yaml; cat .pipeline/cache/*", shell=True, cwd=toy.work_dir)
-    assert 0
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture(name="shown")
+def fixture_shown(capsys):
+    """Return a function that gives the console's lines since its last call, times and folders made equal."""
+    def read():
+        out = re.sub(r"\d+:\d\d", "0:00", capsys.readouterr().out)
+        return re.sub(r"\S*/runs/compress-[-\d]+", "RUN", out).splitlines()
+
+    return read
+
+
+STAGES = ["[1/3] train ...", "train done in 0:00", "[2/3] report ...", "report done in 0:00", "[3/3] gate ...",
+          "gate done in 0:00"]
+
+
+def stage_lines(lines):
+    return [line for line in lines if re.match(r"\[\d/\d\] |\w+ (done|FAILED|unchanged)", line)]
+
+
+def test_a_run_shows_each_stage_and_ends_with_table_and_places(toy, shown):
+    assert toy.run() == 0
+    lines = shown()
+    assert lines[:9] == ["run RUN", "[1/3] train ...", "train | training on hello", "train | a warning",
+                         "train done in 0:00", "[2/3] report ...", "report done in 0:00", "[3/3] gate ...",
+                         "gate done in 0:00"]
+    assert any(line.startswith("mAP, OpenVINO") for line in lines)
+    assert lines[-2:] == ["report: RUN/report.html", "logs: RUN/logs"]
+
+
+def test_results_lie_in_the_runs_folder(toy):
+    toy.run("-p", "text=weights", "--name", "toy")
+    (run,) = toy.runs
+    assert run.name.startswith("toy-")
+    assert (toy.work_dir / "latest").resolve() == run
+    assert sorted(path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()) == [
+        "checkpoints/fp32.pth/part/weights.txt", "logs/gate.log", "logs/kfp.log", "logs/report.log", "logs/train.jsonl",
+        "logs/train.log", "params.yaml", "report.html", "report.md", "summary.json"]
+    assert (run / "report.html").read_text() == "weights"
+    assert (run / "logs/train.log").read_text() == "training on weights\na warning\n"
+    assert (run / "params.yaml").read_text() == f"number: 3\nswitch: {toy.switch}\ntext: weights\nverdict: pass\n"
+    # The dict parameter went through KFP; a struct holds every number as a float.
+    assert json.loads((run / "report.md").read_text()) == {"half": 0.5, "number": 3.0, "text": "weights"}
+
+
+def test_metadata_reaches_the_artifact(toy):
+    toy.run()
+    (output,) = toy.work_dir.glob(".pipeline/toy-*/train/executor_output.json")
+    checkpoint = json.loads(output.read_text())["artifacts"]["checkpoint"]["artifacts"]
+    assert checkpoint == [{"name": "checkpoint", "uri": str(output.parent / "checkpoint"),
+                           "metadata": {"length": 5, "loss": "nan"}}]
+
+
+def test_what_has_not_changed_is_not_run_again(toy, shown):
+    toy.run()
+    shown()
+    assert toy.run() == 0
+    assert stage_lines(shown()) == ["[1/3] train unchanged, taken from an earlier run",
+                                    "[2/3] report unchanged, taken from an earlier run", *STAGES[4:]]
+    assert (toy.runs[-1] / "report.html").read_text() == "hello"
+
+
+@pytest.mark.parametrize("changed", [
+    "components/train/__main__.py", "components/__init__.py", "images/train/requirements.txt"])
+def test_changed_code_or_environment_runs_its_stages_again(toy, shown, changed):
+    toy.run()
+    shown()
+    with open(toy.root / changed, "a") as file:
+        file.write("\n# changed\n")
+    toy.run()
+    assert stage_lines(shown()) == STAGES
+
+
+def test_change_elsewhere_runs_nothing_before_it_again(toy, shown):
+    toy.run()
+    shown()
+    with open(toy.root / "components" / "report" / "__main__.py", "a") as file:
+        file.write("\n# changed\n")
+    toy.run()
+    assert stage_lines(shown()) == ["[1/3] train unchanged, taken from an earlier run", *STAGES[2:]]
+
+
+def test_changed_parameter_runs_its_stages_again(toy, shown):
+    toy.run()
+    shown()
+    toy.run("-p", "number=4")
+    assert stage_lines(shown()) == STAGES
+
+
+def test_without_cache_everything_runs_and_is_what_later_runs_take(toy, shown):
+    toy.run()
+    shown()
+    toy.run("--no-cache")
+    assert stage_lines(shown()) == STAGES
+    forced = sorted(toy.work_dir.glob(".pipeline/toy-*/train"))[-1]
+    toy.run()
+    assert stage_lines(shown())[0] == "[1/3] train unchanged, taken from an earlier run"
+    entries = [path.read_text() for path in toy.work_dir.glob(".pipeline/cache/*.json")]
+    assert any(str(forced) in entry for entry in entries)
+
+
+def test_lost_artifact_is_made_again(toy, shown):
+    toy.run()
+    shown()
+    (log,) = toy.work_dir.glob(".pipeline/toy-*/train/log")
+    log.unlink()
+    toy.run()
+    assert stage_lines(shown())[:2] == STAGES[:2]
+
+
+def test_failed_run_keeps_what_finished_and_goes_on_where_it_failed(toy, shown):
+    summary = toy.switch.read_text()
+    toy.switch.write_text("fail")
+    assert toy.run() == 1
+    lines = shown()
+    assert stage_lines(lines) == [*STAGES[:3], "report FAILED (exit 2), see RUN/logs/report.log"]
+    assert "report | report: switch: fail. It must not. Mend it." in lines
+    assert lines[-1] == "report failed. Finished stages are kept: start again, and the run goes on there."
+    (run,) = toy.runs
+    assert (run / "checkpoints/fp32.pth/part/weights.txt").exists()
+    assert not (run / "summary.json").exists()
+    assert (toy.work_dir / "latest").resolve() == run
+
+    toy.switch.write_text(summary)
+    assert toy.run() == 0
+    assert stage_lines(shown()) == ["[1/3] train unchanged, taken from an earlier run", *STAGES[2:]]
+
+
+def test_failed_gate_fails_the_run_and_leaves_the_report(toy, shown):
+    assert toy.run("-p", "verdict=fail") == 1
+    lines = shown()
+    assert stage_lines(lines)[-1] == "gate FAILED (exit 1), see RUN/logs/gate.log"
+    assert lines[-1] == "The compressed model did not pass the gate; nothing was published."
+    assert (toy.runs[0] / "report.html").exists() and (toy.runs[0] / "summary.json").exists()
+
+
+def test_missing_environment_is_a_user_error_before_anything_runs(toy, capsys):
+    (toy.root / ".envs/openvino/bin/python").unlink()
+    assert toy.run() == 2
+    assert "Run 'make setup'" in capsys.readouterr().err
+    assert not toy.work_dir.exists()
+
+
+def test_docker_runner_without_the_docker_package_is_a_user_error(toy, capsys, monkeypatch):
+    from pipelines import local
+
+    find = local.importlib.util.find_spec
+    monkeypatch.setattr(local.importlib.util, "find_spec", lambda name: None if name == "docker" else find(name))
+    assert toy.run("--runner", "docker") == 2
+    assert "the Python package 'docker' is missing" in capsys.readouterr().err
+
+
+def test_kfp_local_is_left_as_it_was(toy):
+    import logging
+
+    from kfp.local import config, subprocess_task_handler
+    from kfp.local.orchestrator import task_executor
+
+    before = (task_executor.execute_single_task, subprocess_task_handler.SubprocessTaskHandler,
+              config.LocalExecutionConfig.instance, logging.getLogger().handlers[:], logging.getLogger().level)
+    toy.run()
+    assert before == (task_executor.execute_single_task, subprocess_task_handler.SubprocessTaskHandler,
+                      config.LocalExecutionConfig.instance, logging.getLogger().handlers[:],
+                      logging.getLogger().level)
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize(("sent", "code", "said"), [
+    (signal.SIGINT, 130, "compress: interrupted. "), (signal.SIGTERM, 143, "compress: terminated by SIGTERM. ")])
+def test_interrupted_run_ends_its_stage_and_goes_on_later(toy, shown, sent, code, said):
+    summary = toy.switch.read_text()
+    toy.switch.write_text("hang")
+    with subprocess.Popen(toy.command(), cwd=PROJECT, env={**os.environ, "PYTHONPATH": str(PROJECT)},
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        lines = []
+        for line in process.stdout:
+            lines.append(line.rstrip("\n"))
+            if line.startswith("report | process "):
+                process.send_signal(sent)
+                break
+        output, error = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert error.startswith(said) and error.count("\n") == 1
+    assert "report | report: terminated by SIGTERM." in output
+    pid = lines[-1].rpartition(" ")[2]
+    deadline = time.monotonic() + 10
+    while alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(pid)
+    assert (toy.runs[0] / "checkpoints/fp32.pth/part/weights.txt").exists()
+
+    toy.switch.write_text(summary)
+    assert toy.run() == 0
+    assert stage_lines(shown()) == ["[1/3] train unchanged, taken from an earlier run", *STAGES[2:]]

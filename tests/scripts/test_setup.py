@@ -107,6 +107,13 @@ def test_check_changes_nothing(machine):
     assert not machine.envs.exists()
 
 
+def test_folder_of_the_environments_comes_from_the_variable(machine, tmp_path):
+    (tmp_path / "named" / "train").mkdir(parents=True)
+    checked = subprocess.run([*SETUP, "--check", "--env", "train"], stdout=subprocess.PIPE, text=True,
+                             env={**machine.environ, "MMDET_COMPRESS_ENVS": str(tmp_path / "named")})
+    assert checked.stdout == "setup: train: set-up not finished\n"
+
+
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_setup_ends_its_children_and_is_continued(machine, is_running, signal_number):
     process, child = machine.start_hanging_install()
@@ -239,7 +246,7 @@ def test_folder_that_cannot_be_written_is_told(machine, tmp_path):
 
 def test_help_names_the_variables(machine):
     shown = machine.setup("--help").stdout
-    for variable in ("PYTHON38", "PYTHON311", "MMCV_WHEEL_INDEX", "MAX_JOBS"):
+    for variable in ("MMDET_COMPRESS_ENVS", "PYTHON38", "PYTHON311", "MMCV_WHEEL_INDEX", "MAX_JOBS"):
         assert variable in shown
 
 

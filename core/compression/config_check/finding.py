@@ -8,13 +8,23 @@ WARNING = "warning"
 _SHOWN = 120
 
 
+class Absent:
+    """Stands for a value that is not there."""
+
+    def __repr__(self) -> str:
+        return "absent"
+
+
+ABSENT = Absent()
+
+
 @dataclass(frozen=True)
 class Finding:
     """A place in an nncf_config that is not as it should be.
 
     Attributes:
         path: The place as one writes it, such as ``compression[1].params.pruning_target``.
-        value: What stands there.
+        value: What stands there, or ABSENT.
         rule: What must be true of it, one or more sentences.
         replacement: What to write instead, or to do.
         severity: ``error`` where NNCF would fail, or would silently do something else; ``warning`` otherwise.

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
-from core.compression.config_check.finding import ERROR, Finding, child
+from core.compression.config_check.finding import ABSENT, Finding, child
 from core.config.keys import did_you_mean, nearest
 
 REGEX_MARK = "{re}"
@@ -65,7 +65,7 @@ class Number(Node):
         return f"{low} and {'below' if self.high_excluded else 'at most'} {self.high:g}"
 
     def _replacement(self, value: Optional[float]) -> str:
-        if self.high == 1 and value is not None and 1 < value < 100:
+        if self.high == 1 and value is not None and 2 <= value < 100:
             return f"Write {value / 100:g} where {value:g} % is meant, or another one such as {self.example}."
         return f"Write a number such as {self.example}."
 
@@ -120,6 +120,22 @@ class ListOf(Node):
         if isinstance(value, list):
             return [self.item.read(item, child(path, index), findings) for index, item in enumerate(value)]
         findings.append(Finding(path, value, f"{self.meaning} is a list.", _as_list(value)))
+        return None
+
+
+@dataclass(frozen=True)
+class Pair(Node):
+    """A list of two entries of different kinds."""
+
+    meaning: str
+    first: Node
+    second: Node
+
+    def read(self, value: Any, path: str, findings: List[Finding]) -> Any:
+        if isinstance(value, list) and len(value) == 2:
+            return [node.read(item, child(path, index), findings)
+                    for index, (node, item) in enumerate(zip((self.first, self.second), value))]
+        findings.append(Finding(path, value, f"{self.meaning} are a list of two.", _as_list(value)))
         return None
 
 
@@ -218,14 +234,14 @@ class Section(Node):
                 findings.append(self._unknown(key, item, path))
         for key in self.required:
             if key not in value:
-                findings.append(Finding(child(path, key), None, "It must be there.", f"Add {key}."))
+                findings.append(Finding(child(path, key), ABSENT, "It must be there.", f"Add {key}."))
         return clean
 
     def _unknown(self, key: Any, value: Any, path: str) -> Finding:
         place = child(path, key)
         if key in self.others:
             other = self.others[key]
-            return Finding(place, value, other.rule, other.replacement, ERROR)
+            return Finding(place, value, other.rule, other.replacement)
         for name, node in self.keys.items():
             if isinstance(node, Section) and key in node.keys:
                 return Finding(place, value, self.unread, f"Move it into {child(path, name)}.")

@@ -30,7 +30,8 @@ def test_boxes_inside_stay_as_they_are_to_the_last_bit():
     assert clean_boxes(image(box)) == ([box], [])
 
 
-@pytest.mark.parametrize("shape", [(3, 4, 0, 5), (3, 4, 5, 0), (3, 4, -2, 5), (32, 0, 5, 5), (-5, 3, 5, 5), (0, 90, 3, 3)])
+@pytest.mark.parametrize("shape", [(3, 4, 0, 5), (3, 4, 5, 0), (3, 4, -2, 5), (32, 0, 5, 5), (-5, 3, 5, 5),
+                                   (0, 90, 3, 3)])
 def test_boxes_without_area_are_dropped_by_name(shape):
     kept, dropped = clean_boxes(image(Box("cat", *shape, label="annotation 3"), name="süß 1.png"))
     assert kept == []

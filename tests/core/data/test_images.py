@@ -65,6 +65,16 @@ def test_images_cut_short_are_found(name, kept):
         check_image(data[:int(len(data) * kept)])
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_is_decoded_not_only_looked_at(progressive):
+    data = bytearray(encoded("JPEG", size=(64, 48), progressive=progressive))
+    # The header of the first scan: with another number of components no decoder can go on.
+    data[data.index(b"\xff\xda") + 4] = 9
+    assert data.endswith(b"\xff\xd9")
+    with pytest.raises(ImageFault, match="corrupt"):
+        check_image(bytes(data))
+
+
 def test_a_damaged_png_is_found():
     data = bytearray(encoded("PNG"))
     data[len(data) // 2] ^= 255

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from core.data.digits import load_glyphs
-from core.data.scenes import HEIGHT, MOST_DIGITS, WIDTH, bitmap, compose_scene
+from core.data.scenes import HEIGHT, MOST_DIGITS, WIDTH, bitmap, compose_scene, paint_glyph, stretch_glyph
 
 
 @pytest.fixture(scope="module")
@@ -50,17 +50,22 @@ def test_digits_overlap_but_only_a_little(composed):
     assert 0 < max(pairs) <= 0.3
 
 
-def test_a_box_is_tight_around_a_digit_that_stands_out(glyphs):
-    # An all-inked glyph fills its box, so its colour must differ from what is outside everywhere along the edge.
-    full = np.full((1, 8, 8), 16)
+def test_a_stretched_glyph_is_tight_around_its_ink(glyphs):
+    for seed in range(100):
+        ink = stretch_glyph(np.random.RandomState(seed), glyphs[0][seed])
+        assert ink.min() >= 0 and ink.max() == 255
+        assert min(edge.max() for edge in (ink[0], ink[-1], ink[:, 0], ink[:, -1])) >= 96
+
+
+@pytest.mark.parametrize("brightness", [0, 60, 127, 128, 200, 255])
+def test_a_glyph_stands_out_from_what_is_below(brightness):
+    luma = np.array([0.299, 0.587, 0.114])
     for seed in range(20):
-        pixels, objects = compose_scene(np.random.RandomState(seed), full, np.array([0]))
-        _, (x, y, width, height) = objects[-1]
-        inside = pixels[y + height // 4:y + 3 * height // 4, x + width // 4:x + 3 * width // 4].reshape(-1, 3)
-        luma = inside @ np.array([0.299, 0.587, 0.114])
-        assert luma.std() < 8
-        around = pixels[max(y - 6, 0):y + height + 6, max(x - 6, 0):x + width + 6] @ np.array([0.299, 0.587, 0.114])
-        assert abs(around[0].mean() - luma.mean()) > 25
+        canvas = np.full((10, 12, 3), brightness, np.int32)
+        paint_glyph(np.random.RandomState(seed), canvas, np.full((4, 5), 255), (3, 2, 5, 4))
+        painted = (canvas != brightness).any(axis=2)
+        assert painted.sum() == 20 and painted[2:6, 3:8].all()
+        assert abs(canvas[2, 3] @ luma - brightness) > 90
 
 
 def test_the_same_seed_gives_the_same_scene(glyphs):

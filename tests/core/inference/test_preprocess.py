@@ -85,3 +85,11 @@ def test_equals_mmdetections_pipeline(request, image, spec_name, size, to_rgb):
     boxes = np.float32([[1, 2, 30, 40], [0, 0, 64, 48]])
     clipped = np.clip(boxes / expected["scale_factor"], 0, np.float32([size[1], size[0]] * 2))
     assert np.array_equal(preprocessor.to_original(boxes, size), clipped)
+
+
+def test_a_box_smaller_than_the_input_is_padded_as_a_size_divisor_does(letterbox_spec, image):
+    spec = dataclasses.replace(letterbox_spec, input_height=64, input_width=96)
+    assert Preprocessor(spec).resized((96, 128)) == (48, 64)
+    network_input = Preprocessor(spec)(image((96, 128)))
+    assert network_input.shape == (1, 3, 64, 96)
+    assert not normalise(network_input, spec)[:, :, 48:].any()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import UserError
-from core.storage.publish import Bundle, content_digest, publish
+from core.storage.publish import Bundle, check_destination, content_digest, publish
 
 PROJECT = Path(__file__).parents[3]
 PUBLISHED = ["bundle.json", "fp32/model.bin", "fp32/model.xml", "model.bin", "model.xml", "report.html",
@@ -127,6 +127,17 @@ def test_destination_without_the_right_to_write_is_refused(bundle, tmp_path):
 def test_storage_service_is_refused_for_now(bundle):
     with pytest.raises(UserError, match="destination: s3://models. s3:// is not supported yet"):
         publish(bundle, "s3://models", "cells")
+
+
+def test_destination_is_checked_before_there_is_a_bundle(tmp_path):
+    check_destination("", "cells")
+    check_destination(str(tmp_path / "not" / "yet"), "cells")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("")
+    for destination, name, message in ((str(tmp_path / "file"), "cells", "file is none"), ("s3://models", "cells", "s3"),
+                                       ("", "a/b", "parameter model_name")):
+        with pytest.raises(UserError, match=message):
+            check_destination(destination, name)
 
 
 @pytest.mark.parametrize("name", ["", "../cells", "a/b", ".hidden", "-x", "a b"])

@@ -135,7 +135,8 @@ def test_adopting_stores_a_given_checkpoint_with_our_metadata(plain, tiny_config
     given = load_checkpoint(plain)
     torch.save({"state_dict": dict(given.state_dict)}, str(tmp_path / "bare.pth"))
 
-    result = adopt(tmp_path / "bare.pth", plain_config(tiny_config()), tiny_data, tmp_path / "a.pth", tmp_path / "a.log")
+    result = adopt(tmp_path / "bare.pth", plain_config(tiny_config()), tiny_data, tmp_path / "a.pth",
+                   tmp_path / "a.log")
 
     adopted = load_checkpoint(tmp_path / "a.pth")
     assert result.epochs == 0
@@ -144,7 +145,8 @@ def test_adopting_stores_a_given_checkpoint_with_our_metadata(plain, tiny_config
     assert json.loads((tmp_path / "a.log").read_text())["epochs"] == 0
 
 
-def test_adopting_a_compressed_checkpoint_or_other_classes_is_refused(compressed, plain, tiny_config, tiny_data, tmp_path):
+def test_adopting_a_compressed_checkpoint_or_other_classes_is_refused(compressed, plain, tiny_config, tiny_data,
+                                                                      tmp_path):
     arguments = (plain_config(tiny_config()), tiny_data, tmp_path / "a.pth", tmp_path / "a.log")
     with pytest.raises(UserError, match="compressed"):
         adopt(compressed, *arguments)

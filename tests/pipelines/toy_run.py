@@ -1,4 +1,4 @@
-"""The command line of pipelines/compress.py around a toy pipeline: python run.py ROOT [OPTION ...]."""
+"""The command line of pipelines/compress.py around a toy pipeline: python toy_run.py ROOT [OPTION ...]."""
 
 import sys
 from pathlib import Path

@@ -1,0 +1,177 @@
+"""Keys of other versions of NNCF replaced by those of 2.0.0, where the meaning is certain."""
+
+from dataclasses import dataclass
+from typing import Any, Dict, List, Tuple
+
+from core.compression.config_check.finding import ABSENT, child, shown
+from core.config.plain_data import plain_data
+from core.errors import UserError
+
+# NNCF 2.1's QuantizationPreset: the modes of weights and of activations.
+_PRESETS = {"performance": ("symmetric", "symmetric"), "mixed": ("symmetric", "asymmetric")}
+_OVERFLOW_FIX = {"enable": False, "disable": True}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One replacement.
+
+    Attributes:
+        path: The place of the old key.
+        before: Its value.
+        new_path: The place of the new key; empty where nothing took the old one's place.
+        after: The new value, or ABSENT.
+        reason: Why.
+    """
+
+    path: str
+    before: Any
+    new_path: str
+    after: Any
+    reason: str
+
+    def __str__(self) -> str:
+        target = f"{self.new_path} = {shown(self.after)}" if self.new_path else "removed"
+        return f"{self.path} = {shown(self.before)} -> {target}: {self.reason}"
+
+
+def migrate(nncf_config: Dict[str, Any], batch_size: int) -> Tuple[Dict[str, Any], List[Change]]:
+    """Return a copy of ``nncf_config`` in the words of NNCF 2.0.0, and what was changed.
+
+    Only keys whose counterpart says the same are replaced; a key that NNCF 2.0.0 knows is kept where both are given.
+    The result may still be wrong for other reasons: check it.
+
+    Args:
+        nncf_config: The dict; it is not changed.
+        batch_size: Images of a training batch (``data.samples_per_gpu``): NNCF once counted batches.
+
+    Raises:
+        UserError: Not a dict of plain data, or a batch size below 1.
+    """
+    if not isinstance(nncf_config, dict):
+        raise UserError("nncf_config", shown(nncf_config), "It is a dict.", "Write a dict, or leave the key out.")
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise UserError("batch size", batch_size, "It is a whole number of at least 1.",
+                        "Take data.samples_per_gpu of the config.")
+    migration = _Migration(batch_size)
+    migrated = _without_tuples(plain_data(nncf_config, "nncf_config"))
+    section = migrated.get("compression")
+    for index, entry in enumerate(section if isinstance(section, list) else [section]):
+        path = child("compression", index) if isinstance(section, list) else "compression"
+        if isinstance(entry, dict) and isinstance(entry.get("algorithm"), str):
+            migration.algorithm(entry, path)
+    return migrated, migration.changes
+
+
+class _Migration:
+    def __init__(self, batch_size: int) -> None:
+        self._batch_size = batch_size
+        self.changes: List[Change] = []
+
+    def algorithm(self, entry: Dict[str, Any], path: str) -> None:
+        name, params = entry["algorithm"], _dict(entry, "params")
+        self._initializer(_dict(entry, "initializer"), child(path, "initializer"))
+        if name == "quantization":
+            self._preset(entry, path)
+            self._overflow_fix(entry, path)
+        elif name == "filter_pruning":
+            self._rename(params, child(path, "params"), "weight_importance", "filter_importance")
+            self._move(params, child(path, "params"), "pruning_init", entry, path)
+        elif name in ("magnitude_sparsity", "rb_sparsity"):
+            self._rename(params, child(path, "params"), "steps", "multistep_steps")
+            self._rename(params, child(path, "params"), "sparsity_levels", "multistep_sparsity_levels")
+            self._move(params, child(path, "params"), "sparsity_init", entry, path)
+
+    def _initializer(self, initializer: Dict[str, Any], path: str) -> None:
+        section = initializer.get("range")
+        for index, item in enumerate(section if isinstance(section, list) else [section]):
+            if isinstance(item, dict):
+                place = child(path, "range")
+                self._range(item, child(place, index) if isinstance(section, list) else place)
+        adaptation, place = _dict(initializer, "batchnorm_adaptation"), child(path, "batchnorm_adaptation")
+        self._to_samples(adaptation, place, "num_bn_adaptation_steps", "num_bn_adaptation_samples")
+        for key in ("num_bn_forget_steps", "num_bn_forget_samples"):
+            self._remove(adaptation, place, key, "NNCF 2.0 has no forgetting step any more")
+
+    def _range(self, item: Dict[str, Any], path: str) -> None:
+        self._to_samples(item, path, "num_init_steps", "num_init_samples")
+        for key in ("min_percentile", "max_percentile"):
+            if key in item and isinstance(item.setdefault("params", {}), dict):
+                self._move(item, path, key, item["params"], child(path, "params"))
+
+    def _preset(self, entry: Dict[str, Any], path: str) -> None:
+        modes = _PRESETS.get(entry["preset"]) if isinstance(entry.get("preset"), str) else None
+        if modes is None:
+            return
+        preset = entry.pop("preset")
+        for group, mode in zip(("weights", "activations"), modes):
+            section = entry.setdefault(group, {})
+            if isinstance(section, dict) and "mode" not in section:
+                section["mode"] = mode
+                self._note(child(path, "preset"), preset, f"{path}.{group}.mode", mode, "presets came with NNCF 2.1")
+        if not self.changes or self.changes[-1].path != child(path, "preset"):
+            self._note(child(path, "preset"), preset, "", ABSENT, "the modes are given")
+
+    def _overflow_fix(self, entry: Dict[str, Any], path: str) -> None:
+        value = entry.get("overflow_fix")
+        if not isinstance(value, str) or value not in _OVERFLOW_FIX:
+            return
+        entry.pop("overflow_fix")
+        entry.setdefault("disable_saturation_fix", _OVERFLOW_FIX[value])
+        self._note(child(path, "overflow_fix"), value, child(path, "disable_saturation_fix"),
+                   entry["disable_saturation_fix"], "NNCF 2.1 renamed the saturation fix")
+
+    def _to_samples(self, section: Dict[str, Any], path: str, old: str, new: str) -> None:
+        steps = section.get(old)
+        if isinstance(steps, bool) or not isinstance(steps, (int, float)):
+            return
+        samples = steps * self._batch_size
+        self._replace(section, path, old, section, path, new, samples,
+                      f"{steps:g} steps x batch size {self._batch_size}")
+
+    def _rename(self, section: Dict[str, Any], path: str, old: str, new: str) -> None:
+        self._replace(section, path, old, section, path, new, section.get(old), "renamed")
+
+    def _move(self, section: Dict[str, Any], path: str, key: str, target: Dict[str, Any], target_path: str) -> None:
+        self._replace(section, path, key, target, target_path, key, section.get(key), "moved")
+
+    def _replace(self, section: Dict[str, Any], path: str, old: str, target: Dict[str, Any], target_path: str,
+                 new: str, value: Any, reason: str) -> None:
+        if old not in section:
+            return
+        if new in target:
+            self._remove(section, path, old, f"{child(target_path, new)} is given and counts")
+            return
+        before = section[old]
+        if target is section:
+            _put_in_place(section, old, new, value)
+        else:
+            section.pop(old)
+            target[new] = value
+        self._note(child(path, old), before, child(target_path, new), value, reason)
+
+    def _remove(self, section: Dict[str, Any], path: str, key: str, reason: str) -> None:
+        if key in section:
+            self._note(child(path, key), section.pop(key), "", ABSENT, reason)
+
+    def _note(self, path: str, before: Any, new_path: str, after: Any, reason: str) -> None:
+        self.changes.append(Change(path, before, new_path, after, reason))
+
+
+def _dict(entry: Dict[str, Any], key: str) -> Dict[str, Any]:
+    value = entry.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _put_in_place(section: Dict[str, Any], old: str, new: str, value: Any) -> None:
+    """Replace the key ``old`` where it stands, so that a diff shows just that line."""
+    items = [(new, value) if key == old else (key, item) for key, item in section.items()]
+    section.clear()
+    section.update(items)
+
+
+def _without_tuples(value: Any) -> Any:
+    """NNCF's schema follows JSON, which has lists only."""
+    if isinstance(value, dict):
+        return {key: _without_tuples(item) for key, item in value.items()}
+    return [_without_tuples(item) for item in value] if isinstance(value, (list, tuple)) else value

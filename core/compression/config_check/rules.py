@@ -1,0 +1,110 @@
+"""All checks of an nncf_config that need nothing but the dict and the number of epochs."""
+
+import logging
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional
+
+from core.compression.config_check.entry import Entry
+from core.compression.config_check.finding import ERROR, Finding, child
+from core.compression.config_check.pruning import filter_pruning_rules
+from core.compression.config_check.quantization import binarization_rules, quantization_rules
+from core.compression.config_check.schema import schema_findings
+from core.compression.config_check.sparsity import sparsity_rules
+from core.compression.config_check.vocabulary import ROOT
+from core.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+_RULES: Dict[str, Callable[[Entry, str, Optional[int]], Iterator[Finding]]] = {
+    "quantization": quantization_rules, "binarization": binarization_rules, "filter_pruning": filter_pruning_rules,
+    "magnitude_sparsity": sparsity_rules, "rb_sparsity": sparsity_rules}
+
+
+def check_nncf_config(nncf_config: Any, epochs: Optional[int] = None) -> List[Finding]:
+    """Return everything that is wrong with an nncf_config for NNCF 2.0.0; ``nncf_config`` is not changed.
+
+    NNCF's own schema is asked too where NNCF is installed; what it refuses is listed unless a rule of ours already
+    says more about the same place.
+
+    Args:
+        nncf_config: The dict that NNCF would get.
+        epochs: Epochs of the training that it is for; None skips the rules on schedules.
+    """
+    findings: List[Finding] = []
+    clean = ROOT.read(nncf_config, "", findings)
+    if isinstance(nncf_config, dict):
+        root = Entry("", nncf_config, clean)
+        algorithms = [entry for entry in root.sections("compression") if entry.get("algorithm")]
+        findings += _combination_rules(algorithms)
+        findings += _scope_rules(root, algorithms)
+        # A device that is wrong has no limits of its own.
+        device = root.get("target_device", "ANY") or "TRIAL"
+        for entry in algorithms:
+            findings += _RULES.get(entry.get("algorithm"), _no_rules)(entry, device, epochs)
+    said = [finding.path for finding in findings]
+    findings += [refusal for refusal in schema_findings(nncf_config) if not _covered(refusal.path, said)]
+    return findings
+
+
+def require_valid(nncf_config: Any, epochs: Optional[int] = None) -> None:
+    """Raise one UserError that lists every error of ``check_nncf_config``; warnings are logged."""
+    findings = check_nncf_config(nncf_config, epochs)
+    errors = [finding for finding in findings if finding.severity == ERROR]
+    for finding in findings:
+        if finding.severity != ERROR:
+            logger.warning("nncf_config, %s", finding)
+    if errors:
+        listed = "".join(f"\n  {number}. {finding}" for number, finding in enumerate(errors, 1))
+        raise UserError("nncf_config", f"{len(errors)} error{'s' if len(errors) > 1 else ''}",
+                        f"It must be valid for NNCF 2.0.0:{listed}\n",
+                        "Correct the config; `python -m core.compression.check CONFIG --migrate` prints it with keys "
+                        "of other NNCF versions replaced.")
+
+
+def epochs_of(config: Mapping[str, Any]) -> Optional[int]:
+    """Return the epochs that an MMDetection config trains for, None where it counts iterations."""
+    runner = config.get("runner") or {}
+    epochs = runner.get("max_epochs", config.get("total_epochs"))
+    return epochs if isinstance(epochs, int) else None
+
+
+def _no_rules(entry: Entry, device: str, epochs: Optional[int]) -> Iterator[Finding]:
+    return iter(())
+
+
+def _combination_rules(algorithms: List[Entry]) -> Iterator[Finding]:
+    first: Dict[str, Entry] = {}
+    for entry in algorithms:
+        name = entry.get("algorithm")
+        if name in first:
+            yield entry.finding("algorithm", f"An algorithm stands once, and {first[name].path} is {name} too.",
+                                f"Merge both into {first[name].path}.")
+        first.setdefault(name, entry)
+    if list(first) == ["knowledge_distillation"]:
+        yield algorithms[0].finding("algorithm", "Distillation alone compresses nothing.",
+                                    "Add quantization, filter_pruning or a sparsity beside it.")
+
+
+def _scope_rules(root: Entry, algorithms: List[Entry]) -> Iterator[Finding]:
+    """Check the scopes at the top: NNCF 2.0.0 lets an algorithm's list extend the top's in place."""
+    own = [entry for entry in algorithms if entry.get("ignored_scopes") is not None]
+    if root.get("ignored_scopes") is not None and own:
+        if isinstance(root.get("ignored_scopes"), str):
+            yield root.finding("ignored_scopes", "Beside an algorithm's own it must be a list.",
+                               f"Write {[root.get('ignored_scopes')]!r}.")
+        for entry in own:
+            if isinstance(entry.get("ignored_scopes"), str):
+                yield entry.finding("ignored_scopes", "Beside ignored_scopes at the top it must be a list.",
+                                    f"Write {[entry.get('ignored_scopes')]!r}.")
+            if entry is not algorithms[-1]:
+                yield entry.warning("ignored_scopes", "NNCF adds it to the list at the top, so the algorithms after "
+                                    "this one ignore these scopes too.", "Move the top's scopes into each algorithm.")
+    for entry in algorithms if root.has("target_scopes") else ():
+        if entry.has("target_scopes"):
+            yield entry.finding("target_scopes", "NNCF reads the top's target_scopes instead of these.",
+                                "Keep one of both.")
+
+
+def _covered(path: str, said: List[str]) -> bool:
+    """Tell whether a finding of ours stands at, above or below the place of a refusal by NNCF's schema."""
+    return any(path in ("nncf_config", place) or place.startswith((f"{path}.", f"{path}["))
+               or path.startswith((f"{place}.", f"{place}[")) for place in said)

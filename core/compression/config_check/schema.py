@@ -1,0 +1,48 @@
+"""NNCF's own JSON schema, where NNCF is installed."""
+
+import importlib.util
+from typing import Any, Dict, Iterable, Iterator, List, Tuple
+
+from core.compression.config_check.finding import Finding, child
+
+_LONGEST = 300
+
+
+def nncf_is_installed() -> bool:
+    """Tell whether NNCF's schema can be asked in this environment."""
+    return importlib.util.find_spec("nncf") is not None
+
+
+def schema_findings(nncf_config: Dict[str, Any]) -> List[Finding]:
+    """Return what NNCF's schema refuses, with the place of each; empty where NNCF is not installed.
+
+    ``NNCFConfig.from_dict`` tells the first refusal only and, within an algorithm, not its place.
+    """
+    if not nncf_is_installed():
+        return []
+    from nncf.config.schema import REF_VS_ALGO_SCHEMA, ROOT_NNCF_CONFIG_SCHEMA
+
+    findings = list(_refusals(nncf_config, ROOT_NNCF_CONFIG_SCHEMA, ""))
+    for path, algorithm in _algorithms(nncf_config):
+        name = algorithm.get("algorithm") if isinstance(algorithm, dict) else None
+        if isinstance(name, str) and name in REF_VS_ALGO_SCHEMA:
+            findings += _refusals(algorithm, REF_VS_ALGO_SCHEMA[name], path)
+    return findings
+
+
+def _algorithms(nncf_config: Any) -> Iterable[Tuple[str, Any]]:
+    section = nncf_config.get("compression") if isinstance(nncf_config, dict) else None
+    if isinstance(section, list):
+        return [(child("compression", index), item) for index, item in enumerate(section)]
+    return [("compression", section)]
+
+
+def _refusals(value: Any, schema: Dict[str, Any], path: str) -> Iterator[Finding]:
+    from jsonschema.validators import validator_for
+
+    for error in validator_for(schema)(schema).iter_errors(value):
+        place = path
+        for key in error.absolute_path:
+            place = child(place, key)
+        yield Finding(place or "nncf_config", error.instance, f"NNCF's schema refuses it: {error.message[:_LONGEST]}.",
+                      "Correct it as NNCF 2.0.0's ConfigFile.md describes it.")

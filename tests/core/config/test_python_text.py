@@ -1,0 +1,70 @@
+import ast
+import subprocess
+import sys
+
+import pytest
+
+from core.config.python_text import MAX_BRACKETS, MAX_KEYWORDS, MAX_OPERATORS, MAX_TOKENS, NotData, parse_python
+from core.errors import UserError
+
+
+def test_data_is_parsed():
+    tree = parse_python("a = dict(b=[1, -2], c=None)\r\nd = a['b']  # comment\n", "config x")
+    assert [type(statement) for statement in tree.body] == [ast.Assign, ast.Assign]
+
+
+@pytest.mark.parametrize("text, construct", [
+    ("import os", "`import` begins an import"), ("a = [i for i in b]", "`for` begins a loop or comprehension"),
+    ("a = lambda: 1", "`lambda` begins a lambda"), ("a = 1 if b else 2", "`if` begins a condition"),
+    ("class A: pass", "`class` begins a class"), ("del a", "`del` begins a statement"),
+    ("a = not b", "`not` begins"), ("a = f'{b}'", "is an f-string"), ("a = rF'{b}'", "is an f-string"),
+    ("async def f(): pass", "`async` begins"),
+])
+def test_more_than_data_is_refused_with_its_line(text, construct):
+    with pytest.raises(NotData, match=f"config x, line 2: .*{construct}.*--trust-config"):
+        parse_python("\n" + text, "config x")
+
+
+def test_a_string_that_only_begins_with_f_passes():
+    parse_python("a = 'f\"x\"' + r'f' + dict(f='f')['f']", "config x")
+
+
+@pytest.mark.parametrize("text, problem", [
+    ("a = (1", "line 2: EOF in multi-line statement|line 1"), ("a = 1 2", "line 1"), ("a = 'x", "line 1"),
+    ("  a = 1\n b = 2", "line"), ("a = 1\n    b = 2", "unexpected indent"), ("a = $", "line 1"),
+    ("a = '\ud800'", "surrogates not allowed"),
+])
+def test_malformed_text_names_the_line(text, problem):
+    with pytest.raises(UserError, match=problem) as caught:
+        parse_python(text, "config x")
+    assert not isinstance(caught.value, NotData)
+
+
+@pytest.mark.parametrize("text, problem", [
+    ("a = " + "[" * 1000, f"nested deeper than {MAX_BRACKETS}"),
+    ("a = 1" + " + 1" * (MAX_OPERATORS + 1), f"more than {MAX_OPERATORS} operators"),
+    ("a = " + "-" * 1000 + "1", "operators"), ("a = b" + ".c" * 1000, "operators"),
+    ("a = b" + "[0]" * 1000, "operators"), ("a = (1" + "+(1" * 60 + "," * 1000, "nested|operators"),
+    ("a = " + "9" * 100, "a number of 100 characters"),
+    ("a = [" + "1," * MAX_TOKENS, f"more than {MAX_TOKENS} words and signs"),
+    ("a = dict(" + ",".join(f"k{i}=1" for i in range(MAX_KEYWORDS + 1)) + ")", "keyword arguments"),
+    ("#" * (1 << 20) + "#", "longer than 1048576 bytes"), ("#" + "\u00e9" * (1 << 19), "longer than 1048576 bytes"),
+])
+def test_bounds(text, problem):
+    with pytest.raises(UserError, match=problem):
+        parse_python(text, "config x")
+
+
+def test_operators_in_separate_elements_do_not_add_up():
+    parse_python("a = [" + "1 + 1, " * (MAX_OPERATORS + 1) + "]", "config x")
+
+
+def test_text_that_crashes_pythons_own_parser_is_refused():
+    """ast.parse of Python 3.8 dies of SIGSEGV on this text; ours must end with the message."""
+    program = ("from core.config.python_text import parse_python\n"
+               "from core.errors import UserError\n"
+               "try:\n    parse_python('a = 1' + '+1' * 300000, 'config x')\n"
+               "except UserError:\n    print('refused')\n")
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          universal_newlines=True, check=True)
+    assert done.stdout == "refused\n"

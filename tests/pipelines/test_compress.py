@@ -1,0 +1,174 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from core.errors import UserError
+from pipelines import compress
+
+PROJECT = Path(__file__).parents[2]
+COMPILED = PROJECT / "pipelines" / "compress.yaml"
+TASKS = {  # task name in the compiled pipeline: (display name, cached)
+    "resolve": ("resolve", False), "train": ("train", True), "compress": ("compress", True),
+    "evaluate": ("evaluate-fp32", True), "evaluate-2": ("evaluate-compressed", True),
+    "export": ("export-fp32", True), "export-2": ("export-compressed", True),
+    "convert": ("convert-fp32", True), "convert-2": ("convert-compressed", True),
+    "validate": ("validate", True), "report": ("report", True), "gate": ("gate", False), "publish": ("publish", False)}
+
+
+@pytest.fixture(name="document")
+def fixture_document():
+    pytest.importorskip("kfp")
+    import yaml
+
+    return yaml.safe_load(COMPILED.read_text(encoding="ascii"))
+
+
+@pytest.fixture(name="spec")
+def fixture_spec():
+    pytest.importorskip("kfp")
+    return compress.define_pipeline().pipeline_spec
+
+
+def test_committed_pipeline_is_what_the_source_compiles_to(tmp_path):
+    pytest.importorskip("kfp")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MMDET_COMPRESS_")}
+    for seed in ("0", "1"):
+        path = tmp_path / f"{seed}.yaml"
+        subprocess.run([sys.executable, "pipelines/compress.py", "--compile", str(path)], cwd=PROJECT, check=True,
+                       env={**environment, "PYTHONHASHSEED": seed})
+        assert path.read_bytes() == COMPILED.read_bytes(), "run: python pipelines/compress.py --compile " \
+            "pipelines/compress.yaml"
+
+
+def test_compiled_pipeline_is_a_pipeline_spec_without_unknown_fields(document):
+    from google.protobuf import json_format
+    from kfp.pipeline_spec import pipeline_spec_pb2
+
+    spec = json_format.ParseDict(document, pipeline_spec_pb2.PipelineSpec())
+    assert (spec.pipeline_info.name, spec.schema_version) == ("compress", "2.1.0")
+
+
+def test_compiled_pipeline_names_the_public_images_by_tag(document):
+    images = {executor["container"]["image"] for executor in document["deploymentSpec"]["executors"].values()}
+    assert images == {"mmdet-compress/train:0.1.0", "mmdet-compress/openvino:0.1.0"}
+
+
+def test_tasks_have_their_names_components_and_caching(document):
+    tasks = document["root"]["dag"]["tasks"]
+    assert {name: (task["taskInfo"]["name"], task["cachingOptions"].get("enableCache", False))
+            for name, task in tasks.items()} == TASKS
+    components = [task["componentRef"]["name"] for task in tasks.values()]
+    # kfp.local names a task's folder after its component: one used twice would overwrite the other's artifacts.
+    assert sorted(components) == sorted(f"comp-{name}" for name in TASKS)
+
+
+def test_publish_waits_for_the_gate(document):
+    assert "gate" in document["root"]["dag"]["tasks"]["publish"]["dependentTasks"]
+
+
+def test_every_result_is_an_output_of_its_stage(spec):
+    from pipelines.results import RESULTS
+
+    tasks = {task.task_info.name: task for task in spec.root.dag.tasks.values()}
+    for stage, output, _ in RESULTS:
+        component = spec.components[tasks[stage].component_ref.name]
+        assert output in component.output_definitions.artifacts, (stage, output)
+
+
+def test_command_line_is_parsed_without_the_heavy_libraries():
+    program = """
+import sys
+from pipelines import compress
+compress.build_parser().parse_args(["-p", "seed=1", "--runner", "docker"])
+print(sorted({"kfp", "torch", "yaml", "numpy", "google"} & sys.modules.keys()))
+"""
+    shown = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, check=True, capture_output=True, text=True)
+    assert shown.stdout == "[]\n"
+
+
+def test_parameters_are_listed_with_type_default_and_description(capsys):
+    pytest.importorskip("kfp")
+    assert compress.main(["--list-params"]) == 0
+    assert "min_speedup = 1.0\n    a number. Smallest accepted ratio" in capsys.readouterr().out
+
+
+def test_command_line_goes_before_file_before_default(spec, tmp_path):
+    (tmp_path / "p.yaml").write_text("seed: 5\nmodel_name: cells\n")
+    values = compress.chosen_parameters(spec, tmp_path / "p.yaml", ["seed=6"])
+    assert (values["seed"], values["model_name"], values["min_speedup"]) == (6, "cells", 1.0)
+    assert len(values) == len(spec.root.input_definitions.parameters)
+
+
+def test_relative_location_counts_from_where_the_command_is_given(spec, tmp_path, monkeypatch):
+    (tmp_path / "cells").mkdir()
+    monkeypatch.chdir(tmp_path)
+    given = ["data=cells", "destination=models", "checkpoint=file:///a.pth", "compression_config=configs/x.py",
+             "model_name=cells"]
+    values = compress.chosen_parameters(spec, None, given)
+    assert {name: values[name] for name in ("data", "destination", "checkpoint", "compression_config", "model_config",
+                                            "model_name")} == {
+        "data": str(tmp_path / "cells"), "destination": str(tmp_path / "models"), "checkpoint": "file:///a.pth",
+        "compression_config": "configs/x.py", "model_name": "cells",
+        "model_config": "configs/detectors/retinanet_r18_small_digits.py"}
+    monkeypatch.chdir(PROJECT)
+    assert compress.chosen_parameters(spec, None, ["data=../cells"])["data"] == "../cells"
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (["-p", "sed=1"], "Did you mean 'seed'"), (["-p", "seed=x"], "It must be a whole number"),
+    (["--params", "/absent.yaml"], "parameter file: /absent.yaml"),
+    (["--work-dir", "/proc/runs"], "work dir: /proc/runs"),
+    (["--compile", "pipeline.json"], "--compile: pipeline.json"), (["--name", "a/b"], "--name: 'a/b'")])
+def test_user_error_is_one_paragraph_and_exit_code_2(options, message, capsys, tmp_path, monkeypatch):
+    pytest.importorskip("kfp")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("pipelines.local.check_runner", lambda *arguments: None)
+    assert compress.main(options) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("compress: ") and error.count("\n") == 1
+    assert message in error
+
+
+def test_parameters_have_no_place_in_a_compiled_pipeline(capsys):
+    with pytest.raises(SystemExit) as ended:
+        compress.main(["--compile", "a.yaml", "-p", "seed=1"])
+    assert ended.value.code == 2
+    assert "--compile takes no parameters" in capsys.readouterr().err
+
+
+@pytest.fixture(name="no_kfp")
+def fixture_no_kfp(monkeypatch, tmp_path):
+    monkeypatch.setattr(compress.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(compress, "ROOT", tmp_path)
+    monkeypatch.delenv("MMDET_COMPRESS_ENVS", raising=False)
+
+
+def test_python_without_kfp_hands_over_to_the_one_that_has_it(no_kfp, tmp_path, monkeypatch):
+    python = tmp_path / ".envs" / "openvino" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text("")
+    python.chmod(0o755)
+    started = []
+
+    def execv(path, argv):
+        started.append((path, argv))
+        raise SystemExit(0)
+
+    monkeypatch.setattr(compress.os, "execv", execv)
+    with pytest.raises(SystemExit):
+        compress.main(["--list-params"])
+    assert started == [(str(python), [str(python), compress.__file__, "--list-params"])]
+
+
+def test_without_any_kfp_set_up_is_asked_for(no_kfp, capsys):
+    assert compress.main(["--list-params"]) == 2
+    assert "Run 'make setup'" in capsys.readouterr().err
+
+
+def test_file_name_of_a_compiled_pipeline_must_be_yaml(tmp_path):
+    pytest.importorskip("kfp")
+    with pytest.raises(UserError, match="A compiled pipeline is a .yaml or .yml file"):
+        compress.compile_pipeline(tmp_path / "pipeline.json")
