@@ -1,8 +1,9 @@
 """Run the compiled pipeline on this machine, by kfp.local's own orchestration.
 
-Three things are put in kfp.local's place (kfp 2.17.0): the task handler, which starts a stage's command in the
-environment its image stands for; the standard output, so that its log goes to a file; and the function that executes
-one task, wrapped to show progress and to keep outputs that kfp.local forgets when a later task fails.
+A few things are put in kfp.local's place (kfp 2.17.0): the task handler, which starts a stage's command in the
+environment its image stands for; the standard output, so that its log goes to a file; the order of tasks; and the
+function that executes one task, wrapped to show progress and to keep outputs that kfp.local forgets when a later task
+fails.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ from google.protobuf import json_format
 from kfp import local
 from kfp.local import cache as kfp_cache
 from kfp.local import config as kfp_config
-from kfp.local import pipeline_orchestrator, status, subprocess_task_handler, task_handler_interface
+from kfp.local import graph_utils, pipeline_orchestrator, status, subprocess_task_handler, task_handler_interface
 from kfp.local.orchestrator import task_executor
 from kfp.pipeline_spec import pipeline_spec_pb2
 
@@ -93,6 +94,7 @@ class LocalRun:
             runner = self._docker(stack) if self._settings.runner == "docker" else self._processes(stack)
             execute = stack.enter_context(_replaced(task_executor, "execute_single_task", self._execute))
             self._execute_in_kfp = execute
+            stack.enter_context(_replaced(graph_utils, "topological_sort_tasks", execution_stack))
             log = stack.enter_context(open(self._settings.logs / "kfp.log", "w", buffering=1, encoding="utf-8"))
             stack.enter_context(_chatter_to(log))
             if not self._settings.use_cache:
@@ -172,20 +174,47 @@ class ProcessTaskHandler(task_handler_interface.ITaskHandler):
         return status.Status.SUCCESS if code == 0 else status.Status.FAILURE
 
 
+def execution_stack(tasks: Mapping[str, pipeline_spec_pb2.PipelineTaskSpec]) -> List[str]:
+    """Return the tasks' names in the order of execution, last one first.
+
+    kfp.local's own order goes by protobuf's map, which differs from process to process. Here a task comes after all
+    that are nearer to the start of the graph, and among equals by name.
+    """
+    depths: Dict[str, int] = {}
+
+    def depth(name: str) -> int:
+        if name not in depths:
+            depths[name] = 1 + max((depth(upstream) for upstream in tasks[name].dependent_tasks), default=-1)
+        return depths[name]
+
+    return sorted(tasks, key=lambda name: (depth(name), tasks[name].task_info.name), reverse=True)
+
+
 def check_runner(runner: str, spec: pipeline_spec_pb2.PipelineSpec, root: Path) -> None:
     """Check that ``runner`` can execute the pipeline.
 
     Raises:
-        UserError: An environment is not set up, or the docker package is missing.
+        UserError: An environment is not set up, or Docker cannot be used.
     """
     if runner == "docker":
-        if importlib.util.find_spec("docker") is None:
-            raise UserError("--runner docker", "the Python package 'docker' is missing",
-                            "kfp.local talks to Docker through it.", "Install it beside kfp, or leave --runner out.")
+        _check_docker()
         return
     executors = json_format.MessageToDict(spec)["deploymentSpec"]["executors"]
     for image in sorted({executor["container"]["image"] for executor in executors.values()}):
         environment_python(image, root)
+
+
+def _check_docker() -> None:
+    if importlib.util.find_spec("docker") is None:
+        raise UserError("--runner docker", "the Python package 'docker' is missing",
+                        "kfp.local talks to Docker through it.", "Install it beside kfp, or leave --runner out.")
+    import docker
+
+    try:
+        docker.from_env().ping()
+    except docker.errors.DockerException as error:
+        raise UserError("--runner docker", " ".join(str(error).split()), "A Docker Engine must answer.",
+                        "Start Docker and see that you may use it ('docker info'), or leave --runner out.") from error
 
 
 def with_code_digests(spec: pipeline_spec_pb2.PipelineSpec, root: Path) -> pipeline_spec_pb2.PipelineSpec:

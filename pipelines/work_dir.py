@@ -50,11 +50,20 @@ class WorkDir:
         raise UserError("work dir", self.path, f"It holds a thousand runs named {stem}.", "Wait a second.")
 
     def point_latest_at(self, run: Path) -> None:
-        """Make ``latest`` a link to ``run``, in one step."""
+        """Make ``latest`` a link to ``run``, in one step.
+
+        Raises:
+            UserError: ``latest`` is a folder.
+        """
         link = self.path / f".{LATEST}.{os.getpid()}"
         link.unlink(missing_ok=True)
         link.symlink_to(run.name)
-        os.replace(link, self.path / LATEST)
+        try:
+            os.replace(link, self.path / LATEST)
+        except IsADirectoryError as error:
+            link.unlink()
+            raise UserError("work dir", self.path / LATEST, "It is a folder, but must be a link to the last run.",
+                            f"Move it away. This run's results are in {run}.") from error
 
 
 @contextlib.contextmanager

@@ -41,7 +41,8 @@ def resolve(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
 
     Parameters of the last stages are checked, too: better now than after the training.
     """
-    from core.config.reference import resolve_config
+    from core.config.adapt import classes_of
+    from core.config.reference import open_config, resolve_config
     from core.data.dataset import resolve_data
     from core.report.gate import Thresholds
     from core.stage.outputs import write_json
@@ -50,12 +51,14 @@ def resolve(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
 
     Thresholds(max_map_drop=arguments.max_map_drop, min_speedup=arguments.min_speedup)
     check_destination(arguments.destination, arguments.model_name)
+    model = resolve_config(arguments.model_config, arguments.model_options)
+    classes = tuple(arguments.classes) or classes_of(open_config(model))
     references = {
         arguments.resolved_parent: resolve_parent(arguments.checkpoint),
-        arguments.resolved_model: resolve_config(arguments.model_config, arguments.model_options),
+        arguments.resolved_model: model,
         arguments.resolved_compression: resolve_config(arguments.compression_config, arguments.compression_options),
         arguments.resolved_data: resolve_data(
-            arguments.data, data_format=arguments.data_format, classes=tuple(arguments.classes),
+            arguments.data, data_format=arguments.data_format, classes=classes,
             train_split=arguments.train_split, val_split=arguments.val_split, test_split=arguments.test_split),
     }
     for path, reference in references.items():

@@ -79,7 +79,7 @@ def _leaves(value: Any, path: str) -> Iterator[Tuple[str, Tuple[Any, bool]]]:
         elif key in HARMLESS_KEYS:
             yield place, (_plain(item), True)
         elif key in _SCOPE_KEYS and isinstance(item, (str, list, tuple)):
-            yield place, (sorted([item] if isinstance(item, str) else item), False)
+            yield place, (sorted([item] if isinstance(item, str) else item, key=str), False)
         elif key == "range" and isinstance(item, (list, tuple)):
             for index, part in enumerate(item):
                 yield from _leaves(part, child(place, index))

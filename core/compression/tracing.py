@@ -106,7 +106,7 @@ def untraced() -> Iterator[None]:
 
 def keep_out_of_graph(detector: Any, postprocessing: bool = False) -> None:
     """Patch ``detector``'s parts by the table, for one value of ``nncf_compress_postprocessing``."""
-    _trace_through_detach()
+    _teach_operators()
     for module_name, function_name, _ in UNTRACED_FUNCTIONS:
         module = importlib.import_module(module_name)
         setattr(module, function_name, _untraced(getattr(module, function_name)))
@@ -160,14 +160,33 @@ def _as_operator(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     return run
 
 
-def _trace_through_detach() -> None:
-    """Let ``Tensor.detach`` keep the trace: MMDetection's post-processing begins with it and NNCF does not know it."""
-    from nncf.torch.dynamic_graph.patch_pytorch import PatchedOperatorInfo, patch_namespace_opname
+def _teach_operators() -> None:
+    """Tell NNCF of ``Tensor.detach``, with which MMDetection's post-processing begins, and of the OPERATOR patches.
+
+    A quantizer that a layer after such an operator needs must stay behind it: OpenVINO runs none of them in int8.
+    """
+    from nncf.common.quantization.quantizer_propagation.structs import QuantizationTrait
+    from nncf.torch.dynamic_graph.patch_pytorch import patch_namespace_by_patchspec
     from nncf.torch.dynamic_graph.trace_functions import ForwardTraceOnly
     from nncf.torch.dynamic_graph.trace_tensor import TracedTensor
+    from nncf.torch.graph.operator_metatypes import PT_OPERATOR_METATYPES, PTOperatorMetatype, PTPatchSpec
+    from nncf.torch.quantization.default_quantization import DEFAULT_PT_QUANT_TRAIT_TO_OP_DICT
 
-    if not hasattr(TracedTensor.detach, "_original_op"):
-        patch_namespace_opname(TracedTensor, PatchedOperatorInfo("detach", ForwardTraceOnly()))
+    if "DetachMetatype" in PT_OPERATOR_METATYPES.registry_dict:
+        return
+
+    @PT_OPERATOR_METATYPES.register()
+    class DetachMetatype(PTOperatorMetatype):
+        name = "detach"
+        torch_tensor_patch_spec = PTPatchSpec([name], ForwardTraceOnly())
+
+    @PT_OPERATOR_METATYPES.register()
+    class OpaqueMetatype(PTOperatorMetatype):
+        name = "opaque"
+        external_op_names = [patch.owner for patch in PATCHES if patch.action == OPERATOR]
+
+    patch_namespace_by_patchspec(TracedTensor, DetachMetatype.torch_tensor_patch_spec)
+    DEFAULT_PT_QUANT_TRAIT_TO_OP_DICT[QuantizationTrait.NON_QUANTIZABLE].append(OpaqueMetatype)
 
 
 def _plain(value: Any) -> Any:

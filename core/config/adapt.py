@@ -2,7 +2,7 @@
 
 import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 from core.config.keys import NNCF_KEYS
 from core.config.loading import pipelines
@@ -43,6 +43,20 @@ def _set_num_classes(node: Any, number: int) -> None:
                 _set_num_classes(item, number)
 
 
+def classes_of(cfg: "Config") -> Tuple[str, ...]:
+    """Return the class names that the config's training data declare, () where they declare none.
+
+    Raises:
+        UserError: ``classes`` is not a list of names.
+    """
+    declared = next((leaf["classes"] for leaf in _leaves(cfg["data"]["train"]) if leaf.get("classes")), ())
+    names = (declared,) if isinstance(declared, str) else declared
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise UserError("config, data.train.classes", f"{declared!r:.80}", "It is a list of class names.",
+                        "Write the names, or leave the key out to take the data's classes.")
+    return tuple(names)
+
+
 def set_data(cfg: "Config", dataset: "Dataset") -> None:
     """Point data.train, data.val and data.test at the splits of ``dataset``, in place.
 
@@ -55,26 +69,31 @@ def set_data(cfg: "Config", dataset: "Dataset") -> None:
         UserError: Parts of a concatenation have different pipelines, or a part needs proposals or segmentation maps.
     """
     data = cfg["data"]
-    foreign = "CocoDataset" not in {leaf.get("type") for leaf in _leaves(data["test"])}
+    foreign = "CocoDataset" not in [leaf.get("type") for leaf in _leaves(data["test"])]
     data["train"] = _pointed(data["train"], dataset.train, dataset.classes, "data.train")
     if dataset.val is None:
         data.pop("val", None)
     else:
-        pattern = data["val"] if data.get("val") else copy.deepcopy(data["test"])
+        pattern = data["val"] if any(pipelines(data.get("val"))) else copy.deepcopy(data["test"])
         data["val"] = _pointed(pattern, dataset.val, dataset.classes, "data.val")
     data["test"] = _pointed(data["test"], dataset.test, dataset.classes, "data.test")
-    if foreign and cfg.get("evaluation"):
+    if foreign and isinstance(cfg.get("evaluation"), dict):
         cfg["evaluation"]["metric"] = "bbox"
 
 
 def _leaves(node: Any) -> List[Dict[str, Any]]:
     if isinstance(node, (list, tuple)):
         return [leaf for item in node for leaf in _leaves(item)]
+    if not isinstance(node, dict):
+        return []
     inner = [node[key] for key in ("dataset", "datasets") if key in node]
     return _leaves(inner) if inner else [node]
 
 
 def _pointed(node: Any, split: "Split", classes: Sequence[str], where: str) -> Dict[str, Any]:
+    if not isinstance(node, (list, tuple, dict)):
+        raise UserError(f"config, {where}", f"{node!r:.60}", "A data set is a dict with a type.",
+                        "Write one such as dict(type='CocoDataset', pipeline=train_pipeline).")
     if isinstance(node, (list, tuple)) or "datasets" in node:
         parts = node["datasets"] if isinstance(node, dict) else node
         return _pointed(_only_part(parts, where), split, classes, where)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Mapping, Union
 
+from core.config.keys import check_top_level
 from core.config.plain_data import plain_data
 from core.config.python_text import check_size, parse_python
 from core.errors import UserError
@@ -98,6 +99,7 @@ def data_from_text(text: str) -> Dict[str, Any]:
     if not isinstance(value, dict):
         raise UserError(thing, f"a {type(value).__name__}", "A stored config is one literal dict.",
                         "Use a checkpoint that this program wrote.")
+    check_top_level(value, thing)
     return value
 
 

@@ -68,11 +68,14 @@ def find_config(path: Union[str, Path]) -> Path:
     """
     asked = Path(path).expanduser()
     places = [asked] if asked.is_absolute() else [REPOSITORY / asked, Path.cwd() / asked]
-    for place in places:
-        if place.is_file():
-            return place
-    neighbours = [file.name for place in places if place.parent.is_dir() for file in place.parent.iterdir()
-                  if file.suffix in SUFFIXES]
+    try:
+        for place in places:
+            if place.is_file():
+                return place
+        neighbours = [file.name for place in places if place.parent.is_dir() for file in place.parent.iterdir()
+                      if file.suffix in SUFFIXES]
+    except OSError as error:
+        raise UserError("config", f"{path!s:.200}", f"{error.strerror}.", "Check the path and its rights.") from error
     raise UserError("config", path, "There is no such file.",
                     did_you_mean(asked.name, neighbours, "Give a file below configs/ or a path of your own."))
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from core.config.keys import did_you_mean
+from core.config.loading import pipelines
 from core.config.plain_data import is_plain_number
 from core.errors import UserError
 
@@ -81,7 +82,7 @@ def preprocessing_of(cfg: "Config") -> Preprocessing:
     Raises:
         UserError: Several scales, flips, an unknown transform or parameter, another order; names the transform.
     """
-    load, augment = _outer_steps(cfg["data"]["test"].get("pipeline"))
+    load, augment = _outer_steps(_only_pipeline(cfg["data"]["test"]))
     if load.get("color_type", "color") != "color" or load.get("channel_order", "bgr") != "bgr":
         raise _refusal("LoadImageFromFile", load, "Images are read as 8-bit BGR.", "Drop color_type, channel_order.")
     if augment.get("flip", False):
@@ -101,6 +102,14 @@ def preprocessing_of(cfg: "Config") -> Preprocessing:
                          mean, std, to_rgb)
 
 
+def _only_pipeline(test: Any) -> Any:
+    found = list(pipelines(test))
+    if not found or any(other != found[0] for other in found):
+        raise UserError("config, data.test", f"{len(found)} different pipelines", "Deployment takes one pipeline.",
+                        "Keep one test data set with a pipeline.")
+    return found[0]
+
+
 def _outer_steps(pipeline: Any) -> Tuple[Mapping[str, Any], Mapping[str, Any]]:
     steps = _checked(pipeline)
     kinds = [step["type"] for step in steps]
@@ -112,14 +121,15 @@ def _outer_steps(pipeline: Any) -> Tuple[Mapping[str, Any], Mapping[str, Any]]:
 
 def _checked(steps: Any) -> List[Mapping[str, Any]]:
     """Return ``steps``, a list of known transforms with known parameters."""
-    if not isinstance(steps, (list, tuple)) or not all(isinstance(step, dict) and "type" in step for step in steps):
+    if not isinstance(steps, (list, tuple)) or not all(
+            isinstance(step, dict) and isinstance(step.get("type"), str) for step in steps):
         raise UserError(THING, f"{steps!r:.80}", "A pipeline is a list of dicts with a type.",
                         "Use the form of mmdet's stock configs.")
     for step in steps:
         kind = step["type"]
         if kind not in _PARAMETERS:
             raise UserError(THING, f"the transform {kind}", "A deployed model cannot repeat it.",
-                            did_you_mean(str(kind), _PARAMETERS, "Remove it from the test pipeline."))
+                            did_you_mean(kind, _PARAMETERS, "Remove it from the test pipeline."))
         for key in step:
             if key != "type" and key not in _PARAMETERS[kind]:
                 raise _refusal(kind, {key: step[key]}, "mmdet's transform has no such parameter.",

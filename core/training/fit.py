@@ -142,7 +142,11 @@ def _source(config: Any, parent: Optional[Path]) -> Optional[Path]:
 def _train_loader(config: Any, dataset: "Dataset", seed: int) -> Any:
     from mmdet.datasets import build_dataloader, build_dataset
 
-    return build_dataloader(build_dataset(config.data.train), samples_per_gpu=config.data.get("samples_per_gpu", 2),
+    images = build_dataset(config.data.train)
+    # MMDetection leaves out images without boxes and those below 32 pixels, and says nothing.
+    logging.getLogger(__name__).info("training on %d samples made of the %d images of split %s", len(images),
+                                     dataset.train.images, dataset.train.name)
+    return build_dataloader(images, samples_per_gpu=config.data.get("samples_per_gpu", 2),
                             workers_per_gpu=config.data.get("workers_per_gpu", 1), num_gpus=1, dist=False, seed=seed)
 
 

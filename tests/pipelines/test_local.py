@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[2]
+TOY_DOCKER = Path(__file__).parent / "toy_docker"
 
 
 @pytest.fixture(name="shown")
@@ -161,6 +162,14 @@ def test_docker_runner_without_the_docker_package_is_a_user_error(toy, capsys, m
     assert "the Python package 'docker' is missing" in capsys.readouterr().err
 
 
+def test_docker_that_does_not_answer_is_a_user_error(toy, capsys, monkeypatch):
+    pytest.importorskip("docker")
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    assert toy.run("--runner", "docker") == 2
+    assert "A Docker Engine must answer. Start Docker" in capsys.readouterr().err
+    assert not toy.work_dir.exists()
+
+
 def test_kfp_local_is_left_as_it_was(toy):
     import logging
 
@@ -173,6 +182,17 @@ def test_kfp_local_is_left_as_it_was(toy):
     assert before == (task_executor.execute_single_task, subprocess_task_handler.SubprocessTaskHandler,
                       config.LocalExecutionConfig.instance, logging.getLogger().handlers[:],
                       logging.getLogger().level)
+
+
+def test_stages_come_in_one_order_each_after_what_it_needs():
+    pytest.importorskip("kfp")
+    from pipelines.compress import define_pipeline
+    from pipelines.local import execution_stack
+
+    tasks = define_pipeline().pipeline_spec.root.dag.tasks
+    assert [tasks[name].task_info.name for name in reversed(execution_stack(tasks))] == [
+        "resolve", "train", "compress", "evaluate-fp32", "export-fp32", "convert-fp32", "evaluate-compressed",
+        "export-compressed", "convert-compressed", "validate", "report", "gate", "publish"]
 
 
 def alive(pid):
@@ -209,3 +229,27 @@ def test_interrupted_run_ends_its_stage_and_goes_on_later(toy, shown, sent, code
     toy.switch.write_text(summary)
     assert toy.run() == 0
     assert stage_lines(shown()) == ["[1/3] train unchanged, taken from an earlier run", *STAGES[2:]]
+
+
+def test_docker_runner_runs_containers_and_streams_their_output(toy):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(PROJECT), str(TOY_DOCKER)]),
+                   "TOY_ROOT": str(toy.root)}
+    toy.switch.write_text("fail")
+    done = subprocess.run(toy.command("--runner", "docker"), cwd=PROJECT, env=environment, check=False,
+                          capture_output=True, text=True)
+    lines = done.stdout.splitlines()
+    assert (done.returncode, done.stderr) == (1, "")
+    assert re.sub(r"\d:\d\d", "0:00", "\n".join(stage_lines(lines))).splitlines()[:3] == STAGES[:3]
+    assert re.fullmatch(r"report FAILED, see \S+/logs/report.log", stage_lines(lines)[3])
+    (asked,) = [line for line in lines if line.startswith("train |") and "asked for" in line]
+    assert json.loads(asked.partition("asked for ")[2]) == {
+        "image": "mmdet-compress/train:0.1.0", "user": f"{os.getuid()}:{os.getgid()}",
+        "volumes": asked_volumes(asked, toy), "variables": ["MMDET_COMPRESS_CODE"]}
+    assert any(re.fullmatch(r"train \| +training on hello", line) for line in lines)
+    assert (toy.runs[0] / "checkpoints/fp32.pth/part/weights.txt").read_text() == "hello"
+
+
+def asked_volumes(asked, toy):
+    """Return the folders a container must see: artifacts, and the workspace that kfp.local makes in /tmp."""
+    (workspace,) = re.findall(r'"([^"]*kfp-workspace-[^"]*)"', asked)
+    return sorted([str(toy.work_dir / ".pipeline"), workspace])

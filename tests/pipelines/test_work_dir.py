@@ -29,6 +29,15 @@ def test_latest_points_at_the_last_run(tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == [".pipeline"]
 
 
+def test_folder_in_the_place_of_latest_is_refused_and_kept(tmp_path):
+    (tmp_path / "latest").mkdir()
+    with open_work_dir(tmp_path) as work_dir:
+        run = work_dir.new_run("run")
+        with pytest.raises(UserError, match=f"latest. It is a folder.*results are in {run}"):
+            work_dir.point_latest_at(run)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".pipeline", "latest", run.name]
+
+
 @pytest.mark.parametrize("name", ["", "a/b", "..", "latest", "-x", "a b"])
 def test_name_that_is_no_folder_name_is_refused(tmp_path, name):
     with open_work_dir(tmp_path) as work_dir, pytest.raises(UserError, match="--name"):

@@ -224,7 +224,8 @@ class Section(Node):
 
     def read(self, value: Any, path: str, findings: List[Finding]) -> Any:
         if not isinstance(value, dict):
-            findings.append(Finding(path, value, "It is a dict.", f"Write a dict with {_listed(self.keys)}."))
+            findings.append(Finding(path or "nncf_config", value, "It is a dict.",
+                                    f"Write a dict with {_listed(self.keys)}."))
             return None
         clean: Dict[str, Any] = {}
         for key, item in value.items():

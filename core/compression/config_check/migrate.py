@@ -54,7 +54,7 @@ def migrate(nncf_config: Dict[str, Any], batch_size: int) -> Tuple[Dict[str, Any
         raise UserError("batch size", batch_size, "It is a whole number of at least 1.",
                         "Take data.samples_per_gpu of the config.")
     migration = _Migration(batch_size)
-    migrated = _without_tuples(plain_data(nncf_config, "nncf_config"))
+    migrated = migration.without_tuples(plain_data(nncf_config, "nncf_config"), "")
     section = migrated.get("compression")
     for index, entry in enumerate(section if isinstance(section, list) else [section]):
         path = child("compression", index) if isinstance(section, list) else "compression"
@@ -67,6 +67,16 @@ class _Migration:
     def __init__(self, batch_size: int) -> None:
         self._batch_size = batch_size
         self.changes: List[Change] = []
+
+    def without_tuples(self, value: Any, path: str) -> Any:
+        if isinstance(value, dict):
+            return {key: self.without_tuples(item, child(path, key)) for key, item in value.items()}
+        if not isinstance(value, (list, tuple)):
+            return value
+        items = [self.without_tuples(item, child(path, index)) for index, item in enumerate(value)]
+        if isinstance(value, tuple):
+            self._note(path, value, path, items, "NNCF's schema follows JSON, which has lists only")
+        return items
 
     def algorithm(self, entry: Dict[str, Any], path: str) -> None:
         name, params = entry["algorithm"], _dict(entry, "params")
@@ -168,10 +178,3 @@ def _put_in_place(section: Dict[str, Any], old: str, new: str, value: Any) -> No
     items = [(new, value) if key == old else (key, item) for key, item in section.items()]
     section.clear()
     section.update(items)
-
-
-def _without_tuples(value: Any) -> Any:
-    """NNCF's schema follows JSON, which has lists only."""
-    if isinstance(value, dict):
-        return {key: _without_tuples(item) for key, item in value.items()}
-    return [_without_tuples(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -1,10 +1,10 @@
 """All checks of an nncf_config that need nothing but the dict and the number of epochs."""
 
 import logging
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from core.compression.config_check.entry import Entry
-from core.compression.config_check.finding import ERROR, Finding, child
+from core.compression.config_check.finding import ABSENT, ERROR, Finding
 from core.compression.config_check.pruning import filter_pruning_rules
 from core.compression.config_check.quantization import binarization_rules, quantization_rules
 from core.compression.config_check.schema import schema_findings
@@ -30,16 +30,13 @@ def check_nncf_config(nncf_config: Any, epochs: Optional[int] = None) -> List[Fi
         epochs: Epochs of the training that it is for; None skips the rules on schedules.
     """
     findings: List[Finding] = []
-    clean = ROOT.read(nncf_config, "", findings)
-    if isinstance(nncf_config, dict):
-        root = Entry("", nncf_config, clean)
-        algorithms = [entry for entry in root.sections("compression") if entry.get("algorithm")]
-        findings += _combination_rules(algorithms)
-        findings += _scope_rules(root, algorithms)
-        # A device that is wrong has no limits of its own.
-        device = root.get("target_device", "ANY") or "TRIAL"
-        for entry in algorithms:
-            findings += _RULES.get(entry.get("algorithm"), _no_rules)(entry, device, epochs)
+    root, algorithms = read_entries(nncf_config, findings)
+    findings += _combination_rules(algorithms)
+    findings += _scope_rules(root, algorithms)
+    # A device that is wrong has no limits of its own.
+    device = root.get("target_device", "ANY") or "TRIAL"
+    for entry in algorithms:
+        findings += _RULES.get(entry.get("algorithm"), _no_rules)(entry, device, epochs)
     said = [finding.path for finding in findings]
     findings += [refusal for refusal in schema_findings(nncf_config) if not _covered(refusal.path, said)]
     return findings
@@ -65,6 +62,18 @@ def epochs_of(config: Mapping[str, Any]) -> Optional[int]:
     runner = config.get("runner") or {}
     epochs = runner.get("max_epochs", config.get("total_epochs"))
     return epochs if isinstance(epochs, int) else None
+
+
+def read_entries(nncf_config: Any, findings: List[Finding]) -> Tuple[Entry, List[Entry]]:
+    """Return the top of an nncf_config and its algorithms, read; append what is wrong with their form to ``findings``.
+
+    An algorithm that cannot be told from its name is left out.
+    """
+    clean = ROOT.read(nncf_config, "", findings)
+    if isinstance(nncf_config, dict) and "compression" not in nncf_config:
+        ROOT.keys["compression"].read(ABSENT, "compression", findings)
+    root = Entry("", nncf_config if isinstance(nncf_config, dict) else {}, clean or {})
+    return root, [entry for entry in root.sections("compression") if entry.get("algorithm")]
 
 
 def _no_rules(entry: Entry, device: str, epochs: Optional[int]) -> Iterator[Finding]:

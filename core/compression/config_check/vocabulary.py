@@ -6,7 +6,7 @@ torch/sparsity, torch/knowledge_distillation and common/{pruning,sparsity}/sched
 
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-from core.compression.config_check.finding import Finding
+from core.compression.config_check.finding import ABSENT, Finding
 from core.compression.config_check.grammar import (
     Choice,
     Flag,
@@ -211,7 +211,7 @@ class _Compression(Node):
     """One algorithm or a list of them; at least one."""
 
     def read(self, value: Any, path: str, findings: List[Finding]) -> Any:
-        if value:
+        if value and value is not ABSENT:
             return OneOrMany(_Algorithm(), _Algorithm()).read(value, path, findings)
         findings.append(Finding(path, value, "Without an algorithm NNCF leaves the model uncompressed.",
                                 "Add one, such as dict(algorithm='quantization'); for plain training take nncf_config "

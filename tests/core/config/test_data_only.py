@@ -151,7 +151,8 @@ def test_json_that_is_refused(text, problem):
     ("a: !!python/object/apply:os.system [echo]", "could not determine a constructor"), ("a: [", "expected"),
     ("a: &x [1]\nb: *x", r"line 2: the alias \*x"), ("a: &x [*x]", "the alias"), ("a: !!set {x}", "type set"),
     ("a: 2001-01-01", "type date"), ("a: .inf", "the number inf"), ("1: a", "the key 1 is not text"),
-    ("[" * 100, "nested too deeply"), ("a: " + "9" * 100, "a number of 100 characters"), ("a: 1\n---\nb: 2", "single doc"),
+    ("[" * 100, "nested too deeply"), ("a: " + "9" * 100, "a number of 100 characters"),
+    ("a: 1\n---\nb: 2", "a single document"),
     ("- 1\n" * (MAX_TOKENS + 1), f"more than {MAX_TOKENS} words"), ("a: {{ x }}", "unhashable"),
 ])
 def test_yaml_that_is_refused(text, problem):

@@ -28,15 +28,15 @@ def test_expressions(text, value):
 
 
 def test_names_refer_to_what_is_above():
-    text = '"""A docstring."""\nnorm = dict(mean=[1.0, 2.0])\nx = y = dict(type=\'Normalize\', **norm)\nz = x[\'mean\'][1]'
+    text = '"""A docstring."""\nnorm = dict(mean=[1.0, 2.0])\nx = y = dict(type="Normalize", **norm)\nz = x["mean"][1]'
     norm = {"mean": [1.0, 2.0]}
     full = {"type": "Normalize", "mean": [1.0, 2.0]}
     assert evaluate(text) == {"norm": norm, "x": full, "y": full, "z": 2.0}
 
 
 def test_base_references():
-    text = "_base_ = 'b.py'\na = {{_base_.root}} + 'x'\nb = [{{ _base_.model.head }}, {{_base_.model.head.num_classes}} * 2]"
-    values = evaluate(text)
+    values = evaluate("_base_ = 'b.py'\na = {{_base_.root}} + 'x'\n"
+                      "b = [{{ _base_.model.head }}, {{_base_.model.head.num_classes}} * 2]")
     assert values["a"] == "data/x"
     assert values["b"] == [{"num_classes": 80}, 160]
 

@@ -23,7 +23,8 @@ def test_a_dict_replaces_another_value_only_by_delete():
 
 
 CASES = [
-    ({"a": {"x": 1}}, {}), ({"a": {"_delete_": True, "x": 1}}, {}), ({"a": {"b": {"_delete_": True, "x": 1}}}, {"a": {}}),
+    ({"a": {"x": 1}}, {}), ({"a": {"_delete_": True, "x": 1}}, {}),
+    ({"a": {"b": {"_delete_": True, "x": 1}}}, {"a": {}}),
     ({"a": {"_delete_": True, "b": {"_delete_": True}}}, {"a": {"b": {"c": 1}}}), ({"a": {}}, {"a": {"x": 1}}),
     ({"a": 1}, {"a": {"x": 1}}), ({"a": {"x": [1]}, "b": None}, {"a": {"x": {"y": 1}}, "b": 2}),
 ]

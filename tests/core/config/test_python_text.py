@@ -65,6 +65,5 @@ def test_text_that_crashes_pythons_own_parser_is_refused():
                "from core.errors import UserError\n"
                "try:\n    parse_python('a = 1' + '+1' * 300000, 'config x')\n"
                "except UserError:\n    print('refused')\n")
-    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          universal_newlines=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "refused\n"

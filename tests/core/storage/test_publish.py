@@ -134,8 +134,8 @@ def test_destination_is_checked_before_there_is_a_bundle(tmp_path):
     check_destination(str(tmp_path / "not" / "yet"), "cells")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").write_text("")
-    for destination, name, message in ((str(tmp_path / "file"), "cells", "file is none"), ("s3://models", "cells", "s3"),
-                                       ("", "a/b", "parameter model_name")):
+    for destination, name, message in ((str(tmp_path / "file"), "cells", "file is none"),
+                                       ("s3://models", "cells", "s3:// is not"), ("", "a/b", "parameter model_name")):
         with pytest.raises(UserError, match=message):
             check_destination(destination, name)
 

@@ -1,0 +1,15 @@
+_base_ = '../../detectors/retinanet_r18_small.py'
+
+# Half of all weights zero from the third epoch on; the mask stays as it is from the fourth.
+nncf_config = dict(
+    input_info=dict(sample_size=[1, 3, 192, 256]),
+    compression=dict(
+        algorithm='magnitude_sparsity',
+        initializer=dict(batchnorm_adaptation=dict(num_bn_adaptation_samples=512)),
+        sparsity_init=0.1,
+        params=dict(
+            schedule='polynomial', sparsity_target=0.5, sparsity_target_epoch=2, sparsity_freeze_epoch=3)))
+optimizer = dict(lr=3e-4)
+lr_config = dict(_delete_=True, policy='CosineAnnealing', min_lr_ratio=0.01)
+runner = dict(max_epochs=5)
+evaluation = dict(interval=1)

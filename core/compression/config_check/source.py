@@ -1,0 +1,69 @@
+"""The nncf_config of a file, and what the rest of the file says about the training it is for."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Mapping, Optional
+
+from core.compression.config_check.rules import epochs_of
+from core.config.data_only import read_config
+from core.config.loading import config_root, find_config, load_data
+from core.config.options import apply_options
+from core.config.python_text import NotData
+
+KEY = "nncf_config"
+# mmdet's own default of data.samples_per_gpu.
+DEFAULT_BATCH_SIZE = 2
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a file says about compression.
+
+    Attributes:
+        path: The file.
+        nncf_config: The value of ``nncf_config``; None where an MMDetection config has none.
+        config: The resolved MMDetection config; None for a file that holds an nncf_config alone.
+        epochs: Epochs of the training, None where the file does not say.
+        batch_size: Images of a training batch.
+    """
+
+    path: Path
+    nncf_config: Any
+    config: Optional[Dict[str, Any]]
+    epochs: Optional[int]
+    batch_size: int
+
+
+def read_source(path: str, options: Optional[Mapping[str, Any]] = None, trust: bool = False,
+                batch_size: Optional[int] = None) -> Source:
+    """Read an MMDetection config, or a .json, .yaml or .py file that holds just an nncf_config.
+
+    Args:
+        path: The file, looked up as ``core.config.loading.find_config`` does.
+        options: mmdet's ``--cfg-options``; the keys of an nncf_config begin with ``nncf_config.``.
+        trust: Run the config as Python where it cannot be read as data.
+        batch_size: Overrides ``data.samples_per_gpu``.
+
+    Raises:
+        UserError: As ``core.config.loading.load_config``.
+    """
+    file = find_config(path)
+    values = _as_data(file, trust)
+    if values is None or "model" in values:
+        config = load_data(path, options, trust)
+        found = config["data"].get("samples_per_gpu", DEFAULT_BATCH_SIZE)
+        return Source(file, config.get(KEY), config, epochs_of(config), batch_size or found)
+    bare = {KEY: values.get(KEY, values)}
+    if options:
+        bare = apply_options(bare, options, f"config {path}")
+    return Source(file, bare[KEY], None, None, batch_size or DEFAULT_BATCH_SIZE)
+
+
+def _as_data(file: Path, trust: bool) -> Optional[Dict[str, Any]]:
+    """Return the values of a file, None where it has to be run and may be."""
+    try:
+        return read_config(file, config_root(file))
+    except NotData:
+        if not trust:
+            raise
+        return None

@@ -1,0 +1,54 @@
+import json
+
+import pytest
+
+from components.resolve.__main__ import main
+
+
+@pytest.fixture(name="options")
+def fixture_options(tmp_path, monkeypatch):
+    pytest.importorskip("mmcv")
+    monkeypatch.setenv("MMDET_COMPRESS_CACHE", str(tmp_path / "cache"))
+    return ["--model-config", "configs/detectors/retinanet_r18_small_digits.py",
+            "--compression-config", "configs/nncf_compression/retinanet_r18_small/digits_int8.py",
+            "--data", "builtin://digits?train=2&val=1&test=2",
+            *(item for name in ("data", "model", "compression", "parent")
+              for item in (f"--resolved-{name}", str(tmp_path / "out" / name)))]
+
+
+def test_every_input_becomes_a_reference_that_stays_the_same(options, tmp_path):
+    pytest.importorskip("sklearn")
+    (tmp_path / "parent.pth").write_bytes(b"weights")
+    options += ["--checkpoint", str(tmp_path / "parent.pth"), "--model-options", '{"runner.max_epochs": 3.0}']
+    found = []
+    for _ in range(2):
+        assert main(options) == 0
+        found.append({path.name: json.loads(path.read_text()) for path in (tmp_path / "out").iterdir()})
+    assert found[0] == found[1]
+    assert sorted(found[0]) == ["compression", "data", "model", "parent"]
+    assert found[0]["data"]["uri"] == "builtin://digits?seed=0&train=2&val=1&test=2"
+    assert found[0]["model"]["path"] == "configs/detectors/retinanet_r18_small_digits.py"
+    assert found[0]["parent"]["uri"] == str(tmp_path / "parent.pth")
+    assert all(len(reference["digest"]) == 64 for reference in found[0].values())
+
+
+@pytest.mark.parametrize(("option", "value", "message"), [
+    ("--max-map-drop", "7", "parameter max_map_drop: 7.0"), ("--min-speedup", "-1", "parameter min_speedup: -1.0"),
+    ("--destination", "s3://models", "destination: s3://models"), ("--model-name", "../x", "parameter model_name"),
+    ("--checkpoint", "/absent.pth", "checkpoint: /absent.pth"), ("--data", "/absent", "/absent"),
+    ("--model-config", "configs/absent.py", "configs/absent.py"),
+    ("--model-options", '{"runner.max_epoch": 1}', "max_epoch")])
+def test_what_would_fail_late_fails_now(options, option, value, message, capsys, tmp_path):
+    assert main([*options, option, value]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("resolve: ") and message in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_classes_come_from_the_config_where_it_names_them(options, tmp_path, capsys):
+    options += ["--model-options", '{"data.train.classes": ["3", "7"]}']
+    assert main(options) == 0
+    assert json.loads((tmp_path / "out" / "data").read_text())["classes"] == ["3", "7"]
+
+    assert main([*options, "--model-options", '{"data.train.classes": ["3", "seven"]}']) == 2
+    assert "seven" in capsys.readouterr().err

@@ -1,0 +1,73 @@
+import errno
+import os
+import signal
+
+import pytest
+
+from core.errors import UserError
+from core.stage.cli import json_object, name_list, run_guarded, run_stage, stage_parser
+
+
+def raising(error):
+    def work():
+        raise error
+
+    return work
+
+
+@pytest.mark.parametrize(("error", "code", "message"), [
+    (UserError("data", "/x", "It must exist.", "Check it."), 2, "tool: data: /x. It must exist. Check it.\n"),
+    (KeyboardInterrupt(), 130, "tool: interrupted. "),
+    (OSError(errno.ENOSPC, "No space left", "/out/file"), 3, "tool: disk full: /out/file. "),
+    (PermissionError(errno.EACCES, "Permission denied", "/out/file"), 2, "tool: no permission: /out/file. ")])
+def test_failure_a_user_can_mend_is_one_paragraph(error, code, message, capsys):
+    assert run_guarded("tool", raising(error)) == code
+    shown = capsys.readouterr().err
+    assert shown.startswith(message) and shown.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [ValueError("a fault"), OSError(errno.EIO, "Input/output error")])
+def test_fault_of_ours_keeps_its_traceback(error):
+    with pytest.raises(type(error)):
+        run_guarded("tool", raising(error))
+
+
+def test_sigterm_ends_the_work_and_leaves_the_handler_as_it_was(capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    assert run_guarded("tool", lambda: os.kill(os.getpid(), signal.SIGTERM)) == 143
+    assert capsys.readouterr().err.startswith("tool: terminated by SIGTERM. ")
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (1, 1)])
+def test_stage_ends_with_the_code_its_work_returns(returned, code):
+    assert run_stage(stage_parser("stage", "Does nothing."), lambda arguments, output: returned, []) == code
+
+
+def test_executor_input_that_is_none_is_refused(capsys):
+    parser = stage_parser("stage", "Does nothing.")
+    assert run_stage(parser, lambda arguments, output: None, ["--executor-input", "{}"]) == 2
+    assert "stage: --executor-input" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("text", "names"), [
+    ("", []), ("a", ["a"]), ("a, b ,", ["a", "b"]), ("[]", []), ('["a, b", "c"]', ["a, b", "c"])])
+def test_names_come_as_json_or_between_commas(text, names):
+    assert name_list(text) == names
+
+
+def test_object_comes_as_json_or_in_a_file(tmp_path):
+    (tmp_path / "data.json").write_text('{"a": [1]}')
+    assert json_object('{"a": [1]}') == json_object(f"@{tmp_path}/data.json") == {"a": [1]}
+
+
+@pytest.mark.parametrize(("option", "text", "message"), [
+    (json_object, "[1]", "is not a JSON object"), (json_object, "{", "is not JSON"),
+    (json_object, "@/absent.json", "cannot be read"), (name_list, "[1]", "holds something other than text"),
+    (name_list, "[", "is not JSON")])
+def test_unusable_option_is_refused_with_an_example(option, text, message, capsys):
+    parser = stage_parser("stage", "Does nothing.")
+    parser.add_argument("--option", type=option)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--option", text])
+    assert message in capsys.readouterr().err

@@ -1,0 +1,92 @@
+"""The built-in job from an empty folder: its numbers, its files, and what is not done again."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("kfp", reason="needs the openvino environment")
+
+pytestmark = pytest.mark.e2e
+
+FIGURES = ("map_fp32", "map_compressed", "map_ir_fp32", "map_ir", "map50_fp32", "map50_compressed", "map50_ir_fp32",
+           "map50_ir", "map_drop", "fps_fp32", "fps", "speedup", "latency_ms_p50_fp32", "latency_ms_p50",
+           "size_mb_fp32", "size_mb")
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_the_run_passes_and_prints_its_table(digits):
+    assert digits.code == 0, digits.text[-3000:]
+    assert digits.summary["verdict"] == "pass"
+    assert "report.html" in digits.text
+
+
+def test_the_detector_is_good_and_int8_keeps_it(digits):
+    summary = digits.summary
+    assert summary["map50_fp32"] >= 0.85
+    assert summary["map_drop"] <= 0.01
+    assert abs(summary["map_fp32"] - summary["map_ir_fp32"]) <= 0.005
+    assert abs(summary["map_compressed"] - summary["map_ir"]) <= 0.01
+
+
+def test_every_figure_is_there_and_derived_ones_agree(digits):
+    summary = digits.summary
+    assert all(isinstance(summary[name], float) for name in FIGURES)
+    assert summary["map_drop"] == pytest.approx(summary["map_fp32"] - summary["map_ir"])
+    assert summary["size_mb"] < 0.5 * summary["size_mb_fp32"]
+
+
+def test_provenance_names_the_files_that_lie_beside_it(digits):
+    digests = digits.summary["provenance"]["sha256"]
+    model = digits.folder / "model"
+    assert digests["ir_xml"] == sha256(model / "compressed" / "model.xml")
+    assert digests["ir_bin"] == sha256(model / "compressed" / "model.bin")
+    assert digests["ir_fp32_bin"] == sha256(model / "fp32" / "model.bin")
+    assert digests["compressed_checkpoint"] == sha256(digits.folder / "checkpoints" / "compressed.pth")
+    assert {"torch", "mmdet", "nncf", "openvino"} <= set(digits.summary["provenance"]["versions"])
+
+
+def test_the_report_is_self_contained_and_small(digits):
+    report = (digits.folder / "report.html").read_text()
+    assert len(report.encode()) < 1_000_000
+    assert "<img" in report and "http-equiv=\"refresh\"" not in report
+    assert 'src="http' not in report and 'href="http' not in report
+    assert (digits.folder / "report.md").read_text().startswith("#")
+
+
+def test_the_bundle_is_published_whole(digits, work_dir):
+    version = work_dir / "published" / "digits" / "1"
+    assert (version / "bundle.json").is_file()
+    assert not [path for path in version.parent.iterdir() if path.name.startswith(".")]
+
+
+def test_a_second_run_takes_every_pure_stage_from_the_first(digits, run_pipeline, digits_options, work_dir):
+    again = run_pipeline(*digits_options)
+    assert again.code == 0, again.text[-3000:]
+    for stage in ("train", "compress", "evaluate-fp32", "export-compressed", "convert-compressed", "validate"):
+        assert f"{stage} unchanged" in again.text, stage
+    assert again.summary == digits.summary
+    assert not (work_dir / "published" / "digits" / "2").exists()
+
+
+def test_a_gate_that_asks_too_much_fails_the_run_and_leaves_the_report(digits, run_pipeline, digits_options):
+    failed = run_pipeline(*digits_options, "-p", "min_speedup=1000")
+    assert failed.code == 1
+    assert "train unchanged" in failed.text
+    assert "1000" in failed.text and f"{digits.summary['speedup']:.2f}" in failed.text
+    assert failed.summary["verdict"] == "fail"
+    assert (failed.folder / "report.html").is_file()
+
+
+def test_the_ir_runs_by_itself(digits):
+    code = ("import sys, numpy, openvino; openvino.Core(); "
+            "model = openvino.Core().compile_model(sys.argv[1], 'CPU'); "
+            "found = model(numpy.zeros((1, 3, 192, 256), 'float32')); "
+            "assert found['boxes'].shape[2] == 5 and found['labels'].shape[0] == 1")
+    subprocess.run([sys.executable, "-c", code, str(digits.folder / "model" / "compressed" / "model.xml")], check=True,
+                   env={"OPENVINO_TELEMETRY": "0", "PATH": "/usr/bin:/bin", "HOME": str(digits.folder)})
