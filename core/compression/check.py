@@ -1,8 +1,10 @@
 """Check, explain and migrate an nncf_config: ``python -m core.compression.check CONFIG``."""
 
 import argparse
+import contextlib
 import importlib.util
 import sys
+import warnings
 from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 from core.compression.config_check.finding import ERROR, Finding, shown
@@ -76,13 +78,16 @@ def trace_source(source: Source, nncf_config: Any) -> Tuple[Optional[LayerReport
     missing = [name for name in _TRACING_MODULES if importlib.util.find_spec(name) is None]
     if missing:
         return None, f"{', '.join(missing)} not installed in this environment"
-    from mmcv import Config
+    # Standard output may be pasted, and torch's extension loader prints there; mmcv and mmdet warn of their own code.
+    with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from mmcv import Config
 
-    from core.training.model import build_detector
+        from core.training.model import build_detector
 
-    config = Config(source.config)
-    postprocessing = bool(config.get("nncf_compress_postprocessing", True))
-    return inspect_layers(build_detector(config), nncf_config, postprocessing), ""
+        config = Config(source.config)
+        postprocessing = bool(config.get("nncf_compress_postprocessing", True))
+        return inspect_layers(build_detector(config), nncf_config, postprocessing), ""
 
 
 def _errors(findings: Sequence[Finding]) -> List[Finding]:
@@ -120,7 +125,7 @@ def _layers(report: LayerReport, scopes: bool) -> Iterator[str]:
         yield from _some(match.matched)
     yield f"Frozen layers: {len(traced.frozen) or 'none'}"
     if traced.frozen:
-        yield "  for filter pruning train them (frozen_stages=-1) or paste"
+        yield "  8-bit quantization takes them; for filter pruning train them (frozen_stages=-1) or paste"
         yield "  ignored_scopes=["
         yield from (f"      {name!r}," for name in traced.frozen)
         yield "  ]"

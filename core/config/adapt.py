@@ -125,7 +125,7 @@ def _folder(path: Path) -> str:
 
 
 def plain_config(cfg: "Config") -> "Config":
-    """Return a copy of ``cfg`` without ``nncf_config`` and ``nncf_compress_postprocessing``."""
+    """Return a copy of ``cfg`` without ``nncf_config`` and the keys that go with it."""
     plain = copy.deepcopy(cfg)
     for key in NNCF_KEYS:
         plain.pop(key, None)

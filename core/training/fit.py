@@ -1,6 +1,7 @@
 """Train a detector, plain or compressed, through MMDetection's data sets and mmcv's runner."""
 
 import copy
+import json
 import logging
 import os
 import shutil
@@ -11,8 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
 
 from core.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from core.compression.config_check import epochs_of, require_valid
+from core.compression.differences import require_same
+from core.compression.nncf_import import SUPPORTED_VERSION
 from core.errors import UserError
 from core.training.device import data_parallel, device
+from core.training.initial import InitialScore, initial_split, min_initial_map_ratio, require_good_start, score
 from core.training.model import build_detector, load_plain_weights
 
 if TYPE_CHECKING:
@@ -39,43 +44,127 @@ class FitResult:
     algorithms: Tuple[str, ...] = ()
 
 
+@dataclass
+class Training:
+    """All that stands ready before the first training step.
+
+    Attributes:
+        config: The resolved config, with this run's folder and seed.
+        dataset: The data set.
+        network: The detector, or the NNCFNetwork around it.
+        compression: The CompressedDetector, None for plain training.
+        runner: mmcv's runner with every hook.
+        loader: The training data.
+        parent_map: mAP before compression on the images of the initial evaluation, where it was asked for.
+        resumed: Whether an interrupted training goes on.
+    """
+
+    config: Any
+    dataset: "Dataset"
+    network: Any
+    compression: Optional["CompressedDetector"]
+    runner: Any
+    loader: Any
+    parent_map: Optional[float]
+    resumed: bool
+
+    def snapshot(self) -> Checkpoint:
+        """Return the present state as a checkpoint."""
+        return snapshot(self.config, self.dataset, self.network, self.compression, self.runner)
+
+
 def fit(config: Any, dataset: "Dataset", output_checkpoint: Path, log_file: Path, work_dir: Path,
         parent: Optional[Path] = None, seed: int = 0) -> FitResult:
     """Train the config's detector, with compression where the config has an ``nncf_config``.
 
     A plain ``parent`` (or ``load_from``) is loaded before NNCF wraps the model and compression is initialised from
     the training data; from a compressed one compression is restored. ``resume_from`` also restores the optimizer and
-    the epoch.
+    the epoch. A compressed model is saved (``initial.pth``) and scored before its first step; with
+    ``min_initial_map_ratio`` it must have kept that share of the plain model's mAP.
 
     Args:
         config: A resolved mmcv Config whose ``data`` points at ``dataset``.
         dataset: The prepared data set.
         output_checkpoint: Where the final checkpoint goes.
-        log_file: Where the training log (JSON lines) goes.
-        work_dir: Scratch space for mmcv; ``latest.pth`` is written there after every epoch.
+        log_file: Where the training log (JSON lines) goes, also when training fails.
+        work_dir: Scratch space for mmcv; ``initial.pth`` and, after every epoch, ``latest.pth`` are written there.
         parent: Checkpoint to start from; overrides ``load_from``.
         seed: Seed of all random generators and of the data loader.
     """
+    started = time.time()
+    training = prepare(config, dataset, work_dir, parent, seed)
+    runner = training.runner
+    try:
+        if training.compression is not None and not training.resumed:
+            _look_at_the_start(training, Path(work_dir))
+        runner.run([training.loader], [("train", 1)])
+        save_checkpoint(training.snapshot(), output_checkpoint)
+    finally:
+        _copy(_json_log(work_dir), log_file)
+    return FitResult(epochs=runner.epoch, seconds=time.time() - started, metrics=dict(runner.last_metrics),
+                     algorithms=algorithms_of(config) if training.compression else ())
+
+
+def prepare(config: Any, dataset: "Dataset", work_dir: Path, parent: Optional[Path] = None, seed: int = 0) -> Training:
+    """Build all that ``fit`` runs; arguments as there. Compression is initialised or restored here.
+
+    Raises:
+        UserError: The nncf_config is not valid, or the checkpoint does not fit it.
+    """
     from mmdet.apis import set_random_seed
 
-    started = time.time()
+    from core.config.adapt import nncf_config_of
+
+    _log_to_stdout()
+    nncf_config, ratio = nncf_config_of(config), min_initial_map_ratio(config)
+    if nncf_config is not None:
+        require_valid(nncf_config, epochs_of(config))
     config.work_dir, config.seed = str(work_dir), seed
     Path(work_dir).mkdir(parents=True, exist_ok=True)
-    _log_to_stdout()
     set_random_seed(seed)
     source = _source(config, parent)
     given = load_checkpoint(source) if source else None
+    _check_parent(config, nncf_config, given, source)
     resumed = given if config.get("resume_from") and parent is None else None
-    loader = _train_loader(config, dataset, seed)
-    network, compression = _build_network(config, dataset, given, source, seed)
-    runner = _build_runner(config, dataset, network, compression, loader, seed)
+    loader = train_loader(config, dataset, seed)
+    detector = _build_plain(config, dataset, given, source)
+    network, compression, parent_map = detector, None, None
+    if nncf_config is not None:
+        if ratio > 0:
+            parent_map = _parent_map(detector, config, dataset, given)
+        compression = _compress(detector, nncf_config, config, dataset, given, seed)
+        network = compression.network
+    runner = _build_runner(config, dataset, network, compression)
+    _write_log_head(_json_log(Path(work_dir)), _log_meta(config, config.runner.max_epochs, len(loader), seed))
     if resumed is not None:
         _resume(runner, resumed, source)
-    runner.run([loader], [("train", 1)])
-    save_checkpoint(snapshot(config, dataset, network, compression, runner), output_checkpoint)
-    _copy(_json_log(work_dir), log_file)
-    return FitResult(epochs=runner.epoch, seconds=time.time() - started, metrics=dict(runner.last_metrics),
-                     algorithms=algorithms_of(config) if compression else ())
+    return Training(config, dataset, network, compression, runner, loader, parent_map, resumed is not None)
+
+
+def _parent_map(detector: Any, config: Any, dataset: "Dataset", given: Optional[Checkpoint]) -> Optional[float]:
+    logger = logging.getLogger(__name__)
+    if given is not None and given.compression is not None:
+        logger.warning("min_initial_map_ratio is not checked: the checkpoint is compressed already, so there is no "
+                       "plain model to compare with")
+        return None
+    split = initial_split(dataset, Path(config.work_dir))
+    parent_map = score(detector, config, split, dataset.classes).map
+    logger.info("mAP before compression: %.4f", parent_map)
+    return parent_map
+
+
+def _look_at_the_start(training: Training, work_dir: Path) -> None:
+    """Save and score a compressed model before its first training step."""
+    saved = work_dir / "initial.pth"
+    save_checkpoint(training.snapshot(), saved)
+    split = initial_split(training.dataset, work_dir)
+    initial = InitialScore(split.name, score(training.network, training.config, split, training.dataset.classes),
+                           training.parent_map)
+    with open(_json_log(work_dir), "a") as log:
+        log.write(json.dumps(initial.to_log()) + "\n")
+    logging.getLogger(__name__).info("before the first training step: mAP %.4f, mAP50 %.4f (%d images of split %s)",
+                                     initial.metrics.map, initial.metrics.map50, split.images, split.name)
+    require_good_start(initial, min_initial_map_ratio(training.config), saved)
 
 
 def adopt(parent: Path, config: Any, dataset: "Dataset", output_checkpoint: Path, log_file: Path) -> FitResult:
@@ -139,7 +228,8 @@ def _source(config: Any, parent: Optional[Path]) -> Optional[Path]:
     return Path(path) if path else None
 
 
-def _train_loader(config: Any, dataset: "Dataset", seed: int) -> Any:
+def train_loader(config: Any, dataset: "Dataset", seed: int) -> Any:
+    """Return MMDetection's loader of the config's training data, shuffled by ``seed``."""
     from mmdet.datasets import build_dataloader, build_dataset
 
     images = build_dataset(config.data.train)
@@ -150,27 +240,34 @@ def _train_loader(config: Any, dataset: "Dataset", seed: int) -> Any:
                             workers_per_gpu=config.data.get("workers_per_gpu", 1), num_gpus=1, dist=False, seed=seed)
 
 
-def _build_network(config: Any, dataset: "Dataset", given: Optional[Checkpoint], source: Optional[Path],
-                   seed: int) -> Tuple[Any, Optional["CompressedDetector"]]:
-    from core.config.adapt import nncf_config_of
-
-    detector = build_detector(config)
-    detector.CLASSES = dataset.classes
-    nncf_config = nncf_config_of(config)
-    if given is not None and given.compression is not None and nncf_config is None:
+def _check_parent(config: Any, nncf_config: Optional[Dict[str, Any]], given: Optional[Checkpoint],
+                  source: Optional[Path]) -> None:
+    """Refuse a checkpoint that cannot be what the config wants to start from."""
+    if given is None:
+        return
+    if given.compression is None:
+        if nncf_config is not None and config.get("resume_from") and str(source) == str(config.resume_from):
+            raise UserError("resume_from", source, "It is a plain checkpoint, so there is no compression to resume.",
+                            "Name it as load_from to start compressing it.")
+        return
+    if nncf_config is None:
         raise UserError("checkpoint", source, "It holds a compressed model, but the config has no nncf_config.",
                         "Use the nncf_config it was compressed with, or a plain checkpoint.")
+    require_same(given.compression.config, nncf_config)
+    written_by, installed = given.versions.get("nncf"), SUPPORTED_VERSION
+    if written_by is not None and written_by != installed:
+        logging.getLogger(__name__).warning("%s was written with NNCF %s, here is %s: it may not restore the same "
+                                            "model; compare its mAP", source, written_by, installed)
+
+
+def _build_plain(config: Any, dataset: "Dataset", given: Optional[Checkpoint], source: Optional[Path]) -> Any:
+    detector = build_detector(config)
+    detector.CLASSES = dataset.classes
     if given is None:
         detector.init_weights()
     elif given.compression is None:
-        if config.get("resume_from") and nncf_config is not None and str(source) == str(config.resume_from):
-            raise UserError("resume_from", source, "It is a plain checkpoint, so there is no compression to resume.",
-                            "Name it as load_from to start compressing it.")
         load_plain_weights(detector, given, source)
-    if nncf_config is None:
-        return detector.to(device()), None
-    compression = _compress(detector.to(device()), nncf_config, config, dataset, given, seed)
-    return compression.network, compression
+    return detector.to(device())
 
 
 def _compress(detector: Any, nncf_config: Dict[str, Any], config: Any, dataset: "Dataset",
@@ -187,14 +284,14 @@ def _compress(detector: Any, nncf_config: Dict[str, Any], config: Any, dataset: 
         return compression
     logger.info("initialising compression (%s) on the training data", ", ".join(algorithms_of(config)))
     started = time.time()
-    compression = compress_detector(detector, nncf_config, data_loader=_train_loader(config, dataset, seed),
+    compression = compress_detector(detector, nncf_config, data_loader=train_loader(config, dataset, seed),
                                     postprocessing=postprocessing)
     logger.info("compression initialised in %.0f s", time.time() - started)
     return compression
 
 
-def _build_runner(config: Any, dataset: "Dataset", network: Any, compression: Optional["CompressedDetector"],
-                  loader: Any, seed: int) -> Any:
+def _build_runner(config: Any, dataset: "Dataset", network: Any,
+                  compression: Optional["CompressedDetector"]) -> Any:
     from mmcv.runner import build_runner
     from mmdet.core import build_optimizer
 
@@ -202,13 +299,10 @@ def _build_runner(config: Any, dataset: "Dataset", network: Any, compression: Op
 
     # Built after wrapping: the quantizers' parameters are trained too.
     optimizer = build_optimizer(network, config.optimizer)
-    epochs = config.runner.max_epochs
+    # Without meta: it would head the log, which begins before the runner does.
     runner = build_runner(config.runner, default_args=dict(
-        model=data_parallel(network), optimizer=optimizer, work_dir=config.work_dir, logger=_runner_logger(),
-        meta=_log_meta(config, epochs, len(loader), seed)))
+        model=data_parallel(network), optimizer=optimizer, work_dir=config.work_dir, logger=_runner_logger()))
     runner.timestamp, runner.last_metrics = _LOG_NAME, {}
-    if _json_log(Path(config.work_dir)).exists():
-        _json_log(Path(config.work_dir)).unlink()
     log_config = {"interval": config.get("log_config", {}).get("interval", 50), "hooks": [{"type": "TextLoggerHook"}]}
     runner.register_training_hooks(config.lr_config, config.get("optimizer_config", {}), None, log_config,
                                    config.get("momentum_config"))
@@ -261,8 +355,6 @@ def _json_log(work_dir: Path) -> Path:
 
 
 def _write_log_head(log_file: Path, meta: Dict[str, Any]) -> None:
-    import json
-
     Path(log_file).parent.mkdir(parents=True, exist_ok=True)
     Path(log_file).write_text(json.dumps(meta) + "\n")
 
