@@ -146,3 +146,16 @@ def _is_weighted(module: Any) -> bool:
     return isinstance(module, (torch.nn.modules.conv._ConvNd, torch.nn.Linear))
 
 
+def _module_counts(name: str, layer: Any, outputs: Sequence[Any], images: int) -> LayerCounts:
+    import torch
+
+    # Compressed layers keep the dense weight; what is computed with went through masks and quantizers.
+    weight, bias = layer.weight, layer.bias
+    tensors = [weight] if bias is None else [weight, bias]
+    parameters = sum(tensor.numel() for tensor in tensors)
+    nonzero = sum(int(torch.count_nonzero(tensor)) for tensor in tensors)
+    if isinstance(layer, torch.nn.Linear):
+        rows = sum(output.numel() // output.shape[-1] for output in outputs) // images
+        return LayerCounts(name, _LINEAR, layer.in_features, layer.out_features, 1, parameters, nonzero,
+                           2 * weight.numel() * rows)
+    return LayerCounts(name, "", 0, 0, 0, parameters, nonzero, 0)
