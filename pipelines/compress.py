@@ -50,6 +50,8 @@ def define_pipeline() -> Any:
         model_options: dict = {},  # noqa: B006
         compression_options: dict = {},  # noqa: B006
         seed: int = 0,
+        preflight: bool = False,
+        min_initial_map_ratio: float = 0.0,
         max_map_drop: float = 0.01,
         min_speedup: float = 1.0,
         destination: str = "",
@@ -70,6 +72,9 @@ def define_pipeline() -> Any:
             model_options: Overrides of the model config, dotted key to value.
             compression_options: Overrides of the compression config, dotted key to value.
             seed: Seed of weights, shuffling and augmentation.
+            preflight: Whether to try the whole compression on random weights and synthetic images first.
+            min_initial_map_ratio: Share of the FP32 model's mAP that must be left right after compression is
+                initialised, before the first training step; 0 asks nothing.
             max_map_drop: Largest accepted loss of mAP, FP32 PyTorch to compressed IR, absolute.
             min_speedup: Smallest accepted ratio of frames per second, compressed IR to FP32 IR.
             destination: Folder to publish the bundle to; empty publishes nothing.
@@ -79,14 +84,16 @@ def define_pipeline() -> Any:
             model_config=model_config, compression_config=compression_config, model_options=model_options,
             compression_options=compression_options, data=data, data_format=data_format, classes=classes,
             train_split=train_split, val_split=val_split, test_split=test_split, checkpoint=checkpoint,
-            max_map_drop=max_map_drop, min_speedup=min_speedup, destination=destination, model_name=model_name)
+            max_map_drop=max_map_drop, min_speedup=min_speedup, destination=destination, model_name=model_name,
+            preflight=preflight, min_initial_map_ratio=min_initial_map_ratio)
         resolved.set_caching_options(False)
         data_ref, model_ref = resolved.outputs["resolved_data"], resolved.outputs["resolved_model"]
         compression_ref, parent_ref = resolved.outputs["resolved_compression"], resolved.outputs["resolved_parent"]
 
         trained = train(data=data_ref, model=model_ref, parent=parent_ref, seed=seed)
         compressed = compress_stage(data=data_ref, compression=compression_ref,
-                                    fp32_checkpoint=trained.outputs["checkpoint"], seed=seed)
+                                    fp32_checkpoint=trained.outputs["checkpoint"], seed=seed,
+                                    min_initial_map_ratio=min_initial_map_ratio)
         evaluations, irs = {}, {}
         for variant, stage in (("fp32", trained), ("compressed", compressed)):
             evaluations[variant] = evaluate(data=data_ref, checkpoint=stage.outputs["checkpoint"])

@@ -18,6 +18,9 @@ def build_parser() -> argparse.ArgumentParser:
                         help="resolved config with nncf_config, or @FILE")
     parser.add_argument("--fp32-checkpoint", metavar="FILE", type=Path, required=True, help="checkpoint to start from")
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of shuffling and augmentation")
+    parser.add_argument("--min-initial-map-ratio", metavar="X", type=float, default=0.0,
+                        help="stop where less than this share of the FP32 model's mAP is left before the first "
+                        "training step; 0 leaves it to the config")
     parser.add_argument("--checkpoint", metavar="FILE", type=Path, required=True, help="where to write the checkpoint")
     parser.add_argument("--log", metavar="FILE", type=Path, required=True, help="where to write the training log")
     parser.add_argument("--metrics", metavar="FILE", type=Path, required=True, help="where to write the metrics")
@@ -32,9 +35,12 @@ def compress(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
     from core.data.reference import DataRef
     from core.stage.outputs import write_metrics
     from core.training.fit import fit
+    from core.training.initial import check_ratio
 
     dataset = open_dataset(DataRef.from_json(arguments.data))
     config = open_config(ConfigRef.from_json(arguments.compression))
+    if check_ratio(arguments.min_initial_map_ratio, "parameter min_initial_map_ratio"):
+        config.min_initial_map_ratio = arguments.min_initial_map_ratio
     set_classes(config, dataset.classes)
     set_data(config, dataset)
     arguments.checkpoint.parent.mkdir(parents=True, exist_ok=True)

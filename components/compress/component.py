@@ -11,6 +11,7 @@ def compress(
     compression: dict,
     fp32_checkpoint: dsl.Input[dsl.Model],
     seed: int,
+    min_initial_map_ratio: float,
     checkpoint: dsl.Output[dsl.Model],
     log: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
@@ -22,6 +23,8 @@ def compress(
         compression: The resolved config with nncf_config; without it this is plain fine-tuning.
         fp32_checkpoint: The FP32 checkpoint to start from.
         seed: Seed of shuffling and augmentation.
+        min_initial_map_ratio: Share of the FP32 model's mAP that must be left before the first training step; 0
+            leaves it to the config.
         checkpoint: The compressed checkpoint.
         log: Training log in JSON lines.
         metrics: Epochs, seconds and the last validation.
@@ -34,6 +37,7 @@ def compress(
             "--compression", compression,
             "--fp32-checkpoint", fp32_checkpoint.path,
             "--seed", seed,
+            "--min-initial-map-ratio", min_initial_map_ratio,
             "--checkpoint", checkpoint.path,
             "--log", log.path,
             "--metrics", metrics.path,

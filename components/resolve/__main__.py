@@ -3,9 +3,9 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import List, Optional
+from typing import Any, List, Optional, Sequence
 
-from core.stage.cli import json_object, name_list, run_stage, stage_parser
+from core.stage.cli import boolean, json_object, name_list, run_stage, stage_parser
 from core.stage.executor_output import ExecutorOutput
 
 
@@ -30,6 +30,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--min-speedup", metavar="X", type=float, default=1.0, help="the gate's limit, only checked")
     parser.add_argument("--destination", metavar="FOLDER", default="", help="where to publish, only checked")
     parser.add_argument("--model-name", metavar="NAME", default="detector", help="what to publish as, only checked")
+    parser.add_argument("--preflight", metavar="BOOL", type=boolean, default=False,
+                        help="true tries the whole compression on random weights and synthetic images first")
+    parser.add_argument("--min-initial-map-ratio", metavar="X", type=float, default=0.0,
+                        help="the compress stage's limit, only checked")
     for name in ("data", "model", "compression", "parent"):
         parser.add_argument(f"--resolved-{name}", metavar="FILE", type=Path, required=True,
                             help=f"where to write the resolved {name} in JSON")
@@ -41,28 +45,45 @@ def resolve(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
 
     Parameters of the last stages are checked, too: better now than after the training.
     """
-    from core.config.adapt import classes_of
+    from core.compression.config_check import epochs_of, require_valid
+    from core.config.adapt import classes_of, nncf_config_of
     from core.config.reference import open_config, resolve_config
     from core.data.dataset import resolve_data
     from core.report.gate import Thresholds
     from core.stage.outputs import write_json
     from core.storage.parent import resolve_parent
     from core.storage.publish import check_destination
+    from core.training.initial import check_ratio
 
     Thresholds(max_map_drop=arguments.max_map_drop, min_speedup=arguments.min_speedup)
     check_destination(arguments.destination, arguments.model_name)
+    check_ratio(arguments.min_initial_map_ratio, "parameter min_initial_map_ratio")
     model = resolve_config(arguments.model_config, arguments.model_options)
+    compression = resolve_config(arguments.compression_config, arguments.compression_options)
+    compression_config = open_config(compression)
+    nncf_config = nncf_config_of(compression_config)
+    if nncf_config is not None:
+        require_valid(nncf_config, epochs_of(compression_config))
     classes = tuple(arguments.classes) or classes_of(open_config(model))
+    parent = resolve_parent(arguments.checkpoint)
+    data = resolve_data(
+        arguments.data, data_format=arguments.data_format, classes=classes, train_split=arguments.train_split,
+        val_split=arguments.val_split, test_split=arguments.test_split)
+    if arguments.preflight:
+        preflight(compression_config, data.classes)
     references = {
-        arguments.resolved_parent: resolve_parent(arguments.checkpoint),
-        arguments.resolved_model: model,
-        arguments.resolved_compression: resolve_config(arguments.compression_config, arguments.compression_options),
-        arguments.resolved_data: resolve_data(
-            arguments.data, data_format=arguments.data_format, classes=classes,
-            train_split=arguments.train_split, val_split=arguments.val_split, test_split=arguments.test_split),
-    }
+        arguments.resolved_parent: parent, arguments.resolved_model: model,
+        arguments.resolved_compression: compression, arguments.resolved_data: data}
     for path, reference in references.items():
         write_json(path, reference.to_json())
+
+
+def preflight(config: Any, classes: Sequence[str]) -> None:
+    """Try the compression that ``config`` describes, printing a row a stage; stop where a stage fails."""
+    from core.compression.preflight import HEADER, run_preflight
+
+    print(f"preflight: {HEADER}", flush=True)
+    run_preflight(config, classes, on_stage=lambda result: print(f"preflight: {result.row()}", flush=True)).require_ok()
 
 
 def main(argv: Optional[List[str]] = None) -> int:

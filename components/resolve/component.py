@@ -22,6 +22,8 @@ def resolve(
     min_speedup: float,
     destination: str,
     model_name: str,
+    preflight: bool,
+    min_initial_map_ratio: float,
     resolved_data: dsl.OutputPath(dict),
     resolved_model: dsl.OutputPath(dict),
     resolved_compression: dsl.OutputPath(dict),
@@ -45,6 +47,8 @@ def resolve(
         min_speedup: Limit of the gate, checked here likewise.
         destination: Folder to publish to, checked here likewise.
         model_name: Name to publish under, checked here likewise.
+        preflight: Whether to try the whole compression on synthetic images first.
+        min_initial_map_ratio: Limit of the compress stage, checked here likewise.
         resolved_data: The data set with its digest.
         resolved_model: The model config with its digest.
         resolved_compression: The compression config with its digest.
@@ -69,6 +73,8 @@ def resolve(
             "--min-speedup", min_speedup,
             "--destination", destination,
             "--model-name", model_name,
+            "--preflight", preflight,
+            "--min-initial-map-ratio", min_initial_map_ratio,
             "--resolved-data", resolved_data,
             "--resolved-model", resolved_model,
             "--resolved-compression", resolved_compression,

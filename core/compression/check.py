@@ -11,7 +11,7 @@ from core.compression.config_check.finding import ERROR, Finding, shown
 from core.compression.config_check.migrate import migrate
 from core.compression.config_check.rules import check_nncf_config
 from core.compression.config_check.schema import nncf_is_installed
-from core.compression.config_check.source import Source, read_source
+from core.compression.config_check.source import Source, read_source, swapped_size
 from core.compression.config_check.text import as_diff, as_text
 from core.compression.layers import LayerReport, PruningPlan, inspect_layers
 from core.config.options import parse_options
@@ -57,7 +57,7 @@ def check(arguments: argparse.Namespace) -> int:
               sep="\n", file=stream)
     if arguments.migrate and migrated is not None:
         nncf_config = migrated
-    findings = check_nncf_config(nncf_config, source.epochs)
+    findings = [*check_nncf_config(nncf_config, source.epochs), *swapped_size(source, nncf_config)]
     report, why_not = None, "the nncf_config has errors"
     if not _errors(findings):
         report, why_not = (None, "--no-trace") if arguments.no_trace else trace_source(source, nncf_config)
@@ -135,6 +135,9 @@ def _layers(report: LayerReport, scopes: bool) -> Iterator[str]:
 
 def _pruning(plan: PruningPlan) -> Iterator[str]:
     channels = sum(group.channels for group in plan.groups)
+    barriers = ", ".join(f"{kind} ({count})" for kind, count in plan.barriers.items())
+    if barriers:
+        yield f"Operators that NNCF cannot prune through: {barriers}"
     groups = f"{channels} filters in {len(plan.groups)} groups that are pruned together"
     if plan.level is None or any(group.removed is None for group in plan.groups):
         yield f"Filter pruning: {groups}; how many of each go is decided while training"

@@ -4,12 +4,14 @@ from typing import TYPE_CHECKING, Any, List
 
 from mmcv.runner import Hook
 
+from core.compression.statistics import measure_compression, pruning_controllers, quantizers_of
+
 if TYPE_CHECKING:
     from core.compression.wrap import CompressedDetector
 
 
 class CompressionHook(Hook):
-    """Steps NNCF's schedulers and checks in the first iteration that every quantizer takes part in training.
+    """Steps NNCF's schedulers, checks in the first iteration that every quantizer takes part, logs statistics.
 
     Schedulers step at the START of an epoch and of an iteration: called afterwards, the last level would reach the
     model when no training is left.
@@ -22,8 +24,13 @@ class CompressionHook(Hook):
         self._handles: List[Any] = []
 
     def before_run(self, runner: Any) -> None:
+        for pruning in pruning_controllers(self._controller):
+            # A restored scheduler knows its epoch, but not that the masks were final: they would be chosen anew.
+            if pruning.scheduler.current_epoch >= pruning.scheduler.freeze_epoch:
+                pruning.freeze()
         self._handles = [quantizer.register_forward_hook(self._mark(index))
                          for index, quantizer in enumerate(self._quantizers)]
+        self._log(runner, "before training")
 
     def before_train_epoch(self, runner: Any) -> None:
         self._controller.scheduler.epoch_step()
@@ -42,13 +49,17 @@ class CompressionHook(Hook):
                                "iteration: the detector's training forward differs from the traced one")
         runner.logger.info("all %d quantizers ran in the first training iteration", len(self._ran))
 
+    def after_train_epoch(self, runner: Any) -> None:
+        for pruning in pruning_controllers(self._controller):
+            # NNCF zeroes pruned filters when an iteration starts, and the optimizer has moved them since: without
+            # this the evaluated and saved model would not be the pruned one (pruning/filter_pruning/algo.py, step).
+            pruning.step(None)
+        self._log(runner, f"after epoch {runner.epoch + 1}")
+
+    def _log(self, runner: Any, moment: str) -> None:
+        runner.logger.info("compression %s: %s", moment, measure_compression(self._controller))
+
     def _mark(self, index: int) -> Any:
         def ran(module: Any, inputs: Any, output: Any) -> None:
             self._ran[index] = True
         return ran
-
-
-def quantizers_of(controller: Any) -> List[Any]:
-    """Return the FakeQuantize modules of a controller, of weights and of activations; empty without quantization."""
-    children = getattr(controller, "child_ctrls", None) or [controller]
-    return [quantizer for child in children for quantizer in getattr(child, "all_quantizations", {}).values()]

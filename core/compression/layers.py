@@ -3,6 +3,9 @@
 The detector is traced as for compression, with whatever weights it has; nothing is compressed.
 """
 
+import copy
+import logging
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -14,8 +17,13 @@ from core.compression.config_check.rules import read_entries
 from core.compression.nncf_import import import_nncf
 from core.config.keys import nearest
 
+logger = logging.getLogger(__name__)
+
+# What tracing an unknown head's post-processing can raise, as in core.compression.wrap.
+_TRACING_FAULTS = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError)
 # Algorithms whose builder lets a frozen layer pass, at 8 bits (torch/compression_method_api.py and its overrides).
 _FROZEN_ALLOWED = ("quantization", "const_sparsity")
+_MODEL_ENDS = ("nncf_model_input", "nncf_model_output")
 _QUANTIZER_SUFFIXES = ("|WEIGHT", "|OUTPUT", "|INPUT0", "|INPUT1", "|INPUT2", "|INPUT3")
 
 
@@ -67,10 +75,12 @@ class PruningPlan:
     Attributes:
         level: The share of filters that the config asks for; None where it asks for a share of FLOPs.
         groups: The groups that can be pruned.
+        barriers: Kinds of operators in the graph that NNCF cannot prune through, and how many of each there are.
     """
 
     level: Optional[float]
     groups: Tuple[PrunedGroup, ...]
+    barriers: Dict[str, int]
 
     @property
     def untouched(self) -> Tuple[PrunedGroup, ...]:
@@ -89,17 +99,30 @@ class LayerReport:
 
 
 def trace_layers(detector: Any, nncf_config: Dict[str, Any], postprocessing: bool = True) -> TracedLayers:
-    """Trace ``detector`` with a zero image of ``input_info``'s size; the detector is of no other use afterwards."""
+    """Trace a copy of ``detector`` with a zero image of ``input_info``'s size.
+
+    As in compression, the graph ends at the raw heads where ``postprocessing`` cannot be traced.
+    """
     import_nncf()
+    from core.compression.tracing import postprocessing_obstacle
+
+    if postprocessing and not postprocessing_obstacle(detector):
+        try:
+            return _trace(copy.deepcopy(detector), nncf_config, True)
+        except _TRACING_FAULTS:
+            logger.debug("tracing post-processing failed", exc_info=True)
+    return _trace(copy.deepcopy(detector), nncf_config, False)
+
+
+def _trace(detector: Any, nncf_config: Dict[str, Any], postprocessing: bool) -> TracedLayers:
     import torch
     from nncf.torch import nncf_model_input
     from nncf.torch.dynamic_graph.graph_tracer import create_input_infos
     from nncf.torch.dynamic_graph.io_handling import wrap_nncf_model_outputs_with_objwalk
     from nncf.torch.nncf_network import NNCFNetwork
 
-    from core.compression.tracing import forward_as, keep_out_of_graph, postprocessing_obstacle, tracing_forward
+    from core.compression.tracing import forward_as, keep_out_of_graph, tracing_forward
 
-    postprocessing = postprocessing and postprocessing_obstacle(detector) is None
     inputs = create_input_infos(nncf_config)
 
     def dummy_forward(model: Any) -> Any:
@@ -223,13 +246,18 @@ def _pruning_plan(root: Entry, entry: Entry, graph: Any) -> PruningPlan:
         channels = cluster.elements[0].layer_attributes.out_channels
         removed = None if across else get_rounded_pruned_element_number(channels, level)
         groups.append(PrunedGroup(tuple(sorted(node.node_name for node in cluster.elements)), channels, removed))
-    return PruningPlan(level, tuple(sorted(groups, key=lambda group: group.layers)))
+    kinds = Counter(node.node_type for node in graph.get_all_nodes() if node.node_type not in _MODEL_ENDS)
+    barriers = {kind: count for kind, count in kinds.most_common()
+                if PT_PRUNING_OPERATOR_METATYPES.get_operator_metatype_by_op_name(kind) is None}
+    return PruningPlan(level, tuple(sorted(groups, key=lambda group: group.layers)), barriers)
 
 
 def _pruning_findings(entry: Entry, plan: PruningPlan) -> Iterator[Finding]:
     if not plan.groups:
-        yield entry.finding("params", "No convolution of this detector can be pruned with these settings.",
-                            "Allow more: prune_downsample_convs, prune_last_conv, fewer ignored_scopes.")
+        barriers = f" NNCF 2.0.0 cannot prune through {', '.join(plan.barriers)}." if plan.barriers else ""
+        yield entry.finding("params", f"No convolution of this detector can be pruned with these settings.{barriers}",
+                            "Allow more (prune_downsample_convs, prune_last_conv, fewer ignored_scopes), or use a "
+                            "detector with other operators, such as ReLU for LeakyReLU.")
     elif len(plan.untouched) == len(plan.groups):
         yield entry.section("params").finding(
             "pruning_target", "What stays is rounded up to a multiple of 8 filters, and here that is all of them.",

@@ -32,7 +32,11 @@ def import_nncf() -> Any:
     with _extension_locks_cleared():
         import nncf.torch  # noqa: F401  registers the PyTorch operators
 
-    logging.getLogger("nncf").setLevel(logging.WARNING)
+    logger = logging.getLogger("nncf")
+    logger.setLevel(logging.WARNING)
+    if not logger.filters:
+        # NNCF prints the whole network as a warning.
+        logger.addFilter(lambda record: not record.getMessage().startswith("NNCFNetwork("))
     return nncf
 
 

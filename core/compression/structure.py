@@ -3,14 +3,28 @@
 NNCF's own statistics echo the level that was asked for and count depthwise convolutions as if they were dense.
 """
 
-import contextlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 from core.errors import UserError
 
-_CONV, _TRANSPOSED, _LINEAR = "conv", "transposed_conv", "linear"
+CONV, TRANSPOSED, LINEAR = "conv", "transposed_conv", "linear"
+
+_ONNX_KINDS = {"Conv": CONV, "ConvTranspose": TRANSPOSED, "Gemm": LINEAR, "MatMul": LINEAR}
+_IR_KINDS = {"Convolution": CONV, "GroupConvolution": CONV, "ConvolutionBackpropData": TRANSPOSED,
+             "GroupConvolutionBackpropData": TRANSPOSED, "MatMul": LINEAR}
+# What stands between a stored weight and the layer that uses it.
+_ON_WEIGHTS = ("FakeQuantize", "Identity", "Cast", "Reshape", "Transpose")
+
+# What computes the size of a Resize.
+_ON_SIZES = {
+    "Gather": lambda values, attributes: values[0].take(values[1].astype(int), axis=attributes.get("axis", 0)),
+    "Slice": lambda values, attributes: values[0][int(values[1]):int(values[2])],
+    "Unsqueeze": lambda values, attributes: values[0].reshape((1, *values[0].shape)),
+    "Concat": lambda values, attributes: [item for value in values for item in value],
+    "Cast": lambda values, attributes: values[0].astype("int64"),
+}
 
 
 @dataclass(frozen=True)
@@ -23,9 +37,9 @@ class LayerCounts:
         in_channels: Channels it reads.
         out_channels: Channels it writes: its filters.
         groups: Groups of a convolution, equal to in_channels where it is depthwise; 1 for a linear layer.
-        parameters: Elements of weight and bias.
+        weights: Elements of its weight; biases and batch norms, which a converter folds, are not counted.
         nonzero: Those that are not 0.
-        flops: Of one image: two for each multiplication with its addition, summed over the layer's calls.
+        flops: Of one pass: two for each multiplication with its addition.
     """
 
     name: str
@@ -33,36 +47,34 @@ class LayerCounts:
     in_channels: int
     out_channels: int
     groups: int
-    parameters: int
+    weights: int
     nonzero: int
     flops: int
 
 
 @dataclass(frozen=True)
 class StructureCounts:
-    """The layers with weights of one network, in the order in which they run."""
+    """The layers with weights of one network, once for each time that they run.
+
+    Attributes:
+        layers: In the order in which they run.
+        parameters: Elements of all weights; a weight that several layers share counts once.
+        nonzero: Those that are not 0.
+    """
 
     layers: Tuple[LayerCounts, ...]
-
-    @property
-    def parameters(self) -> int:
-        """Elements of all weights and biases; batch norms, which end up in their convolutions, are not counted."""
-        return sum(layer.parameters for layer in self.layers)
-
-    @property
-    def nonzero(self) -> int:
-        """Those that are not 0."""
-        return sum(layer.nonzero for layer in self.layers)
+    parameters: int
+    nonzero: int
 
     @property
     def flops(self) -> int:
-        """FLOPs of one image, two for each multiply-accumulate."""
+        """FLOPs of one pass, two for each multiply-accumulate."""
         return sum(layer.flops for layer in self.layers)
 
     @property
     def channels(self) -> int:
         """Filters of all convolutions."""
-        return sum(layer.out_channels for layer in self.layers if layer.kind != _LINEAR)
+        return sum(layer.out_channels for layer in self.layers if layer.kind != LINEAR)
 
     def to_json(self) -> Dict[str, Any]:
         """Return the totals and the layers as plain JSON values."""
@@ -72,33 +84,54 @@ class StructureCounts:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "StructureCounts":
         """Return what ``to_json`` wrote."""
-        return cls(tuple(LayerCounts(**layer) for layer in values["layers"]))
+        return cls(tuple(LayerCounts(**layer) for layer in values["layers"]), values["parameters"], values["nonzero"])
 
 
-def count_in_pytorch(network: Any, image: Any) -> StructureCounts:
-    """Run ``network(image)`` once and count the layers that ran.
+@dataclass(frozen=True)
+class LayerChange:
+    """The channels of a layer before and after compression."""
 
-    Args:
-        network: A module, plain or inside NNCF, whose forward takes one batch; compressed weights count as the layer
-            uses them, after masks.
-        image: The batch, ``[N, 3, H, W]``; FLOPs are those of one image.
+    name: str
+    in_channels: Tuple[int, int]
+    out_channels: Tuple[int, int]
+
+
+def changed_layers(before: StructureCounts, after: StructureCounts) -> List[LayerChange]:
+    """Return the layers whose channels differ; both must be counts of the same network, compressed or not.
+
+    Raises:
+        ValueError: They have different numbers of layers.
+    """
+    if len(before.layers) != len(after.layers):
+        raise ValueError(f"{len(before.layers)} layers before, {len(after.layers)} after")
+    changes = [LayerChange(old.name, (old.in_channels, new.in_channels), (old.out_channels, new.out_channels))
+               for old, new in zip(before.layers, after.layers)]
+    return [change for change in changes
+            if change.in_channels[0] != change.in_channels[1] or change.out_channels[0] != change.out_channels[1]]
+
+
+def count_in_pytorch(network: Any, *inputs: Any) -> StructureCounts:
+    """Run ``network(*inputs)`` once without gradients and count the layers that ran.
+
+    The weights count as they are stored: NNCF's filter pruning zeroes them in place, while the masks of a sparsity
+    algorithm reach them on export only (``measure_compression`` reads the masks). FLOPs are of the batch that is given.
     """
     import torch
 
-    seen: Dict[Any, List[Any]] = {}
-    names = {module: name for name, module in network.named_modules()}
-    handles = [module.register_forward_hook(lambda layer, inputs, output: seen.setdefault(layer, []).append(output))
-               for module in names if _is_weighted(module)]
-    training = network.training
+    kinds = (torch.nn.modules.conv._ConvNd, torch.nn.Linear)
+    calls: List[Tuple[str, Any, Any, Any]] = []
+    handles = [module.register_forward_hook(_record_call(calls, name))
+               for name, module in network.named_modules() if isinstance(module, kinds)]
     try:
         with torch.no_grad():
-            network.eval()(image)
+            network(*inputs)
     finally:
-        network.train(training)
         for handle in handles:
             handle.remove()
-    return StructureCounts(tuple(_module_counts(names[layer], layer, outputs, int(image.shape[0]))
-                                 for layer, outputs in seen.items()))
+    shared = {id(layer): layer.weight for _, layer, _, _ in calls}
+    return StructureCounts(
+        tuple(_module_counts(*call) for call in calls), sum(weight.numel() for weight in shared.values()),
+        sum(int(torch.count_nonzero(weight)) for weight in shared.values()))
 
 
 def count_in_onnx(path: Path) -> StructureCounts:
@@ -110,27 +143,36 @@ def count_in_onnx(path: Path) -> StructureCounts:
     from core.export.fake_quantize import load_onnx
 
     model = load_onnx(path)
-    constants = _constants(model.graph)
-    shapes = _inferred_shapes(model)
-    return StructureCounts(tuple(_node_counts(node, constants, shapes, path) for node in model.graph.node
-                                 if node.op_type in _ONNX_KINDS and node.input[1] in constants))
+    weights, shapes = OnnxWeights(model.graph), _inferred_shapes(model)
+    layers: List[LayerCounts] = []
+    shared: Dict[str, Any] = {}
+    for node in model.graph.node:
+        if node.op_type not in _ONNX_KINDS or not weights.source_of(node.input[1]):
+            continue
+        source = weights.source_of(node.input[1])
+        shared[source] = weights.array_of(source)
+        layers.append(_node_counts(node, shared[source], shapes, path))
+    return StructureCounts(tuple(layers), *_totals(shared.values()))
 
 
 def count_in_ir(model: Any) -> StructureCounts:
     """Count the convolutions and fully connected layers of an ``openvino.Model`` with a fixed input size."""
-    return StructureCounts(tuple(_operation_counts(operation) for operation in model.get_ordered_ops()
-                                 if operation.get_type_name() in _IR_KINDS and _weight_of(operation) is not None))
+    layers: List[LayerCounts] = []
+    shared: Dict[str, Any] = {}
+    for operation in model.get_ordered_ops():
+        constant = _ir_weight(operation)
+        if constant is None:
+            continue
+        shared[constant.get_friendly_name()] = constant.data
+        layers.append(_operation_counts(operation, constant.data))
+    return StructureCounts(tuple(layers), *_totals(shared.values()))
 
 
-def _conv_flops(weight: Sequence[int], output: Sequence[int], kind: str, source: Sequence[int] = ()) -> int:
-    """Return the FLOPs of a convolution for one image.
+def _totals(weights: Any) -> Tuple[int, int]:
+    import numpy as np
 
-    Args:
-        weight: Shape of the weight: [out, in / groups, *kernel], transposed [in, out / groups, *kernel].
-        output: Spatial size of the output.
-        source: Spatial size of the input; a transposed convolution multiplies once for each of its positions.
-    """
-    return 2 * _product(weight) * _product(source if kind == _TRANSPOSED else output)
+    arrays = list(weights)
+    return sum(int(array.size) for array in arrays), sum(int(np.count_nonzero(array)) for array in arrays)
 
 
 def _product(sizes: Sequence[int]) -> int:
@@ -140,22 +182,152 @@ def _product(sizes: Sequence[int]) -> int:
     return product
 
 
-def _is_weighted(module: Any) -> bool:
+def _positions(kind: str, source: Sequence[int], output: Sequence[int]) -> int:
+    """Return how often a layer's weight is applied, for shapes [N, C, *spatial] or [..., features].
+
+    A convolution applies it at each position of its output, a transposed one at each of its input.
+    """
+    if kind == LINEAR:
+        return _product(output[:-1])
+    shape = source if kind == TRANSPOSED else output
+    return int(shape[0]) * _product(shape[2:])
+
+
+def _record_call(calls: List[Tuple[str, Any, Any, Any]], name: str) -> Any:
+    def record(layer: Any, inputs: Tuple[Any, ...], output: Any) -> None:
+        calls.append((name, layer, tuple(inputs[0].shape), tuple(output.shape)))
+    return record
+
+
+def _module_counts(name: str, layer: Any, source: Sequence[int], output: Sequence[int]) -> LayerCounts:
     import torch
 
-    return isinstance(module, (torch.nn.modules.conv._ConvNd, torch.nn.Linear))
-
-
-def _module_counts(name: str, layer: Any, outputs: Sequence[Any], images: int) -> LayerCounts:
-    import torch
-
-    # Compressed layers keep the dense weight; what is computed with went through masks and quantizers.
-    weight, bias = layer.weight, layer.bias
-    tensors = [weight] if bias is None else [weight, bias]
-    parameters = sum(tensor.numel() for tensor in tensors)
-    nonzero = sum(int(torch.count_nonzero(tensor)) for tensor in tensors)
     if isinstance(layer, torch.nn.Linear):
-        rows = sum(output.numel() // output.shape[-1] for output in outputs) // images
-        return LayerCounts(name, _LINEAR, layer.in_features, layer.out_features, 1, parameters, nonzero,
-                           2 * weight.numel() * rows)
-    return LayerCounts(name, "", 0, 0, 0, parameters, nonzero, 0)
+        kind, channels, groups = LINEAR, (layer.in_features, layer.out_features), 1
+    else:
+        kind, channels, groups = TRANSPOSED if layer.transposed else CONV, (source[1], output[1]), layer.groups
+    weights = layer.weight.numel()
+    return LayerCounts(name, kind, *channels, groups, weights, int(torch.count_nonzero(layer.weight)),
+                       2 * weights * _positions(kind, source, output))
+
+
+class OnnxWeights:
+    """The constants of an ONNX graph, also behind the operators that stand on weights."""
+
+    def __init__(self, graph: Any) -> None:
+        from onnx import numpy_helper
+
+        self._arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+        self._before: Dict[str, str] = {}
+        for node in graph.node:
+            if node.op_type == "Constant":
+                self._arrays.update((node.output[0], numpy_helper.to_array(item.t)) for item in node.attribute
+                                   if item.name == "value")
+            elif node.op_type in _ON_WEIGHTS:
+                self._before[node.output[0]] = node.input[0]
+
+    def source_of(self, name: str) -> str:
+        """Return the name of the constant that ``name`` is made of, empty where it is none."""
+        while name in self._before:
+            name = self._before[name]
+        return name if name in self._arrays else ""
+
+    def array_of(self, name: str) -> Any:
+        """Return the numpy array that ``name`` is made of, None where it is no constant."""
+        return self._arrays.get(self.source_of(name))
+
+
+def _inferred_shapes(model: Any) -> Dict[str, Tuple[int, ...]]:
+    """Return the shapes of the graph's tensors; FakeQuantize, unknown to onnx, changes none."""
+    import onnx
+
+    plain = onnx.ModelProto()
+    plain.CopyFrom(model)
+    for node in plain.graph.node:
+        if node.op_type == "FakeQuantize":
+            node.op_type, node.domain = "Identity", ""
+            del node.input[1:], node.attribute[:]
+    while True:
+        graph = onnx.shape_inference.infer_shapes(plain).graph
+        shapes = {value.name: tuple(size.dim_value for size in value.type.tensor_type.shape.dim)
+                  for value in [*graph.input, *graph.value_info, *graph.output]}
+        # A pyramid resizes a level to the size of the next, which onnx does not carry through by itself.
+        if not _fold_sizes(plain.graph, shapes):
+            return shapes
+
+
+def _fold_sizes(graph: Any, shapes: Mapping[str, Tuple[int, ...]]) -> bool:
+    """Replace operators that compute sizes from known shapes by constants; return whether there were any."""
+    import numpy as np
+    from onnx import numpy_helper
+    from onnx.helper import get_attribute_value
+
+    known = {tensor.name: tensor for tensor in graph.initializer if len(tensor.dims) < 2}
+    folded = []
+    for node in graph.node:
+        if node.op_type == "Constant":
+            known.update((node.output[0], item.t) for item in node.attribute if item.name == "value")
+            continue
+        if node.op_type == "Shape" and shapes.get(node.input[0]) and all(shapes[node.input[0]]):
+            value = np.int64(shapes[node.input[0]])
+        elif node.op_type in _ON_SIZES and all(name in known for name in node.input):
+            attributes = {item.name: get_attribute_value(item) for item in node.attribute}
+            value = _ON_SIZES[node.op_type]([numpy_helper.to_array(known[name]) for name in node.input], attributes)
+        else:
+            continue
+        known[node.output[0]] = numpy_helper.from_array(np.asarray(value), node.output[0])
+        folded.append(node)
+    for node in folded:
+        graph.initializer.append(known[node.output[0]])
+        graph.node.remove(node)
+    return bool(folded)
+
+
+def _node_counts(node: Any, weight: Any, shapes: Mapping[str, Tuple[int, ...]], path: Path) -> LayerCounts:
+    import numpy as np
+
+    kind, name = _ONNX_KINDS[node.op_type], node.name or node.output[0]
+    source, output = shapes.get(node.input[0], ()), shapes.get(node.output[0], ())
+    if not output or 0 in output or (kind == TRANSPOSED and (not source or 0 in source)):
+        raise UserError("ONNX model", f"{path}, {name}", "The size of its output cannot be told.",
+                        "Export the model with a fixed input size.")
+    groups = next((item.i for item in node.attribute if item.name == "group"), 1)
+    if kind == LINEAR:
+        transposed = any(item.name == "transB" and item.i for item in node.attribute)
+        channels = tuple(reversed(weight.shape)) if transposed else weight.shape
+    elif kind == TRANSPOSED:
+        channels = (weight.shape[0], weight.shape[1] * groups)
+    else:
+        channels = (weight.shape[1] * groups, weight.shape[0])
+    return LayerCounts(name, kind, int(channels[0]), int(channels[1]), int(groups), int(weight.size),
+                       int(np.count_nonzero(weight)), 2 * int(weight.size) * _positions(kind, source, output))
+
+
+def _ir_weight(operation: Any) -> Any:
+    """Return the Constant that a layer's weight is made of, None where the operation is no layer with weights."""
+    if operation.get_type_name() not in _IR_KINDS:
+        return None
+    return next((node for node in _upstream(operation.input_value(1).get_node()) if node.get_type_name() == "Constant"),
+                None)
+
+
+def _upstream(node: Any) -> Iterator[Any]:
+    """Yield ``node`` and what its first inputs are made of, as far as it is arithmetic on a constant."""
+    while True:
+        yield node
+        if node.get_type_name() not in ("Convert", "Multiply", "Subtract", "FakeQuantize", "Reshape", "Transpose"):
+            return
+        node = node.input_value(0).get_node()
+
+
+def _operation_counts(operation: Any, weight: Any) -> LayerCounts:
+    import numpy as np
+
+    kind = _IR_KINDS[operation.get_type_name()]
+    source, output = (list(port.get_shape()) for port in (operation.input_value(0), operation.output(0)))
+    shape = list(operation.input_value(1).get_shape())
+    groups = shape[0] if operation.get_type_name().startswith("Group") else 1
+    channels = (source[-1], output[-1]) if kind == LINEAR else (source[1], output[1])
+    return LayerCounts(operation.get_friendly_name(), kind, int(channels[0]), int(channels[1]), int(groups),
+                       _product(shape), int(np.count_nonzero(weight)), 2 * _product(shape)
+                       * _positions(kind, source, output))

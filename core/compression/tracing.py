@@ -2,9 +2,10 @@
 
 import functools
 import importlib
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 UNTRACED = "untraced"
 OPERATOR = "operator"
@@ -91,9 +92,9 @@ def untraced() -> Iterator[None]:
 
     NNCF 2.0.0's own ``no_nncf_trace`` has no ``finally``: after an exception nothing is quantized any more.
     """
-    from nncf.torch.dynamic_graph.context import get_current_context
-
-    context = get_current_context()
+    # Plain detectors are exported through here too, with NNCF installed or not.
+    module = sys.modules.get("nncf.torch.dynamic_graph.context")
+    context = module.get_current_context() if module is not None else None
     if context is None or not context.is_tracing:
         yield
         return
@@ -117,13 +118,13 @@ def keep_out_of_graph(detector: Any, postprocessing: bool = False) -> None:
                 _apply(patch, module)
 
 
-def postprocessing_obstacle(detector: Any) -> Optional[str]:
-    """Return why a detector's post-processing cannot be part of NNCF's graph, None where nothing speaks against it."""
+def postprocessing_obstacle(detector: Any) -> str:
+    """Return why a detector's post-processing cannot be part of NNCF's graph, empty where nothing is known."""
     for module in detector.modules():
         for kind in type(module).__mro__:
             if kind.__name__ in INSEPARABLE:
                 return f"{kind.__name__}: {INSEPARABLE[kind.__name__]}"
-    return None
+    return ""
 
 
 def _apply(patch: Patch, module: Any) -> None:
@@ -251,7 +252,9 @@ def tracing_forward(detector: Any, postprocessing: bool) -> Callable[..., Any]:
 
 def image_metas(img: Any) -> List[Dict[str, Any]]:
     """Return the meta data that MMDetection's heads want for a batch of unscaled images [N, 3, H, W]."""
+    import numpy as np
+
     height, width = (int(side) for side in img.shape[-2:])
     shape: Tuple[int, int, int] = (height, width, 3)
-    return [{"img_shape": shape, "ori_shape": shape, "pad_shape": shape, "scale_factor": (1.0, 1.0, 1.0, 1.0),
+    return [{"img_shape": shape, "ori_shape": shape, "pad_shape": shape, "scale_factor": np.ones(4, dtype=np.float32),
              "flip": False, "filename": "", "batch_input_shape": (height, width)} for _ in range(img.shape[0])]

@@ -1,16 +1,22 @@
 """Turn an MMDetection detector into a compressed one."""
 
+import copy
 import logging
 import types
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterable, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 from core.checkpoint.checkpoint import CompressionRecord
+from core.compression.distillation import add_compression_loss, require_distillable
 from core.compression.nncf_import import import_nncf
 from core.compression.state import state_from_data, state_to_data
-from core.compression.tracing import forward_as, keep_out_of_graph, tracing_forward
+from core.compression.tracing import forward_as, keep_out_of_graph, postprocessing_obstacle, tracing_forward
 from core.errors import UserError
+
+# What tracing an unknown head's post-processing can raise; what is wrong for another reason is raised again without.
+_TRACING_FAULTS = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError)
+_LISTED_QUANTIZERS = 3
 
 logger = logging.getLogger(__name__)
 
@@ -23,13 +29,15 @@ class CompressedDetector:
         network: The ``NNCFNetwork``; it has the detector's ``train_step`` and ``val_step``.
         controller: NNCF's compression controller: schedulers, loss, statistics, export.
         nncf_config: The dictionary NNCF was given.
-        postprocessing: Whether post-processing was traced.
+        postprocessing: Whether post-processing is part of NNCF's graph; it may have been asked for in vain.
+        obstacle: Why it is not where it was asked for, else empty.
     """
 
     network: Any
     controller: Any
     nncf_config: Dict[str, Any]
     postprocessing: bool
+    obstacle: str = ""
 
     def record(self) -> CompressionRecord:
         """Return what a checkpoint must carry to restore this compression."""
@@ -38,7 +46,8 @@ class CompressedDetector:
 
 
 def compress_detector(detector: Any, nncf_config: Dict[str, Any], data_loader: Optional[Iterable[Any]] = None,
-                      restore: Optional[CompressionRecord] = None, postprocessing: bool = True) -> CompressedDetector:
+                      restore: Optional[CompressionRecord] = None, postprocessing: bool = True,
+                      strict: bool = False) -> CompressedDetector:
     """Wrap ``detector`` by NNCF.
 
     Args:
@@ -48,28 +57,110 @@ def compress_detector(detector: Any, nncf_config: Dict[str, Any], data_loader: O
         data_loader: MMDetection training batches for range estimation and batch-norm adaptation; needed unless
             ``restore`` is given.
         restore: A compressed checkpoint's record: its state is restored and nothing is initialised.
-        postprocessing: See ``nncf_compress_postprocessing``.
+        postprocessing: See ``nncf_compress_postprocessing``: whether NNCF's graph goes on through post-processing,
+            with coordinates and indices never quantized. Where that cannot be, the graph ends at the raw heads and
+            a warning says why.
+        strict: Raise instead of that warning.
 
     Raises:
-        UserError: NNCF is missing, or refuses the configuration.
+        UserError: NNCF is missing, refuses the configuration, or ``strict`` and post-processing cannot be traced.
     """
     import_nncf()
-    from nncf.torch import create_compressed_model
-
-    keep_out_of_graph(detector, postprocessing)
     config = _nncf_config(nncf_config)
+    require_distillable(detector, nncf_config)
     if restore is None:
         _register_initialisation(config, data_loader)
     Path(config.get("log_dir", ".")).mkdir(parents=True, exist_ok=True)
-    size = _sample_size(config)
+    if not postprocessing or restore is not None:
+        return CompressedDetector(*_wrap(detector, config, restore, postprocessing), nncf_config, postprocessing)
+    obstacle = postprocessing_obstacle(detector)
+    if not obstacle:
+        # Wrapping replaces the detector's modules, so after a failed attempt it gets back the parts it had.
+        untouched = copy.deepcopy(detector).__dict__
+        wrapped, obstacle = _wrap_with_postprocessing(detector, config)
+        if wrapped is not None:
+            return CompressedDetector(*wrapped, nncf_config, True)
+        detector.__dict__.clear()
+        detector.__dict__.update(untouched)
+    _report_obstacle(detector, obstacle, strict)
+    return CompressedDetector(*_wrap(detector, config, None, False), nncf_config, False, obstacle)
+
+
+def _wrap_with_postprocessing(detector: Any, config: Any) -> Tuple[Optional[Tuple[Any, Any]], str]:
+    """Return network and controller with post-processing in the graph, or None and why that cannot be."""
+    try:
+        network, controller = _wrap(detector, config, None, True)
+    except _TRACING_FAULTS as error:
+        logger.debug("tracing post-processing failed", exc_info=True)
+        return None, f"tracing it raised {type(error).__name__}: {str(error)[:200]}"
+    stranded = _stranded_quantizers(detector, controller, network, _sample_size(config))
+    if stranded:
+        shown = ", ".join(stranded[:_LISTED_QUANTIZERS])
+        return None, f"{len(stranded)} quantizers would lie in it, where training never comes ({shown})"
+    return (network, controller), ""
+
+
+def _report_obstacle(detector: Any, obstacle: str, strict: bool) -> None:
+    kind = type(detector).__name__
+    if strict:
+        raise UserError("nncf_compress_postprocessing", f"True for {kind}",
+                        f"Its post-processing cannot be part of NNCF's graph: {obstacle}.",
+                        "Set nncf_compress_postprocessing=False, or do not ask for --strict.")
+    logger.warning("nncf_compress_postprocessing=True falls back to False for %s: its post-processing cannot be part "
+                   "of NNCF's graph: %s", kind, obstacle)
+
+
+def _wrap(detector: Any, config: Any, restore: Optional[CompressionRecord], postprocessing: bool) -> Tuple[Any, Any]:
+    from nncf.torch import create_compressed_model
+
+    keep_out_of_graph(detector, postprocessing)
     with forward_as(detector, tracing_forward(detector, postprocessing)):
         controller, network = create_compressed_model(
             detector, config, compression_state=state_from_data(restore.state) if restore else None,
-            dummy_forward_fn=_dummy_forward(size), wrap_inputs_fn=_wrap_image,
+            dummy_forward_fn=_dummy_forward(_sample_size(config)), wrap_inputs_fn=_wrap_image,
             # Losses and detections are no outputs of the deployed graph: marking them would grow it.
             wrap_outputs_fn=lambda outputs: outputs, dump_graphs=False)
     _bind_steps(network, detector)
-    return CompressedDetector(network, controller, nncf_config, postprocessing)
+    add_compression_loss(network, controller)
+    return network, controller
+
+
+def _stranded_quantizers(detector: Any, controller: Any, network: Any, size: Tuple[int, ...]) -> List[str]:
+    """Return the quantizers that a forward pass through the raw heads, which is that of training, does not reach."""
+    import torch
+
+    left = {quantizer: name for name, quantizer in named_quantizers(controller)}
+
+    def mark(module: Any, inputs: Any, output: Any) -> None:
+        left.pop(module, None)
+
+    handles = [quantizer.register_forward_hook(mark) for quantizer in list(left)]
+    training = network.training
+    with torch.no_grad(), forward_as(detector, tracing_forward(detector, False)):
+        network.eval()(torch.zeros(size, device=next(network.parameters()).device))
+    network.train(training)
+    for handle in handles:
+        handle.remove()
+    return sorted(left.values())
+
+
+def named_quantizers(controller: Any) -> List[Tuple[str, Any]]:
+    """Return name and module of a controller's quantizers, of weights and of activations."""
+    children = getattr(controller, "child_ctrls", None) or [controller]
+    return [(str(key), quantizer) for child in children
+            for key, quantizer in getattr(child, "all_quantizations", {}).items()]
+
+
+def fake_quantize_operators(controller: Any) -> int:
+    """Return the number of FakeQuantize operators the exported graph must have.
+
+    That is one for each weight quantizer and one for each place of an activation quantizer: where branches meet in a
+    concatenation they share one quantizer.
+    """
+    children = getattr(controller, "child_ctrls", None) or [controller]
+    return sum(len(getattr(child, "weight_quantizers", {}))
+               + sum(len(info.affected_insertions) for info in getattr(child, "non_weight_quantizers", {}).values())
+               for child in children)
 
 
 def load_compressed_weights(compressed: CompressedDetector, state_dict: Dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 import os
 import re
 import tempfile
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Set
 
+from core.compression.structure import OnnxWeights
+from core.compression.structure import count_in_ir as count_structure
 from core.errors import UserError
 from core.export.fake_quantize import (
     count_in_ir,
@@ -33,6 +36,11 @@ from core.storage.digest import sha256_file
 MODEL_ONNX = "model.onnx"
 INPUT = "image"
 OUTPUTS = ("boxes", "labels")
+# Written into the IR's model_info only where filters were removed.
+CHANNELS_BEFORE = "channels_before_pruning"
+BYTES_BEFORE = "weight_bytes_before_pruning"
+
+logger = logging.getLogger(__name__)
 
 _COUNTED_NAME = re.compile(r".*_\d+")
 
@@ -46,6 +54,10 @@ class IrFiles:
         size_mb: Size of both files in units of 1e6 bytes.
         fake_quantize_nodes: FakeQuantize operators; those of constant weights are folded and not among them.
         int8_weights: Weights stored as integers of at most 8 bits.
+        channels: Filters of all convolutions; a head that runs on several pyramid levels counts on each.
+        channels_before: The same before pruned filters were removed; equal where none were.
+        weights_mb: Size of model.bin in units of 1e6 bytes.
+        weights_mb_before: The same with the pruned filters' zeros still stored.
     """
 
     xml_sha256: str
@@ -53,14 +65,19 @@ class IrFiles:
     size_mb: float
     fake_quantize_nodes: int
     int8_weights: int
+    channels: int
+    channels_before: int
+    weights_mb: float
+    weights_mb_before: float
 
 
 def convert_to_ir(onnx_dir: Path, output_dir: Path) -> IrFiles:
     """Convert ``model.onnx`` and ``spec.json`` to ``model.xml``, ``model.bin`` and ``spec.json``.
 
     The IR takes ``image``, float32 ``[1, 3, H, W]`` holding raw BGR values 0..255; channel order, mean and standard
-    deviation are part of the graph. Weights are not turned to FP16. The same ONNX gives the same bytes. The output
-    folder appears whole or not at all and replaces an earlier one.
+    deviation are part of the graph. Weights are not turned to FP16. Filters that are all zero, and what reads them,
+    are removed. The same ONNX gives the same bytes. The output folder appears whole or not at all and replaces an
+    earlier one.
 
     Raises:
         UserError: A file is missing or damaged, the graph's inputs or outputs are not those of the spec, an operator
@@ -72,11 +89,14 @@ def convert_to_ir(onnx_dir: Path, output_dir: Path) -> IrFiles:
     graph = load_onnx(onnx_path).graph
     _check_interface(graph, spec, onnx_path)
     expect_fake_quantize(spec.fake_quantize_nodes, count_in_onnx(onnx_path), onnx_path)
-    model = _convert(onnx_path, spec)
+    model, removed = _convert(onnx_path, spec), {}
+    if has_zero_filters(graph):
+        dense, model = model, _convert(onnx_path, spec, transform="Pruning")
+        removed = _removed(dense, model)
     if bool(spec.fake_quantize_nodes) != bool(count_in_ir(model)):
         expect_fake_quantize(spec.fake_quantize_nodes, count_in_ir(model), f"the IR of {onnx_path}")
     _name_deterministically(model, _names(graph))
-    for key, value in model_info(spec).items():
+    for key, value in {**model_info(spec), **removed}.items():
         model.set_rt_info(value, [MODEL_INFO, key])
     _save(model, spec, output_dir)
     return describe_ir(output_dir)
@@ -90,9 +110,21 @@ def describe_ir(ir_dir: Path) -> IrFiles:
     """
     model, _ = read_ir(ir_dir)
     xml, weights = Path(ir_dir) / MODEL_XML, Path(ir_dir) / MODEL_BIN
+    channels, weight_bytes = count_structure(model).channels, weights.stat().st_size
     return IrFiles(xml_sha256=sha256_file(xml), bin_sha256=sha256_file(weights),
-                   size_mb=(xml.stat().st_size + weights.stat().st_size) / 1e6,
-                   fake_quantize_nodes=count_in_ir(model), int8_weights=count_int8_weights(model))
+                   size_mb=(xml.stat().st_size + weight_bytes) / 1e6,
+                   fake_quantize_nodes=count_in_ir(model), int8_weights=count_int8_weights(model),
+                   channels=channels, channels_before=_recorded(model, CHANNELS_BEFORE, channels),
+                   weights_mb=weight_bytes / 1e6,
+                   weights_mb_before=_recorded(model, BYTES_BEFORE, weight_bytes) / 1e6)
+
+
+def has_zero_filters(graph: Any) -> bool:
+    """Return whether a convolution of an ONNX graph has a filter of zeros only, as filter pruning leaves them."""
+    weights = OnnxWeights(graph)
+    kernels = [weights.array_of(node.input[1]) for node in graph.node if node.op_type == "Conv"]
+    return any(kernel is not None and bool((kernel.reshape(len(kernel), -1) == 0).all(axis=1).any())
+               for kernel in kernels)
 
 
 def model_info(spec: ModelSpec) -> Dict[str, str]:
@@ -136,8 +168,8 @@ def _shape(value: Any) -> List[int]:
     return [dimension.dim_value for dimension in value.type.tensor_type.shape.dim]
 
 
-def _convert(onnx_path: Path, spec: ModelSpec) -> Any:
-    """Run the Model Optimizer, the one converter that also removes pruned channels (``--transform Pruning``)."""
+def _convert(onnx_path: Path, spec: ModelSpec, transform: str = "") -> Any:
+    """Run the Model Optimizer, the one converter that also removes pruned channels (``transform="Pruning"``)."""
     with usage_reporting_off():
         from openvino import frontend
         from openvino.tools import mo
@@ -151,11 +183,28 @@ def _convert(onnx_path: Path, spec: ModelSpec) -> Any:
                 return mo.convert_model(
                     str(onnx_path), input_shape=[1, 3, spec.input_height, spec.input_width], layout="nchw",
                     mean_values=list(spec.mean), scale_values=list(spec.std), reverse_input_channels=spec.to_rgb,
-                    compress_to_fp16=False)
+                    compress_to_fp16=False, transform=transform)
         except refusals as error:
             raise UserError("ONNX model", onnx_path, f"OpenVINO cannot convert it: {last_line(error)}",
                             "Export the model again; an operator that is not supported must be left out of the graph "
                             "or replaced.") from error
+
+
+def _removed(dense: Any, pruned: Any) -> Dict[str, str]:
+    """Log what the pruning transformation removed, and return what the IR must say of the model before."""
+    before, after = count_structure(dense), count_structure(pruned)
+    with tempfile.TemporaryDirectory() as folder:
+        xml = Path(folder) / MODEL_XML
+        import_openvino().save_model(dense, xml, compress_to_fp16=False)
+        stored = xml.with_name(MODEL_BIN).stat().st_size
+    logger.info("pruned filters removed: %d of %d channels, %d of %d weights", before.channels - after.channels,
+                before.channels, before.parameters - after.parameters, before.parameters)
+    return {CHANNELS_BEFORE: str(before.channels), BYTES_BEFORE: str(stored)}
+
+
+def _recorded(model: Any, key: str, otherwise: int) -> int:
+    path = [MODEL_INFO, key]
+    return int(str(model.get_rt_info(path).value)) if model.has_rt_info(path) else otherwise
 
 
 def _name_deterministically(model: Any, known: Set[str]) -> None:

@@ -2,11 +2,12 @@
 
 import logging
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, Tuple
 
-from core.compression.tracing import forward_as, image_metas
+from core.compression.tracing import forward_as
 from core.errors import UserError
 from core.export.fake_quantize import count_in_onnx, expect_fake_quantize
+from core.export.postprocessing import exportable_forward, max_detections
 from core.export.spec import ModelSpec
 
 logger = logging.getLogger(__name__)
@@ -20,7 +21,8 @@ def export_checkpoint(checkpoint: Path, output_dir: Path) -> ModelSpec:
     """Export a checkpoint's detector to ``output_dir`` as model.onnx and spec.json.
 
     The graph takes ``image`` float32 [1, 3, H, W], normalised, and returns ``boxes`` [1, N, 5]
-    (x1, y1, x2, y2, score in input pixels) and ``labels`` [1, N].
+    (x1, y1, x2, y2, score in input pixels) and ``labels`` [1, N]; a mask head adds ``masks`` [1, N, h, w]. Pruned
+    filters are gone, except where the model is quantized too: there they are zeros.
 
     Raises:
         UserError: The detector has no ONNX post-processing, or a quantized model lost its FakeQuantize operators.
@@ -55,32 +57,37 @@ def export_checkpoint(checkpoint: Path, output_dir: Path) -> ModelSpec:
 
 
 def _prepare(compression: Any) -> int:
-    """Put the compressed network into its deployable form and return the number of its quantizers."""
-    from core.compression.hooks import quantizers_of
+    """Put the compressed network into its deployable form and return its number of FakeQuantize operators."""
+    from core.compression.wrap import fake_quantize_operators
 
-    quantizers = len(quantizers_of(compression.controller))
-    # Shrinks pruned layers in place and moves the model to the CPU, so it comes last.
-    compression.controller.prepare_for_export()
-    return quantizers
+    controller = compression.controller
+    operators = fake_quantize_operators(controller)
+    children = getattr(controller, "child_ctrls", None)
+    if not children:
+        # Shrinks pruned layers in place and moves the model to the CPU, so it comes last.
+        controller.prepare_for_export()
+        return operators
+    for child in children:
+        if hasattr(child, "pruned_module_groups_info"):
+            # Beside another algorithm NNCF 2.0.0 removes no filters (its prepare_for_export is not implemented):
+            # they become zeros in weight, bias and batch norm, which the Model Optimizer can remove.
+            child._apply_masks()
+        else:
+            child.prepare_for_export()
+    return operators
 
 
 def _export(restored: Any, path: Path, size: Tuple[int, int]) -> None:
     import torch
 
     detector, network = restored.detector.eval().cpu(), restored.network.eval().cpu()
-    if not hasattr(detector, "onnx_export"):
-        raise UserError("detector", type(detector).__name__, "MMDetection has no ONNX export for it.",
-                        "Choose a detector with onnx_export, such as a single-stage one.")
-
-    def forward(img: Any) -> Any:
-        return detector.onnx_export(img, image_metas(img))
-
+    forward, names = exportable_forward(detector)
     image = torch.zeros((1, 3, *size))
     with torch.no_grad(), forward_as(detector, forward):
         if restored.compression is not None:
             # Operators of the export would otherwise be added to NNCF's graph.
             network.disable_dynamic_graph_building()
-        torch.onnx.export(network, image, str(path), input_names=["image"], output_names=["boxes", "labels"],
+        torch.onnx.export(network, image, str(path), input_names=["image"], output_names=list(names),
                           opset_version=OPSET, enable_onnx_checker=False, do_constant_folding=False)
 
 
@@ -97,6 +104,7 @@ def _pad_value(preprocessing: Any) -> int:
 
 def _postprocessing(config: Any) -> Dict[str, Any]:
     test_cfg = config.model.get("test_cfg") or config.get("test_cfg")
-    return {"score_threshold": float(test_cfg.get("score_thr", 0.05)),
-            "iou_threshold": float(test_cfg.get("nms", {}).get("iou_threshold", 0.5)),
-            "max_detections": int(test_cfg.get("max_per_img", 100))}
+    last = test_cfg.get("rcnn", test_cfg)
+    return {"score_threshold": float(last.get("score_thr", 0.05)),
+            "iou_threshold": float(last.get("nms", {}).get("iou_threshold", 0.5)),
+            "max_detections": max_detections(test_cfg)}

@@ -34,6 +34,14 @@ def json_object(text: str) -> Dict[str, Any]:
     return value
 
 
+def boolean(text: str) -> bool:
+    """argparse type for a parameter that is true or false, in the capitals of KFP, JSON or Python."""
+    values = {"true": True, "false": False}
+    if text.lower() not in values:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false; pass one of them")
+    return values[text.lower()]
+
+
 def name_list(text: str) -> List[str]:
     """argparse type for a list of names: a JSON list as KFP passes it, or by hand names between commas."""
     if not text.lstrip().startswith("["):

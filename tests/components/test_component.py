@@ -13,8 +13,8 @@ ENVIRONMENTS = {"resolve": "train", "train": "train", "evaluate": "train", "comp
                 "convert": "openvino", "validate": "openvino", "report": "openvino", "gate": "openvino",
                 "publish": "openvino"}
 STAGES = sorted(ENVIRONMENTS)
-VALUES = {"STRING": "some text", "NUMBER_INTEGER": 7, "NUMBER_DOUBLE": 0.25, "STRUCT": {"key": "value"},
-          "LIST": ["one, two", "three"]}
+VALUES = {"STRING": "some text", "NUMBER_INTEGER": 7, "NUMBER_DOUBLE": 0.25, "BOOLEAN": True,
+          "STRUCT": {"key": "value"}, "LIST": ["one, two", "three"]}
 
 
 @pytest.fixture(name="component", params=STAGES)

@@ -8,10 +8,11 @@ from core.compression.config_check.finding import Finding
 DEFAULT_TARGET = 0.5
 DEFAULT_STEPS = 100
 # exponential_with_bias solves for its curve from the levels at the first epoch, an eighth of the way and the last:
-# with fewer than three epochs the equation has no solution and every level is NaN (common/pruning/schedulers.py).
+# with fewer than three epochs the equation has no solution and levels are NaN or noise (common/pruning/schedulers.py).
 LEAST_STEPS = {"baseline": 0, "exponential": 1, "exponential_with_bias": 3}
 # The curve passes three quarters of the target an eighth of the way, so it has to start below.
 BIAS_SHARE = 0.75
+_ROUNDING = 1e-9
 
 
 def filter_pruning_rules(entry: Entry, device: str, epochs: Optional[int]) -> Iterator[Finding]:
@@ -41,7 +42,7 @@ def _start_rules(entry: Entry, params: Entry) -> Iterator[Finding]:
     if start > target:
         yield entry.finding("pruning_init", f"Pruning starts at a level that is not above {key} ({target:g}).",
                             "Write 0, or remove the key.")
-    elif schedule == "exponential_with_bias" and start >= BIAS_SHARE * target:
+    elif schedule == "exponential_with_bias" and start > BIAS_SHARE * target - _ROUNDING:
         yield entry.finding("pruning_init", f"exponential_with_bias starts below {BIAS_SHARE:g} of {key} "
                             f"({BIAS_SHARE * target:g}).", "Write 0, or take the schedule exponential.")
 

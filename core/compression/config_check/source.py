@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
-from core.compression.config_check.rules import epochs_of
+from core.compression.config_check.finding import Finding
+from core.compression.config_check.rules import epochs_of, read_entries
 from core.config.data_only import read_config
 from core.config.loading import config_root, find_config, load_data
 from core.config.options import apply_options
 from core.config.python_text import NotData
+from core.config.test_pipeline import preprocessing_of
+from core.errors import UserError
 
 KEY = "nncf_config"
 # mmdet's own default of data.samples_per_gpu.
@@ -57,6 +60,22 @@ def read_source(path: str, options: Optional[Mapping[str, Any]] = None, trust: b
     if options:
         bare = apply_options(bare, options, f"config {path}")
     return Source(file, bare[KEY], None, None, batch_size or DEFAULT_BATCH_SIZE)
+
+
+def swapped_size(source: Source, nncf_config: Any) -> List[Finding]:
+    """Return a warning where ``sample_size`` has the test pipeline's width for height and height for width."""
+    if source.config is None:
+        return []
+    try:
+        pixels = preprocessing_of(source.config)
+    except UserError:
+        return []  # the export stage says what is wrong with a pipeline
+    root, _ = read_entries(nncf_config, [])
+    return [entry.warning("sample_size", f"It is [batch, 3, height, width], and the test pipeline makes images "
+                          f"{pixels.input_width} wide and {pixels.input_height} high.",
+                          f"Write {[entry.get('sample_size')[0], 3, pixels.input_height, pixels.input_width]}.")
+            for entry in root.sections("input_info") if pixels.input_width != pixels.input_height
+            and (entry.get("sample_size") or [])[2:] == [pixels.input_width, pixels.input_height]]
 
 
 def _as_data(file: Path, trust: bool) -> Optional[Dict[str, Any]]:

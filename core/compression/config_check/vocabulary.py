@@ -184,9 +184,10 @@ class _Algorithm(Node):
     _name = Choice("An algorithm", tuple(ALGORITHMS))
 
     def read(self, value: Any, path: str, findings: List[Finding]) -> Any:
-        if not isinstance(value, dict) or "algorithm" not in value:
-            return Section({"algorithm": Text("An algorithm")}, required=("algorithm",)).read(value, path, findings)
-        name = self._name.read(value["algorithm"], f"{path}.algorithm", findings)
+        if not isinstance(value, dict):
+            findings.append(Finding(path, value, "It is a dict.", "Write such as dict(algorithm='quantization')."))
+            return None
+        name = self._name.read(value.get("algorithm", ABSENT), f"{path}.algorithm", findings)
         return None if name is None else ALGORITHMS[name].read(value, path, findings)
 
 
@@ -219,13 +220,24 @@ class _Compression(Node):
         return None
 
 
-INPUT_INFO = Section({
+class _InputInfo(Node):
+    """The one input of a detector, or a list of it."""
+
+    def read(self, value: Any, path: str, findings: List[Finding]) -> Any:
+        if not isinstance(value, list) or len(value) == 1:
+            return OneOrMany(_INPUT, _INPUT).read(value, path, findings)
+        findings.append(Finding(path, value, "A detector has one input, the image.",
+                                "Write one dict, such as dict(sample_size=[1, 3, 300, 300])."))
+        return None
+
+
+_INPUT = Section({
     "sample_size": _SampleSize(), "keyword": Text("The name of an argument"),
     "type": Choice("The type of an image", ("float",)), "filler": Choice("The filler", ("ones", "zeros", "random"))},
     required=("sample_size",))
 # NNCF's schema lets any other key pass at the top, and create_compressed_model reads three that it does not list.
 ROOT = Section(
-    {"input_info": OneOrMany(INPUT_INFO, INPUT_INFO), "compression": _Compression(),
+    {"input_info": _InputInfo(), "compression": _Compression(),
      "target_device": Choice("The target device", TARGET_DEVICES), "compression_lr_multiplier": _MULTIPLIER,
      "disable_shape_matching": Flag(), "log_dir": Text("A folder"), **_SCOPED,
      "scopes_without_shape_matching": ListOf("It", Text("A scope"))},

@@ -1,0 +1,118 @@
+"""The forward function that is exported: a detector with post-processing made of standard ONNX operators.
+
+MMDetection's own ``onnx_export`` does that for most detectors. What it lacks is here: YOLOX has none, Mask R-CNN's
+pastes masks by an operator that ONNX got only in opset 16, and two-stage detectors suppress proposals over all
+pyramid levels at once where PyTorch does so level by level.
+"""
+
+from typing import Any, Callable, List, Tuple
+
+from core.compression.tracing import image_metas, untraced
+from core.errors import UserError
+
+BOX_OUTPUTS = ("boxes", "labels")
+# Probabilities [1, N, 28, 28] within each box, to be pasted into the image by whoever runs the model.
+MASK_OUTPUT = "masks"
+
+_MAX_PER_CLASS = 200
+_MAX_PER_IMAGE = 100
+_MAX_CANDIDATES = 1000
+
+
+def exportable_forward(detector: Any) -> Tuple[Callable[..., Tuple[Any, ...]], Tuple[str, ...]]:
+    """Return the forward function to export and the names of its outputs.
+
+    The function takes ``img`` [1, 3, H, W] and returns ``boxes`` [1, N, 5] (x1, y1, x2, y2, score in pixels of
+    ``img``), ``labels`` [1, N] and, for a detector with a mask head, ``masks`` [1, N, h, w]. Rows of score 0 are
+    padding.
+
+    Raises:
+        UserError: Neither MMDetection nor this module can export the detector.
+    """
+    kinds = {kind.__name__ for kind in type(detector).__mro__}
+    if "YOLOX" in kinds:
+        return lambda img, **ignored: _yolox(detector, img), BOX_OUTPUTS
+    if "TwoStageDetector" in kinds:
+        if hasattr(detector.roi_head, "bbox_onnx_export"):
+            names = (*BOX_OUTPUTS, MASK_OUTPUT) if detector.roi_head.with_mask else BOX_OUTPUTS
+            return lambda img, **ignored: _two_stage(detector, img), names
+    elif hasattr(detector, "onnx_export"):
+        return lambda img, **ignored: detector.onnx_export(img, image_metas(img)), BOX_OUTPUTS
+    raise UserError("detector", type(detector).__name__, "MMDetection has no ONNX export for it.",
+                    "Choose a detector with onnx_export, such as a single-stage one, Faster or Mask R-CNN.")
+
+
+def max_detections(test_cfg: Any) -> int:
+    """Return the number of rows a detector's exported output has, by its ``test_cfg``."""
+    return int(test_cfg.get("rcnn", test_cfg).get("max_per_img", _MAX_PER_IMAGE))
+
+
+def _yolox(detector: Any, img: Any) -> Tuple[Any, Any]:
+    import torch
+    from mmdet.core.export import add_dummy_nms_for_onnx
+
+    head, cfg = detector.bbox_head, detector.bbox_head.test_cfg
+    outputs = head(detector.extract_feat(img))
+    with untraced():
+        classes, boxes, objectness = [torch.cat(_rows(maps), dim=1) for maps in outputs]
+        priors = torch.cat(head.prior_generator.grid_priors(
+            [level.shape[-2:] for level in outputs[0]], dtype=boxes.dtype, device=boxes.device, with_stride=True))
+        scores = classes.sigmoid() * objectness.sigmoid()
+        # As in PyTorch, a box counts for its best class alone.
+        scores = scores * (scores == scores.max(dim=-1, keepdim=True)[0]).to(scores.dtype)
+        return add_dummy_nms_for_onnx(head._bbox_decode(priors, boxes), scores, _MAX_PER_CLASS, cfg.nms.iou_threshold,
+                                      cfg.score_thr, _MAX_CANDIDATES, max_detections(cfg))
+
+
+def _rows(maps: List[Any]) -> List[Any]:
+    """Return maps [N, C, H, W] as [N, H * W, C]."""
+    return [level.permute(0, 2, 3, 1).reshape(level.shape[0], -1, level.shape[1]) for level in maps]
+
+
+def _two_stage(detector: Any, img: Any) -> Tuple[Any, ...]:
+    import torch
+
+    metas, head = image_metas(img), detector.roi_head
+    metas[0]["img_shape_for_onnx"] = torch._shape_as_tensor(img)[2:]
+    features = detector.extract_feat(img)
+    proposals = _proposals(detector.rpn_head, detector.rpn_head(features), metas)
+    boxes, labels = head.bbox_onnx_export(features, metas, proposals, head.test_cfg)
+    with untraced():
+        # Padded proposals are points, and so are the boxes found in them.
+        sides = boxes[..., 2:4] - boxes[..., 0:2]
+        real = (sides.min(dim=-1, keepdim=True)[0] > 0).to(boxes.dtype)
+        boxes = torch.cat([boxes[..., :4], boxes[..., 4:] * real], dim=-1)
+    if not head.with_mask:
+        return boxes, labels
+    return boxes, labels, _masks(head, features, boxes, labels)
+
+
+def _proposals(head: Any, outputs: Any, metas: List[Any]) -> Any:
+    """Return proposals [1, N, 5], suppressed level by level as in PyTorch: a level takes the place of a class."""
+    import torch
+    from mmdet.core.export import add_dummy_nms_for_onnx
+    from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
+
+    cfg = head.test_cfg
+    with untraced():
+        boxes, scores = BaseDenseHead.onnx_export(head, *outputs, img_metas=metas, with_nms=False)
+        sizes = [int(level[0].numel()) for level in outputs[0]]
+        kept = [min(size, cfg.nms_pre) if cfg.nms_pre > 0 else size for size in sizes]
+        level_of = torch.cat([torch.full((count,), level) for level, count in enumerate(kept)])
+        in_level = (level_of[:, None] == torch.arange(len(kept))[None]).to(scores.dtype)
+        proposals, _ = add_dummy_nms_for_onnx(boxes, scores * in_level[None], cfg.max_per_img, cfg.nms.iou_threshold,
+                                              0.0, -1, cfg.max_per_img)
+        return proposals
+
+
+def _masks(head: Any, features: Any, boxes: Any, labels: Any) -> Any:
+    import torch
+
+    with untraced():
+        first = torch.zeros_like(boxes[..., :1])
+        rois = torch.cat([first, boxes[..., :4]], dim=-1).reshape(-1, 5)
+    masks = head._mask_forward(features, rois)["mask_pred"]
+    with untraced():
+        if not head.mask_head.class_agnostic:
+            masks = masks[torch.arange(masks.shape[0]), labels.reshape(-1)]
+        return masks.sigmoid().reshape(1, -1, *masks.shape[-2:])

@@ -1,0 +1,220 @@
+"""Pruning, sparsity and distillation through the training loop: what the masks hold, and what reaches ONNX."""
+
+import json
+import math
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the train environment")
+pytest.importorskip("nncf", reason="compression needs NNCF")
+
+from core.checkpoint.checkpoint import load_checkpoint  # noqa: E402
+from core.compression.statistics import measure_compression  # noqa: E402
+from core.compression.structure import count_in_onnx  # noqa: E402
+from core.config.adapt import plain_config  # noqa: E402
+from core.errors import UserError  # noqa: E402
+from core.export.onnx import export_checkpoint  # noqa: E402
+from core.training.fit import fit  # noqa: E402
+from core.training.model import build_detector, load_plain_weights, restore_detector  # noqa: E402
+
+FEW_SAMPLES = {"batchnorm_adaptation": {"num_bn_adaptation_samples": 8}}
+QUANTIZATION = {"algorithm": "quantization", "initializer": {**FEW_SAMPLES, "range": {"num_init_samples": 8}}}
+MASK = "_binary_filter_pruning_mask"
+
+
+def pruning(**params):
+    return {"algorithm": "filter_pruning", "initializer": FEW_SAMPLES, "params": {"schedule": "baseline", **params}}
+
+
+@pytest.fixture
+def config(tiny_config):
+    """Return a function that gives the tiny config with these algorithms; an epoch is one iteration."""
+    def make(*algorithms, epochs=1):
+        loaded = tiny_config(**{"runner.max_epochs": epochs, "data.samples_per_gpu": 16,
+                                "evaluation.interval": epochs})
+        loaded.nncf_config.compression = list(algorithms)
+        return loaded
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("algorithms")
+
+
+@pytest.fixture
+def plain(folder, config, tiny_data):
+    """A checkpoint of the plain detector, made once."""
+    return train(plain_config(config()), tiny_data, folder, "plain")
+
+
+@pytest.fixture
+def pruned_int8(folder, config, tiny_data, plain):
+    """A checkpoint with 40 % of the filters pruned and 8 bits, made once."""
+    return train(config(pruning(pruning_target=0.4), QUANTIZATION), tiny_data, folder, "pruned_int8", plain)
+
+
+def train(config, data, folder, name, parent=None):
+    path = folder / f"{name}.pth"
+    if not path.exists():
+        fit(config, data, path, folder / f"{name}.log", folder / f"work-{name}", parent=parent)
+    return path
+
+
+def masks_of(path):
+    return {name: mask for name, mask in load_checkpoint(path).state_dict.items() if name.endswith(MASK)}
+
+
+def expected_left(channels, level):
+    """NNCF's promise: what is left of a layer is rounded up to a multiple of 8."""
+    return min(channels, math.ceil(round(channels * (1 - level), 6) / 8) * 8)
+
+
+def head_outputs(restored):
+    image = torch.rand((1, 3, 64, 64), generator=torch.Generator().manual_seed(0))
+    detector = restored.detector
+    with torch.no_grad():
+        return [level for kind in detector.bbox_head(detector.extract_feat(image)) for level in kind]
+
+
+@pytest.mark.parametrize("schedule, epochs, importance", [
+    ("baseline", 1, "geometric_median"), ("exponential", 3, "L2"), ("exponential_with_bias", 4, "L1")])
+def test_pruning_to_a_level(config, tiny_data, plain, tmp_path, schedule, epochs, importance):
+    params = {"schedule": schedule, "filter_importance": importance, "pruning_target": 0.4}
+    if schedule != "baseline":
+        params["pruning_steps"] = epochs - 1
+    pruned = train(config(pruning(**params), epochs=epochs), tiny_data, tmp_path, "pruned", plain)
+
+    masks, state = masks_of(pruned), load_checkpoint(pruned).state_dict
+    assert len(masks) == 21
+    for name, mask in masks.items():
+        assert int(mask.sum()) == expected_left(len(mask), 0.4), name
+        weight = state[name.partition("pre_ops")[0] + "weight"]
+        assert not weight[mask == 0].any(), "the saved weights are those of the pruned model"
+    before = count_in_onnx(export(plain, tmp_path / "plain"))
+    after = count_in_onnx(export(pruned, tmp_path / "onnx"))
+    # Per layer that is pruned once; a head's mask is listed for each of the four levels on which the head runs.
+    removed = sum(int((mask == 0).sum()) for mask in masks.values())
+    assert before.channels - after.channels == removed
+    assert after.parameters == after.nonzero
+
+
+def export(checkpoint, directory):
+    export_checkpoint(checkpoint, directory)
+    return directory / "model.onnx"
+
+
+def test_pruning_to_a_share_of_the_flops(config, tiny_data, plain, tmp_path):
+    pruned = train(config(pruning(pruning_flops_target=0.3, filter_importance="L2")), tiny_data, tmp_path, "p", plain)
+    before = count_in_onnx(export(plain, tmp_path / "plain"))
+    after = count_in_onnx(export(pruned, tmp_path / "onnx"))
+    assert 0.3 <= 1 - after.flops / before.flops < 0.4
+
+
+def test_pruning_with_8_bits_leaves_zeros_for_the_model_optimizer(pruned_int8, tmp_path):
+    counts = count_in_onnx(export(pruned_int8, tmp_path / "onnx"))
+    assert (counts.channels, counts.nonzero < counts.parameters) == (4376, True)
+
+
+def test_a_pruned_model_is_restored_to_identical_outputs(pruned_int8):
+    first, second = (head_outputs(restore_detector(pruned_int8)) for _ in range(2))
+    assert all(torch.equal(one, other) for one, other in zip(first, second))
+    state, restored = load_checkpoint(pruned_int8).state_dict, restore_detector(pruned_int8).network.state_dict()
+    assert all(torch.equal(value, restored[name]) for name, value in state.items())
+
+
+def test_training_on_keeps_the_masks(config, tiny_data, pruned_int8, tmp_path):
+    further = train(config(pruning(pruning_target=0.4), QUANTIZATION), tiny_data, tmp_path, "further", pruned_int8)
+    before, after = masks_of(pruned_int8), masks_of(further)
+    assert before and all(torch.equal(mask, after[name]) for name, mask in before.items())
+
+
+def test_statistics_count_the_masks(pruned_int8):
+    statistics = measure_compression(restore_detector(pruned_int8).compression.controller)
+    layers = [32, 32, 64, 128, 256, 64, 64, 64, 64]
+    pruned = sum(channels - expected_left(channels, 0.4) for channels in layers)
+    assert (statistics.filters, statistics.pruned_filters) == (sum(layers), pruned)
+    assert str(statistics) == f"111 quantizers, {pruned} of 768 filters pruned (36.5%)"
+
+
+def test_sparsity_reaches_its_level_beside_8_bits(config, tiny_data, plain, tmp_path):
+    sparsity = {"algorithm": "magnitude_sparsity", "initializer": FEW_SAMPLES, "sparsity_init": 0.1,
+                "params": {"schedule": "polynomial", "sparsity_target": 0.5, "sparsity_target_epoch": 1,
+                           "sparsity_freeze_epoch": 2}}
+    sparse = train(config(sparsity, QUANTIZATION, epochs=2), tiny_data, tmp_path, "sparse", plain)
+    statistics = measure_compression(restore_detector(sparse).compression.controller)
+    assert statistics.zero_weights / statistics.weights == pytest.approx(0.5, abs=1e-3)
+    counts = count_in_onnx(export(sparse, tmp_path / "onnx"))
+    assert 1 - counts.nonzero / counts.parameters == pytest.approx(0.5, abs=0.02)
+
+
+def test_distillation_compares_the_raw_heads_with_the_plain_model(config, tiny_data, plain, tmp_path):
+    from core.compression.wrap import compress_detector
+    from core.training.fit import _train_loader
+
+    settings = config(QUANTIZATION, {"algorithm": "knowledge_distillation", "type": "mse"})
+    loader = _train_loader(settings, tiny_data, 0)
+    student, teacher = (build_detector(settings) for _ in range(2))
+    for detector in (student, teacher):
+        load_plain_weights(detector, load_checkpoint(plain), plain)
+    compressed = compress_detector(student, settings.nncf_config.to_dict(), data_loader=loader)
+    seen = []
+    student.bbox_head.register_forward_hook(lambda head, inputs, outputs: seen.append(outputs))
+    batch = {key: value.data[0] for key, value in next(iter(loader)).items()}
+    compressed.network.train()
+    outputs = compressed.network.train_step(batch, None)
+
+    with torch.no_grad():
+        taught = teacher.train().bbox_head(teacher.extract_feat(batch["img"]))
+    expected = sum(torch.nn.functional.mse_loss(torch.Tensor.as_subclass(own, torch.Tensor), other)
+                   for kind in range(2) for own, other in zip(seen[-1][kind], taught[kind]))
+    logged = outputs["log_vars"]
+    assert logged["loss_compression"] == pytest.approx(float(expected), rel=1e-4)
+    assert float(expected) > 0
+    assert float(outputs["loss"]) == pytest.approx(logged["loss_cls"] + logged["loss_bbox"] + float(expected), rel=1e-5)
+    outputs["loss"].backward()
+    assert student.backbone.conv1.weight.grad is not None
+    assert all(parameter.grad is None for parameter in compressed.network._kd_loss_handler.parameters())
+
+
+def test_distillation_beside_pruning_trains_saves_and_restores_its_teacher(config, tiny_data, plain, tmp_path):
+    path = train(config(pruning(pruning_target=0.4), {"algorithm": "knowledge_distillation", "type": "mse"}),
+                 tiny_data, tmp_path, "distilled", plain)
+    lines = [json.loads(line) for line in (tmp_path / "distilled.log").read_text().splitlines()]
+    assert all(line["loss_compression"] > 0 for line in lines if line["mode"] == "train")
+    state, given = load_checkpoint(path).state_dict, load_checkpoint(plain).state_dict
+    assert all(torch.equal(state[f"_kd_loss_handler._kd_original_model.detector.{name}"], given[name])
+               for name, _ in build_detector(plain_config(config())).named_parameters())
+    restored = restore_detector(path).network.state_dict()
+    assert all(torch.equal(value, restored[name]) for name, value in state.items())
+
+
+def test_distillation_with_the_loss_of_classifiers_is_refused(config, tiny_data, plain, tmp_path):
+    settings = config(QUANTIZATION, {"algorithm": "knowledge_distillation", "type": "softmax"})
+    with pytest.raises(UserError, match="Write type='mse'"):
+        train(settings, tiny_data, tmp_path, "refused", plain)
+
+
+def test_two_stage_detectors_are_not_distilled():
+    from core.compression.distillation import require_distillable
+
+    class TwoStage:
+        roi_head = bbox_head = None
+
+    with pytest.raises(UserError, match="TwoStage"):
+        require_distillable(TwoStage(), {"compression": {"algorithm": "knowledge_distillation", "type": "mse"}})
+
+
+def test_a_real_trial_of_the_pruning_search_is_scored_and_recorded(config, tiny_data, plain, tmp_path, monkeypatch):
+    from core.compression.pruning_search import FineTuning, SearchPlan, search_pruning_level
+
+    tuning = FineTuning(config(pruning(pruning_target=0.4)), tiny_data, plain, tmp_path)
+    # One epoch finds nothing on any image, so the baseline is made up.
+    plan = SearchPlan(0.001, 0.01, 1, 0.5, tuning.identity())
+    result = search_pruning_level(tuning, plan, tmp_path / "trials.jsonl")
+    assert result.best.level == 0.5
+    assert all(int(mask.sum()) == expected_left(len(mask), 0.5) for mask in masks_of(result.best.checkpoint).values())
+    monkeypatch.setattr("core.training.fit.fit", None)
+    assert search_pruning_level(tuning, plan, tmp_path / "trials.jsonl") == result
+    assert 0 <= tuning.baseline_map() <= 1
