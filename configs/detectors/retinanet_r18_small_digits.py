@@ -12,6 +12,7 @@ train_pipeline = [
     dict(type='Collect', keys=['img', 'gt_bboxes', 'gt_labels']),
 ]
 model = dict(bbox_head=dict(num_classes=10))
-data = dict(train=dict(pipeline=train_pipeline))
+# Small batches: more steps in the same time teach a network that starts from random weights faster.
+data = dict(samples_per_gpu=4, train=dict(pipeline=train_pipeline))
 runner = dict(max_epochs=8)
 evaluation = dict(interval=2)

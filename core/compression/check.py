@@ -138,12 +138,14 @@ def _pruning(plan: PruningPlan) -> Iterator[str]:
     barriers = ", ".join(f"{kind} ({count})" for kind, count in plan.barriers.items())
     if barriers:
         yield f"Operators that NNCF cannot prune through: {barriers}"
+    if not plan.groups:
+        return
     groups = f"{channels} filters in {len(plan.groups)} groups that are pruned together"
     if plan.level is None or any(group.removed is None for group in plan.groups):
         yield f"Filter pruning: {groups}; how many of each go is decided while training"
         return
     removed = sum(group.removed or 0 for group in plan.groups)
-    yield (f"Filter pruning at {plan.level:g}: {removed} of {groups} ({removed / max(channels, 1):.0%}); rounding what "
+    yield (f"Filter pruning at {plan.level:g}: {removed} of {groups} ({removed / channels:.0%}); rounding what "
            f"stays up to multiples of 8 keeps {plan.level * channels - removed:.0f} of those asked for")
     for group in plan.untouched:
         yield f"  nothing of {group.channels} filters goes in {len(group.layers)} of these:"

@@ -3,6 +3,7 @@
 NNCF's own statistics echo the level that was asked for and count depthwise convolutions as if they were dense.
 """
 
+import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
@@ -20,7 +21,7 @@ _ON_WEIGHTS = ("FakeQuantize", "Identity", "Cast", "Reshape", "Transpose")
 # What computes the size of a Resize.
 _ON_SIZES = {
     "Gather": lambda values, attributes: values[0].take(values[1].astype(int), axis=attributes.get("axis", 0)),
-    "Slice": lambda values, attributes: values[0][int(values[1]):int(values[2])],
+    "Slice": lambda values, attributes: values[0][int(values[1].flat[0]):int(values[2].flat[0])],
     "Unsqueeze": lambda values, attributes: values[0].reshape((1, *values[0].shape)),
     "Concat": lambda values, attributes: [item for value in values for item in value],
     "Cast": lambda values, attributes: values[0].astype("int64"),
@@ -144,35 +145,32 @@ def count_in_onnx(path: Path) -> StructureCounts:
 
     model = load_onnx(path)
     weights, shapes = OnnxWeights(model.graph), _inferred_shapes(model)
-    layers: List[LayerCounts] = []
-    shared: Dict[str, Any] = {}
+    layers, used = [], []
     for node in model.graph.node:
         if node.op_type not in _ONNX_KINDS or not weights.source_of(node.input[1]):
             continue
-        source = weights.source_of(node.input[1])
-        shared[source] = weights.array_of(source)
-        layers.append(_node_counts(node, shared[source], shapes, path))
-    return StructureCounts(tuple(layers), *_totals(shared.values()))
+        used.append(weights.array_of(node.input[1]))
+        layers.append(_node_counts(node, used[-1], shapes, path))
+    return StructureCounts(tuple(layers), *_totals(used))
 
 
 def count_in_ir(model: Any) -> StructureCounts:
     """Count the convolutions and fully connected layers of an ``openvino.Model`` with a fixed input size."""
-    layers: List[LayerCounts] = []
-    shared: Dict[str, Any] = {}
+    layers, used = [], []
     for operation in model.get_ordered_ops():
         constant = _ir_weight(operation)
-        if constant is None:
-            continue
-        shared[constant.get_friendly_name()] = constant.data
-        layers.append(_operation_counts(operation, constant.data))
-    return StructureCounts(tuple(layers), *_totals(shared.values()))
+        if constant is not None:
+            used.append(constant.data)
+            layers.append(_operation_counts(operation, used[-1]))
+    return StructureCounts(tuple(layers), *_totals(used))
 
 
-def _totals(weights: Any) -> Tuple[int, int]:
+def _totals(weights: Sequence[Any]) -> Tuple[int, int]:
+    """Return elements and non-zero elements; PyTorch exports a shared weight as equal copies, which count once."""
     import numpy as np
 
-    arrays = list(weights)
-    return sum(int(array.size) for array in arrays), sum(int(np.count_nonzero(array)) for array in arrays)
+    different = {(array.shape, hashlib.sha256(array.tobytes()).digest()): array for array in weights}.values()
+    return sum(int(array.size) for array in different), sum(int(np.count_nonzero(array)) for array in different)
 
 
 def _product(sizes: Sequence[int]) -> int:

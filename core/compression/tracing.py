@@ -53,7 +53,7 @@ PATCHES: Tuple[Patch, ...] = (
     Patch("YOLOXHead", "_bbox_decode", _COORDINATES, postprocessing=WITH_POSTPROCESSING),
     Patch("YOLOXHead", "_bboxes_nms", _COORDINATES, postprocessing=WITH_POSTPROCESSING),
     Patch("BaseDenseHead", "onnx_export", _COORDINATES, but_not="RPNHead"),
-    Patch("Scale", "forward", "the learned factor on box distances in FCOS and ATSS: " + _COORDINATES),
+    Patch("Scale", "forward", "the learned factor on box distances in FCOS and ATSS: " + _COORDINATES, action=OPERATOR),
     Patch("L2Norm", "forward", "its arithmetic on a plain parameter loses the trace, so that the layer after it got no "
           "quantizer and the one before it was pruned by itself", action=OPERATOR),
     Patch("BaseRoIExtractor", "forward", "which levels it reads depends on the proposals, and RoIAlign loses the trace",
@@ -108,6 +108,7 @@ def untraced() -> Iterator[None]:
 def keep_out_of_graph(detector: Any, postprocessing: bool = False) -> None:
     """Patch ``detector``'s parts by the table, for one value of ``nncf_compress_postprocessing``."""
     _teach_operators()
+    _teach_pruning()
     for module_name, function_name, _ in UNTRACED_FUNCTIONS:
         module = importlib.import_module(module_name)
         setattr(module, function_name, _untraced(getattr(module, function_name)))
@@ -188,6 +189,21 @@ def _teach_operators() -> None:
 
     patch_namespace_by_patchspec(TracedTensor, DetachMetatype.torch_tensor_patch_spec)
     DEFAULT_PT_QUANT_TRAIT_TO_OP_DICT[QuantizationTrait.NON_QUANTIZABLE].append(OpaqueMetatype)
+
+
+def _teach_pruning() -> None:
+    """Let pruning follow channels through operators that NNCF 2.0.0 takes for dead ends, though they work by channel.
+
+    LeakyReLU is all of YOLOv3; interpolation is the way down an FPN.
+    """
+    from nncf.torch.graph.operator_metatypes import InterpolateMetatype, LeakyRELUMetatype
+    from nncf.torch.pruning.export_helpers import PT_PRUNING_OPERATOR_METATYPES, PTIdentityMaskForwardOps
+
+    for metatype in (LeakyRELUMetatype, InterpolateMetatype):
+        if metatype not in PTIdentityMaskForwardOps.subtypes:
+            PTIdentityMaskForwardOps.subtypes.append(metatype)
+            for name in metatype.get_all_aliases():
+                PT_PRUNING_OPERATOR_METATYPES._op_name_to_op_class[name] = PTIdentityMaskForwardOps
 
 
 def _plain(value: Any) -> Any:

@@ -74,19 +74,27 @@ def evaluate_checkpoint(checkpoint: Path, dataset: "Dataset", output: Path) -> D
 
 
 def _test_loader(config: Any, split: "Split", classes: Tuple[str, ...]) -> Any:
-    from mmdet.datasets import build_dataloader, build_dataset
+    from mmdet.datasets import build_dataloader
+
+    from core.training.datasets import build_quietly
 
     settings = {**config.data.test, "type": "CocoDataset", "ann_file": str(split.annotation_file),
                 "img_prefix": str(split.image_root), "classes": list(classes)}
-    dataset = build_dataset(settings, {"test_mode": True})
+    dataset = build_quietly(settings, {"test_mode": True})
     return build_dataloader(dataset, samples_per_gpu=1, workers_per_gpu=config.data.get("workers_per_gpu", 1),
                             num_gpus=1, dist=False, shuffle=False)
 
 
 def to_detections(per_class: Any) -> Detections:
-    """Turn MMDetection's result for an image, a list over classes of [N, 5] arrays, into Detections."""
+    """Turn MMDetection's result for an image into Detections.
+
+    Args:
+        per_class: A list over classes of [N, 5] arrays (x1, y1, x2, y2, score); with masks a tuple of that and them.
+    """
     import numpy as np
 
+    if isinstance(per_class, tuple):
+        per_class = per_class[0]
     boxes = np.concatenate([np.asarray(rows, dtype=np.float32).reshape(-1, 5) for rows in per_class])
     labels = np.concatenate([np.full(len(rows), label, dtype=np.int64) for label, rows in enumerate(per_class)])
     return Detections(boxes=boxes[:, :4], scores=boxes[:, 4], labels=labels)

@@ -91,8 +91,7 @@ def convert_to_ir(onnx_dir: Path, output_dir: Path) -> IrFiles:
     expect_fake_quantize(spec.fake_quantize_nodes, count_in_onnx(onnx_path), onnx_path)
     model, removed = _convert(onnx_path, spec), {}
     if has_zero_filters(graph):
-        dense, model = model, _convert(onnx_path, spec, transform="Pruning")
-        removed = _removed(dense, model)
+        removed = remove_zero_filters(model)
     if bool(spec.fake_quantize_nodes) != bool(count_in_ir(model)):
         expect_fake_quantize(spec.fake_quantize_nodes, count_in_ir(model), f"the IR of {onnx_path}")
     _name_deterministically(model, _names(graph))
@@ -168,8 +167,8 @@ def _shape(value: Any) -> List[int]:
     return [dimension.dim_value for dimension in value.type.tensor_type.shape.dim]
 
 
-def _convert(onnx_path: Path, spec: ModelSpec, transform: str = "") -> Any:
-    """Run the Model Optimizer, the one converter that also removes pruned channels (``transform="Pruning"``)."""
+def _convert(onnx_path: Path, spec: ModelSpec) -> Any:
+    """Run the Model Optimizer on an ONNX file."""
     with usage_reporting_off():
         from openvino import frontend
         from openvino.tools import mo
@@ -183,23 +182,80 @@ def _convert(onnx_path: Path, spec: ModelSpec, transform: str = "") -> Any:
                 return mo.convert_model(
                     str(onnx_path), input_shape=[1, 3, spec.input_height, spec.input_width], layout="nchw",
                     mean_values=list(spec.mean), scale_values=list(spec.std), reverse_input_channels=spec.to_rgb,
-                    compress_to_fp16=False, transform=transform)
+                    compress_to_fp16=False)
         except refusals as error:
             raise UserError("ONNX model", onnx_path, f"OpenVINO cannot convert it: {last_line(error)}",
                             "Export the model again; an operator that is not supported must be left out of the graph "
                             "or replaced.") from error
 
 
-def _removed(dense: Any, pruned: Any) -> Dict[str, str]:
-    """Log what the pruning transformation removed, and return what the IR must say of the model before."""
-    before, after = count_structure(dense), count_structure(pruned)
+def remove_zero_filters(model: Any) -> Dict[str, str]:
+    """Remove the filters of ``model`` that are all zero, with what reads them, in place.
+
+    It is the Model Optimizer's ``transform="Pruning"``, which also goes through interpolation here.
+
+    Returns:
+        What the IR must say of the model before, as entries of its metadata.
+    """
+    with usage_reporting_off():
+        from openvino._offline_transformations import apply_pruning_transformation
+
+    before = count_structure(model)
     with tempfile.TemporaryDirectory() as folder:
         xml = Path(folder) / MODEL_XML
-        import_openvino().save_model(dense, xml, compress_to_fp16=False)
+        import_openvino().save_model(model, xml, compress_to_fp16=False)
         stored = xml.with_name(MODEL_BIN).stat().st_size
+    resized = _interpolate_as_pad(model)
+    apply_pruning_transformation(model)
+    _pad_as_interpolate(model, resized)
+    after = count_structure(model)
     logger.info("pruned filters removed: %d of %d channels, %d of %d weights", before.channels - after.channels,
                 before.channels, before.parameters - after.parameters, before.parameters)
     return {CHANNELS_BEFORE: str(before.channels), BYTES_BEFORE: str(stored)}
+
+
+def _interpolate_as_pad(model: Any) -> Dict[str, Any]:
+    """Put Pad in place of each Interpolate that enlarges height and width; return those replaced by the Pad's name.
+
+    OpenVINO's transformation follows channels through Pad but not through Interpolate, though both treat each channel
+    by itself: the filters before an FPN's way down would stay.
+    """
+    from openvino.runtime import opset13
+
+    replaced = {}
+    for operation in list(model.get_ordered_ops()):
+        if operation.get_type_name() != "Interpolate":
+            continue
+        source, target = (list(port.get_shape()) for port in (operation.input_value(0), operation.output(0)))
+        if len(source) != 4 or source[:2] != target[:2] or target[2] < source[2] or target[3] < source[3]:
+            continue
+        added = [new - old for old, new in zip(source, target)]
+        pad = opset13.pad(operation.input_value(0), opset13.constant([0, 0, 0, 0]), opset13.constant(added), "constant",
+                          opset13.constant(0, operation.get_output_element_type(0)))
+        pad.set_friendly_name(f"{operation.get_friendly_name()}/as_pad")
+        replaced[pad.get_friendly_name()] = operation
+        for reader in operation.output(0).get_target_inputs():
+            reader.replace_source_output(pad.output(0))
+    return replaced
+
+
+def _pad_as_interpolate(model: Any, replaced: Dict[str, Any]) -> None:
+    from openvino.runtime import opset13
+
+    for pad in list(model.get_ordered_ops()):
+        original = replaced.get(pad.get_friendly_name())
+        if original is None:
+            continue
+        attributes = {key: value for key, value in original.get_attributes().items()
+                      if key in ("mode", "coordinate_transformation_mode", "nearest_mode", "antialias", "cube_coeff")}
+        # By sizes of height and width alone: the original may name the channels' number, which is another now.
+        sizes = opset13.constant(list(original.output(0).get_shape())[2:])
+        new = opset13.interpolate(pad.input_value(0), sizes, shape_calculation_mode="sizes",
+                                  axes=opset13.constant([2, 3]), **attributes)
+        new.set_friendly_name(original.get_friendly_name())
+        for reader in pad.output(0).get_target_inputs():
+            reader.replace_source_output(new.output(0))
+    model.validate_nodes_and_infer_types()
 
 
 def _recorded(model: Any, key: str, otherwise: int) -> int:

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any, Dict, Tuple
 
-from core.compression.tracing import forward_as
+from core.compression.tracing import forward_as, tracing_forward
 from core.errors import UserError
 from core.export.fake_quantize import count_in_onnx, expect_fake_quantize
 from core.export.postprocessing import exportable_forward, max_detections
@@ -60,13 +60,19 @@ def _prepare(compression: Any) -> int:
     """Put the compressed network into its deployable form and return its number of FakeQuantize operators."""
     from core.compression.wrap import fake_quantize_operators
 
-    controller = compression.controller
-    operators = fake_quantize_operators(controller)
+    detector = compression.network.get_nncf_wrapped_model()
+    # Pruning counts operations before and after, for which it runs the traced forward.
+    with forward_as(detector, tracing_forward(detector, compression.postprocessing)):
+        _prepare_controller(compression.controller)
+    return fake_quantize_operators(compression.controller)
+
+
+def _prepare_controller(controller: Any) -> None:
     children = getattr(controller, "child_ctrls", None)
     if not children:
         # Shrinks pruned layers in place and moves the model to the CPU, so it comes last.
         controller.prepare_for_export()
-        return operators
+        return
     for child in children:
         if hasattr(child, "pruned_module_groups_info"):
             # Beside another algorithm NNCF 2.0.0 removes no filters (its prepare_for_export is not implemented):
@@ -74,7 +80,6 @@ def _prepare(compression: Any) -> int:
             child._apply_masks()
         else:
             child.prepare_for_export()
-    return operators
 
 
 def _export(restored: Any, path: Path, size: Tuple[int, int]) -> None:

@@ -1,6 +1,7 @@
 """Locations as users write them: plain paths, file:// URIs, and what is built in."""
 
 import os
+import re
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -51,7 +52,7 @@ def parse_location(location: str, thing: str = "location") -> Location:
     if not separator:
         return Location(Scheme.FILE, os.path.abspath(os.path.expanduser(location)))
     if scheme != Scheme.BUILTIN.value:
-        raise UserError(thing, location, f"{scheme}:// is not supported yet; storage services come later.",
+        raise UserError(thing, _without_secrets(location), f"{scheme}:// is not supported yet; storage services come later.",
                         "Give a folder or file of this machine, as a path or a file:// URI.")
     name, _, query = rest.partition("?")
     return Location(Scheme.BUILTIN, name.rstrip("/"), _options(query, location, thing))
@@ -67,6 +68,11 @@ def local_path(location: str, thing: str = "location") -> Path:
     if parsed.scheme is not Scheme.FILE:
         raise UserError(thing, location, "It must be a path of this machine.", "Give a path or a file:// URI.")
     return Path(parsed.path)
+
+
+def _without_secrets(location: str) -> str:
+    """Return a URI without the user part and the query, where keys and signatures stand."""
+    return re.sub(r"//[^/]*@", "//***@", location).partition("?")[0]
 
 
 def _path_of_uri(location: str, thing: str) -> str:

@@ -16,6 +16,7 @@ from core.compression.config_check import epochs_of, require_valid
 from core.compression.differences import require_same
 from core.compression.nncf_import import SUPPORTED_VERSION
 from core.errors import UserError
+from core.training.datasets import build_quietly
 from core.training.device import data_parallel, device
 from core.training.initial import InitialScore, initial_split, min_initial_map_ratio, require_good_start, score
 from core.training.model import build_detector, load_plain_weights
@@ -230,9 +231,9 @@ def _source(config: Any, parent: Optional[Path]) -> Optional[Path]:
 
 def train_loader(config: Any, dataset: "Dataset", seed: int) -> Any:
     """Return MMDetection's loader of the config's training data, shuffled by ``seed``."""
-    from mmdet.datasets import build_dataloader, build_dataset
+    from mmdet.datasets import build_dataloader
 
-    images = build_dataset(config.data.train)
+    images = build_quietly(config.data.train)
     # MMDetection leaves out images without boxes and those below 32 pixels, and says nothing.
     logging.getLogger(__name__).info("training on %d samples made of the %d images of split %s", len(images),
                                      dataset.train.images, dataset.train.name)

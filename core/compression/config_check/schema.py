@@ -16,9 +16,10 @@ def nncf_is_installed() -> bool:
 def schema_findings(nncf_config: Dict[str, Any]) -> List[Finding]:
     """Return what NNCF's schema refuses, with the place of each; empty where NNCF is not installed.
 
+    Keys that are no text are left to our own rules: JSON has none, and the schema's validator fails on them.
     ``NNCFConfig.from_dict`` tells the first refusal only and, within an algorithm, not its place.
     """
-    if not nncf_is_installed():
+    if not nncf_is_installed() or not _has_text_keys(nncf_config):
         return []
     from nncf.config.schema import REF_VS_ALGO_SCHEMA, ROOT_NNCF_CONFIG_SCHEMA
 
@@ -28,6 +29,12 @@ def schema_findings(nncf_config: Dict[str, Any]) -> List[Finding]:
         if isinstance(name, str) and name in REF_VS_ALGO_SCHEMA:
             findings += _refusals(algorithm, REF_VS_ALGO_SCHEMA[name], path)
     return findings
+
+
+def _has_text_keys(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _has_text_keys(item) for key, item in value.items())
+    return not isinstance(value, (list, tuple)) or all(map(_has_text_keys, value))
 
 
 def _algorithms(nncf_config: Any) -> Iterable[Tuple[str, Any]]:

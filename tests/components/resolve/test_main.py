@@ -37,11 +37,13 @@ def test_every_input_becomes_a_reference_that_stays_the_same(options, tmp_path):
     ("--destination", "s3://models", "destination: s3://models"), ("--model-name", "../x", "parameter model_name"),
     ("--checkpoint", "/absent.pth", "checkpoint: /absent.pth"), ("--data", "/absent", "/absent"),
     ("--model-config", "configs/absent.py", "configs/absent.py"),
-    ("--model-options", '{"runner.max_epoch": 1}', "max_epoch")])
+    ("--model-options", '{"runner.max_epoch": 1}', "max_epoch"),
+    ("--min-initial-map-ratio", "1.5", "parameter min_initial_map_ratio: 1.5"),
+    ("--compression-options", '{"nncf_config.target_device": "TOASTER"}', "TOASTER")])
 def test_what_would_fail_late_fails_now(options, option, value, message, capsys, tmp_path):
     assert main([*options, option, value]) == 2
-    error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert error.startswith("resolve: ") and message in error
+    error = capsys.readouterr().err.strip()
+    assert "resolve: " in error and message in error
     assert not (tmp_path / "out").exists()
 
 
@@ -52,3 +54,23 @@ def test_classes_come_from_the_config_where_it_names_them(options, tmp_path, cap
 
     assert main([*options, "--model-options", '{"data.train.classes": ["3", "seven"]}']) == 2
     assert "seven" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("failed", "code"), [(False, 0), (True, 2)])
+def test_preflight_is_run_where_it_is_asked_for(options, failed, code, monkeypatch, capsys, tmp_path):
+    from core.compression import preflight
+
+    def run(config, classes, on_stage):
+        assert config.nncf_config and len(classes) == 10
+        row = preflight.StageResult("wrap", preflight.Outcome.FAILED if failed else preflight.Outcome.OK, "why so", 1.0)
+        on_stage(row)
+        return preflight.PreflightReport((row,))
+
+    monkeypatch.setattr(preflight, "run_preflight", run)
+    assert main(options) == 0
+    assert "preflight" not in capsys.readouterr().out
+
+    assert main([*options, "--preflight", "true"]) == code
+    shown = capsys.readouterr()
+    assert "why so" in shown.out
+    assert ("preflight, stage wrap: why so" in shown.err) == failed

@@ -23,7 +23,8 @@ CHANNELS = 5 * WIDTH + 2 * (WIDTH + 5)
 class Pyramid:
     """A graph like a small RetinaNet's: residual block, two levels, top-down addition, shared head."""
 
-    def __init__(self, pruned=PRUNED, quantized=False, seed=0):
+    def __init__(self, pruned=PRUNED, quantized=False, before_resize=False, seed=0):
+        self.before_resize = before_resize
         self.random, self.pruned, self.quantized = np.random.default_rng(seed), list(pruned), quantized
         self.nodes, self.constants, self.fake_quantize_nodes = [], {}, 0
 
@@ -41,8 +42,8 @@ class Pyramid:
         stem = self._relu(self._conv("stem", "image", (WIDTH, 3, 3, 3), prune=True))
         inner = self._relu(self._conv("inner", stem, (WIDTH, WIDTH, 3, 3), prune=True))
         fine = self._relu(self._add(self._conv("outer", inner, (WIDTH, WIDTH, 3, 3), prune=True), stem))
-        coarse = self._conv("down", fine, (WIDTH, WIDTH, 3, 3), prune=True, stride=2)
-        lateral = self._conv("lateral", fine, (WIDTH, WIDTH, 1, 1), prune=True)
+        coarse = self._conv("down", fine, (WIDTH, WIDTH, 3, 3), prune=self.before_resize, stride=2)
+        lateral = self._conv("lateral", fine, (WIDTH, WIDTH, 1, 1), prune=self.before_resize)
         merged = self._add(lateral, self._node("Resize", [coarse, "", "twice"], mode="nearest"))
         self.constants["twice"] = np.float32([1, 1, 2, 2])
         self.constants["rows"] = np.int64([1, -1, 5])
@@ -101,24 +102,37 @@ def pyramid(request, tmp_path, toy_spec):
     return Pyramid(quantized=request.param).write(tmp_path / "onnx", toy_spec)
 
 
+@pytest.fixture(params=[(False, False), (True, False), (False, True), (True, True)],
+                ids=["float", "int8", "float-resized", "int8-resized"])
+def any_pyramid(request, tmp_path, toy_spec):
+    quantized, before_resize = request.param
+    return Pyramid(quantized=quantized, before_resize=before_resize).write(tmp_path / "onnx", toy_spec)
+
+
 def test_pruned_filters_are_gone_and_recorded(tmp_path, pyramid):
     files = convert_to_ir(pyramid, tmp_path / "ir")
-    # Six layers lose the filters, the head's tower on both levels.
-    assert (files.channels_before, files.channels) == (CHANNELS, CHANNELS - 7 * len(PRUNED))
-    assert files.weights_mb < 0.5 * files.weights_mb_before
+    # The three layers of the residual block lose filters, and the head's tower on both levels.
+    assert (files.channels_before, files.channels) == (CHANNELS, CHANNELS - 5 * len(PRUNED))
+    assert files.weights_mb < 0.7 * files.weights_mb_before
     model, _ = read_ir(tmp_path / "ir")
     shapes = [list(operation.input_value(1).get_shape())[:2] for operation in model.get_ordered_ops()
               if operation.get_type_name() == "Convolution"]
     left = WIDTH - len(PRUNED)
-    assert sorted(shapes) == sorted([[left, 3], *[[left, left]] * 6, *[[5, left]] * 2])
+    assert sorted(shapes) == sorted([[left, 3], *[[left, left]] * 2, *[[WIDTH, left]] * 2, *[[left, WIDTH]] * 2,
+                                     *[[5, left]] * 2])
 
 
-def test_outputs_stay_the_same(tmp_path, pyramid):
+def test_filters_whose_output_is_resized_are_gone(tmp_path, toy_spec):
+    files = convert_to_ir(Pyramid(before_resize=True).write(tmp_path / "onnx", toy_spec), tmp_path / "ir")
+    assert files.channels_before - files.channels == 7 * len(PRUNED)
+
+
+def test_outputs_stay_the_same(tmp_path, any_pyramid):
     from core.export.spec import ModelSpec
 
-    convert_to_ir(pyramid, tmp_path / "ir")
+    convert_to_ir(any_pyramid, tmp_path / "ir")
     pruned, _ = read_ir(tmp_path / "ir")
-    dense = _convert(pyramid / "model.onnx", ModelSpec.read(pyramid))
+    dense = _convert(any_pyramid / "model.onnx", ModelSpec.read(any_pyramid))
     for seed in range(3):
         image = np.random.default_rng(seed).uniform(0, 255, (1, 3, 48, 64)).astype(np.float32)
         one, other = (compile_model(model, Hint.LATENCY)({"image": image})["boxes"] for model in (dense, pruned))
@@ -137,11 +151,8 @@ def test_conversion_of_a_pruned_model_is_deterministic(tmp_path, pyramid):
 
 def test_a_model_with_nothing_to_prune_is_not_touched(tmp_path, toy_spec, monkeypatch):
     onnx_dir = Pyramid(pruned=()).write(tmp_path / "onnx", toy_spec)
-    transforms = []
-    monkeypatch.setattr("core.export.ir._convert",
-                        lambda path, spec, transform="": transforms.append(transform) or _convert(path, spec))
+    monkeypatch.setattr("core.export.ir.remove_zero_filters", None)
     files = convert_to_ir(onnx_dir, tmp_path / "ir")
-    assert transforms == [""]
     assert (files.channels, files.weights_mb) == (files.channels_before, files.weights_mb_before)
     assert "before_pruning" not in (tmp_path / "ir" / "model.xml").read_text()
 

@@ -46,3 +46,10 @@ def test_what_cannot_be_reached_is_refused_by_its_name(text):
 def test_only_places_of_this_machine_have_a_local_path():
     with pytest.raises(UserError, match="builtin://digits"):
         local_path("builtin://digits")
+
+
+def test_a_refused_uri_does_not_tell_the_secrets_in_it():
+    with pytest.raises(UserError) as refused:
+        parse_location("s3://key:secret@bucket/prefix?X-Amz-Signature=canary")
+    assert "secret" not in str(refused.value) and "canary" not in str(refused.value)
+    assert "bucket/prefix" in str(refused.value)

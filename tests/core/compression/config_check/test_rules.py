@@ -435,6 +435,30 @@ def test_the_config_is_never_changed(case):
     assert repr(nncf_config) == repr(before)
 
 
+JUNK = (None, True, -1, 10 ** 30, 0.5, math.nan, math.inf, "", "{re}(", "quantization", [], [None], (1, 2), {}, {3: []},
+        {"algorithm": {}}, [[[]]], object())
+
+
+def places(node, path=()):
+    """Yield the path of every value in a config."""
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        yield (*path, key)
+        yield from places(value, (*path, key))
+
+
+@pytest.mark.parametrize("case", VALID)
+def test_rubbish_anywhere_is_told_not_met_with_an_exception(case):
+    for *path, last in places(VALID[case]):
+        for junk in JUNK:
+            nncf_config = copy.deepcopy(VALID[case])
+            node = nncf_config
+            for key in path:
+                node = node[key]
+            node[last] = junk
+            findings = check_nncf_config(nncf_config, epochs=10)
+            assert all(str(finding) for finding in findings)
+
+
 def test_schedules_are_not_checked_without_epochs():
     late = config(pruning(schedule="exponential"), sparsity(), quantization(params={"weights_quant_start_epoch": 10}))
     assert check_nncf_config(late) == []

@@ -1,0 +1,1 @@
+"""Performance claims as programs that anyone can run."""

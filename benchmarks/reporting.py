@@ -1,0 +1,37 @@
+"""What every benchmark prints and writes: a table, and JSON that says on which machine it was measured."""
+
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return an aligned text table; the first column is text, the others are numbers."""
+    lines = [list(header), *(list(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    return "\n".join("  ".join(cell.ljust(width) if column == 0 else cell.rjust(width)
+                               for column, (cell, width) in enumerate(zip(line, widths))).rstrip() for line in lines)
+
+
+def write(benchmark: str, settings: Mapping[str, Any], results: List[Dict[str, Any]], output: Optional[Path]) -> None:
+    """Write settings, machine and results to ``output`` as JSON; nothing where it is None."""
+    if output is None:
+        return
+    document = {"benchmark": benchmark, "settings": dict(settings), "machine": machine(), "results": results}
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def machine() -> Dict[str, Any]:
+    """Return what a figure depends on: CPU, cores, threads, load and versions."""
+    import torch
+
+    from core.inference.cpu import describe_cpu
+    from core.training.fit import versions
+
+    cpu = describe_cpu()
+    return {"cpu": cpu.name, "instruction_set": cpu.instruction_set, "cores": cpu.cores,
+            "torch_threads": torch.get_num_threads(), "load_average": os.getloadavg()[0],
+            "python": platform.python_version(), "versions": versions()}

@@ -1,0 +1,13 @@
+"""MMDetection's data sets, without what pycocotools prints while it reads annotations."""
+
+import contextlib
+import io
+from typing import Any, Dict, Optional
+
+
+def build_quietly(settings: Dict[str, Any], defaults: Optional[Dict[str, Any]] = None) -> Any:
+    """Return ``mmdet.datasets.build_dataset(settings, defaults)``."""
+    from mmdet.datasets import build_dataset
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        return build_dataset(settings, defaults)
