@@ -1,6 +1,7 @@
 """The OpenVINO runtime: imported without usage reporting, models read and compiled with one set of options."""
 
 import contextlib
+import functools
 import os
 from enum import Enum
 from pathlib import Path
@@ -30,6 +31,16 @@ def import_openvino() -> Any:
     with usage_reporting_off():
         import openvino
     return openvino
+
+
+@functools.lru_cache(maxsize=None)
+def shared_core() -> Any:
+    """Return the process's one ``openvino.Core``.
+
+    Each Core's CPU plugin sets the signal stack and puts back what it found: of two with crossed lives one leaves
+    freed memory there, and the next signal, such as Ctrl-C, ends the process with a segmentation fault.
+    """
+    return import_openvino().Core()
 
 
 @contextlib.contextmanager
@@ -64,7 +75,7 @@ def read_ir(directory: Path) -> Tuple[Any, ModelSpec]:
         raise UserError("OpenVINO IR", directory, f"It must hold {MODEL_XML} and {MODEL_BIN}.",
                         "Give the folder that the convert stage wrote.")
     try:
-        model = import_openvino().Core().read_model(xml)
+        model = shared_core().read_model(xml)
     except RuntimeError as error:
         raise UserError("OpenVINO IR", directory, f"OpenVINO cannot read it: {last_line(error)}",
                         "A truncated copy is the usual cause: copy or convert the model again.") from error
@@ -81,7 +92,7 @@ def compile_model(model: Any, hint: Hint, threads: Optional[int] = None) -> Any:
     if threads is not None:
         options["INFERENCE_NUM_THREADS"] = threads
     try:
-        return import_openvino().Core().compile_model(model, DEVICE, options)
+        return shared_core().compile_model(model, DEVICE, options)
     except RuntimeError as error:
         raise UserError("OpenVINO IR", model.get_friendly_name(), f"OpenVINO cannot compile it: {last_line(error)}",
                         "Use the OpenVINO version the model was converted with.") from error

@@ -1,5 +1,8 @@
 import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -77,3 +80,13 @@ def test_the_last_line_of_a_message_is_its_cause():
     assert last_line(RuntimeError("Exception from core.cpp:90:\nIncorrect weights in bin file!\n\n")) == (
         "Incorrect weights in bin file!")
     assert last_line(RuntimeError()) == "RuntimeError"
+
+
+def test_a_signal_after_models_came_and_went_raises_instead_of_crashing(toy_ir):
+    program = ("import gc, os, signal, sys; from pathlib import Path; from core.inference.detector import *; "
+               "from core.inference.runtime import *; ir = Path(sys.argv[1]); first = OpenVinoDetector(ir); "
+               "second = compile_model(read_ir(ir)[0], Hint.THROUGHPUT); del first; gc.collect(); del second; "
+               "gc.collect(); third = OpenVinoDetector(ir); del third; gc.collect(); os.kill(os.getpid(), signal.SIGINT)")
+    done = subprocess.run([sys.executable, "-c", program, str(toy_ir)], stderr=subprocess.PIPE, text=True,
+                          cwd=str(Path(__file__).parents[3]))
+    assert done.stderr.rstrip().endswith("KeyboardInterrupt"), done.stderr[-500:]

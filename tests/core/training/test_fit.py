@@ -63,8 +63,9 @@ def test_training_writes_a_checkpoint_a_log_and_the_newest_state(tiny_config, ti
     assert checkpoint.compression is None
     assert str(tiny_data.train.annotation_file) not in checkpoint.config_text
     lines = [json.loads(line) for line in (tmp_path / "out.log").read_text().splitlines()]
-    assert [line["mode"] for line in lines] == ["env", "train", "train", "val"]
-    assert lines[0]["iters_per_epoch"] == 2
+    iterations = 16 // tiny_config().data.samples_per_gpu
+    assert [line["mode"] for line in lines] == ["env", *["train"] * iterations, "val"]
+    assert lines[0]["iters_per_epoch"] == iterations
     assert load_checkpoint(tmp_path / "work-out" / "latest.pth").training["epoch"] == 1
 
 

@@ -53,8 +53,9 @@ def compressed(trained, plain, tiny_config, tiny_data):
 
 def test_a_compressed_run_begins_with_a_checkpoint_and_a_validation_of_epoch_0(compressed, trained):
     lines = log_of(trained / "int8.log")
-    assert [(line["mode"], line.get("epoch")) for line in lines] == [
-        ("env", None), ("val", 0), ("train", 1), ("train", 1), ("val", 1)]
+    modes = [(line["mode"], line.get("epoch")) for line in lines]
+    iterations = lines[0]["iters_per_epoch"]
+    assert modes == [("env", None), ("val", 0), *[("train", 1)] * iterations, ("val", 1)]
     assert {"map", "map50"} < set(lines[1])
     assert (lines[1]["split"], lines[1]["images"]) == ("val", 4)
     assert "map_parent" not in lines[1]
@@ -104,6 +105,10 @@ def test_a_ratio_out_of_its_range_is_refused(value):
     with pytest.raises(UserError, match="min_initial_map_ratio.*from 0"):
         min_initial_map_ratio({"min_initial_map_ratio": value})
     assert min_initial_map_ratio({}) == 0.0
+
+
+def test_plain_training_knows_no_ratio(tiny_config):
+    assert "min_initial_map_ratio" not in plain_config(tiny_config(min_initial_map_ratio=0.5))
 
 
 def test_without_a_val_split_some_training_images_are_scored(tiny_data, tmp_path, monkeypatch, caplog):
