@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Dict, Iterator, Tuple
 
+# The same for every variant, whatever their configs train with.
+BATCH = 8
 CONFIGS: Dict[str, str] = {
     "plain": "configs/detectors/retinanet_r18_small_digits.py",
     "int8": "configs/nncf_compression/retinanet_r18_small/digits_int8.py",
@@ -22,7 +24,7 @@ def digits(train: int, val: int) -> Any:
 
 
 def small_config(variant: str, dataset: Any, input_size: Tuple[int, int] = (0, 0)) -> Any:
-    """Return the config of a variant on ``dataset``, without worker processes.
+    """Return the config of a variant on ``dataset``, in batches of ``BATCH`` and without worker processes.
 
     Args:
         variant: A key of ``CONFIGS``.
@@ -40,7 +42,7 @@ def small_config(variant: str, dataset: Any, input_size: Tuple[int, int] = (0, 0
                 step["img_scale"] = (width, height)
         if config.get("nncf_config"):
             config.nncf_config.input_info.sample_size = [1, 3, height, width]
-    config.data.workers_per_gpu = 0
+    config.data.update(workers_per_gpu=0, samples_per_gpu=BATCH)
     set_classes(config, dataset.classes)
     set_data(config, dataset)
     return config

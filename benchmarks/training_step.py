@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from benchmarks import reporting
-from benchmarks.small_detector import CONFIGS, digits, scratch, set_samples, small_config
+from benchmarks.small_detector import BATCH, CONFIGS, digits, scratch, set_samples, small_config
 
 GOAL = 1.02
-BATCH = 8
 IMAGES_OF_AN_EPOCH = 640
 INITIALISATION_SAMPLES = 16
 _THREE_DIGITS = ("seconds_per_iteration", "seconds_per_iteration_bare", "ratio", "ratio_min", "ratio_max", "cpu_ratio")

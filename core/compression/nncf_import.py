@@ -30,7 +30,7 @@ def import_nncf() -> Any:
         raise UserError("NNCF", f"version {__version__}", f"This integration is made for {SUPPORTED_VERSION}.",
                         f"Install it: pip install nncf=={SUPPORTED_VERSION}.")
     with _extension_locks_cleared():
-        import nncf.torch  # noqa: F401  registers the PyTorch operators
+        import nncf.torch
 
     logger = logging.getLogger("nncf")
     logger.setLevel(logging.WARNING)

@@ -5,7 +5,7 @@ import logging
 import types
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Set, Tuple
 
 from core.checkpoint.checkpoint import CompressionRecord
 from core.compression.distillation import add_compression_loss, require_distillable
@@ -17,6 +17,8 @@ from core.errors import UserError
 # What tracing an unknown head's post-processing can raise; what is wrong for another reason is raised again without.
 _TRACING_FAULTS = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError)
 _LISTED_QUANTIZERS = 3
+# As NNCF ends the name of a weight quantizer.
+_WEIGHT_SUFFIX = "|WEIGHT"
 
 logger = logging.getLogger(__name__)
 
@@ -151,16 +153,63 @@ def named_quantizers(controller: Any) -> List[Tuple[str, Any]]:
             for key, quantizer in getattr(child, "all_quantizations", {}).items()]
 
 
-def fake_quantize_operators(controller: Any) -> int:
+def fake_quantize_operators(compressed: CompressedDetector) -> int:
     """Return the number of FakeQuantize operators the exported graph must have.
 
-    That is one for each weight quantizer and one for each place of an activation quantizer: where branches meet in a
-    concatenation they share one quantizer.
+    That is one for each weight quantizer and one for each call of an activation quantizer: where branches meet in a
+    concatenation they share one. Those whose result reaches no output do not count, for an export leaves them out:
+    YOLOv3's MobileNetV2, for one, ends in a layer that nothing reads. A forward pass finds them by autograd.
     """
-    children = getattr(controller, "child_ctrls", None) or [controller]
-    return sum(len(getattr(child, "weight_quantizers", {}))
-               + sum(len(info.affected_insertions) for info in getattr(child, "non_weight_quantizers", {}).values())
-               for child in children)
+    import torch
+
+    network, calls = compressed.network, []
+
+    def recorder(name: str) -> Any:
+        def record(module: Any, inputs: Any, output: Any) -> None:
+            # Now, not later: an activation that works in place gives the tensor another history.
+            calls.append((name, output.grad_fn))
+        return record
+
+    handles = [quantizer.register_forward_hook(recorder(name))
+               for name, quantizer in named_quantizers(compressed.controller)]
+    if not handles:
+        return 0
+    detector = network.get_nncf_wrapped_model()
+    size = _sample_size(compressed.nncf_config)
+    # Before the parameters are looked at: mmdet freezes its stages at every change of mode.
+    network.eval()
+    frozen = [parameter for parameter in network.parameters()
+              if parameter.is_floating_point() and not parameter.requires_grad]
+    with torch.enable_grad(), forward_as(detector, tracing_forward(detector, False)):
+        # Frozen layers would have no history.
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+        outputs = network(torch.zeros(size, device=next(network.parameters()).device))
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    for handle in handles:
+        handle.remove()
+    reached = _history(outputs)
+    weights = {name for name, function in calls if function in reached and name.endswith(_WEIGHT_SUFFIX)}
+    return len(weights) + sum(function in reached and not name.endswith(_WEIGHT_SUFFIX) for name, function in calls)
+
+
+def _history(outputs: Any) -> Set[Any]:
+    """Return all autograd functions that the tensors in nested ``outputs`` come from."""
+    import torch
+
+    found: Set[Any] = set()
+    waiting: List[Any] = [outputs]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, torch.Tensor):
+            item = item.grad_fn
+        if isinstance(item, (list, tuple)):
+            waiting.extend(item)
+        elif item is not None and item not in found:
+            found.add(item)
+            waiting.extend(function for function, _ in item.next_functions)
+    return found
 
 
 def load_compressed_weights(compressed: CompressedDetector, state_dict: Dict[str, Any]) -> None:

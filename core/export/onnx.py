@@ -64,7 +64,7 @@ def _prepare(compression: Any) -> int:
     # Pruning counts operations before and after, for which it runs the traced forward.
     with forward_as(detector, tracing_forward(detector, compression.postprocessing)):
         _prepare_controller(compression.controller)
-    return fake_quantize_operators(compression.controller)
+    return fake_quantize_operators(compression)
 
 
 def _prepare_controller(controller: Any) -> None:

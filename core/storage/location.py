@@ -52,7 +52,8 @@ def parse_location(location: str, thing: str = "location") -> Location:
     if not separator:
         return Location(Scheme.FILE, os.path.abspath(os.path.expanduser(location)))
     if scheme != Scheme.BUILTIN.value:
-        raise UserError(thing, _without_secrets(location), f"{scheme}:// is not supported yet; storage services come later.",
+        raise UserError(thing, _without_secrets(location),
+                        f"{scheme}:// is not supported yet; storage services come later.",
                         "Give a folder or file of this machine, as a path or a file:// URI.")
     name, _, query = rest.partition("?")
     return Location(Scheme.BUILTIN, name.rstrip("/"), _options(query, location, thing))

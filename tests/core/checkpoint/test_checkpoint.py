@@ -1,5 +1,7 @@
 """Checkpoints are written whole or not at all, and read back with what they carry."""
 
+from pathlib import Path
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train environment")
@@ -12,8 +14,8 @@ from core.errors import UserError  # noqa: E402
 def test_everything_comes_back(tmp_path):
     record = CompressionRecord({"compression": {"algorithm": "quantization"}}, {"builder": {"a": 1}}, False)
     training = {"optimizer": {"state": {}, "param_groups": [{"lr": 0.1}]}, "epoch": 2, "iter": 40}
-    save_checkpoint(Checkpoint({"w": torch.ones(2)}, ("cat", "dög"), "model = {}", record, {"torch": "1.8.1"}, training),
-                    tmp_path / "sub" / "c.pth")
+    saved = Checkpoint({"w": torch.ones(2)}, ("cat", "dög"), "model = {}", record, {"torch": "1.8.1"}, training)
+    save_checkpoint(saved, tmp_path / "sub" / "c.pth")
 
     loaded = load_checkpoint(tmp_path / "sub" / "c.pth")
 
@@ -44,7 +46,7 @@ def test_a_failing_save_leaves_the_earlier_file_and_nothing_else(tmp_path, monke
     save_checkpoint(Checkpoint({"w": torch.zeros(1)}), path)
 
     def disk_full(contents, target):
-        open(target, "wb").write(b"half")
+        Path(target).write_bytes(b"half")
         raise OSError(28, "No space left on device", target)
 
     monkeypatch.setattr(torch, "save", disk_full)

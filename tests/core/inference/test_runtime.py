@@ -86,7 +86,8 @@ def test_a_signal_after_models_came_and_went_raises_instead_of_crashing(toy_ir):
     program = ("import gc, os, signal, sys; from pathlib import Path; from core.inference.detector import *; "
                "from core.inference.runtime import *; ir = Path(sys.argv[1]); first = OpenVinoDetector(ir); "
                "second = compile_model(read_ir(ir)[0], Hint.THROUGHPUT); del first; gc.collect(); del second; "
-               "gc.collect(); third = OpenVinoDetector(ir); del third; gc.collect(); os.kill(os.getpid(), signal.SIGINT)")
+               "gc.collect(); third = OpenVinoDetector(ir); del third; gc.collect(); "
+               "os.kill(os.getpid(), signal.SIGINT)")
     done = subprocess.run([sys.executable, "-c", program, str(toy_ir)], stderr=subprocess.PIPE, text=True,
                           cwd=str(Path(__file__).parents[3]))
     assert done.stderr.rstrip().endswith("KeyboardInterrupt"), done.stderr[-500:]

@@ -40,8 +40,7 @@ def test_sigterm_ends_the_work_and_leaves_the_handler_as_it_was():
     program = ("import os, signal; from core.stage.cli import run_guarded; before = signal.getsignal(signal.SIGTERM); "
                "code = run_guarded('tool', lambda: os.kill(os.getpid(), signal.SIGTERM)); "
                "assert signal.getsignal(signal.SIGTERM) == before; raise SystemExit(code)")
-    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          universal_newlines=True, cwd=str(ROOT))
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=str(ROOT))
     assert done.returncode == 143
     assert done.stderr.startswith("tool: terminated by SIGTERM. ")
 
