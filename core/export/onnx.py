@@ -35,7 +35,7 @@ def export_checkpoint(checkpoint: Path, output_dir: Path) -> ModelSpec:
     restored = restore_detector(checkpoint)
     record = restored.checkpoint.compression
     preprocessing = preprocessing_of(restored.config)
-    quantizers = _prepare(restored.compression) if restored.compression else 0
+    quantizers = prepare_for_export(restored.compression) if restored.compression else 0
     output_dir = Path(output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
     size = (preprocessing.input_height, preprocessing.input_width)
@@ -56,7 +56,7 @@ def export_checkpoint(checkpoint: Path, output_dir: Path) -> ModelSpec:
     return spec
 
 
-def _prepare(compression: Any) -> int:
+def prepare_for_export(compression: Any) -> int:
     """Put the compressed network into its deployable form and return its number of FakeQuantize operators."""
     from core.compression.wrap import fake_quantize_operators
 

@@ -1,5 +1,6 @@
 """The training loop: plain, compressed, restored and resumed, with what must stop it."""
 
+import copy
 import json
 import math
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the train environment")
 
 from core.checkpoint.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
-from core.config.adapt import plain_config  # noqa: E402
+from core.config.adapt import nncf_config_of, plain_config  # noqa: E402
 from core.errors import UserError  # noqa: E402
 from core.training.fit import adopt, fit  # noqa: E402
 from core.training.model import restore_detector  # noqa: E402
@@ -83,6 +84,26 @@ def test_compression_starts_from_the_given_weights_and_is_restored_from_the_chec
     restored = restore_detector(compressed)
     saved = restored.network.state_dict()
     assert all(torch.equal(saved[name], value) for name, value in checkpoint.state_dict.items())
+
+
+def test_the_nncf_config_reaches_nncf_unchanged(plain, tiny_config, tiny_data, tmp_path, monkeypatch):
+    nncf_torch = pytest.importorskip("nncf.torch")
+    received = {}
+
+    class Reached(Exception):
+        """Ends the run where NNCF would begin."""
+
+    def record(detector, config, **options):
+        received.update(config)
+        raise Reached
+
+    monkeypatch.setattr(nncf_torch, "create_compressed_model", record)
+    config = tiny_config(nncf_compress_postprocessing=False)
+    config.nncf_config.log_dir = str(tmp_path / "logs")
+    given = copy.deepcopy(nncf_config_of(config))
+    with pytest.raises(Reached):
+        run(config, tiny_data, tmp_path, parent=plain)
+    assert received == given
 
 
 def test_a_compressed_parent_is_restored_not_initialised(compressed, tiny_config, tiny_data, tmp_path, monkeypatch):
