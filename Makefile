@@ -32,7 +32,7 @@ test-fast: setup ## tests of seconds, in each environment those whose imports it
 	$(OPENVINO_PYTHON) -m pytest -m "not e2e" $(ARGS)
 
 test-e2e: setup ## the pipeline and its stages as a user runs them
-	$(OPENVINO_PYTHON) -m pytest -m e2e $(ARGS)
+	$(OPENVINO_PYTHON) -m pytest -m e2e --capture=no $(ARGS)
 
 lint: setup ## ruff check
 	$(OPENVINO_PYTHON) -m ruff check .

@@ -22,7 +22,7 @@ from core.stage.cli import name_list, run_guarded
 PROGRAM = "python -m core.compression.matrix"
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS = REPOSITORY / "configs" / "nncf_compression"
-ALGORITHMS = ("int8", "pruning", "int8_pruning")
+ALGORITHMS = ("int8", "pruning", "int8_pruning", "sparsity", "int8_sparsity")
 CLASSES = ("one", "two", "three")
 IMAGES = 4
 BATCH = 2
@@ -35,10 +35,14 @@ PRUNED_SHARE = 0.4
 # half of its, the strides of the others want multiples of 32. The number of quantization points does not depend on it.
 TRIAL_SIZES: Dict[str, Tuple[int, int]] = {
     "atss_r50": (128, 160), "faster_rcnn_r50": (128, 160), "fcos_r50": (128, 160), "mask_rcnn_r50": (128, 160),
-    "retinanet_r18": (128, 160), "retinanet_r50": (128, 160), "ssd300": (300, 300), "ssdlite_mobilenetv2": (160, 160),
-    "yolov3_darknet53": (128, 128), "yolov3_mobilenetv2": (128, 128), "yolox_s": (128, 128), "yolox_tiny": (128, 128)}
+    "retinanet_r18": (128, 160), "retinanet_r18_small": (64, 64), "retinanet_r50": (128, 160), "ssd300": (300, 300),
+    "ssdlite_mobilenetv2": (160, 160), "yolov3_darknet53": (128, 128), "yolov3_mobilenetv2": (128, 128),
+    "yolox_s": (128, 128), "yolox_tiny": (128, 128)}
 # Proposals of a two-stage detector in a trial; a thousand of them say no more.
 PROPOSALS = 50
+
+REFERENCE_COUNTS = ("points_without", "points_with", "fake_quantize_without", "fake_quantize_with", "filters",
+                    "pruned_filters")
 
 OK, FAILED, NOT_RUN, NOT_REACHED = "ok", "FAILED", "not run", "-"
 
@@ -502,7 +506,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--detectors", metavar="NAMES", type=name_list, default=list(TRIAL_SIZES),
                         help="folders of configs/nncf_compression between commas (default: all)")
     parser.add_argument("--algorithms", metavar="NAMES", type=name_list, default=list(ALGORITHMS),
-                        help=f"of {', '.join(ALGORITHMS)} (default: all)")
+                        help=f"of {', '.join(ALGORITHMS)}; those a detector has no config of are left out "
+                        "(default: all)")
+    parser.add_argument("--counts", metavar="FILE", type=Path, default=None,
+                        help="write the quantization points and filters as the tests keep them")
     parser.add_argument("--output", metavar="FILE", type=Path, action="append", default=[],
                         help="where the table goes, .md or .json; may be repeated (default: Markdown to the terminal)")
     parser.add_argument("--rows", metavar="FILE", type=Path, default=None,
@@ -536,15 +543,28 @@ def _run(arguments: argparse.Namespace) -> int:
     kept = json.loads(arguments.rows.read_text()) if arguments.rows else []
     rows = {(row.detector, row.algorithm): row for row in map(Row.from_json, kept)}
     for detector, algorithm in itertools.product(arguments.detectors, arguments.algorithms):
+        if not (CONFIGS / detector / f"{algorithm}.py").is_file():
+            continue
         row = run_row_apart(detector, algorithm, python)
         rows[detector, algorithm] = row
         print(f"{detector} {algorithm}: {'ok' if row.ok else 'FAILED'} in {row.seconds:.0f} s", file=sys.stderr)
         # After every row: an hour's work is not lost with the last one.
         for output in arguments.output:
             output.write_text(_text(list(rows.values()), output.suffix))
+    if arguments.counts is not None:
+        arguments.counts.write_text(json.dumps(reference_counts(list(rows.values())), indent=1, sort_keys=True) + "\n")
     if not arguments.output:
         print(_text(list(rows.values()), ".md"))
     return 0 if all(row.ok for row in rows.values()) else 1
+
+
+def reference_counts(rows: Sequence[Row]) -> Dict[str, Dict[str, Dict[str, int]]]:
+    """Return detector to algorithm to the counts that only a decision may change."""
+    kept: Dict[str, Dict[str, Dict[str, int]]] = {}
+    for row in rows:
+        kept.setdefault(row.detector, {})[row.algorithm] = {
+            name: row.counts[name] for name in REFERENCE_COUNTS if name in row.counts}
+    return kept
 
 
 def _text(rows: List[Row], suffix: str) -> str:

@@ -1,0 +1,54 @@
+"""The detectors' configs: read as data, valid for NNCF 2.0.0, with inputs that agree."""
+
+from pathlib import Path
+
+import pytest
+
+from core.compression.matrix import CONFIGS, TRIAL_SIZES
+
+pytest.importorskip("mmcv", reason="needs the train environment")
+
+from core.config.loading import load_config
+from core.config.test_pipeline import preprocessing_of
+
+ROOT = CONFIGS.parents[1]
+DETECTORS = sorted(path.stem for path in (ROOT / "configs" / "detectors").glob("*.py"))
+VARIANTS = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.glob("*/*.py"))
+COMPRESSED = sorted(name for name in TRIAL_SIZES if name != "retinanet_r18_small")
+
+
+@pytest.mark.parametrize("detector", COMPRESSED)
+def test_each_detector_has_a_config_for_each_algorithm(detector):
+    assert {"int8.py", "pruning.py", "int8_pruning.py"} <= {path.name for path in (CONFIGS / detector).iterdir()}
+    assert detector in DETECTORS
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_config_agrees_with_itself(variant):
+    config = load_config(CONFIGS / variant)
+    preprocessing = preprocessing_of(config)
+    assert config.nncf_config.input_info.sample_size == [1, 3, preprocessing.input_height, preprocessing.input_width]
+    for split in ("train", "val", "test"):
+        assert config.data[split].type == "CocoDataset"
+        assert "ann_file" not in config.data[split]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_nncf_accepts_its_part(variant):
+    nncf = pytest.importorskip("nncf", reason="needs NNCF")
+    from core.config.adapt import nncf_config_of
+
+    nncf.NNCFConfig.from_dict(nncf_config_of(load_config(CONFIGS / variant)))
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_detectors_inherit_only_from_this_repository(detector):
+    text = Path(ROOT / "configs" / "detectors" / f"{detector}.py").read_text()
+    assert "import" not in text.replace("importance", "")
+    assert "http" not in text and "://" not in text
+
+
+@pytest.mark.parametrize("variant", [variant for variant in VARIANTS if "r50" in variant or "r18/" in variant])
+def test_pruning_thaws_the_frozen_stages(variant):
+    frozen = load_config(CONFIGS / variant).model.backbone.frozen_stages
+    assert frozen == (1 if variant.endswith("/int8.py") else -1)
