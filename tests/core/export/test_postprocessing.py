@@ -1,0 +1,124 @@
+"""The exported forward finds what PyTorch finds, in standard ONNX operators, for every kind of post-processing."""
+
+import os
+import subprocess
+
+import pytest
+
+pytest.importorskip("mmdet", reason="needs the train environment")
+
+import numpy as np
+import torch
+
+from core.compression.matrix import REPOSITORY, trial_config
+from core.compression.preflight import find_openvino_python
+from core.compression.tracing import forward_as, image_metas, tracing_forward
+from core.errors import UserError
+from core.export.postprocessing import exportable_forward, max_detections
+from core.training.model import build_detector
+
+KINDS = ("yolox_tiny", "faster_rcnn_r50", "mask_rcnn_r50", "ssd300", "fcos_r50", "yolov3_mobilenetv2")
+# Layers that make scores and boxes: where each detector's raw outputs come from.
+LAST_LAYERS = ("retina_cls", "retina_reg", "conv_cls", "conv_reg", "conv_centerness", "rpn_cls", "rpn_reg", "fc_cls",
+               "fc_reg", "conv_logits", "convs_pred", "multi_level_conv", "bbox_head.cls_convs", "bbox_head.reg_convs")
+RUN_ONNX = """
+import sys
+import numpy as np
+import openvino
+model = openvino.Core().compile_model(sys.argv[1], "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+found = model(np.load(sys.argv[2])["image"])
+np.savez(sys.argv[3], **{port.any_name: value for port, value in found.items()})
+"""
+
+
+def lively_detector(name, image):
+    """Return a detector of random weights whose scores and boxes differ from each other."""
+    torch.manual_seed(0)
+    config = trial_config(name, "int8")
+    detector = build_detector(config).train()
+    for module in detector.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+    with torch.no_grad():
+        tracing_forward(detector, False)(torch.cat([image, torch.randn_like(image)]))
+        detector.eval()
+        handles = [module.register_forward_hook(_spread(label)) for label, module in detector.named_modules()
+                   if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear))
+                   and any(part in label for part in LAST_LAYERS)]
+        tracing_forward(detector, False)(image)
+    for handle in handles:
+        handle.remove()
+    return detector
+
+
+def _spread(label):
+    def spread(module, inputs, output):
+        if not hasattr(module, "was_spread"):
+            module.was_spread = True
+            module.weight.data *= (0.5 if "reg" in label else 1.5) / output.std()
+        return type(module).forward(module, inputs[0])
+    return spread
+
+
+def detected(detector, image):
+    with torch.no_grad():
+        result = detector(img=[image], img_metas=[image_metas(image)], return_loss=False, rescale=True)[0]
+    boxes = result[0] if isinstance(result, tuple) else result
+    rows = np.concatenate(boxes)
+    labels = np.concatenate([np.full(len(found), label) for label, found in enumerate(boxes)])
+    return rows, labels
+
+
+def overlaps(first, second):
+    low, high = np.maximum(first[:, None, :2], second[None, :, :2]), np.minimum(first[:, None, 2:4],
+                                                                                  second[None, :, 2:4])
+    shared = np.clip(high - low, 0, None).prod(axis=2)
+    areas = [(rows[:, 2:4] - rows[:, :2]).prod(axis=1) for rows in (first, second)]
+    return shared / (areas[0][:, None] + areas[1][None] - shared + 1e-9)
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("name", KINDS)
+def test_openvino_finds_the_same_in_the_exported_graph(name, tmp_path):
+    python = find_openvino_python()
+    if python is None:
+        pytest.skip("needs the openvino environment")
+    height, width = trial_config(name, "int8").nncf_config.input_info.sample_size[-2:]
+    torch.manual_seed(1)
+    image = torch.randn(1, 3, height, width) * 2
+    detector = lively_detector(name, image)
+    rows, labels = detected(detector, image)
+    forward, names = exportable_forward(detector)
+    with torch.no_grad(), forward_as(detector, forward):
+        torch.onnx.export(detector, image, str(tmp_path / "model.onnx"), input_names=["image"],
+                          output_names=list(names), opset_version=11, do_constant_folding=False)
+    np.savez(tmp_path / "in.npz", image=image.numpy())
+    subprocess.run([str(python), "-c", RUN_ONNX, str(tmp_path / "model.onnx"), str(tmp_path / "in.npz"),
+                    str(tmp_path / "out.npz")], check=True, cwd=str(REPOSITORY), env={**os.environ})
+    with np.load(tmp_path / "out.npz") as found:
+        real = found["boxes"][0][:, 4] > 0
+        exported, exported_labels = found["boxes"][0][real], found["labels"][0][real]
+        masks = found["masks"].shape[1:] if "masks" in found else None
+    best = np.argsort(-rows[:, 4], kind="stable")[:len(exported)]
+    rows, labels = rows[best], labels[best]
+    assert len(exported) == min(len(best), max_detections(detector.test_cfg))
+    assert len(rows) > 20
+    same = (overlaps(rows, exported) > 0.99) & (labels[:, None] == exported_labels[None]) & (
+        abs(rows[:, None, 4] - exported[None, :, 4]) < 1e-3)
+    assert same.any(axis=1).mean() > 0.95
+    assert masks == ((100, 28, 28) if name == "mask_rcnn_r50" else None)
+
+
+def test_number_of_detections_comes_from_the_last_stage():
+    assert max_detections({"rpn": {"max_per_img": 1000}, "rcnn": {"max_per_img": 50}}) == 50
+    assert max_detections({"max_per_img": 200}) == 200
+    assert max_detections({"score_thr": 0.01}) == 100
+
+
+def test_a_detector_without_onnx_export_is_refused():
+    class Detector(torch.nn.Module):
+        pass
+
+    with pytest.raises(UserError) as caught:
+        exportable_forward(Detector())
+    assert caught.value.value == "Detector"
