@@ -85,6 +85,9 @@ INSEPARABLE: Dict[str, str] = {
                   "the coordinates too",
 }
 
+# Detectors that join maps of neighbouring strides, which only meet where the sides are multiples of the coarsest.
+INPUT_DIVISORS: Dict[str, int] = {"YOLOX": 32, "YOLOV3": 32}
+
 
 @contextmanager
 def untraced() -> Iterator[None]:

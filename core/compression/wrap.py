@@ -11,7 +11,13 @@ from core.checkpoint.checkpoint import CompressionRecord
 from core.compression.distillation import add_compression_loss, require_distillable
 from core.compression.nncf_import import import_nncf
 from core.compression.state import state_from_data, state_to_data
-from core.compression.tracing import forward_as, keep_out_of_graph, postprocessing_obstacle, tracing_forward
+from core.compression.tracing import (
+    INPUT_DIVISORS,
+    forward_as,
+    keep_out_of_graph,
+    postprocessing_obstacle,
+    tracing_forward,
+)
 from core.errors import UserError
 
 # What tracing an unknown head's post-processing can raise; what is wrong for another reason is raised again without.
@@ -19,6 +25,8 @@ _TRACING_FAULTS = (RuntimeError, TypeError, ValueError, AttributeError, LookupEr
 _LISTED_QUANTIZERS = 3
 # As NNCF ends the name of a weight quantizer.
 _WEIGHT_SUFFIX = "|WEIGHT"
+# From torch.nn.functional's check of batch norm in training.
+_SINGLE_VALUE = "Expected more than 1 value per channel"
 
 logger = logging.getLogger(__name__)
 
@@ -65,10 +73,12 @@ def compress_detector(detector: Any, nncf_config: Dict[str, Any], data_loader: O
         strict: Raise instead of that warning.
 
     Raises:
-        UserError: NNCF is missing, refuses the configuration, or ``strict`` and post-processing cannot be traced.
+        UserError: NNCF is missing or refuses the configuration, the sample size or the batch does not suit the
+            detector, or ``strict`` and post-processing cannot be traced.
     """
     import_nncf()
     config = _nncf_config(nncf_config)
+    _check_sample_size(detector, _sample_size(config))
     require_distillable(detector, nncf_config)
     if restore is None:
         _register_initialisation(config, data_loader)
@@ -116,12 +126,18 @@ def _wrap(detector: Any, config: Any, restore: Optional[CompressionRecord], post
     from nncf.torch import create_compressed_model
 
     keep_out_of_graph(detector, postprocessing)
-    with forward_as(detector, tracing_forward(detector, postprocessing)):
-        controller, network = create_compressed_model(
-            detector, config, compression_state=state_from_data(restore.state) if restore else None,
-            dummy_forward_fn=_dummy_forward(_sample_size(config)), wrap_inputs_fn=_wrap_image,
-            # Losses and detections are no outputs of the deployed graph: marking them would grow it.
-            wrap_outputs_fn=lambda outputs: outputs, dump_graphs=False)
+    try:
+        with forward_as(detector, tracing_forward(detector, postprocessing)):
+            controller, network = create_compressed_model(
+                detector, config, compression_state=state_from_data(restore.state) if restore else None,
+                dummy_forward_fn=_dummy_forward(_sample_size(config)), wrap_inputs_fn=_wrap_image,
+                # Losses and detections are no outputs of the deployed graph: marking them would grow it.
+                wrap_outputs_fn=lambda outputs: outputs, dump_graphs=False)
+    except ValueError as error:
+        if _SINGLE_VALUE not in str(error):
+            raise
+        raise UserError("data.samples_per_gpu", 1, "Batch-norm adaptation of a detector whose last feature map is 1x1, "
+                        "such as SSDLite, needs two images a batch or more.", "Set data.samples_per_gpu=2.") from error
     _bind_steps(network, detector)
     add_compression_loss(network, controller)
     return network, controller
@@ -235,6 +251,15 @@ def _nncf_config(nncf_config: Dict[str, Any]) -> Any:
         path = "/".join(str(step) for step in error.absolute_path)
         raise UserError("nncf_config", path or "(root)", f"NNCF's schema refuses it: {error.message[:300]}.",
                         "Mend the entry; NNCF 2.0.0's ConfigFile.md lists the valid ones.") from error
+
+
+def _check_sample_size(detector: Any, size: Tuple[int, ...]) -> None:
+    for kind in type(detector).__mro__:
+        divisor = INPUT_DIVISORS.get(kind.__name__, 1)
+        if any(side % divisor for side in size[-2:]):
+            raise UserError("nncf_config.input_info.sample_size", list(size),
+                            f"{kind.__name__} needs sides that are multiples of {divisor}.",
+                            "Use the size of the test pipeline, padded to such multiples.")
 
 
 def _sample_size(config: Any) -> Tuple[int, ...]:
