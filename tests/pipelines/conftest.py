@@ -57,7 +57,10 @@ class ToyProject:
 def toy(tmp_path, monkeypatch):
     pytest.importorskip("kfp")
     from pipelines import compress
+    from pipelines.environments import ENVIRONMENTS_VARIABLE
 
+    # make exports it, and the toy has environments of its own.
+    monkeypatch.delenv(ENVIRONMENTS_VARIABLE, raising=False)
     for name in ("ROOT", "define_pipeline"):
         monkeypatch.setattr(compress, name, getattr(compress, name))
     root = tmp_path / "project"
