@@ -568,8 +568,8 @@ def reference_counts(rows: Sequence[Row]) -> Dict[str, Dict[str, Dict[str, int]]
 
 
 def _text(rows: List[Row], suffix: str) -> str:
+    from core.checkpoint.versions import versions
     from core.compression.nncf_import import import_nncf
-    from core.training.fit import versions
 
     rows = sorted(rows, key=lambda row: (row.detector, ALGORITHMS.index(row.algorithm)))
     if suffix == ".json":

@@ -336,7 +336,7 @@ class _Trial:
     def compress(self) -> str:
         from core.compression.config_check import epochs_of
         from core.compression.statistics import measure_compression
-        from core.training.fit import algorithms_of
+        from core.config.adapt import algorithms_of
 
         if self.compression is None:
             raise _NotRun("no nncf_config")

@@ -145,3 +145,10 @@ def nncf_config_of(cfg: "Config") -> Optional[Dict[str, Any]]:
         raise UserError("config, nncf_config", f"{value!r:.80}", "It is a dict that NNCF gets unchanged.",
                         "Write a dict, or leave the key out for no compression.")
     return plain_data(value, "config, nncf_config")
+
+
+def algorithms_of(config: Any) -> Tuple[str, ...]:
+    """Return the names of the NNCF algorithms of a config, in order."""
+    nncf_config = config.get("nncf_config") or {}
+    compression = nncf_config.get("compression") or []
+    return tuple(item["algorithm"] for item in (compression if isinstance(compression, list) else [compression]))

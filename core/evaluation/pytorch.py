@@ -51,10 +51,10 @@ def evaluate_network(network: Any, config: Any, split: "Split", classes: Tuple[s
 
 def evaluate_checkpoint(checkpoint: Path, dataset: "Dataset", output: Path) -> DetectionMetrics:
     """Score a checkpoint on the test split and write evaluation.json to ``output``."""
-    from core.config.adapt import set_data
+    from core.checkpoint.versions import versions
+    from core.config.adapt import algorithms_of, set_data
     from core.config.fingerprint import file_digest, json_digest
     from core.training.device import device
-    from core.training.fit import algorithms_of, versions
     from core.training.model import restore_detector
 
     restored = restore_detector(checkpoint, dataset.classes)

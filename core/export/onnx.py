@@ -27,9 +27,9 @@ def export_checkpoint(checkpoint: Path, output_dir: Path) -> ModelSpec:
     Raises:
         UserError: The detector has no ONNX post-processing, or a quantized model lost its FakeQuantize operators.
     """
+    from core.config.adapt import algorithms_of
     from core.config.fingerprint import file_digest, json_digest
     from core.config.test_pipeline import preprocessing_of
-    from core.training.fit import algorithms_of
     from core.training.model import restore_detector
 
     restored = restore_detector(checkpoint)

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
 
 from core.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from core.checkpoint.versions import versions
 from core.compression.config_check import epochs_of, require_valid
 from core.compression.differences import require_same
 from core.compression.nncf_import import SUPPORTED_VERSION
+from core.config.adapt import algorithms_of
 from core.errors import UserError
 from core.training.datasets import build_quietly
 from core.training.device import data_parallel, device
@@ -191,13 +193,6 @@ def adopt(parent: Path, config: Any, dataset: "Dataset", output_checkpoint: Path
     return FitResult(epochs=0, seconds=time.time() - started)
 
 
-def algorithms_of(config: Any) -> Tuple[str, ...]:
-    """Return the names of the NNCF algorithms of a config, in order."""
-    nncf_config = config.get("nncf_config") or {}
-    compression = nncf_config.get("compression") or []
-    return tuple(item["algorithm"] for item in (compression if isinstance(compression, list) else [compression]))
-
-
 def snapshot(config: Any, dataset: "Dataset", network: Any, compression: Optional["CompressedDetector"],
              runner: Optional[Any]) -> Checkpoint:
     """Return the present state of training as a checkpoint."""
@@ -209,19 +204,6 @@ def snapshot(config: Any, dataset: "Dataset", network: Any, compression: Optiona
     return Checkpoint(state_dict=network.state_dict(), classes=tuple(dataset.classes),
                       config_text=config_to_text(_portable(config)),
                       compression=compression.record() if compression else None, versions=versions(), training=training)
-
-
-def versions() -> Dict[str, str]:
-    """Return the versions of the libraries that shape a checkpoint."""
-    import mmcv
-    import mmdet
-    import torch
-
-    found = {"torch": torch.__version__, "mmcv": mmcv.__version__, "mmdet": mmdet.__version__}
-    nncf_version = sys.modules.get("nncf.version")
-    if nncf_version is not None:
-        found["nncf"] = nncf_version.__version__
-    return found
 
 
 def _source(config: Any, parent: Optional[Path]) -> Optional[Path]:

@@ -1,0 +1,17 @@
+"""The versions of the libraries that shape a checkpoint."""
+
+import sys
+from typing import Dict
+
+
+def versions() -> Dict[str, str]:
+    """Return the versions of the libraries that shape a checkpoint."""
+    import mmcv
+    import mmdet
+    import torch
+
+    found = {"torch": torch.__version__, "mmcv": mmcv.__version__, "mmdet": mmdet.__version__}
+    nncf_version = sys.modules.get("nncf.version")
+    if nncf_version is not None:
+        found["nncf"] = nncf_version.__version__
+    return found
