@@ -58,10 +58,13 @@ def compile_pipeline(path: Path) -> None:
 
 
 def list_parameters() -> None:
-    """Print every parameter of the pipeline with its type, default and description."""
+    """Print every parameter of the pipeline with its type, default and description, the most needed first."""
     from pipelines.parameters import read_parameters
 
-    for parameter in read_parameters(define_pipeline().pipeline_spec).values():
+    pipeline = define_pipeline()
+    parameters = read_parameters(pipeline.pipeline_spec)
+    # A PipelineSpec keeps no order.
+    for parameter in (parameters[name] for name in pipeline.component_spec.inputs):
         print(f"{parameter.name} = {json.dumps(parameter.default)}\n    {parameter.type_name}. {parameter.description}")
 
 

@@ -17,27 +17,37 @@ def define_pipeline() -> Any:
     from components.resolve.component import resolve
     from components.train.component import train
     from components.validate.component import validate
+    from pipelines.resources import Placement, apply_resources
 
     @dsl.pipeline(name="compress")
     def compress(
+        # First what a run of one's own needs, then what shapes it, last where it runs.
         model_config: str = "configs/detectors/retinanet_r18_small_digits.py",
         compression_config: str = "configs/nncf_compression/retinanet_r18_small/digits_int8.py",
         data: str = "builtin://digits",
+        destination: str = "",
+        model_name: str = "detector",
+        checkpoint: str = "",
+        max_map_drop: float = 0.01,
+        min_speedup: float = 1.0,
+        gpus: int = 0,
         data_format: str = "auto",
         classes: list = [],  # noqa: B006 - KFP reads the default, nobody changes it
         train_split: str = "auto",
         val_split: str = "auto",
         test_split: str = "auto",
-        checkpoint: str = "",
         model_options: dict = {},  # noqa: B006
         compression_options: dict = {},  # noqa: B006
         seed: int = 0,
         preflight: bool = False,
         min_initial_map_ratio: float = 0.0,
-        max_map_drop: float = 0.01,
-        min_speedup: float = 1.0,
-        destination: str = "",
-        model_name: str = "detector",
+        accelerator: str = "nvidia.com/gpu",
+        gpu_node_selector: dict = {},  # noqa: B006
+        gpu_tolerations: list = [],  # noqa: B006
+        cpu_node_selector: dict = {},  # noqa: B006
+        cpu_tolerations: list = [],  # noqa: B006
+        s3_secret: str = "mmdet-compress-s3",
+        image_pull_secret: str = "mmdet-compress-registry",
     ):
         """Compresses an MMDetection detector with NNCF and proves that the OpenVINO model is still good.
 
@@ -45,30 +55,37 @@ def define_pipeline() -> Any:
             model_config: MMDetection config of the FP32 detector.
             compression_config: Config that adds nncf_config to it.
             data: Data set: a COCO or Pascal VOC folder, or builtin://digits.
+            destination: Folder to publish the bundle to; empty publishes nothing.
+            model_name: Name of the published model.
+            checkpoint: FP32 checkpoint to start from; empty trains one.
+            max_map_drop: Largest accepted loss of mAP, FP32 PyTorch to compressed IR, absolute.
+            min_speedup: Smallest accepted ratio of frames per second, compressed IR to FP32 IR.
+            gpus: GPUs of each training and evaluating stage, 0 to 8; 0 works on the CPU.
             data_format: Format of the data set: auto, coco or voc.
             classes: Class names in label order; empty takes them from the data.
             train_split: Split to train on, or auto.
             val_split: Split to follow training with, or auto.
             test_split: Split that every measurement is made on, or auto.
-            checkpoint: FP32 checkpoint to start from; empty trains one.
             model_options: Overrides of the model config, dotted key to value.
             compression_options: Overrides of the compression config, dotted key to value.
             seed: Seed of weights, shuffling and augmentation.
             preflight: Whether to try the whole compression on random weights and synthetic images first.
             min_initial_map_ratio: Share of the FP32 model's mAP that must be left right after compression is
                 initialised, before the first training step; 0 asks nothing.
-            max_map_drop: Largest accepted loss of mAP, FP32 PyTorch to compressed IR, absolute.
-            min_speedup: Smallest accepted ratio of frames per second, compressed IR to FP32 IR.
-            destination: Folder to publish the bundle to; empty publishes nothing.
-            model_name: Name of the published model.
+            accelerator: Resource name of the GPUs on the cluster.
+            gpu_node_selector: Labels of the nodes for train, compress and evaluate.
+            gpu_tolerations: Taints that these stages tolerate besides nvidia.com/gpu, as Kubernetes tolerations.
+            cpu_node_selector: Labels of the nodes for all other stages.
+            cpu_tolerations: Taints that the other stages tolerate.
+            s3_secret: Name of the Kubernetes secret with the access to object storage; it may be absent.
+            image_pull_secret: Name of the Kubernetes secret of the image registry; it may be absent.
         """
         resolved = resolve(
             model_config=model_config, compression_config=compression_config, model_options=model_options,
             compression_options=compression_options, data=data, data_format=data_format, classes=classes,
             train_split=train_split, val_split=val_split, test_split=test_split, checkpoint=checkpoint,
             max_map_drop=max_map_drop, min_speedup=min_speedup, destination=destination, model_name=model_name,
-            preflight=preflight, min_initial_map_ratio=min_initial_map_ratio)
-        resolved.set_caching_options(False)
+            preflight=preflight, min_initial_map_ratio=min_initial_map_ratio, gpus=gpus)
         data_ref, model_ref = resolved.outputs["resolved_data"], resolved.outputs["resolved_model"]
         compression_ref, parent_ref = resolved.outputs["resolved_compression"], resolved.outputs["resolved_parent"]
 
@@ -76,13 +93,13 @@ def define_pipeline() -> Any:
         compressed = compress_stage(data=data_ref, compression=compression_ref,
                                     fp32_checkpoint=trained.outputs["checkpoint"], seed=seed,
                                     min_initial_map_ratio=min_initial_map_ratio)
-        evaluations, irs = {}, {}
+        evaluations, exports, irs = {}, {}, {}
         for variant, stage in (("fp32", trained), ("compressed", compressed)):
             evaluations[variant] = evaluate(data=data_ref, checkpoint=stage.outputs["checkpoint"])
-            exported = export(checkpoint=stage.outputs["checkpoint"])
-            irs[variant] = convert(onnx=exported.outputs["onnx"])
+            exports[variant] = export(checkpoint=stage.outputs["checkpoint"])
+            irs[variant] = convert(onnx=exports[variant].outputs["onnx"])
             evaluations[variant].set_display_name(f"evaluate-{variant}")
-            exported.set_display_name(f"export-{variant}")
+            exports[variant].set_display_name(f"export-{variant}")
             irs[variant].set_display_name(f"convert-{variant}")
 
         validated = validate(data=data_ref, ir_fp32=irs["fp32"].outputs["ir"],
@@ -94,12 +111,21 @@ def define_pipeline() -> Any:
             evaluation_compressed=evaluations["compressed"].outputs["evaluation"],
             validation=validated.outputs["validation"], max_map_drop=max_map_drop, min_speedup=min_speedup)
         judged = gate(summary=reported.outputs["summary"], max_map_drop=max_map_drop, min_speedup=min_speedup)
-        judged.set_caching_options(False)
         published = publish(
             ir_compressed=irs["compressed"].outputs["ir"], ir_fp32=irs["fp32"].outputs["ir"],
             summary=reported.outputs["summary"], html=reported.outputs["html"], destination=destination,
             model_name=model_name)
         published.after(judged)
-        published.set_caching_options(False)
+
+        placement = Placement(
+            gpu_count=resolved.outputs["gpu_count"], accelerator=accelerator, gpu_node_selector=gpu_node_selector,
+            gpu_tolerations=gpu_tolerations, cpu_node_selector=cpu_node_selector, cpu_tolerations=cpu_tolerations,
+            s3_secret=s3_secret, image_pull_secret=image_pull_secret)
+        for stage, tasks in {
+                "resolve": [resolved], "train": [trained], "compress": [compressed],
+                "evaluate": evaluations.values(), "export": exports.values(), "convert": irs.values(),
+                "validate": [validated], "report": [reported], "gate": [judged], "publish": [published]}.items():
+            for task in tasks:
+                apply_resources(task, stage, placement)
 
     return compress

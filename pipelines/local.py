@@ -87,7 +87,7 @@ class LocalRun:
 
     def run(self, spec: pipeline_spec_pb2.PipelineSpec, arguments: Mapping[str, Any]) -> Optional[Failure]:
         """Execute the pipeline; return the stage that failed, or None."""
-        spec = with_code_digests(spec, self._settings.root)
+        spec = for_this_machine(spec, self._settings.root)
         self._total = len(spec.root.dag.tasks)
         with contextlib.ExitStack() as stack:
             stack.enter_context(_replaced(kfp_config.LocalExecutionConfig, "instance", None))
@@ -217,21 +217,30 @@ def _check_docker() -> None:
                         "Start Docker and see that you may use it ('docker info'), or leave --runner out.") from error
 
 
-def with_code_digests(spec: pipeline_spec_pb2.PipelineSpec, root: Path) -> pipeline_spec_pb2.PipelineSpec:
-    """Return the pipeline with the digest of its code among each stage's variables.
+def for_this_machine(spec: pipeline_spec_pb2.PipelineSpec, root: Path) -> pipeline_spec_pb2.PipelineSpec:
+    """Return the pipeline with the digest of its code among each stage's variables, and without what is a cluster's.
 
-    kfp.local's cache key holds a container's variables, but knows nothing of the code behind its command.
+    kfp.local's cache key holds a container's variables, but knows nothing of the code behind its command. Retries are
+    left out, since a person starts a failed run again; so are the inputs that the compiler adds for accelerators
+    (``accelerator_count`` and such), which no component declares.
     """
     document = json_format.MessageToDict(spec)
     digests = CodeDigests(root)
     for executor in document["deploymentSpec"]["executors"].values():
         container = executor["container"]
+        container.pop("resources", None)
         command = container.get("command", [])
         if command[:2] == ["python", "-m"]:
             name = images.environments().get(container["image"], "")
             locks = sorted((root / "images" / name).glob("requirements*.txt"))
             container.setdefault("env", []).append(
                 {"name": CODE_VARIABLE, "value": digests.digest(f"{command[2]}.__main__", extra=locks)})
+    for task in document["root"]["dag"]["tasks"].values():
+        task.pop("retryPolicy", None)
+        declared = document["components"][task["componentRef"]["name"]].get("inputDefinitions", {})
+        given = task.get("inputs", {}).get("parameters", {})
+        for name in given.keys() - declared.get("parameters", {}).keys():
+            del given[name]
     return json_format.ParseDict(document, pipeline_spec_pb2.PipelineSpec())
 
 

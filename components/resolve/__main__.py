@@ -5,8 +5,11 @@ import sys
 from pathlib import Path
 from typing import Any, List, Optional, Sequence
 
+from core.errors import UserError
 from core.stage.cli import boolean, json_object, name_list, run_stage, stage_parser
 from core.stage.executor_output import ExecutorOutput
+
+MOST_GPUS = 8
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -34,9 +37,12 @@ def build_parser() -> argparse.ArgumentParser:
                         help="true tries the whole compression on random weights and synthetic images first")
     parser.add_argument("--min-initial-map-ratio", metavar="X", type=float, default=0.0,
                         help="the compress stage's limit, only checked")
+    parser.add_argument("--gpus", metavar="N", type=int, default=0, help="GPUs of a training stage, only checked")
     for name in ("data", "model", "compression", "parent"):
         parser.add_argument(f"--resolved-{name}", metavar="FILE", type=Path, required=True,
                             help=f"where to write the resolved {name} in JSON")
+    parser.add_argument("--gpu-count", metavar="FILE", type=Path,
+                        help="where to write --gpus as text; the pipeline asks for accelerators by it")
     return parser
 
 
@@ -50,7 +56,7 @@ def resolve(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
     from core.config.reference import open_config, resolve_config
     from core.data.dataset import resolve_data
     from core.report.gate import Thresholds
-    from core.stage.outputs import write_json
+    from core.stage.outputs import write_json, write_text
     from core.storage.parent import resolve_parent
     from core.storage.publish import check_destination
     from core.training.initial import check_ratio
@@ -58,6 +64,7 @@ def resolve(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
     Thresholds(max_map_drop=arguments.max_map_drop, min_speedup=arguments.min_speedup)
     check_destination(arguments.destination, arguments.model_name)
     check_ratio(arguments.min_initial_map_ratio, "parameter min_initial_map_ratio")
+    check_gpus(arguments.gpus)
     model = resolve_config(arguments.model_config, arguments.model_options)
     compression = resolve_config(arguments.compression_config, arguments.compression_options)
     compression_config = open_config(compression)
@@ -76,6 +83,19 @@ def resolve(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
         arguments.resolved_compression: compression, arguments.resolved_data: data}
     for path, reference in references.items():
         write_json(path, reference.to_json())
+    if arguments.gpu_count is not None:
+        write_text(arguments.gpu_count, str(arguments.gpus))
+
+
+def check_gpus(count: int) -> None:
+    """Check the number of GPUs that a stage asks for.
+
+    Raises:
+        UserError: It is not a number that one node has.
+    """
+    if not 0 <= count <= MOST_GPUS:
+        raise UserError("parameter gpus", count, f"A stage runs in one pod, so it can have 0 to {MOST_GPUS} GPUs.",
+                        "Choose a number in this range; 0 works on the CPU.")
 
 
 def preflight(config: Any, classes: Sequence[str]) -> None:

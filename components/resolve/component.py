@@ -24,10 +24,12 @@ def resolve(
     model_name: str,
     preflight: bool,
     min_initial_map_ratio: float,
+    gpus: int,
     resolved_data: dsl.OutputPath(dict),
     resolved_model: dsl.OutputPath(dict),
     resolved_compression: dsl.OutputPath(dict),
     resolved_parent: dsl.OutputPath(dict),
+    gpu_count: dsl.OutputPath(str),
 ):
     """Checks every parameter of the run and gives every input a digest.
 
@@ -49,10 +51,12 @@ def resolve(
         model_name: Name to publish under, checked here likewise.
         preflight: Whether to try the whole compression on synthetic images first.
         min_initial_map_ratio: Limit of the compress stage, checked here likewise.
+        gpus: GPUs of a training stage, checked here likewise.
         resolved_data: The data set with its digest.
         resolved_model: The model config with its digest.
         resolved_compression: The compression config with its digest.
         resolved_parent: The given checkpoint with its digest, or empty strings.
+        gpu_count: ``gpus`` as text, the only form in which the backend takes an accelerator count from a parameter.
     """
     return dsl.ContainerSpec(
         image=images.TRAIN,
@@ -75,9 +79,11 @@ def resolve(
             "--model-name", model_name,
             "--preflight", preflight,
             "--min-initial-map-ratio", min_initial_map_ratio,
+            "--gpus", gpus,
             "--resolved-data", resolved_data,
             "--resolved-model", resolved_model,
             "--resolved-compression", resolved_compression,
             "--resolved-parent", resolved_parent,
+            "--gpu-count", gpu_count,
             "--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER,
         ])

@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,63 +9,11 @@ from pipelines import compress
 
 PROJECT = Path(__file__).parents[2]
 COMPILED = PROJECT / "pipelines" / "compress.yaml"
-TASKS = {  # task name in the compiled pipeline: (display name, cached)
-    "resolve": ("resolve", False), "train": ("train", True), "compress": ("compress", True),
-    "evaluate": ("evaluate-fp32", True), "evaluate-2": ("evaluate-compressed", True),
-    "export": ("export-fp32", True), "export-2": ("export-compressed", True),
-    "convert": ("convert-fp32", True), "convert-2": ("convert-compressed", True),
-    "validate": ("validate", True), "report": ("report", True), "gate": ("gate", False), "publish": ("publish", False)}
-
-
-@pytest.fixture(name="document")
-def fixture_document():
-    pytest.importorskip("kfp")
-    import yaml
-
-    return yaml.safe_load(COMPILED.read_text(encoding="ascii"))
-
 
 @pytest.fixture(name="spec")
 def fixture_spec():
     pytest.importorskip("kfp")
     return compress.define_pipeline().pipeline_spec
-
-
-def test_committed_pipeline_is_what_the_source_compiles_to(tmp_path):
-    pytest.importorskip("kfp")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MMDET_COMPRESS_")}
-    for seed in ("0", "1"):
-        path = tmp_path / f"{seed}.yaml"
-        subprocess.run([sys.executable, "pipelines/compress.py", "--compile", str(path)], cwd=PROJECT, check=True,
-                       env={**environment, "PYTHONHASHSEED": seed})
-        assert path.read_bytes() == COMPILED.read_bytes(), "run: python pipelines/compress.py --compile " \
-            "pipelines/compress.yaml"
-
-
-def test_compiled_pipeline_is_a_pipeline_spec_without_unknown_fields(document):
-    from google.protobuf import json_format
-    from kfp.pipeline_spec import pipeline_spec_pb2
-
-    spec = json_format.ParseDict(document, pipeline_spec_pb2.PipelineSpec())
-    assert (spec.pipeline_info.name, spec.schema_version) == ("compress", "2.1.0")
-
-
-def test_compiled_pipeline_names_the_public_images_by_tag(document):
-    images = {executor["container"]["image"] for executor in document["deploymentSpec"]["executors"].values()}
-    assert images == {"mmdet-compress/train:0.1.0", "mmdet-compress/openvino:0.1.0"}
-
-
-def test_tasks_have_their_names_components_and_caching(document):
-    tasks = document["root"]["dag"]["tasks"]
-    assert {name: (task["taskInfo"]["name"], task["cachingOptions"].get("enableCache", False))
-            for name, task in tasks.items()} == TASKS
-    components = [task["componentRef"]["name"] for task in tasks.values()]
-    # kfp.local names a task's folder after its component: one used twice would overwrite the other's artifacts.
-    assert sorted(components) == sorted(f"comp-{name}" for name in TASKS)
-
-
-def test_publish_waits_for_the_gate(document):
-    assert "gate" in document["root"]["dag"]["tasks"]["publish"]["dependentTasks"]
 
 
 def test_every_result_is_an_output_of_its_stage(spec):

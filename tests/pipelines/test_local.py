@@ -195,6 +195,18 @@ def test_stages_come_in_one_order_each_after_what_it_needs():
         "export-compressed", "convert-compressed", "validate", "report", "gate", "publish"]
 
 
+def test_what_only_a_cluster_can_do_is_left_out_here():
+    pytest.importorskip("kfp")
+    from pipelines.graph import define_pipeline
+    from pipelines.local import for_this_machine
+
+    spec = for_this_machine(define_pipeline().pipeline_spec, PROJECT)
+    for name, task in spec.root.dag.tasks.items():
+        declared = spec.components[task.component_ref.name].input_definitions.parameters
+        assert task.inputs.parameters.keys() <= declared.keys(), name
+        assert not task.HasField("retry_policy"), name
+
+
 def alive(pid):
     try:
         return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"

@@ -39,12 +39,19 @@ def test_every_input_becomes_a_reference_that_stays_the_same(options, tmp_path):
     ("--model-config", "configs/absent.py", "configs/absent.py"),
     ("--model-options", '{"runner.max_epoch": 1}', "max_epoch"),
     ("--min-initial-map-ratio", "1.5", "parameter min_initial_map_ratio: 1.5"),
+    ("--gpus", "9", "parameter gpus: 9"), ("--gpus", "-1", "parameter gpus: -1"),
     ("--compression-options", '{"nncf_config.target_device": "TOASTER"}', "TOASTER")])
 def test_what_would_fail_late_fails_now(options, option, value, message, capsys, tmp_path):
     assert main([*options, option, value]) == 2
     error = capsys.readouterr().err.strip()
     assert "resolve: " in error and message in error
     assert not (tmp_path / "out").exists()
+
+
+def test_number_of_gpus_is_passed_on_as_text(options, tmp_path):
+    pytest.importorskip("sklearn")
+    assert main([*options, "--gpus", "2", "--gpu-count", str(tmp_path / "gpu_count")]) == 0
+    assert (tmp_path / "gpu_count").read_text() == "2"
 
 
 def test_classes_come_from_the_config_where_it_names_them(options, tmp_path, capsys):
