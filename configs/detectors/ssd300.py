@@ -1,5 +1,5 @@
 # SSD300 with VGG16.
-_base_ = '../_base_/models/ssd.py'
+_base_ = ['../_base_/models/ssd.py', '../_base_/data/steps.py']
 
 model = dict(
     backbone=dict(
@@ -25,43 +25,30 @@ model = dict(
             strides=[8, 16, 32, 64, 100, 300],
             ratios=[[2], [2, 3], [2, 3], [2, 3], [2], [2]])))
 
-img_norm_cfg = dict(mean=[123.675, 116.28, 103.53], std=[1, 1, 1], to_rgb=True)
+normalize = dict(type='Normalize', mean=[123.675, 116.28, 103.53], std=[1, 1, 1], to_rgb=True)
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='Expand', mean=[123.675, 116.28, 103.53], to_rgb=True, ratio_range=(1, 4)),
-    dict(type='MinIoURandomCrop', min_ious=(0.1, 0.3, 0.5, 0.7, 0.9), min_crop_size=0.3),
+    {{_base_.steps.load}},
+    {{_base_.steps.boxes}},
+    {{_base_.steps.expand}},
+    {{_base_.steps.crop}},
     dict(type='Resize', img_scale=(300, 300), keep_ratio=False),
-    dict(type='RandomFlip', flip_ratio=0.5),
-    dict(
-        type='PhotoMetricDistortion',
-        brightness_delta=32,
-        contrast_range=(0.5, 1.5),
-        saturation_range=(0.5, 1.5),
-        hue_delta=18),
-    dict(type='Normalize', **img_norm_cfg),
-    dict(type='DefaultFormatBundle'),
-    dict(type='Collect', keys=['img', 'gt_bboxes', 'gt_labels']),
+    {{_base_.steps.flip}},
+    {{_base_.steps.distort}},
+    normalize,
+    {{_base_.steps.bundle}},
+    {{_base_.steps.collect}},
 ]
+test_transforms = [
+    {{_base_.steps.stretch}}, normalize, {{_base_.steps.tensor}}, {{_base_.steps.collect_image}}]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(
-        type='MultiScaleFlipAug',
-        img_scale=(300, 300),
-        flip=False,
-        transforms=[
-            dict(type='Resize', keep_ratio=False),
-            dict(type='Normalize', **img_norm_cfg),
-            dict(type='ImageToTensor', keys=['img']),
-            dict(type='Collect', keys=['img']),
-        ]),
+    {{_base_.steps.load}},
+    dict(type='MultiScaleFlipAug', img_scale=(300, 300), flip=False, transforms=test_transforms),
 ]
 data = dict(
-    samples_per_gpu=8,
     workers_per_gpu=3,
-    train=dict(type='CocoDataset', pipeline=train_pipeline),
-    val=dict(type='CocoDataset', pipeline=test_pipeline),
-    test=dict(type='CocoDataset', pipeline=test_pipeline))
+    train=dict(pipeline=train_pipeline),
+    val=dict(pipeline=test_pipeline),
+    test=dict(pipeline=test_pipeline))
 
 # For one device and eight images a step. The 120 epochs stand for MMDetection's 24 passes over five repeats.
 optimizer = dict(type='SGD', lr=2.5e-4, momentum=0.9, weight_decay=5e-4)

@@ -1,5 +1,5 @@
 # YOLOX-s at 640x640. The network takes raw BGR pixels; padding is gray.
-_base_ = '../_base_/models/yolox.py'
+_base_ = ['../_base_/models/yolox.py', '../_base_/data/steps.py']
 
 model = dict(
     input_size=(640, 640),
@@ -8,35 +8,24 @@ model = dict(
     neck=dict(in_channels=[128, 256, 512], out_channels=128),
     bbox_head=dict(in_channels=128, feat_channels=128))
 
+pad = dict(type='Pad', size=(640, 640), pad_val=dict(img=(114.0, 114.0, 114.0)))
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', with_bbox=True),
+    {{_base_.steps.load}},
+    {{_base_.steps.boxes}},
     dict(type='YOLOXHSVRandomAug'),
-    dict(type='RandomFlip', flip_ratio=0.5),
+    {{_base_.steps.flip}},
     dict(type='Resize', img_scale=(640, 640), keep_ratio=True),
-    dict(type='Pad', size=(640, 640), pad_val=dict(img=(114.0, 114.0, 114.0))),
-    dict(type='DefaultFormatBundle'),
-    dict(type='Collect', keys=['img', 'gt_bboxes', 'gt_labels']),
+    pad,
+    {{_base_.steps.bundle}},
+    {{_base_.steps.collect}},
 ]
+test_transforms = [{{_base_.steps.fit}}, pad, {{_base_.steps.bundle}}, {{_base_.steps.collect_image}}]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(
-        type='MultiScaleFlipAug',
-        img_scale=(640, 640),
-        flip=False,
-        transforms=[
-            dict(type='Resize', keep_ratio=True),
-            dict(type='Pad', size=(640, 640), pad_val=dict(img=(114.0, 114.0, 114.0))),
-            dict(type='DefaultFormatBundle'),
-            dict(type='Collect', keys=['img']),
-        ]),
+    {{_base_.steps.load}},
+    dict(type='MultiScaleFlipAug', img_scale=(640, 640), flip=False, transforms=test_transforms),
 ]
 data = dict(
-    samples_per_gpu=8,
-    workers_per_gpu=4,
-    train=dict(type='CocoDataset', pipeline=train_pipeline),
-    val=dict(type='CocoDataset', pipeline=test_pipeline),
-    test=dict(type='CocoDataset', pipeline=test_pipeline))
+    train=dict(pipeline=train_pipeline), val=dict(pipeline=test_pipeline), test=dict(pipeline=test_pipeline))
 
 # For one device and eight images a step.
 optimizer = dict(

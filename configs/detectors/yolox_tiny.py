@@ -8,28 +8,21 @@ model = dict(
     neck=dict(in_channels=[96, 192, 384], out_channels=96),
     bbox_head=dict(in_channels=96, feat_channels=96))
 
+pad = dict(type='Pad', size=(416, 416), pad_val=dict(img=(114.0, 114.0, 114.0)))
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', with_bbox=True),
+    {{_base_.steps.load}},
+    {{_base_.steps.boxes}},
     dict(type='YOLOXHSVRandomAug'),
-    dict(type='RandomFlip', flip_ratio=0.5),
+    {{_base_.steps.flip}},
     dict(type='Resize', img_scale=(416, 416), keep_ratio=True),
-    dict(type='Pad', size=(416, 416), pad_val=dict(img=(114.0, 114.0, 114.0))),
-    dict(type='DefaultFormatBundle'),
-    dict(type='Collect', keys=['img', 'gt_bboxes', 'gt_labels']),
+    pad,
+    {{_base_.steps.bundle}},
+    {{_base_.steps.collect}},
 ]
+test_transforms = [{{_base_.steps.fit}}, pad, {{_base_.steps.bundle}}, {{_base_.steps.collect_image}}]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(
-        type='MultiScaleFlipAug',
-        img_scale=(416, 416),
-        flip=False,
-        transforms=[
-            dict(type='Resize', keep_ratio=True),
-            dict(type='Pad', size=(416, 416), pad_val=dict(img=(114.0, 114.0, 114.0))),
-            dict(type='DefaultFormatBundle'),
-            dict(type='Collect', keys=['img']),
-        ]),
+    {{_base_.steps.load}},
+    dict(type='MultiScaleFlipAug', img_scale=(416, 416), flip=False, transforms=test_transforms),
 ]
 data = dict(
     train=dict(pipeline=train_pipeline), val=dict(pipeline=test_pipeline), test=dict(pipeline=test_pipeline))

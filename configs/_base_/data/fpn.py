@@ -1,31 +1,26 @@
 # Data of the ResNet-FPN detectors. Images are stretched to one size, a multiple of the coarsest stride that is close to
 # COCO's usual 4:3: the exported network has a fixed input, so PyTorch has to see the same pixels as OpenVINO.
-img_norm_cfg = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
+_base_ = 'steps.py'
+
+normalize = dict(type='Normalize', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', with_bbox=True),
+    {{_base_.steps.load}},
+    {{_base_.steps.boxes}},
     dict(type='Resize', img_scale=(1088, 800), keep_ratio=False),
-    dict(type='RandomFlip', flip_ratio=0.5),
-    dict(type='Normalize', **img_norm_cfg),
-    dict(type='DefaultFormatBundle'),
-    dict(type='Collect', keys=['img', 'gt_bboxes', 'gt_labels']),
+    {{_base_.steps.flip}},
+    normalize,
+    {{_base_.steps.bundle}},
+    {{_base_.steps.collect}},
 ]
+test_transforms = [
+    {{_base_.steps.stretch}}, normalize, {{_base_.steps.tensor}}, {{_base_.steps.collect_image}}]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(
-        type='MultiScaleFlipAug',
-        img_scale=(1088, 800),
-        flip=False,
-        transforms=[
-            dict(type='Resize', keep_ratio=False),
-            dict(type='Normalize', **img_norm_cfg),
-            dict(type='ImageToTensor', keys=['img']),
-            dict(type='Collect', keys=['img']),
-        ]),
+    {{_base_.steps.load}},
+    dict(type='MultiScaleFlipAug', img_scale=(1088, 800), flip=False, transforms=test_transforms),
 ]
 data = dict(
     samples_per_gpu=2,
     workers_per_gpu=2,
-    train=dict(type='CocoDataset', pipeline=train_pipeline),
-    val=dict(type='CocoDataset', pipeline=test_pipeline),
-    test=dict(type='CocoDataset', pipeline=test_pipeline))
+    train=dict(pipeline=train_pipeline),
+    val=dict(pipeline=test_pipeline),
+    test=dict(pipeline=test_pipeline))
