@@ -40,5 +40,5 @@ def write_dataset(folder: Path, classes: Sequence[str], images: int) -> "Dataset
              "annotations": annotations,
              "categories": [{"id": number, "name": name} for number, name in enumerate(classes, 1)]}
     (folder / "truth.json").write_text(json.dumps(truth))
-    split = Split("synthetic", folder / "truth.json", folder / "images", images, len(annotations))
+    split = Split("synthetic", folder / "truth.json", folder / "images", images, len(annotations), len(annotations))
     return Dataset(tuple(classes), split, split, split, "0" * 64, ())

@@ -106,6 +106,10 @@ def _pointed(node: Any, split: "Split", classes: Sequence[str], where: str) -> D
                             "Choose a detector that needs no precomputed proposals or segmentation maps.")
     for key in [key for key in node if key not in _COCO_ARGUMENTS]:
         node.pop(key)
+    if split.masks < split.boxes and any(step.get("with_mask") for step in node.get("pipeline", ())):
+        raise UserError(f"data, split {split.name!r}", f"{split.masks} of {split.boxes} boxes have a mask",
+                        f"{where}.pipeline of the config loads masks, so every box must have one.",
+                        "Give COCO annotations with `segmentation`, or a detector that learns from boxes.")
     node.update(type="CocoDataset", ann_file=str(split.annotation_file), img_prefix=_folder(split.image_root),
                 classes=tuple(classes))
     return node

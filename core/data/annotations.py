@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import List, NamedTuple, Optional, Tuple
 
+from core.data.masks import Mask
 from core.data.suggest import SHOWN, listed
 from core.errors import UserError
 
@@ -22,6 +23,8 @@ class Box(NamedTuple):
     """The annotation's own area (COCO's, of the object's mask), where it has one."""
     label: str = ""
     """How messages name it: ``annotation 17``, ``object 3 (RBC)``."""
+    mask: Optional[Mask] = None
+    """The object's mask, where its annotation has a sound one (COCO's ``segmentation``)."""
 
 
 class AnnotatedImage(NamedTuple):

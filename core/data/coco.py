@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 from core.data.annotations import AnnotatedImage, AnnotatedSplit, Box, check_relative, is_unicode
+from core.data.masks import sound_mask
 from core.errors import UserError
 
 _ANNOTATION_LAYOUTS = ("annotations/{}.json", "annotations/instances_{}.json", "annotations/instances_{}2017.json",
@@ -140,8 +141,9 @@ class _Reader:
             crowd = entry.get("iscrowd", 0)
             if crowd not in (0, 1):
                 raise self._fault(f"{what}.iscrowd", crowd, "It must be 0 or 1.")
+            mask = sound_mask(entry.get("segmentation"), images[image].width, images[image].height)
             boxes.setdefault(image, []).append(Box(categories[category], x, y, width, height, bool(crowd),
-                                                   self._area(entry.get("area"), what), f"annotation {key}"))
+                                                   self._area(entry.get("area"), what), f"annotation {key}", mask))
         return boxes
 
     def _unique_id(self, entry: Any, what: str, seen: Dict[Any, Any], types: Tuple[type, ...] = (int,)) -> Any:

@@ -26,10 +26,12 @@ class Split:
         name: The split's name in the data.
         annotation_file: Cleaned COCO annotations in the cache: category ids 1..K in the order of the classes, boxes
             [x, y, width, height] in pixels, clipped to the image, with an area above 0. Boxes with ``iscrowd`` 1
-            (COCO's crowds and Pascal VOC's difficult objects) are to be ignored.
+            (COCO's crowds and Pascal VOC's difficult objects) are to be ignored. ``segmentation`` is there where the
+            data have a sound one.
         image_root: The folder that the annotations' file names are relative to.
         images: Number of images.
         boxes: Number of boxes, without those to be ignored.
+        masks: How many of these boxes have a mask.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Split:
     image_root: Path
     images: int
     boxes: int
+    masks: int = 0
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,8 @@ def open_dataset(ref: DataRef) -> Dataset:
             raise _changed(ref, f"digest {found[:12]}...")
         manifest = write_entry(entry, root, examined)
     splits = {role: Split(described["name"], entry / f"{role}.json", root / described["image_root"],
-                          described["images"], described["boxes"]) for role, described in manifest["splits"].items()}
+                          described["images"], described["boxes"], described["masks"])
+              for role, described in manifest["splits"].items()}
     return Dataset(ref.classes, splits["train"], splits.get("val"), splits["test"], ref.digest,
                    tuple(manifest["warnings"]))
 

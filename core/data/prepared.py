@@ -17,7 +17,7 @@ def entry_folder(ref: DataRef) -> Path:
     """Return the cache folder of a data set's cleaned annotations; it does not depend on where the data lies."""
     identity = {**ref.to_json(), "uri": ""}
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
-    return cache_folder() / "data" / "sets-1" / key
+    return cache_folder() / "data" / "sets-2" / key
 
 
 def write_entry(entry: Path, root: Path, examined: Examined) -> Dict[str, Any]:
@@ -29,7 +29,8 @@ def write_entry(entry: Path, root: Path, examined: Examined) -> Dict[str, Any]:
             path.write_text(json.dumps(document))
         described[role] = {"name": split.name, "image_root": split.image_root.relative_to(root).as_posix(),
                            "images": len(document["images"]),
-                           "boxes": sum(not box["iscrowd"] for box in document["annotations"])}
+                           "boxes": sum(not box["iscrowd"] for box in document["annotations"]),
+                           "masks": sum("segmentation" in box for box in document["annotations"] if not box["iscrowd"])}
     manifest = {"splits": described, "files": examined.rows, "warnings": examined.warnings}
     with new_file(entry / _MANIFEST) as path:
         path.write_text(json.dumps(manifest))
@@ -54,7 +55,8 @@ def _coco_document(split: AnnotatedSplit, classes: Sequence[str]) -> Dict[str, L
                        "height": image.height})
         annotations.extend({"id": number, "image_id": len(images), "category_id": ids[box.category],
                             "bbox": [float(side) for side in (box.x, box.y, box.width, box.height)],
-                            "area": float(box.area or box.width * box.height), "iscrowd": int(box.ignored)}
+                            "area": float(box.area or box.width * box.height), "iscrowd": int(box.ignored),
+                            **({"segmentation": box.mask} if box.mask else {})}
                            for number, box in enumerate(image.boxes, start=len(annotations) + 1))
     return {"images": images, "annotations": annotations,
             "categories": [{"id": number, "name": name} for name, number in ids.items()]}

@@ -90,6 +90,12 @@ def test_data_that_a_data_set_here_lacks_is_refused(key):
     assert key not in adapted({"type": "CocoDataset", "pipeline": TRAIN, key: None})["train"]
 
 
+def test_a_pipeline_that_loads_masks_needs_a_mask_for_every_box():
+    masked = [{"type": "LoadAnnotations", "with_bbox": True, "with_mask": True}]
+    with pytest.raises(UserError, match="data, split 'train': 0 of 9 boxes have a mask.*data.train.pipeline"):
+        adapted({"type": "CocoDataset", "pipeline": masked})
+
+
 @pytest.mark.parametrize("train, where", [
     (5, "data.train"), ({"type": "MultiImageMixDataset", "pipeline": TRAIN, "dataset": "x"}, "data.train.dataset"),
 ])

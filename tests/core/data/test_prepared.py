@@ -30,9 +30,20 @@ def test_cleaned_annotations_are_plain_coco(coco, tmp_path):
             {"id": 2, "image_id": 1, "category_id": 1, "bbox": [20.5, 2.0, 11.5, 8.25], "area": 94.875, "iscrowd": 0},
             {"id": 3, "image_id": 2, "category_id": 2, "bbox": [0.0, 0.0, 32.0, 24.0], "area": 99.5, "iscrowd": 1}],
         "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]}
-    assert manifest["splits"]["test"] == {"name": "test", "image_root": "images/test", "images": 3, "boxes": 2}
+    assert manifest["splits"]["test"] == {"name": "test", "image_root": "images/test", "images": 3, "boxes": 2,
+                                          "masks": 0}
     assert data_digest(manifest["files"]) == data_digest(examined.rows)
     assert read_manifest(entry) == json.loads(json.dumps(manifest))
+
+
+def test_masks_are_kept_and_counted(coco, tmp_path):
+    triangle = [[1, 2, 10, 2, 10, 9]]
+    coco.change("train", lambda document: document["annotations"][0].update(segmentation=triangle))
+    examined = examine(coco.root, "coco", SplitNames("train", "", "test"), ("cat", "dog"))
+    manifest = write_entry(tmp_path / "entry", coco.root, examined)
+    boxes = json.loads((tmp_path / "entry" / "train.json").read_text())["annotations"]
+    assert [box.get("segmentation") for box in boxes] == [triangle, None, None]
+    assert (manifest["splits"]["train"]["masks"], manifest["splits"]["test"]["masks"]) == (1, 0)
 
 
 def test_an_entry_that_is_not_whole_counts_as_none(coco, tmp_path):

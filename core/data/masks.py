@@ -1,0 +1,67 @@
+"""Object masks of COCO annotations: polygons and run-length codes, checked before pycocotools' C code reads them.
+
+The formats: https://cocodataset.org/#format-data and, for the text of compressed run lengths, rleToString in
+cocoapi's maskApi.c.
+"""
+
+import math
+from typing import Any, Dict, List, Optional, Union
+
+Mask = Union[List[List[float]], Dict[str, Any]]
+"""Polygons [x, y, x, y, ...] in pixels, or ``{"size": [height, width], "counts": run lengths}``."""
+
+_FEWEST_NUMBERS = 6
+_LARGEST = 1e6
+_MOST_BITS = 35
+
+
+def sound_mask(value: Any, width: int, height: int) -> Optional[Mask]:
+    """Return an annotation's ``segmentation`` where it can be drawn into an image of that size, else None.
+
+    Polygons of fewer than three points are left out, as tools write them for points and lines; run lengths must fill
+    the image exactly.
+    """
+    if isinstance(value, list):
+        polygons = [polygon for polygon in value if _is_polygon(polygon)]
+        return polygons or None
+    if isinstance(value, dict) and value.get("size") == [height, width]:
+        counts = value.get("counts")
+        runs = _decode(counts) if isinstance(counts, str) else counts
+        if isinstance(runs, list) and all(_is_run(run) for run in runs) and sum(runs) == width * height:
+            return {"size": [height, width], "counts": counts}
+    return None
+
+
+def _is_polygon(polygon: Any) -> bool:
+    return (isinstance(polygon, list) and len(polygon) >= _FEWEST_NUMBERS and len(polygon) % 2 == 0
+            and all(_is_coordinate(number) for number in polygon))
+
+
+def _is_coordinate(number: Any) -> bool:
+    if isinstance(number, bool) or not isinstance(number, (int, float)):
+        return False
+    return abs(number) <= _LARGEST and math.isfinite(number)
+
+
+def _is_run(run: Any) -> bool:
+    return isinstance(run, int) and not isinstance(run, bool) and run >= 0
+
+
+def _decode(text: str) -> Optional[List[int]]:
+    """Return the run lengths of a compressed code, None where it is none: five bits a character, little end first."""
+    runs: List[int] = []
+    number = shift = 0
+    for character in text:
+        bits = ord(character) - 48
+        if not 0 <= bits < 64 or shift > _MOST_BITS:
+            return None
+        number |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        if bits & 16:
+            number -= 1 << shift
+        # From the fourth on it is the difference to the run before the last.
+        runs.append(number + (runs[-2] if len(runs) > 2 else 0))
+        number = shift = 0
+    return runs if shift == 0 else None
