@@ -41,6 +41,7 @@ def define_pipeline() -> Any:
         seed: int = 0,
         preflight: bool = False,
         min_initial_map_ratio: float = 0.0,
+        strict: bool = False,
         accelerator: str = "nvidia.com/gpu",
         gpu_node_selector: dict = {},  # noqa: B006
         gpu_tolerations: list = [],  # noqa: B006
@@ -72,6 +73,8 @@ def define_pipeline() -> Any:
             preflight: Whether to try the whole compression on random weights and synthetic images first.
             min_initial_map_ratio: Share of the FP32 model's mAP that must be left right after compression is
                 initialised, before the first training step; 0 asks nothing.
+            strict: Whether to stop, in preflight and compression, where a detector's post-processing cannot be part of
+                NNCF's graph, instead of falling back to nncf_compress_postprocessing=False with a warning.
             accelerator: Resource name of the GPUs on the cluster.
             gpu_node_selector: Labels of the nodes for train, compress and evaluate.
             gpu_tolerations: Taints that these stages tolerate besides nvidia.com/gpu, as Kubernetes tolerations.
@@ -85,14 +88,14 @@ def define_pipeline() -> Any:
             compression_options=compression_options, data=data, data_format=data_format, classes=classes,
             train_split=train_split, val_split=val_split, test_split=test_split, checkpoint=checkpoint,
             max_map_drop=max_map_drop, min_speedup=min_speedup, destination=destination, model_name=model_name,
-            preflight=preflight, min_initial_map_ratio=min_initial_map_ratio, gpus=gpus)
+            preflight=preflight, min_initial_map_ratio=min_initial_map_ratio, strict=strict, gpus=gpus)
         data_ref, model_ref = resolved.outputs["resolved_data"], resolved.outputs["resolved_model"]
         compression_ref, parent_ref = resolved.outputs["resolved_compression"], resolved.outputs["resolved_parent"]
 
         trained = train(data=data_ref, model=model_ref, parent=parent_ref, seed=seed)
         compressed = compress_stage(data=data_ref, compression=compression_ref,
                                     fp32_checkpoint=trained.outputs["checkpoint"], seed=seed,
-                                    min_initial_map_ratio=min_initial_map_ratio)
+                                    min_initial_map_ratio=min_initial_map_ratio, strict=strict)
         evaluations, exports, irs = {}, {}, {}
         for variant, stage in (("fp32", trained), ("compressed", compressed)):
             evaluations[variant] = evaluate(data=data_ref, checkpoint=stage.outputs["checkpoint"])

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import List, Optional
 
-from core.stage.cli import json_object, run_stage, stage_parser
+from core.stage.cli import boolean, json_object, run_stage, stage_parser
 from core.stage.executor_output import ExecutorOutput
 
 
@@ -21,6 +21,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--min-initial-map-ratio", metavar="X", type=float, default=0.0,
                         help="stop where less than this share of the FP32 model's mAP is left before the first "
                         "training step; 0 leaves it to the config")
+    parser.add_argument("--strict", metavar="BOOL", type=boolean, default=False,
+                        help="true stops where nncf_compress_postprocessing=True would fall back to False")
     parser.add_argument("--checkpoint", metavar="FILE", type=Path, required=True, help="where to write the checkpoint")
     parser.add_argument("--log", metavar="FILE", type=Path, required=True, help="where to write the training log")
     parser.add_argument("--metrics", metavar="FILE", type=Path, required=True, help="where to write the metrics")
@@ -41,6 +43,8 @@ def compress(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
     config = open_config(ConfigRef.from_json(arguments.compression))
     if check_ratio(arguments.min_initial_map_ratio, "parameter min_initial_map_ratio"):
         config.min_initial_map_ratio = arguments.min_initial_map_ratio
+    if arguments.strict:
+        config.nncf_strict = True
     set_classes(config, dataset.classes)
     set_data(config, dataset)
     arguments.checkpoint.parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ def compress(
     fp32_checkpoint: dsl.Input[dsl.Model],
     seed: int,
     min_initial_map_ratio: float,
+    strict: bool,
     checkpoint: dsl.Output[dsl.Model],
     log: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
@@ -25,6 +26,7 @@ def compress(
         seed: Seed of shuffling and augmentation.
         min_initial_map_ratio: Share of the FP32 model's mAP that must be left before the first training step; 0
             leaves it to the config.
+        strict: Whether to stop where nncf_compress_postprocessing=True would fall back to False.
         checkpoint: The compressed checkpoint.
         log: Training log in JSON lines.
         metrics: Epochs, seconds and the last validation.
@@ -38,6 +40,7 @@ def compress(
             "--fp32-checkpoint", fp32_checkpoint.path,
             "--seed", seed,
             "--min-initial-map-ratio", min_initial_map_ratio,
+            "--strict", strict,
             "--checkpoint", checkpoint.path,
             "--log", log.path,
             "--metrics", metrics.path,

@@ -38,6 +38,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--min-initial-map-ratio", metavar="X", type=float, default=0.0,
                         help="the compress stage's limit, only checked")
     parser.add_argument("--gpus", metavar="N", type=int, default=0, help="GPUs of a training stage, only checked")
+    parser.add_argument("--strict", metavar="BOOL", type=boolean, default=False,
+                        help="true fails the preflight where nncf_compress_postprocessing=True would fall back to False")
     for name in ("data", "model", "compression", "parent"):
         parser.add_argument(f"--resolved-{name}", metavar="FILE", type=Path, required=True,
                             help=f"where to write the resolved {name} in JSON")
@@ -77,6 +79,8 @@ def resolve(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
         arguments.data, data_format=arguments.data_format, classes=classes, train_split=arguments.train_split,
         val_split=arguments.val_split, test_split=arguments.test_split)
     if arguments.preflight:
+        if arguments.strict:
+            compression_config.nncf_strict = True
         preflight(compression_config, data.classes)
     references = {
         arguments.resolved_parent: parent, arguments.resolved_model: model,

@@ -25,6 +25,7 @@ def resolve(
     preflight: bool,
     min_initial_map_ratio: float,
     gpus: int,
+    strict: bool,
     resolved_data: dsl.OutputPath(dict),
     resolved_model: dsl.OutputPath(dict),
     resolved_compression: dsl.OutputPath(dict),
@@ -52,6 +53,7 @@ def resolve(
         preflight: Whether to try the whole compression on synthetic images first.
         min_initial_map_ratio: Limit of the compress stage, checked here likewise.
         gpus: GPUs of a training stage, checked here likewise.
+        strict: Whether the preflight fails where nncf_compress_postprocessing=True would fall back to False.
         resolved_data: The data set with its digest.
         resolved_model: The model config with its digest.
         resolved_compression: The compression config with its digest.
@@ -80,6 +82,7 @@ def resolve(
             "--preflight", preflight,
             "--min-initial-map-ratio", min_initial_map_ratio,
             "--gpus", gpus,
+            "--strict", strict,
             "--resolved-data", resolved_data,
             "--resolved-model", resolved_model,
             "--resolved-compression", resolved_compression,

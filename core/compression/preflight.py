@@ -297,7 +297,8 @@ class _Trial:
         if self.nncf_config is None:
             raise _NotRun("no nncf_config")
         self.compression = compress_detector(self.detector, self.nncf_config, data_loader=self.batches,
-                                             postprocessing=self.postprocessing)
+                                             postprocessing=self.postprocessing,
+                                             strict=bool(self.config.get("nncf_strict", False)))
         self.network = self.compression.network
         inside = "with" if self.compression.postprocessing else "without"
         seen = (f"{len(quantizers_of(self.compression.controller))} quantizers, initialised on {IMAGES} images, "
@@ -450,6 +451,8 @@ def build_parser() -> argparse.ArgumentParser:
     classes.add_argument("--num-classes", metavar="N", type=_count, default=0, help="their number instead")
     parser.add_argument("--openvino-python", metavar="FILE", type=Path, default=None,
                         help="Python with openvino-dev (default: the openvino environment of the project)")
+    parser.add_argument("--strict", action="store_true",
+                        help="fail where nncf_compress_postprocessing=True would fall back to False")
     parser.add_argument("--trust-config", action="store_true",
                         help="run the config as Python where it cannot be read as data")
     return parser
@@ -462,6 +465,8 @@ def preflight(arguments: argparse.Namespace) -> int:
 
     find_openvino_python(arguments.openvino_python)
     config = load_config(arguments.config, parse_options(arguments.cfg_options), arguments.trust_config)
+    if arguments.strict:
+        config.nncf_strict = True
     classes = tuple(arguments.classes) or numbered(arguments.num_classes)
     print(HEADER, flush=True)
     report = run_preflight(config, classes, arguments.openvino_python,

@@ -117,7 +117,7 @@ def _report_obstacle(detector: Any, obstacle: str, strict: bool) -> None:
     if strict:
         raise UserError("nncf_compress_postprocessing", f"True for {kind}",
                         f"Its post-processing cannot be part of NNCF's graph: {obstacle}.",
-                        "Set nncf_compress_postprocessing=False, or do not ask for --strict.")
+                        "Set nncf_compress_postprocessing=False, or leave strict (nncf_strict, --strict) out.")
     logger.warning("nncf_compress_postprocessing=True falls back to False for %s: its post-processing cannot be part "
                    "of NNCF's graph: %s", kind, obstacle)
 

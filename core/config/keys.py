@@ -5,7 +5,7 @@ from typing import Iterable, Mapping, Optional
 
 from core.errors import UserError
 
-NNCF_KEYS = ("nncf_config", "nncf_compress_postprocessing", "min_initial_map_ratio")
+NNCF_KEYS = ("nncf_config", "nncf_compress_postprocessing", "nncf_strict", "min_initial_map_ratio")
 # What mmdet 2.28's tools and apis, and mmcv 1.7's runner, read from a config.
 KNOWN_KEYS = NNCF_KEYS + (
     "model", "model_wrapper", "train_cfg", "test_cfg", "data", "optimizer", "optimizer_config", "lr_config",

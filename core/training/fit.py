@@ -268,7 +268,7 @@ def _compress(detector: Any, nncf_config: Dict[str, Any], config: Any, dataset: 
     logger.info("initialising compression (%s) on the training data", ", ".join(algorithms_of(config)))
     started = time.time()
     compression = compress_detector(detector, nncf_config, data_loader=train_loader(config, dataset, seed),
-                                    postprocessing=postprocessing)
+                                    postprocessing=postprocessing, strict=bool(config.get("nncf_strict", False)))
     logger.info("compression initialised in %.0f s", time.time() - started)
     return compression
 

@@ -81,3 +81,18 @@ def test_preflight_is_run_where_it_is_asked_for(options, failed, code, monkeypat
     shown = capsys.readouterr()
     assert "why so" in shown.out
     assert ("preflight, stage wrap: why so" in shown.err) == failed
+
+
+def test_strict_reaches_the_preflight(options, monkeypatch):
+    from core.compression import preflight
+
+    seen = []
+
+    def run(config, classes, on_stage):
+        seen.append(config.get("nncf_strict"))
+        return preflight.PreflightReport(())
+
+    monkeypatch.setattr(preflight, "run_preflight", run)
+    assert main([*options, "--preflight", "true"]) == 0
+    assert main([*options, "--preflight", "true", "--strict", "true"]) == 0
+    assert seen == [None, True]

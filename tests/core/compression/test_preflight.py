@@ -101,6 +101,15 @@ def test_pruning_that_removes_nothing_fails_before_and_after_training(config, mo
     assert why(report, "compress").startswith("nncf_config: none of ")
 
 
+@pytest.mark.parametrize(("options", "outcome"), [({}, Outcome.OK), ({"nncf_strict": True}, Outcome.FAILED)])
+def test_strict_fails_where_postprocessing_stays_outside(config, monkeypatch, options, outcome):
+    monkeypatch.setattr("core.compression.wrap.postprocessing_obstacle", lambda detector: "its head is made so")
+    monkeypatch.setattr(preflight, "find_openvino_python", lambda given: None)
+    report = run_preflight(config(**options))
+    assert outcomes(report)["wrap"] is outcome
+    assert "its head is made so" in why(report, "wrap")
+
+
 def test_a_loss_that_is_not_finite_fails_the_step(config):
     report = run_preflight(config(**{"model.bbox_head.loss_bbox.loss_weight": float(10 ** 39)}))
     assert outcomes(report)["train step"] is Outcome.FAILED

@@ -106,6 +106,14 @@ def test_the_nncf_config_reaches_nncf_unchanged(plain, tiny_config, tiny_data, t
     assert received == given
 
 
+def test_strict_in_the_config_stops_where_postprocessing_stays_outside(plain, tiny_config, tiny_data, tmp_path,
+                                                                       monkeypatch):
+    pytest.importorskip("nncf")
+    monkeypatch.setattr("core.compression.wrap.postprocessing_obstacle", lambda detector: "its head is made so")
+    with pytest.raises(UserError, match="its head is made so.*nncf_compress_postprocessing=False"):
+        run(tiny_config(nncf_strict=True), tiny_data, tmp_path, parent=plain)
+
+
 def test_a_compressed_parent_is_restored_not_initialised(compressed, tiny_config, tiny_data, tmp_path, monkeypatch):
     from core.compression import wrap
 
