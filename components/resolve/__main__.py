@@ -39,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
                         help="the compress stage's limit, only checked")
     parser.add_argument("--gpus", metavar="N", type=int, default=0, help="GPUs of a training stage, only checked")
     parser.add_argument("--strict", metavar="BOOL", type=boolean, default=False,
-                        help="true fails the preflight where nncf_compress_postprocessing=True would fall back to False")
+                        help="true fails the preflight where nncf_compress_postprocessing=True falls back to False")
     for name in ("data", "model", "compression", "parent"):
         parser.add_argument(f"--resolved-{name}", metavar="FILE", type=Path, required=True,
                             help=f"where to write the resolved {name} in JSON")
