@@ -116,8 +116,9 @@ def define_pipeline() -> Any:
         judged = gate(summary=reported.outputs["summary"], max_map_drop=max_map_drop, min_speedup=min_speedup)
         published = publish(
             ir_compressed=irs["compressed"].outputs["ir"], ir_fp32=irs["fp32"].outputs["ir"],
-            summary=reported.outputs["summary"], html=reported.outputs["html"], destination=destination,
-            model_name=model_name)
+            summary=reported.outputs["summary"], html=reported.outputs["html"],
+            validation=validated.outputs["validation"], run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
+            destination=destination, model_name=model_name)
         published.after(judged)
 
         placement = Placement(

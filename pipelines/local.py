@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, TextIO, Tuple
 
 from google.protobuf import json_format
-from kfp import local
+from kfp import dsl, local
 from kfp.local import cache as kfp_cache
 from kfp.local import config as kfp_config
 from kfp.local import graph_utils, pipeline_orchestrator, status, subprocess_task_handler, task_handler_interface
@@ -87,7 +87,7 @@ class LocalRun:
 
     def run(self, spec: pipeline_spec_pb2.PipelineSpec, arguments: Mapping[str, Any]) -> Optional[Failure]:
         """Execute the pipeline; return the stage that failed, or None."""
-        spec = for_this_machine(spec, self._settings.root)
+        spec = with_run_name(for_this_machine(spec, self._settings.root), self._settings.logs.parent.name)
         self._total = len(spec.root.dag.tasks)
         with contextlib.ExitStack() as stack:
             stack.enter_context(_replaced(kfp_config.LocalExecutionConfig, "instance", None))
@@ -215,6 +215,17 @@ def _check_docker() -> None:
     except docker.errors.DockerException as error:
         raise UserError("--runner docker", " ".join(str(error).split()), "A Docker Engine must answer.",
                         "Start Docker and see that you may use it ('docker info'), or leave --runner out.") from error
+
+
+def with_run_name(spec: pipeline_spec_pb2.PipelineSpec, name: str) -> pipeline_spec_pb2.PipelineSpec:
+    """Return ``spec`` with the run's name where a task asks for it: kfp.local knows that placeholder in argv only."""
+    named = pipeline_spec_pb2.PipelineSpec()
+    named.CopyFrom(spec)
+    for task in named.root.dag.tasks.values():
+        for parameter in task.inputs.parameters.values():
+            if parameter.runtime_value.constant.string_value == dsl.PIPELINE_JOB_NAME_PLACEHOLDER:
+                parameter.runtime_value.constant.string_value = name
+    return named
 
 
 def for_this_machine(spec: pipeline_spec_pb2.PipelineSpec, root: Path) -> pipeline_spec_pb2.PipelineSpec:

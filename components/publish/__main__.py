@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 from typing import List, Optional
 
@@ -11,12 +12,15 @@ from core.stage.executor_output import ExecutorOutput
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the stage's argument parser."""
-    parser = stage_parser("publish", "Copy a bundle to its destination, whole or not at all.")
+    parser = stage_parser("publish", "Put a bundle together, check it, and copy it whole or not at all.")
     parser.add_argument("--ir-compressed", metavar="FOLDER", type=Path, required=True,
                         help="IR of the compressed model")
     parser.add_argument("--ir-fp32", metavar="FOLDER", type=Path, required=True, help="IR of the FP32 model")
     parser.add_argument("--summary", metavar="FILE", type=Path, required=True, help="summary.json of the run")
     parser.add_argument("--html", metavar="FILE", type=Path, required=True, help="report of the run")
+    parser.add_argument("--validation", metavar="FOLDER", type=Path, required=True,
+                        help="folder that validate wrote; its golden image goes into the bundle")
+    parser.add_argument("--run", metavar="NAME", default="by hand", help="run that publishes, for the model's metadata")
     parser.add_argument("--destination", metavar="FOLDER", default="",
                         help="folder of published models; empty publishes nothing")
     parser.add_argument("--model-name", metavar="NAME", default="detector", help="name of the model's folder there")
@@ -26,17 +30,21 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def publish(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
-    """Publish the bundle and write its location; without a destination write an empty one."""
+    """Assemble and publish the bundle and write its location; without a destination write an empty one."""
+    from core.bundle.assemble import BundleSources, assemble
+    from core.bundle.golden import GOLDEN
     from core.stage.outputs import write_text
-    from core.storage.publish import Bundle
     from core.storage.publish import publish as publish_bundle
 
     if not arguments.destination:
         print("nothing published: no destination is given", flush=True)
         write_text(arguments.location, "")
         return
-    bundle = Bundle(arguments.ir_compressed, arguments.ir_fp32, arguments.summary, arguments.html)
-    publication = publish_bundle(bundle, arguments.destination, arguments.model_name)
+    sources = BundleSources(arguments.ir_compressed, arguments.ir_fp32, arguments.validation / GOLDEN,
+                            arguments.summary, arguments.html)
+    with tempfile.TemporaryDirectory(prefix="mmdet-compress-bundle-") as folder:
+        assemble(sources, Path(folder), arguments.model_name, arguments.run)
+        publication = publish_bundle(Path(folder), arguments.destination, arguments.model_name)
     print(f"published version {publication.version}: {publication.location}" if publication.created else
           f"already published as version {publication.version}: {publication.location}", flush=True)
     write_text(arguments.location, str(publication.location))

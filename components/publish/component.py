@@ -11,17 +11,21 @@ def publish(
     ir_fp32: dsl.Input[dsl.Model],
     summary: dsl.Input[dsl.Artifact],
     html: dsl.Input[dsl.HTML],
+    validation: dsl.Input[dsl.Artifact],
+    run: str,
     destination: str,
     model_name: str,
     location: dsl.OutputPath(str),
 ):
-    """Copies the bundle to its destination, whole or not at all.
+    """Puts the bundle together, checks it and copies it to its destination, whole or not at all.
 
     Args:
         ir_compressed: IR of the compressed model.
         ir_fp32: IR of the FP32 model.
         summary: The run's summary.
         html: The run's report.
+        validation: Folder that validate wrote; its golden image goes into the bundle.
+        run: Name of the run, for the model's metadata.
         destination: Folder of published models; empty publishes nothing.
         model_name: Name of the model's folder there.
         location: Where the bundle lies; empty when nothing was published.
@@ -34,6 +38,8 @@ def publish(
             "--ir-fp32", ir_fp32.path,
             "--summary", summary.path,
             "--html", html.path,
+            "--validation", validation.path,
+            "--run", run,
             "--destination", destination,
             "--model-name", model_name,
             "--location", location,

@@ -33,5 +33,10 @@ class Detections:
         """Return the result for an image in which nothing was found."""
         return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
 
+    def above(self, score: float) -> "Detections":
+        """Return the boxes scored at least ``score``."""
+        kept = self.scores >= score
+        return Detections(self.boxes[kept], self.scores[kept], self.labels[kept])
+
     def __len__(self) -> int:
         return len(self.scores)

@@ -46,25 +46,46 @@ def draw_panels(image: np.ndarray, panels: Sequence[Panel], classes: Sequence[st
     return np.concatenate([part for picture in drawn for part in (picture, gap)][:-1], axis=1)
 
 
+def draw_detections(image: np.ndarray, found: Detections, classes: Sequence[str]) -> np.ndarray:
+    """Draw all boxes with classes and scores on a copy of an image, in its own size.
+
+    Args:
+        image: uint8 ``[H, W, 3]`` in BGR order.
+
+    Returns:
+        uint8 ``[H, W, 3]`` in BGR order.
+    """
+    picture = image.copy()
+    _draw_boxes(picture, found, classes)
+    return picture
+
+
 def _draw_panel(picture: np.ndarray, scale: float, panel: Panel, classes: Sequence[str]) -> np.ndarray:
     import cv2
 
-    found = panel.detections
-    # Lower scores first, so that the surest labels lie on top.
-    order = [index for index in np.argsort(found.scores, kind="stable") if found.scores[index] >= MIN_SCORE]
-    colors = [_color(label, len(classes)) for label in range(len(classes))]
-    corners = np.round(found.boxes * scale).astype(int).tolist()
-    for index in order:
-        left, top, right, bottom = corners[index]
-        cv2.rectangle(picture, (left, top), (right, bottom), colors[found.labels[index]], 2)
-    for index in order:
-        score = f" {found.scores[index]:.2f}" if panel.show_scores else ""
-        label = found.labels[index]
-        _draw_label(picture, corners[index][:2], f"{classes[label]}{score}", colors[label])
+    found = panel.detections.above(MIN_SCORE)
+    _draw_boxes(picture, Detections(found.boxes * np.float32(scale), found.scores, found.labels), classes,
+                panel.show_scores)
     strip = np.full((TITLE_PIXELS, picture.shape[1], 3), 255, np.uint8)
     cv2.putText(strip, _ascii(panel.title), (4, TITLE_PIXELS - 7), cv2.FONT_HERSHEY_SIMPLEX, FONT_SCALE, _BLACK, 1,
                 cv2.LINE_AA)
     return np.concatenate([strip, picture])
+
+
+def _draw_boxes(picture: np.ndarray, found: Detections, classes: Sequence[str], show_scores: bool = True) -> None:
+    import cv2
+
+    # Lower scores first, so that the surest labels lie on top.
+    order = np.argsort(found.scores, kind="stable")
+    colors = [_color(label, len(classes)) for label in range(len(classes))]
+    corners = np.round(found.boxes).astype(int).tolist()
+    for index in order:
+        left, top, right, bottom = corners[index]
+        cv2.rectangle(picture, (left, top), (right, bottom), colors[found.labels[index]], 2)
+    for index in order:
+        score = f" {found.scores[index]:.2f}" if show_scores else ""
+        label = found.labels[index]
+        _draw_label(picture, corners[index][:2], f"{classes[label]}{score}", colors[label])
 
 
 def _draw_label(picture: np.ndarray, corner: List[int], text: str, color: Tuple[int, int, int]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 
+from core.bundle.golden import GOLDEN, choose_golden, write_golden
 from core.errors import UserError
 from core.evaluation.coco_map import read_annotations
 from core.evaluation.detections import Detections
@@ -31,7 +32,8 @@ JPEG_QUALITY = 80
 
 def validate(data: "Dataset", ir_fp32: Path, ir_compressed: Path, output_dir: Path, samples: int = 4,
              repeats: int = REPEATS, seconds: float = SECONDS_PER_REPEAT) -> Dict[str, Any]:
-    """Score and time both IRs on the test split and write ``validation.json`` and ``samples/*.jpg``.
+    """Score and time both IRs on the test split and write ``validation.json``, ``samples/*.jpg`` and the
+    golden image (``core.bundle.golden``).
 
     Args:
         data: The data set; its test split is used.
@@ -68,6 +70,7 @@ def validate(data: "Dataset", ir_fp32: Path, ir_compressed: Path, output_dir: Pa
         "data_digest": data.digest,
         "corrupt_images": [asdict(image) for image in fp32.corrupt_images],
     }
+    _write_golden(data.test, compressed, output_dir / GOLDEN)
     beside = output_dir / f".{VALIDATION_FILE}.{os.getpid()}"
     beside.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     os.replace(beside, output_dir / VALIDATION_FILE)
@@ -108,6 +111,13 @@ def _draw_samples(split: "Split", classes: Sequence[str], fp32: Accuracy, compre
         path.write_bytes(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes())
         drawn.append({"file": f"{SAMPLES}/{path.name}", "image": image["file_name"]})
     return drawn
+
+
+def _write_golden(split: "Split", compressed: Accuracy, folder: Path) -> None:
+    """Keep one image and the compressed model's boxes in it for the bundle."""
+    chosen = choose_golden(compressed.detections)
+    images = {image["id"]: image for image in read_annotations(split.annotation_file)["images"]}
+    write_golden(folder, split.image_root / images[chosen]["file_name"], compressed.detections[chosen])
 
 
 def _choose(truth: Dict[str, Any], detections: Dict[int, Detections], count: int) -> List[Dict[str, Any]]:

@@ -4,54 +4,22 @@ import contextlib
 import errno
 import fcntl
 import hashlib
-import json
 import os
 import re
 import shutil
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional
+from typing import Iterator, List, Optional
 
+from core.bundle.manifest import MANIFEST, Manifest, damage
 from core.errors import UserError
 from core.storage.digest import BLOCK_BYTES, sha256_file
 from core.storage.location import local_path
 
-MANIFEST = "bundle.json"
-SCHEMA = 1
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VERSION = re.compile(r"[1-9][0-9]*")
 _UNFINISHED = ".publishing-"
-
-
-@dataclass(frozen=True)
-class Bundle:
-    """What is published together.
-
-    Attributes:
-        compressed: Folder of the compressed IR.
-        fp32: Folder of the FP32 IR.
-        summary: The run's summary.json.
-        html: The run's report.
-    """
-
-    compressed: Path
-    fp32: Path
-    summary: Path
-    html: Path
-
-    def files(self) -> Dict[str, Path]:
-        """Return each file under the relative path at which it is published, sorted.
-
-        The compressed IR lies at the top, where a model server looks for ``*.xml`` and ``*.bin``
-        (https://docs.openvino.ai/2024/ovms_docs_models_repository.html).
-        """
-        files = {"summary.json": self.summary, "report.html": self.html}
-        for prefix, folder in (("", self.compressed), ("fp32/", self.fp32)):
-            for path in folder.rglob("*"):
-                if path.is_file():
-                    files[prefix + path.relative_to(folder).as_posix()] = path
-        return dict(sorted(files.items()))
 
 
 @dataclass(frozen=True)
@@ -69,25 +37,24 @@ class Publication:
     created: bool
 
 
-def publish(bundle: Bundle, destination: str, model_name: str) -> Publication:
-    """Copy ``bundle`` to ``<destination>/<model_name>/<version>/`` with a manifest of digests.
+def publish(bundle: Path, destination: str, model_name: str) -> Publication:
+    """Copy ``bundle``, a folder with a manifest (``core.bundle``), to ``<destination>/<model_name>/<version>/``.
 
-    The version is the next positive integer, or the existing one that holds the same content. Everything is
-    written to a hidden folder beside and renamed once: a reader never sees part of a bundle.
+    The version is the next positive integer, or the existing one that holds the same content, undamaged. Everything
+    is written to a hidden folder beside and renamed once: a reader never sees part of a bundle.
 
     Raises:
-        UserError: The destination cannot be written or is not a folder of this machine, or the model's name cannot
-            be a folder's.
+        UserError: The destination cannot be written or is not a folder of this machine, the model's name cannot be a
+            folder's, or the bundle has no manifest.
     """
     models = _models_folder(destination, model_name)
-    files = bundle.files()
-    digests = {name: sha256_file(path) for name, path in files.items()}
+    manifest = Manifest.read(bundle)
     with _destination_errors(models), _sole_writer(models):
-        same = _version_with(models, digests)
+        same = _version_with(models, manifest.content_sha256)
         if same is not None:
             return Publication(models / str(same), same, created=False)
         version = max(_versions(models), default=0) + 1
-        _write_version(models / str(version), model_name, files, digests)
+        _write_version(models / str(version), bundle, manifest)
     return Publication(models / str(version), version, created=True)
 
 
@@ -104,12 +71,6 @@ def check_destination(destination: str, model_name: str) -> None:
                         "Change its rights or choose another destination.")
 
 
-def content_digest(digests: Dict[str, str]) -> str:
-    """Return the SHA-256 over relative paths and file digests, in path order."""
-    lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
-    return hashlib.sha256(lines.encode("utf-8")).hexdigest()
-
-
 def _models_folder(destination: str, model_name: str) -> Path:
     if not _MODEL_NAME.fullmatch(model_name):
         raise UserError("parameter model_name", repr(model_name), "It becomes a folder's name, so it must be letters, "
@@ -117,16 +78,12 @@ def _models_folder(destination: str, model_name: str) -> Path:
     return local_path(destination, "destination") / model_name
 
 
-def _write_version(target: Path, model_name: str, files: Dict[str, Path], digests: Dict[str, str]) -> None:
+def _write_version(target: Path, bundle: Path, manifest: Manifest) -> None:
     unfinished = target.with_name(f"{_UNFINISHED}{uuid.uuid4().hex}")
     try:
-        for name, source in files.items():
-            _copy(source, unfinished / name, digests[name])
-        manifest = {"schema": SCHEMA, "model_name": model_name, "version": int(target.name),
-                    "content_sha256": content_digest(digests),
-                    "files": {name: {"sha256": digest, "bytes": files[name].stat().st_size}
-                              for name, digest in digests.items()}}
-        _write_durably(unfinished / MANIFEST, json.dumps(manifest, indent=2).encode("utf-8") + b"\n")
+        for name, record in manifest.files.items():
+            _copy(bundle / name, unfinished / name, record.sha256)
+        _copy(bundle / MANIFEST, unfinished / MANIFEST, sha256_file(bundle / MANIFEST))
         for folder in sorted((path for path in unfinished.rglob("*") if path.is_dir()), reverse=True):
             _sync_folder(folder)
         _sync_folder(unfinished)
@@ -147,15 +104,8 @@ def _copy(source: Path, target: Path, expected: str) -> None:
         copy.flush()
         os.fsync(copy.fileno())
     if digest.hexdigest() != expected:
-        raise UserError("bundle file", source, "It changed while it was being published.",
-                        "Let nothing write to the run's artifacts and publish again.")
-
-
-def _write_durably(path: Path, contents: bytes) -> None:
-    with open(path, "wb") as file:
-        file.write(contents)
-        file.flush()
-        os.fsync(file.fileno())
+        raise UserError("bundle file", source, "It is not the file that the bundle's manifest describes: it changed.",
+                        "Let nothing write to the bundle and publish again.")
 
 
 def _sync_folder(folder: Path) -> None:
@@ -170,14 +120,14 @@ def _versions(models: Path) -> List[int]:
     return sorted(int(path.name) for path in models.iterdir() if _VERSION.fullmatch(path.name))
 
 
-def _version_with(models: Path, digests: Dict[str, str]) -> Optional[int]:
-    """Return the newest version that holds exactly these files, undamaged."""
+def _version_with(models: Path, content_sha256: str) -> Optional[int]:
+    """Return the newest version with this content, undamaged."""
     for version in reversed(_versions(models)):
         folder = models / str(version)
-        present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-        if present == digests.keys() | {MANIFEST} and all(
-                sha256_file(folder / name) == digest for name, digest in digests.items()):
-            return version
+        with contextlib.suppress(UserError):
+            manifest = Manifest.read(folder)
+            if manifest.content_sha256 == content_sha256 and not damage(folder, manifest):
+                return version
     return None
 
 

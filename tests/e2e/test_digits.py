@@ -1,6 +1,9 @@
 """The built-in job from an empty folder: its numbers, its files, and what is not done again."""
 
 import hashlib
+import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -61,8 +64,20 @@ def test_the_report_is_self_contained_and_small(digits):
 
 def test_the_bundle_is_published_whole(digits, work_dir):
     version = work_dir / "published" / "digits" / "1"
-    assert (version / "bundle.json").is_file()
+    manifest = json.loads((version / "bundle.json").read_text())
+    assert manifest["validated_xml_sha256"] == digits.summary["provenance"]["sha256"]["ir_xml"]
+    assert manifest["model_info"]["source_run"] == digits.folder.name
+    assert manifest["model_info"]["measured_map"] == str(digits.summary["map_ir"])
     assert not [path for path in version.parent.iterdir() if path.name.startswith(".")]
+
+
+def test_the_bundle_checks_itself_where_it_was_copied_to(work_dir, tmp_path):
+    copy = shutil.copytree(work_dir / "published" / "digits" / "1", tmp_path / "some where")
+    checked = subprocess.run([sys.executable, "-I", str(copy / "runner"), "--self-check"], cwd=str(tmp_path),
+                             capture_output=True, text=True)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    expected = re.search(r"golden image: 0 of (\d+) boxes missing, 0 unexpected", checked.stdout)
+    assert expected and int(expected.group(1)) >= 3, checked.stdout
 
 
 def test_a_second_run_takes_every_pure_stage_from_the_first(digits, run_pipeline, digits_options, work_dir):

@@ -207,6 +207,21 @@ def test_what_only_a_cluster_can_do_is_left_out_here():
         assert not task.HasField("retry_policy"), name
 
 
+def test_the_run_s_name_reaches_the_task_that_asks_for_it():
+    dsl = pytest.importorskip("kfp.dsl")
+    from pipelines.compress import define_pipeline
+    from pipelines.local import with_run_name
+
+    spec = define_pipeline().pipeline_spec
+    asked = {name: task for name, task in spec.root.dag.tasks.items()
+             if "run" in task.inputs.parameters}
+    assert list(asked) == ["publish"]
+    named = with_run_name(spec, "digits-1").root.dag.tasks["publish"].inputs.parameters["run"]
+    assert named.runtime_value.constant.string_value == "digits-1"
+    given = spec.root.dag.tasks["publish"].inputs.parameters["run"].runtime_value.constant.string_value
+    assert given == dsl.PIPELINE_JOB_NAME_PLACEHOLDER == "{{$.pipeline_job_name}}"
+
+
 def alive(pid):
     try:
         return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"

@@ -1,17 +1,16 @@
+import json
+
 import pytest
 
 from components.publish.__main__ import main
+from tests.core.bundle.conftest import sources  # noqa: F401 - a fixture, as are the next
+from tests.core.conftest import int8_ir, int8_spec, openvino, toy_ir, toy_spec  # noqa: F401
 
 
 @pytest.fixture(name="options")
-def fixture_options(tmp_path):
-    for folder in ("compressed", "fp32"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "model.xml").write_text(folder)
-    for name in ("summary", "html"):
-        (tmp_path / name).write_text(name)
-    return ["--ir-compressed", str(tmp_path / "compressed"), "--ir-fp32", str(tmp_path / "fp32"),
-            "--summary", str(tmp_path / "summary"), "--html", str(tmp_path / "html"),
+def fixture_options(sources, tmp_path):  # noqa: F811
+    return ["--ir-compressed", str(sources.compressed), "--ir-fp32", str(sources.fp32),
+            "--validation", str(sources.golden.parent), "--summary", str(sources.summary), "--html", str(sources.html),
             "--location", str(tmp_path / "out" / "location")]
 
 
@@ -23,8 +22,16 @@ def test_without_destination_nothing_is_published(options, tmp_path, capsys):
 
 def test_location_of_the_version_is_written(options, tmp_path, capsys):
     published = tmp_path / "models" / "cells" / "1"
-    for said in ("published version 1", "already published as version 1"):
-        assert main([*options, "--destination", str(tmp_path / "models"), "--model-name", "cells"]) == 0
+    for run, said in (("first", "published version 1"), ("second", "already published as version 1")):
+        assert main([*options, "--destination", str(tmp_path / "models"), "--model-name", "cells", "--run", run]) == 0
         assert capsys.readouterr().out == f"{said}: {published}\n"
         assert (tmp_path / "out" / "location").read_text() == str(published)
-    assert (published / "model.xml").read_text() == "compressed"
+    manifest = json.loads((published / "bundle.json").read_text())
+    assert (manifest["model_name"], manifest["model_info"]["source_run"]) == ("cells", "first")
+
+
+def test_model_of_another_summary_is_not_published(options, tmp_path, capsys, sources):  # noqa: F811
+    options[options.index("--ir-compressed") + 1] = str(sources.fp32)
+    assert main([*options, "--destination", str(tmp_path / "models")]) == 2
+    assert "measured another model" in capsys.readouterr().err
+    assert not (tmp_path / "models").exists()

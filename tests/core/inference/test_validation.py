@@ -30,6 +30,18 @@ def test_writes_what_the_report_reads(tmp_path, scenes, toy_ir, int8_ir):
         assert {key: model[key] for key in described} == described
 
 
+def test_the_golden_image_holds_what_the_compressed_model_found(tmp_path, scenes, toy_ir, int8_ir):
+    from core.bundle.golden import difference, read_golden
+    from core.inference.detector import OpenVinoDetector
+
+    validate(scenes, toy_ir, int8_ir, tmp_path / "out", samples=0, **QUICK)
+    golden = read_golden(tmp_path / "out" / "golden")
+    assert golden.image.read_bytes() == (scenes.test.image_root / "scene 1.png").read_bytes()
+    found = difference(golden.detections, OpenVinoDetector(int8_ir)(read_image(golden.image)))
+    assert (found.boxes, found.missing, found.unexpected) == (3, 0, 0)
+    assert found.score_difference < 1e-5
+
+
 def test_the_report_can_read_it(tmp_path, scenes, toy_ir, int8_ir):
     from core.report.measurements import parse_validation
 

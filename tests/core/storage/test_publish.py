@@ -1,30 +1,33 @@
-import json
 import os
 import signal
 import subprocess
 import sys
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from core.bundle.manifest import SCHEMA, Manifest, content_digest, describe_files
 from core.errors import UserError
-from core.storage.publish import Bundle, check_destination, content_digest, publish
+from core.storage.publish import check_destination, publish
 
 PROJECT = Path(__file__).parents[3]
-PUBLISHED = ["bundle.json", "fp32/model.bin", "fp32/model.xml", "model.bin", "model.xml", "report.html",
-             "summary.json"]
+PUBLISHED = ["bundle.json", "fp32/model.bin", "fp32/model.xml", "labels.txt", "model.bin", "model.xml"]
 
 
 @pytest.fixture
 def bundle(tmp_path):
-    for folder in ("compressed", "fp32"):
-        (tmp_path / folder).mkdir()
-        for name in ("model.xml", "model.bin"):
-            (tmp_path / folder / name).write_text(f"{folder} {name}")
-    (tmp_path / "summary").write_text("{}")
-    (tmp_path / "html").write_text("<html>")
-    return Bundle(tmp_path / "compressed", tmp_path / "fp32", tmp_path / "summary", tmp_path / "html")
+    (tmp_path / "bundle" / "fp32").mkdir(parents=True)
+    for name in PUBLISHED[1:]:
+        (tmp_path / "bundle" / name).write_text(name)
+    seal(tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+def seal(folder):
+    """Write the manifest of what is in ``folder``."""
+    files = describe_files(folder)
+    xml = files["model.xml"].sha256
+    Manifest(SCHEMA, "cells", content_digest(files, xml), xml, {}, {}, files).write(folder)
 
 
 def files_of(folder):
@@ -36,12 +39,8 @@ def test_first_version_holds_the_bundle_and_its_manifest(bundle, tmp_path):
 
     assert (published.location, published.version, published.created) == (tmp_path / "out/cells/1", 1, True)
     assert files_of(published.location) == PUBLISHED
-    manifest = json.loads((published.location / "bundle.json").read_text())
-    digests = {name: sha256((published.location / name).read_bytes()).hexdigest() for name in PUBLISHED[1:]}
-    assert manifest == {
-        "schema": 1, "model_name": "cells", "version": 1, "content_sha256": content_digest(digests),
-        "files": {name: {"sha256": digest, "bytes": (published.location / name).stat().st_size}
-                  for name, digest in digests.items()}}
+    for name in PUBLISHED:
+        assert (published.location / name).read_bytes() == (bundle / name).read_bytes()
 
 
 def test_same_content_again_changes_nothing(bundle, tmp_path):
@@ -54,7 +53,8 @@ def test_same_content_again_changes_nothing(bundle, tmp_path):
 def test_other_content_becomes_the_next_version(bundle, tmp_path):
     publish(bundle, str(tmp_path / "out"), "cells")
     (tmp_path / "out" / "cells" / "7").mkdir()
-    bundle.summary.write_text('{"verdict": "pass"}')
+    (bundle / "labels.txt").write_text("others")
+    seal(bundle)
     assert publish(bundle, str(tmp_path / "out"), "cells").version == 8
 
 
@@ -64,11 +64,17 @@ def test_a_damaged_version_does_not_count_as_published(bundle, tmp_path):
     assert publish(bundle, str(tmp_path / "out"), "cells").version == 2
 
 
-def test_file_that_changes_while_it_is_copied_is_refused(bundle, tmp_path, monkeypatch):
-    monkeypatch.setattr("core.storage.publish.sha256_file", lambda path: "0" * 64)
-    with pytest.raises(UserError, match="changed while it was being published"):
+def test_file_that_is_not_the_one_in_the_manifest_is_refused(bundle, tmp_path):
+    (bundle / "labels.txt").write_text("changed")
+    with pytest.raises(UserError, match="labels.txt. It is not the file that the bundle's manifest describes"):
         publish(bundle, str(tmp_path / "out"), "cells")
     assert os.listdir(tmp_path / "out" / "cells") == []
+
+
+def test_folder_without_a_manifest_is_refused(tmp_path):
+    with pytest.raises(UserError, match="bundle.json is missing"):
+        publish(tmp_path, str(tmp_path / "out"), "cells")
+    assert not (tmp_path / "out").exists()
 
 
 def test_failure_while_copying_leaves_nothing(bundle, tmp_path, monkeypatch):
@@ -85,7 +91,7 @@ def test_failure_while_copying_leaves_nothing(bundle, tmp_path, monkeypatch):
     assert os.listdir(tmp_path / "out" / "cells") == []
 
 
-@pytest.mark.parametrize("step", [1, 4, 7, 9])
+@pytest.mark.parametrize("step", [1, 4, 7, 8])
 def test_kill_while_publishing_shows_no_half_version_and_the_next_one_clears_up(bundle, tmp_path, step):
     program = f"""
 import os, signal, sys
@@ -98,8 +104,7 @@ def fsync(descriptor):
         os.kill(os.getpid(), signal.SIGKILL)
 publish.os.fsync = fsync
 folder = Path(sys.argv[1])
-bundle = publish.Bundle(folder / "compressed", folder / "fp32", folder / "summary", folder / "html")
-publish.publish(bundle, str(folder / "out"), "cells")
+publish.publish(folder / "bundle", str(folder / "out"), "cells")
 """
     killed = subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=PROJECT, check=False)
     assert killed.returncode == -signal.SIGKILL

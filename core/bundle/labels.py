@@ -1,0 +1,33 @@
+"""``labels.txt``: the class names, one a line, in the order of the labels."""
+
+from pathlib import Path
+from typing import Sequence, Tuple
+
+from core.errors import UserError
+
+LABELS_FILE = "labels.txt"
+
+
+def write_labels(folder: Path, classes: Sequence[str]) -> None:
+    """Write ``labels.txt`` in UTF-8; a line break within a name becomes a space."""
+    text = "".join(f"{one_line(name)}\n" for name in classes)
+    (Path(folder) / LABELS_FILE).write_bytes(text.encode("utf-8"))
+
+
+def read_labels(folder: Path) -> Tuple[str, ...]:
+    """Return the lines of ``labels.txt``.
+
+    Raises:
+        UserError: It is missing or is not text.
+    """
+    path = Path(folder) / LABELS_FILE
+    try:
+        return tuple(path.read_bytes().decode("utf-8").split("\n")[:-1])
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError("bundle file", path, f"It cannot be read ({error}).",
+                        "Copy the bundle again from where it was published.") from error
+
+
+def one_line(name: str) -> str:
+    """Return a class name as it stands in ``labels.txt``."""
+    return " ".join(name.splitlines())

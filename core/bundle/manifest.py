@@ -1,0 +1,117 @@
+"""``bundle.json``: every file of a bundle with its digest, where the model comes from and what was measured of it."""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Dict, List, Mapping
+
+from core.errors import UserError
+from core.storage.digest import sha256_file
+
+MANIFEST = "bundle.json"
+SCHEMA = 2
+MODEL_XML = "model.xml"
+_CACHES = "__pycache__"
+_COPY_AGAIN = "Copy the bundle again from where it was published."
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """A file's SHA-256 and its size in bytes."""
+
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of ``bundle.json``.
+
+    Args:
+        schema: Version of this format.
+        model_name: Name under which the model is published.
+        content_sha256: Equal for bundles with the same content, whichever run made them; see ``content_digest``.
+        validated_xml_sha256: SHA-256 of model.xml as it was validated, before ``core.bundle.model_info`` added to it.
+        model_info: Entries added to model.xml: source run, digests, measured mAP.
+        versions: Versions of the packages the model was made with.
+        files: Every other file of the bundle, by its path with ``/``.
+    """
+
+    schema: int
+    model_name: str
+    content_sha256: str
+    validated_xml_sha256: str
+    model_info: Dict[str, str]
+    versions: Dict[str, str]
+    files: Dict[str, FileRecord]
+
+    def write(self, folder: Path) -> None:
+        """Write ``bundle.json`` into a folder, whole or not at all."""
+        path = Path(folder) / MANIFEST
+        beside = path.with_name(f".{MANIFEST}.{os.getpid()}")
+        beside.write_text(json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False) + "\n",
+                          encoding="utf-8")
+        os.replace(beside, path)
+
+    @classmethod
+    def read(cls, folder: Path) -> "Manifest":
+        """Read a bundle's ``bundle.json``.
+
+        Raises:
+            UserError: It is missing or is not one of this version.
+        """
+        path = Path(folder) / MANIFEST
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise UserError("bundle", folder, f"{MANIFEST} is missing.", _COPY_AGAIN) from error
+        except (OSError, ValueError) as error:
+            raise UserError("bundle file", path, f"It cannot be read ({error}).", _COPY_AGAIN) from error
+        return cls._from_json(values, path)
+
+    @classmethod
+    def _from_json(cls, values: Any, path: Path) -> "Manifest":
+        known = {field.name for field in fields(cls)}
+        if not isinstance(values, dict) or set(values) != known or values["schema"] != SCHEMA:
+            raise UserError("bundle file", path, f"It must be an object of schema {SCHEMA} with the keys "
+                            f"{', '.join(sorted(known))}.", "Use the runner of this bundle, or publish it again.")
+        try:
+            files = {str(name): FileRecord(str(record["sha256"]), int(record["bytes"]))
+                     for name, record in values["files"].items()}
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise UserError("bundle file", path, f"Its files are not described as they must be ({error!r}).",
+                            _COPY_AGAIN) from error
+        return cls(**{**values, "files": files})
+
+
+def describe_files(folder: Path) -> Dict[str, FileRecord]:
+    """Return what a manifest says of the files in ``folder``; bundle.json itself and Python's caches are left out."""
+    records = {}
+    for path in sorted(Path(folder).rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name != MANIFEST and _CACHES not in path.parts:
+            records[name] = FileRecord(sha256_file(path), path.stat().st_size)
+    return records
+
+
+def content_digest(files: Mapping[str, FileRecord], validated_xml_sha256: str) -> str:
+    """Return the SHA-256 over paths and digests; model.xml counts as it was validated, before the run was noted."""
+    digests = {**{name: record.sha256 for name, record in files.items()}, MODEL_XML: validated_xml_sha256}
+    lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
+    return hashlib.sha256(lines.encode("utf-8")).hexdigest()
+
+
+def damage(folder: Path, manifest: Manifest) -> List[str]:
+    """Return a sentence for each file that is missing or is not the one the manifest describes; empty when sound."""
+    found = []
+    for name, record in manifest.files.items():
+        path = Path(folder) / name
+        if not path.is_file():
+            found.append(f"{name} is missing")
+        elif path.stat().st_size != record.bytes:
+            found.append(f"{name} has {path.stat().st_size} bytes instead of {record.bytes}")
+        elif sha256_file(path) != record.sha256:
+            found.append(f"{name} has other content (SHA-256)")
+    return found

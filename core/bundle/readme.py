@@ -1,0 +1,38 @@
+"""The page of instructions inside a bundle, and the packages it needs."""
+
+from core.bundle.runner import RUNNER
+from core.export.spec import ModelSpec
+
+README_FILE = "README.md"
+REQUIREMENTS_FILE = "requirements.txt"
+REQUIREMENTS = "openvino>=2024.6\nnumpy\nopencv-python-headless\n"
+
+
+def readme(model_name: str, spec: ModelSpec) -> str:
+    """Return the text of a bundle's README.md."""
+    algorithms = " and ".join(name.replace("_", " ") for name in spec.algorithms) or "no compression"
+    size = f"{spec.input_height}, {spec.input_width}"
+    return f"""# {model_name}
+
+An object detector for OpenVINO, {len(spec.classes)} classes ([labels.txt](labels.txt)), {algorithms}. What was
+measured of it stands in [report.html](report.html) and [summary.json](summary.json).
+
+In this folder, with `pip install -r {REQUIREMENTS_FILE}`:
+
+    python -m {RUNNER} image.jpg        # prints the objects and draws them in image.detected.jpg
+    python -m {RUNNER} --self-check     # every file is whole, and the golden image gives its boxes
+
+From elsewhere it is `python this-folder/{RUNNER} image.jpg`.
+
+| file | what it is |
+|---|---|
+| `model.xml`, `model.bin` | the model; `fp32/` holds the uncompressed one |
+| `spec.json` | its input and origin, also inside `model.xml` |
+| `golden/` | an image and the boxes that must be found in it |
+| `bundle.json` | SHA-256 and size of every file, source run, versions |
+| `{RUNNER}/` | the program above, no installation needed |
+
+Input `image`: float32 [1, 3, {size}], BGR, 0 to 255; normalisation is in the model. Outputs: `boxes` [1, N, 5]
+(x1, y1, x2, y2, score in input pixels) and `labels` [1, N]; rows of score 0 are padding. OpenVINO Model API loads
+`model.xml` with no further parameter, and a model server takes the folder above this one.
+"""

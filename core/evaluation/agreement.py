@@ -1,0 +1,105 @@
+"""How far two models that should agree find the same boxes in the same images."""
+
+from dataclasses import dataclass
+from typing import Any, Dict, List, Mapping, Tuple
+
+import numpy as np
+
+from core.evaluation.boxes import intersections_over_unions
+from core.evaluation.detections import Detections
+
+IOU = 0.5
+# Below this a box is not worth a look, and would only make two noisy tails be compared.
+MIN_SCORE = 0.3
+
+
+@dataclass(frozen=True)
+class ImageAgreement:
+    """What two models found in one image.
+
+    Args:
+        image: Its id.
+        matched: Boxes that both found.
+        only_first: Boxes of the first model that the second has not; ``only_second`` the other way round.
+        score_differences: Absolute difference of the scores of each matched pair.
+        overlaps: IoU of each matched pair.
+    """
+
+    image: int
+    matched: int
+    only_first: int
+    only_second: int
+    score_differences: Tuple[float, ...]
+    overlaps: Tuple[float, ...]
+
+    @property
+    def disagreement(self) -> float:
+        """Return what to sort images by: a box that one model lacks counts 1, a matched one its score difference."""
+        return self.only_first + self.only_second + sum(self.score_differences)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What two models found in many images.
+
+    Args:
+        images: One entry an image, the worst first.
+    """
+
+    images: Tuple[ImageAgreement, ...]
+
+    @property
+    def share(self) -> float:
+        """Return the share of all boxes that have a partner; 1 where no model found any."""
+        matched = sum(image.matched for image in self.images)
+        alone = sum(image.only_first + image.only_second for image in self.images)
+        return 2 * matched / (2 * matched + alone) if matched or alone else 1.0
+
+    def to_json(self) -> Dict[str, Any]:
+        """Return the totals as plain JSON values; figures of pairs are None where there is no pair."""
+        differences = [value for image in self.images for value in image.score_differences]
+        overlaps = [value for image in self.images for value in image.overlaps]
+        return {"matched": sum(image.matched for image in self.images),
+                "only_first": sum(image.only_first for image in self.images),
+                "only_second": sum(image.only_second for image in self.images), "share": self.share,
+                "largest_score_difference": max(differences, default=None),
+                "mean_score_difference": float(np.mean(differences)) if differences else None,
+                "smallest_iou": min(overlaps, default=None), "min_score": MIN_SCORE, "iou": IOU}
+
+
+def compare(first: Mapping[int, Detections], second: Mapping[int, Detections]) -> Agreement:
+    """Match the boxes of two models in every image that both have looked at.
+
+    A box scored ``MIN_SCORE`` or more must have a partner of its class at IoU 0.5 or more in the other model, whatever
+    the partner's score, so that a box that passes the threshold by a hair in one model alone is no disagreement.
+    """
+    found = [_compare(image, first[image], second[image]) for image in sorted(first.keys() & second.keys())]
+    return Agreement(tuple(sorted(found, key=lambda item: -item.disagreement)))
+
+
+def _compare(image: int, first: Detections, second: Detections) -> ImageAgreement:
+    pairs = _pairs(first, second)
+    looked_at = [(one, other, overlap) for one, other, overlap in pairs
+                 if max(first.scores[one], second.scores[other]) >= MIN_SCORE]
+    with_partner = {one for one, _, _ in looked_at}, {other for _, other, _ in looked_at}
+    alone = [sum(index not in partners for index in np.flatnonzero(found.scores >= MIN_SCORE))
+             for found, partners in zip((first, second), with_partner)]
+    return ImageAgreement(image, len(looked_at), *alone,
+                          tuple(float(abs(first.scores[one] - second.scores[other])) for one, other, _ in looked_at),
+                          tuple(overlap for _, _, overlap in looked_at))
+
+
+def _pairs(first: Detections, second: Detections) -> List[Tuple[int, int, float]]:
+    """Return (index in first, index in second, IoU), the largest overlaps first, each box once."""
+    overlaps = intersections_over_unions(first.boxes, second.boxes)
+    overlaps[first.labels[:, None] != second.labels[None]] = 0
+    ones, others = np.nonzero(overlaps >= IOU)
+    pairs: List[Tuple[int, int, float]] = []
+    taken: Tuple[set, set] = (set(), set())
+    for place in np.argsort(-overlaps[ones, others], kind="stable"):
+        one, other = int(ones[place]), int(others[place])
+        if one not in taken[0] and other not in taken[1]:
+            taken[0].add(one)
+            taken[1].add(other)
+            pairs.append((one, other, float(overlaps[one, other])))
+    return pairs

@@ -1,0 +1,48 @@
+"""A bundle of the toy detector, put together as the publish stage does it."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from core.bundle.assemble import BundleSources, assemble
+from core.bundle.golden import write_golden
+from core.storage.digest import sha256_file
+
+RUN = "digits-20261126"
+
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory: pytest.TempPathFactory, openvino: Any, toy_ir: Path, int8_ir: Path) -> BundleSources:
+    """What a run leaves: both IRs, a golden image with six squares, summary and report."""
+    from core.inference.detector import OpenVinoDetector
+
+    folder = tmp_path_factory.mktemp("run")
+    picture = np.zeros((96, 128, 3), np.uint8)
+    for number, (x, y) in enumerate([(0, 0), (32, 16), (64, 48), (96, 80), (16, 64), (112, 0)]):
+        picture[y:y + 16, x:x + 16, number % 3] = 255
+    cv2.imwrite(str(folder / "scene.png"), picture)
+    write_golden(folder / "golden", folder / "scene.png", OpenVinoDetector(int8_ir)(picture))
+    digests = {"ir_xml": sha256_file(int8_ir / "model.xml"), "data": "da7a" * 16}
+    (folder / "summary.json").write_text(json.dumps({
+        "map_ir": 0.4102, "map50_ir": 0.8272, "map_fp32": 0.4051,
+        "provenance": {"sha256": digests, "versions": {"openvino": "2024.6.0", "nncf": "2.0.0"}}}))
+    (folder / "report.html").write_text("<html></html>")
+    return BundleSources(int8_ir, toy_ir, folder / "golden", folder / "summary.json", folder / "report.html")
+
+
+@pytest.fixture(scope="session")
+def assembled(tmp_path_factory: pytest.TempPathFactory, sources: BundleSources) -> Path:
+    folder = tmp_path_factory.mktemp("bundle") / "cells" / "1"
+    assemble(sources, folder, "cells", RUN)
+    return folder
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, assembled: Path) -> Path:
+    """A copy of the bundle elsewhere, under a name with a space, free to be spoiled."""
+    return Path(shutil.copytree(assembled, tmp_path / "a copy"))
