@@ -11,6 +11,8 @@ from typing import Iterator
 from core.errors import UserError
 
 CACHE_VARIABLE = "MMDET_COMPRESS_CACHE"
+PARTIAL_SUFFIX = ".part"
+"""How the names of folders end in which something is being written."""
 
 
 def cache_folder() -> Path:
@@ -50,7 +52,7 @@ def new_file(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # mkdtemp, not mkstemp: the file inside gets the umask's rights, not 0600.
-    beside = Path(tempfile.mkdtemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=str(path.parent)))
+    beside = Path(tempfile.mkdtemp(prefix=f".{path.name[:100]}.", suffix=PARTIAL_SUFFIX, dir=str(path.parent)))
     try:
         yield beside / path.name
         with open(beside / path.name, "rb") as written:
@@ -68,7 +70,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     finished the same folder meanwhile, that one stays and this one is thrown away.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=str(path.parent)))
+    beside = Path(tempfile.mkdtemp(prefix=f".{path.name[:100]}.", suffix=PARTIAL_SUFFIX, dir=str(path.parent)))
     try:
         folder = beside / path.name
         folder.mkdir()

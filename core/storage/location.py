@@ -1,4 +1,8 @@
-"""Locations as users write them: plain paths, file:// URIs, and what is built in."""
+"""Locations as users write them: plain paths, file:// and s3:// URIs, and what is built in.
+
+``?`` begins options in a URI. Apart from that an s3:// URI is taken as the AWS command line takes it: the key stands
+there as it is, without percent-encoding.
+"""
 
 import os
 import re
@@ -10,11 +14,15 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from core.errors import UserError
 
+LATEST = "latest"
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
+
 
 class Scheme(Enum):
     """Where a location lies."""
 
     FILE = "file"
+    S3 = "s3"
     BUILTIN = "builtin"
 
 
@@ -24,39 +32,55 @@ class Location:
 
     Attributes:
         scheme: Where it lies.
-        path: An absolute path of this machine, or the name of something built in.
-        query: Options of something built in, by name.
+        path: An absolute path of this machine, a bucket and key with ``/`` between, or the name of something built in.
+        query: Options, by name.
     """
 
     scheme: Scheme
     path: str
     query: Dict[str, str] = field(default_factory=dict)
 
+    @property
+    def bucket(self) -> str:
+        """Return an S3 location's bucket."""
+        return self.path.partition("/")[0]
+
+    @property
+    def key(self) -> str:
+        """Return an S3 location's key or prefix, without slashes at its ends."""
+        return self.path.partition("/")[2]
+
+    def __str__(self) -> str:
+        if self.scheme is Scheme.FILE:
+            return self.path
+        return f"{self.scheme.value}://{self.path}"
+
 
 def parse_location(location: str, thing: str = "location") -> Location:
     """Take a location apart.
 
     Args:
-        location: A path, absolute or from the current folder; a ``file:`` URI of this machine; or ``builtin://name``
-            with options as a query.
+        location: A path, absolute or from the current folder; a ``file:`` URI of this machine; ``s3://bucket/prefix``;
+            or ``builtin://name``. URIs may have options as a query.
         thing: What lies there, for messages.
 
     Raises:
-        UserError: The location is empty, malformed, on another machine, or on a storage service.
+        UserError: The location is empty, malformed, on another machine, or of a kind that is not known.
     """
     if not location or "\0" in location:
         raise UserError(thing, repr(location), "It must be a path or a URI.", "Write one, such as /data/set.")
     if location.startswith("file:"):
-        return Location(Scheme.FILE, _path_of_uri(location, thing))
+        return _file_uri(location, thing)
     scheme, separator, rest = location.partition("://")
     if not separator:
         return Location(Scheme.FILE, os.path.abspath(os.path.expanduser(location)))
+    path, _, query = rest.partition("?")
+    if scheme == Scheme.S3.value:
+        return Location(Scheme.S3, _bucket_and_key(path, location, thing), _latest_option(query, location, thing))
     if scheme != Scheme.BUILTIN.value:
-        raise UserError(thing, _without_secrets(location),
-                        f"{scheme}:// is not supported yet; storage services come later.",
-                        "Give a folder or file of this machine, as a path or a file:// URI.")
-    name, _, query = rest.partition("?")
-    return Location(Scheme.BUILTIN, name.rstrip("/"), _options(query, location, thing))
+        raise UserError(thing, without_secrets(location), f"{scheme}:// is not a known kind of location.",
+                        "Give a path, a file:// URI or s3://bucket/prefix.")
+    return Location(Scheme.BUILTIN, path.rstrip("/"), _options(query, location, thing))
 
 
 def local_path(location: str, thing: str = "location") -> Path:
@@ -66,17 +90,30 @@ def local_path(location: str, thing: str = "location") -> Path:
         UserError: As :func:`parse_location`; or it is something built in.
     """
     parsed = parse_location(location, thing)
-    if parsed.scheme is not Scheme.FILE:
-        raise UserError(thing, location, "It must be a path of this machine.", "Give a path or a file:// URI.")
+    if parsed.scheme is not Scheme.FILE or parsed.query:
+        raise UserError(thing, without_secrets(location), "It must be a path of this machine.",
+                        "Give a path or a file:// URI.")
     return Path(parsed.path)
 
 
-def _without_secrets(location: str) -> str:
+def without_secrets(location: str) -> str:
     """Return a URI without the user part and the query, where keys and signatures stand."""
     return re.sub(r"//[^/]*@", "//***@", location).partition("?")[0]
 
 
-def _path_of_uri(location: str, thing: str) -> str:
+def _bucket_and_key(path: str, location: str, thing: str) -> str:
+    bucket, _, key = path.partition("/")
+    if not _BUCKET.fullmatch(bucket):
+        raise UserError(thing, without_secrets(location), "After s3:// stands a bucket: letters, digits, '.', '_' and "
+                        "'-'; never keys or passwords.", "Write s3://bucket/prefix.")
+    parts = key.strip("/").split("/") if key.strip("/") else []
+    if any(part in ("", ".", "..") for part in parts) or any(ord(letter) < 32 for letter in key):
+        raise UserError(thing, repr(without_secrets(location)), "Between its slashes a key has names other than '.' "
+                        "and '..', without control characters.", "Write s3://bucket/prefix.")
+    return "/".join([bucket, *parts])
+
+
+def _file_uri(location: str, thing: str) -> Location:
     try:
         parts = urlsplit(location)
     except ValueError as error:
@@ -85,10 +122,10 @@ def _path_of_uri(location: str, thing: str) -> str:
         raise UserError(thing, location, "A file URI has three slashes before an absolute path of this machine.",
                         "Write file:///path.")
     path = unquote(parts.path)
-    if "\0" in path or parts.query or parts.fragment:
-        raise UserError(thing, location, "A file URI is only a path; '?', '#' and '%' are written %3F, %23, %25.",
+    if "\0" in path or parts.fragment:
+        raise UserError(thing, location, "In a file URI '?', '#' and '%' of the path are written %3F, %23, %25.",
                         "Write it so, or as a plain path.")
-    return os.path.abspath(path)
+    return Location(Scheme.FILE, os.path.abspath(path), _latest_option(parts.query, location, thing))
 
 
 def _options(query: str, location: str, thing: str) -> Dict[str, str]:
@@ -100,3 +137,14 @@ def _options(query: str, location: str, thing: str) -> Dict[str, str]:
     if len(dict(pairs)) != len(pairs):
         raise UserError(thing, location, "An option is given twice.", "Give each option once.")
     return dict(pairs)
+
+
+def _latest_option(query: str, location: str, thing: str) -> Dict[str, str]:
+    """Return the one option of a stored location; others, such as a signature's, are refused without being told."""
+    if not query:
+        return {}
+    name, _, pattern = query.partition("=")
+    if name != LATEST or "&" in pattern or "/" in pattern:
+        raise UserError(thing, without_secrets(location), f"After '?' only {LATEST} or {LATEST}=PATTERN can stand.",
+                        "Write for example s3://bucket/models?latest=v*, and leave signatures to the credentials.")
+    return {LATEST: pattern}

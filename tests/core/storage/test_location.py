@@ -33,8 +33,8 @@ def test_what_is_built_in_has_a_name_and_options():
 
 
 @pytest.mark.parametrize("text", [
-    "", "a\0b", "file:///a%00b", "file://", "file:data", "file://server/share", "file://[x/share", "s3://bucket/data",
-    "gs://bucket/x", "https://host/x", "builtin://digits?seed=1&seed=2", "builtin://digits?seed",
+    "", "a\0b", "file:///a%00b", "file://", "file:data", "file://server/share", "file://[x/share", "s3://", "s3:///key",
+    "s3://b/..", "gs://bucket/x", "https://host/x", "builtin://digits?seed=1&seed=2", "builtin://digits?seed",
 ])
 def test_what_cannot_be_reached_is_refused_by_its_name(text):
     with pytest.raises(UserError) as caught:
@@ -43,13 +43,29 @@ def test_what_cannot_be_reached_is_refused_by_its_name(text):
     assert caught.value.value in (text, repr(text))
 
 
+def test_a_bucket_and_a_key_are_taken_as_they_stand():
+    location = parse_location("s3://my.bucket/a/b%20c #+/")
+    assert (location.scheme, location.bucket, location.key) == (Scheme.S3, "my.bucket", "a/b%20c #+")
+    assert str(location) == "s3://my.bucket/a/b%20c #+"
+    assert (parse_location("s3://bucket").bucket, parse_location("s3://bucket/").key) == ("bucket", "")
+
+
+@pytest.mark.parametrize("text, pattern", [("s3://bucket/p?latest", ""), ("s3://bucket/p/?latest=v*", "v*"),
+                                           ("file:///p?latest=20??", "20??")])
+def test_stored_locations_can_ask_for_the_latest(text, pattern):
+    assert parse_location(text).query == {"latest": pattern}
+    assert parse_location(text).path in ("bucket/p", "/p")
+
+
 def test_only_places_of_this_machine_have_a_local_path():
     with pytest.raises(UserError, match="builtin://digits"):
         local_path("builtin://digits")
 
 
 def test_a_refused_uri_does_not_tell_the_secrets_in_it():
-    with pytest.raises(UserError) as refused:
-        parse_location("s3://key:secret@bucket/prefix?X-Amz-Signature=canary")
-    assert "secret" not in str(refused.value) and "canary" not in str(refused.value)
-    assert "bucket/prefix" in str(refused.value)
+    for text in ("s3://key:secret@bucket/prefix?X-Amz-Signature=canary", "s3://bucket/prefix?X-Amz-Signature=canary",
+                 "https://key:secret@bucket/prefix?X-Amz-Signature=canary"):
+        with pytest.raises(UserError) as refused:
+            parse_location(text)
+        assert "secret" not in str(refused.value) and "canary" not in str(refused.value)
+        assert "bucket/prefix" in str(refused.value)

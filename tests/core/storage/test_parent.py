@@ -30,7 +30,7 @@ def test_folder_is_no_checkpoint(tmp_path):
 
 
 def test_storage_service_is_refused_for_now():
-    with pytest.raises(UserError, match="checkpoint: s3://bucket/model.pth. s3:// is not supported yet"):
+    with pytest.raises(UserError, match="checkpoint: s3://bucket/model.pth. It must be a path of this machine"):
         resolve_parent("s3://bucket/model.pth")
 
 

@@ -130,7 +130,7 @@ def test_destination_without_the_right_to_write_is_refused(bundle, tmp_path):
 
 
 def test_storage_service_is_refused_for_now(bundle):
-    with pytest.raises(UserError, match="destination: s3://models. s3:// is not supported yet"):
+    with pytest.raises(UserError, match="destination: s3://models. It must be a path of this machine"):
         publish(bundle, "s3://models", "cells")
 
 
@@ -140,7 +140,8 @@ def test_destination_is_checked_before_there_is_a_bundle(tmp_path):
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").write_text("")
     for destination, name, message in ((str(tmp_path / "file"), "cells", "file is none"),
-                                       ("s3://models", "cells", "s3:// is not"), ("", "a/b", "parameter model_name")):
+                                       ("s3://models", "cells", "must be a path of this"),
+                                       ("", "a/b", "parameter model_name")):
         with pytest.raises(UserError, match=message):
             check_destination(destination, name)
 

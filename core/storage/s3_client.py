@@ -1,0 +1,174 @@
+"""A boto3 client for any S3-compatible service, and what its failures mean for the user."""
+
+import contextlib
+import logging
+import os
+from typing import Any, Dict, Iterator, NoReturn, Optional, Type
+
+from core.errors import UserError
+from core.storage.store import AccessDenied, ObjectExists, ObjectNotFound
+
+ADDRESSING_VARIABLE = "MMDET_COMPRESS_S3_ADDRESSING"
+TIMEOUT_VARIABLE = "MMDET_COMPRESS_S3_TIMEOUT"
+ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+CONNECTIONS = 32
+ATTEMPTS = 8
+"""So often a request is sent before it counts as failed; between them up to 20 s of random, growing pauses."""
+
+_CONNECT_SECONDS, _READ_SECONDS = 10.0, 60.0
+_ABSENT = ("404", "NoSuchKey", "NotFound", "NoSuchVersion", "NoSuchUpload")
+_EXISTS = ("412", "PreconditionFailed", "409", "ConditionalRequestConflict")
+_DENIED = {
+    "403": "The credentials do not reach it, or it does not exist and they may not list it.",
+    "AccessDenied": "The credentials do not reach it.",
+    "401": "The service wants credentials.",
+    "InvalidAccessKeyId": "The service does not know the access key.",
+    "SignatureDoesNotMatch": "The secret key does not belong to the access key.",
+    "ExpiredToken": "The session token has expired.",
+    "ExpiredTokenException": "The session token has expired.",
+    "InvalidToken": "The session token is not valid.",
+    "RequestTimeTooSkewed": "This machine's clock differs too much from the service's.",
+}
+_OTHER = {
+    "NoSuchBucket": "There is no such bucket.",
+    "InvalidBucketName": "The service takes no such bucket name.",
+    "PermanentRedirect": "The bucket lies in another region.",
+    "301": "The bucket lies in another region.",
+    "AuthorizationHeaderMalformed": "The bucket lies in another region.",
+    "SlowDown": "The service is overloaded, and stayed so over every retry.",
+    "503": "The service is overloaded, and stayed so over every retry.",
+    "QuotaExceeded": "The bucket's or the user's quota is used up.",
+}
+
+
+def s3_client() -> Any:
+    """Return a boto3 S3 client.
+
+    Endpoint (``AWS_ENDPOINT_URL_S3``, ``AWS_ENDPOINT_URL``), region, certificates (``AWS_CA_BUNDLE``) and credentials
+    are found as boto3 finds them. With an endpoint of its own a bucket goes into the path, which every compatible
+    server understands, unless the profile's ``s3.addressing_style`` or ``$MMDET_COMPRESS_S3_ADDRESSING`` says
+    otherwise.
+
+    Raises:
+        UserError: A setting cannot be used.
+    """
+    import boto3
+    from botocore.exceptions import BotoCoreError
+
+    # At DEBUG these write signed headers and session tokens.
+    for name in ("boto3", "botocore", "s3transfer", "urllib3"):
+        logging.getLogger(name).setLevel(logging.INFO)
+    try:
+        session = boto3.session.Session()
+        return session.client("s3", config=_config(session))
+    except (BotoCoreError, ValueError) as error:
+        raise UserError("S3 settings", _cause(error), "boto3 must be able to use endpoint, region and profile.",
+                        "Check AWS_ENDPOINT_URL_S3, AWS_REGION, AWS_PROFILE and the AWS configuration.") from error
+
+
+def _config(session: Any) -> Any:
+    from botocore.config import Config
+
+    settings: Dict[str, Any] = {}
+    style = _addressing_style(session)
+    if style:
+        settings["s3"] = {"addressing_style": style}
+    retries = {"mode": os.environ.get("AWS_RETRY_MODE", "standard"), "total_max_attempts": ATTEMPTS}
+    if "AWS_MAX_ATTEMPTS" in os.environ:
+        del retries["total_max_attempts"]
+    # Many compatible servers do not know the checksums that boto3 >= 1.36 sends by default.
+    return Config(request_checksum_calculation="when_required", response_checksum_validation="when_required",
+                  connect_timeout=min(_CONNECT_SECONDS, read_timeout()), read_timeout=read_timeout(), retries=retries,
+                  max_pool_connections=CONNECTIONS, **settings)
+
+
+def read_timeout() -> float:
+    """Return how many seconds a server may stay silent.
+
+    Raises:
+        UserError: The variable holds no positive number.
+    """
+    text = os.environ.get(TIMEOUT_VARIABLE, "")
+    try:
+        seconds = float(text or _READ_SECONDS)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 86400:
+        raise UserError(f"variable {TIMEOUT_VARIABLE}", repr(text), "It must be a number of seconds above 0.",
+                        "Correct it or unset it.")
+    return seconds
+
+
+def _addressing_style(session: Any) -> Optional[str]:
+    chosen = os.environ.get(ADDRESSING_VARIABLE, "")
+    if chosen not in ("", "auto", "path", "virtual"):
+        raise UserError(f"variable {ADDRESSING_VARIABLE}", repr(chosen), "It is path, virtual or auto.",
+                        "Correct it or unset it.")
+    profile = session._session.get_scoped_config()
+    section = profile.get("s3")
+    if chosen or (isinstance(section, dict) and "addressing_style" in section):
+        return chosen or None
+    in_profile = "endpoint_url" in profile or "services" in profile
+    return "path" if in_profile or any(os.environ.get(name) for name in ENDPOINT_VARIABLES) else None
+
+
+@contextlib.contextmanager
+def s3_errors(uri: str, action: str) -> Iterator[None]:
+    """Turn what boto3 raises within into errors that name the object or place ``uri``.
+
+    Neither the server's message nor the request is repeated: they can hold keys and signatures.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        raise_for(uri, action, code, int(status or 0), error)
+    except BotoCoreError as error:
+        raise UserError(f"object {uri}", _cause(error), f"The service must answer to {action} it.",
+                        _way_out(error)) from error
+
+
+def raise_for(uri: str, action: str, code: str, status: int, cause: Optional[BaseException] = None) -> NoReturn:
+    """Raise the error that an S3 error code, or the status where there is none, stands for."""
+    thing, code = f"object {uri}", code or str(status)
+    rule = _DENIED.get(code) or _OTHER.get(code)
+    kind: Type[UserError] = UserError
+    if code in _ABSENT:
+        kind, rule, way_out = ObjectNotFound, "There must be such an object.", "Check bucket and key."
+    elif code in _EXISTS:
+        kind, rule, way_out = ObjectExists, "It must not be replaced.", "Choose another name."
+    elif code == "RequestTimeTooSkewed":
+        way_out = "Set the clock."
+    elif code in _DENIED:
+        kind, way_out = AccessDenied, f"Check the credentials and their right to {action} it."
+    else:
+        rule = rule or f"The service must be able to {action} it."
+        way_out = "Check endpoint, region and bucket, or try again later."
+    raise kind(thing, f"{code} (HTTP {status})" if code != str(status) else f"HTTP {status}", rule,
+               way_out) from cause
+
+
+def _cause(error: Exception) -> str:
+    """Return a failure's name and, where it can hold no secret, its text."""
+    from botocore.exceptions import (
+        ConnectionError as BotoConnectionError,
+    )
+    from botocore.exceptions import HTTPClientError, NoCredentialsError, PartialCredentialsError
+
+    if isinstance(error, (BotoConnectionError, HTTPClientError, NoCredentialsError, PartialCredentialsError)):
+        # Endpoint and exception; a header-signed request has no secret in its address.
+        return f"{type(error).__name__}: {error}"
+    return type(error).__name__
+
+
+def _way_out(error: Exception) -> str:
+    from botocore.exceptions import NoCredentialsError, PartialCredentialsError, SSLError
+
+    if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
+        return "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role."
+    if isinstance(error, SSLError):
+        return "Set AWS_CA_BUNDLE to the file of the authority that signed the service's certificate."
+    return "Check AWS_ENDPOINT_URL_S3 and the network, or try again later."

@@ -1,0 +1,126 @@
+"""A bucket's prefix as a store."""
+
+import base64
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timezone
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from core.storage.cache import new_file
+from core.storage.digest import sha256_file
+from core.storage.s3_client import s3_client, s3_errors
+from core.storage.store import ObjectNotFound, Store, StoredObject, check_name
+
+PART_BYTES = 16 << 20
+MOST_PARTS = 10000
+THREADS = 4
+
+
+class S3Store(Store):
+    """Objects below ``s3://bucket/prefix``.
+
+    Args:
+        bucket: The bucket, which exists.
+        prefix: What every key begins with, without slashes at its ends; empty for the whole bucket.
+    """
+
+    def __init__(self, bucket: str, prefix: str) -> None:
+        super().__init__(f"s3://{bucket}/{prefix}".rstrip("/"))
+        self._bucket, self._prefix = bucket, f"{prefix}/" if prefix else ""
+        self._client = s3_client()
+
+    def list(self, prefix: str = "") -> List[StoredObject]:
+        """See :class:`Store`; keys that end in a slash are consoles' folder marks and not listed."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=self._prefix + prefix)
+        found = []
+        with s3_errors(self.uri(prefix), "list"):
+            for page in pages:
+                found += [_info(entry["Key"][len(self._prefix):], entry["Size"], entry)
+                          for entry in page.get("Contents", []) if not entry["Key"].endswith("/")]
+        return sorted(found, key=lambda info: info.name)
+
+    def find(self, name: str) -> Optional[StoredObject]:
+        """See :class:`Store`."""
+        try:
+            head = self._head(name)
+        except ObjectNotFound:
+            return None
+        return _info(name, head["ContentLength"], head)
+
+    def read(self, name: str) -> bytes:
+        """See :class:`Store`."""
+        with s3_errors(self.uri(name), "read"):
+            return self._client.get_object(**self._key(name))["Body"].read()
+
+    def write(self, name: str, contents: bytes, only_new: bool = False) -> None:
+        """See :class:`Store`; ``only_new`` needs a server that knows If-None-Match."""
+        condition = {"IfNoneMatch": "*"} if only_new else {}
+        with s3_errors(self.uri(name), "write"):
+            self._client.put_object(**self._key(name), Body=contents, ContentMD5=_content_md5(contents), **condition)
+
+    def download(self, name: str, path: Path) -> None:
+        """See :class:`Store`."""
+        with new_file(path) as partial, s3_errors(self.uri(name), "read"):
+            self._client.download_file(self._bucket, self._prefix + name, str(partial))
+
+    def upload(self, path: Path, name: str) -> None:
+        """See :class:`Store`; the server compares every part with its MD5, and an object appears when it is whole."""
+        size = path.stat().st_size
+        metadata = {"sha256": sha256_file(path)}
+        with s3_errors(self.uri(name), "write"):
+            if size <= PART_BYTES:
+                contents = path.read_bytes()
+                self._client.put_object(**self._key(name), Body=contents, ContentMD5=_content_md5(contents),
+                                        Metadata=metadata)
+            else:
+                self._upload_parts(path, size, name, metadata)
+
+    def delete(self, name: str) -> None:
+        """See :class:`Store`."""
+        with s3_errors(self.uri(name), "delete"):
+            self._client.delete_object(**self._key(name))
+
+    def _key(self, name: str) -> Dict[str, str]:
+        check_name(name, self.location)
+        return {"Bucket": self._bucket, "Key": self._prefix + name}
+
+    def _head(self, name: str) -> Dict[str, Any]:
+        with s3_errors(self.uri(name), "read"):
+            return self._client.head_object(**self._key(name))
+
+    def _upload_parts(self, path: Path, size: int, name: str, metadata: Dict[str, str]) -> None:
+        key, part_bytes = self._key(name), part_size(size)
+        upload = {**key, "UploadId": self._client.create_multipart_upload(**key, Metadata=metadata)["UploadId"]}
+
+        def send(number: int) -> Dict[str, Any]:
+            with open(path, "rb") as file:
+                contents = os.pread(file.fileno(), part_bytes, (number - 1) * part_bytes)
+            etag = self._client.upload_part(**upload, PartNumber=number, Body=contents,
+                                            ContentMD5=_content_md5(contents))["ETag"]
+            return {"PartNumber": number, "ETag": etag}
+
+        try:
+            with ThreadPoolExecutor(THREADS) as pool:
+                parts = list(pool.map(send, range(1, -(-size // part_bytes) + 1)))
+            self._client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+        except BaseException:
+            self._client.abort_multipart_upload(**upload)
+            raise
+
+
+def _info(name: str, size: int, answer: Dict[str, Any]) -> StoredObject:
+    # Listings tell fractions of a second, headers do not.
+    modified = answer["LastModified"].astimezone(timezone.utc).replace(microsecond=0)
+    return StoredObject(name, size, answer["ETag"].strip('"'), modified)
+
+
+def part_size(size: int) -> int:
+    """Return the bytes of a part such that an object of ``size`` bytes has at most 10,000 parts."""
+    return max(PART_BYTES, -(-size // MOST_PARTS))
+
+
+def _content_md5(contents: bytes) -> str:
+    return base64.b64encode(hashlib.md5(contents).digest()).decode("ascii")
