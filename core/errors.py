@@ -1,4 +1,4 @@
-"""The one exception for every failure a user can cause."""
+"""The exceptions that end a stage: a failure a user can cause, and the end that the machine asks for."""
 
 
 class UserError(Exception):
@@ -17,3 +17,23 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         return f"{self.thing}: {self.value}. {self.rule} {self.way_out}"
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived; not an Exception, so that only the outermost handler meets it."""
+
+
+class StateSaved(Terminated):
+    """SIGTERM arrived and the training state is stored: the same command goes on from there.
+
+    Args:
+        place: Where the state lies.
+        position: How far training had come.
+    """
+
+    def __init__(self, place: str, position: str) -> None:
+        super().__init__(place, position)
+        self.place, self.position = place, position
+
+    def __str__(self) -> str:
+        return f"the training state after {self.position} is in {self.place}"

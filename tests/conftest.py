@@ -1,7 +1,9 @@
 """What holds for every test run, and the S3 server that tests share."""
 
+import contextlib
 import json
 import os
+import resource
 import signal
 import uuid
 from dataclasses import dataclass
@@ -97,3 +99,18 @@ def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Bucket:
     name = f"test-{uuid.uuid4().hex}"
     client.create_bucket(Bucket=name)
     return S3Bucket(s3_server, name, client)
+
+
+@pytest.fixture
+def file_size_limit():
+    """Return a context manager in which no file can grow beyond so many bytes (EFBIG), as on a disk that is full."""
+    @contextlib.contextmanager
+    def limit(size):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limit

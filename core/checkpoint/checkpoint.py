@@ -1,6 +1,7 @@
 """Checkpoints: what is in one, and how it is written and read."""
 
-import os
+import hashlib
+import io
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 
 from core.checkpoint.restricted import load_restricted
 from core.errors import UserError
+from core.storage.cache import new_file
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Checkpoint:
         config_text: The resolved MMDetection config as data-only text; empty when the file does not say.
         compression: Set when the weights are of a compressed model.
         versions: Versions of torch, mmdet, mmcv and nncf that wrote the file.
-        training: Optimizer state, epoch and iteration, where the checkpoint can be resumed.
+        training: ``optimizer``, ``epoch`` and ``iter``, where the checkpoint can be resumed, and ``progress``
+            (``core.training.progress``), where that is to the bit.
     """
 
     state_dict: Mapping[str, Any]
@@ -49,6 +52,21 @@ class Checkpoint:
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     """Write ``checkpoint`` to ``path`` in mmcv's layout, beside and renamed, so that no half file is ever seen."""
+    write_checkpoint(checkpoint_bytes(checkpoint), path)
+
+
+def write_checkpoint(content: bytes, path: Path) -> None:
+    """Write what :func:`checkpoint_bytes` made.
+
+    Raises:
+        OSError: As the system says it, such as ENOSPC: torch's own writer calls a full disk an unexpected position.
+    """
+    with new_file(Path(path)) as partial:
+        partial.write_bytes(content)
+
+
+def checkpoint_bytes(checkpoint: Checkpoint) -> bytes:
+    """Return ``checkpoint`` as a file's content, in mmcv's layout."""
     import torch
 
     contents: Dict[str, Any] = {
@@ -62,15 +80,24 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     if checkpoint.training is not None:
         contents["meta"].update(epoch=checkpoint.training["epoch"], iter=checkpoint.training["iter"])
         contents["optimizer"] = checkpoint.training["optimizer"]
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        torch.save(contents, str(partial))
-        os.replace(partial, path)
-    finally:
-        if partial.exists():
-            partial.unlink()
+        if "progress" in checkpoint.training:
+            contents["progress"] = checkpoint.training["progress"]
+    buffer = io.BytesIO()
+    torch.save(contents, buffer)
+    return buffer.getvalue()
+
+
+def weights_digest(state_dict: Mapping[str, Any]) -> str:
+    """Return the SHA-256 over names, types, shapes and bytes of tensors, whatever their order.
+
+    Files of equal weights differ: torch writes memory addresses into them.
+    """
+    digest = hashlib.sha256()
+    for name, value in sorted(state_dict.items()):
+        tensor = value.detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -91,6 +118,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     training = None
     if "optimizer" in contents and "epoch" in meta:
         training = {"optimizer": contents["optimizer"], "epoch": meta["epoch"], "iter": meta["iter"]}
+        if "progress" in contents:
+            training["progress"] = contents["progress"]
     classes = meta.get("CLASSES") or ()
     return Checkpoint(
         state_dict={_without_prefix(name): value for name, value in state_dict.items()},

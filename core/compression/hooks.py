@@ -33,7 +33,9 @@ class CompressionHook(Hook):
         self._log(runner, "before training")
 
     def before_train_epoch(self, runner: Any) -> None:
-        self._controller.scheduler.epoch_step()
+        # An epoch resumed in its middle has had its step.
+        if not runner.inner_iter:
+            self._controller.scheduler.epoch_step()
 
     def before_train_iter(self, runner: Any) -> None:
         self._controller.scheduler.step()

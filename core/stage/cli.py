@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
-from core.errors import UserError
+from core.errors import StateSaved, Terminated, UserError
 from core.stage.executor_output import ExecutorOutput
 
 EXIT_USER_ERROR = 2
 EXIT_DISK_FULL = 3
+# EX_TEMPFAIL of sysexits.h: the same command, started again, goes on.
+EXIT_STATE_SAVED = 75
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 
@@ -74,7 +76,7 @@ def run_guarded(program: str, work: Callable[[], int]) -> int:
     """Return the exit code of ``work`` or of the failure that ended it.
 
     Failures a user can cause end as one paragraph on standard error; a fault of ours keeps its traceback.
-    SIGTERM raises :class:`Terminated` in ``work``.
+    SIGTERM raises :class:`core.errors.Terminated` in ``work``.
     """
     before = signal.signal(signal.SIGTERM, _raise_terminated)
     try:
@@ -84,11 +86,13 @@ def run_guarded(program: str, work: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         return _fail(program, "interrupted. Finished stages are kept; start again to go on from here.",
                      EXIT_INTERRUPTED)
+    except StateSaved as saved:
+        return _fail(program, f"terminated by SIGTERM; {saved}. Start again to go on from there.", EXIT_STATE_SAVED)
     except Terminated:
         return _fail(program, "terminated by SIGTERM. Finished stages are kept; start again to go on from here.",
                      EXIT_TERMINATED)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return _fail(program, f"disk full: {error.filename or error}. The stage needs room for its outputs. "
                          "Free some space or choose another --work-dir, then start again.", EXIT_DISK_FULL)
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
@@ -97,10 +101,6 @@ def run_guarded(program: str, work: Callable[[], int]) -> int:
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-class Terminated(BaseException):
-    """SIGTERM arrived; not an Exception, so that only the outermost handler meets it."""
 
 
 def _raise_terminated(signum: int, frame: Any) -> None:

@@ -17,15 +17,20 @@ from core.compression.config_check import epochs_of, require_valid
 from core.compression.differences import require_same
 from core.compression.nncf_import import SUPPORTED_VERSION
 from core.config.adapt import algorithms_of
-from core.errors import UserError
+from core.errors import StateSaved, Terminated, UserError
 from core.training.datasets import build_quietly
 from core.training.device import data_parallel, device
 from core.training.initial import InitialScore, initial_split, min_initial_map_ratio, require_good_start, score
 from core.training.model import build_detector, load_plain_weights
+from core.training.progress import ModuleMemory, Position, progress_of, restore_progress
+from core.training.samples import build_loader
+from core.training.signals import Interruptions
+from core.training.states import StateSettings, TrainingStates, training_key
 
 if TYPE_CHECKING:
     from core.compression.wrap import CompressedDetector
     from core.data.dataset import Dataset
+    from core.training.hooks import StateHook
 
 _LOG_NAME = "training"
 
@@ -35,15 +40,17 @@ class FitResult:
     """What a training run did.
 
     Attributes:
-        epochs: Epochs trained in this call; 0 for an adopted checkpoint.
+        epochs: Epochs the checkpoint was trained, earlier runs of a resumed training included; 0 for an adopted one.
         seconds: Wall-clock time.
         metrics: The last validation's ``map`` and ``map50``, and the last ``loss``.
+        best: ``map`` and ``epoch`` of the best validation, empty where there was none.
         algorithms: NNCF's algorithms in the resulting checkpoint, empty for a plain one.
     """
 
     epochs: int
     seconds: float
     metrics: Dict[str, float] = field(default_factory=dict)
+    best: Dict[str, float] = field(default_factory=dict)
     algorithms: Tuple[str, ...] = ()
 
 
@@ -60,6 +67,9 @@ class Training:
         loader: The training data.
         parent_map: mAP before compression on the images of the initial evaluation, where it was asked for.
         resumed: Whether an interrupted training goes on.
+        states: Where the training state is stored, if anywhere.
+        interruptions: Holds SIGTERM back.
+        state: Saves the training state.
     """
 
     config: Any
@@ -70,6 +80,9 @@ class Training:
     loader: Any
     parent_map: Optional[float]
     resumed: bool
+    states: Optional[TrainingStates]
+    interruptions: Interruptions
+    state: Optional["StateHook"] = None
 
     def snapshot(self) -> Checkpoint:
         """Return the present state as a checkpoint."""
@@ -77,7 +90,7 @@ class Training:
 
 
 def fit(config: Any, dataset: "Dataset", output_checkpoint: Path, log_file: Path, work_dir: Path,
-        parent: Optional[Path] = None, seed: int = 0) -> FitResult:
+        parent: Optional[Path] = None, seed: int = 0, state: Optional[StateSettings] = None) -> FitResult:
     """Train the config's detector, with compression where the config has an ``nncf_config``.
 
     A plain ``parent`` (or ``load_from``) is loaded before NNCF wraps the model and compression is initialised from
@@ -93,22 +106,45 @@ def fit(config: Any, dataset: "Dataset", output_checkpoint: Path, log_file: Path
         work_dir: Scratch space for mmcv; ``initial.pth`` and, after every epoch, ``latest.pth`` are written there.
         parent: Checkpoint to start from; overrides ``load_from``.
         seed: Seed of all random generators and of the data loader.
+        state: Where the training state is stored; a state of the same training that is found there is gone on with,
+            to the same bits as without the interruption.
+
+    Raises:
+        UserError: Whatever a user can mend.
+        StateSaved: SIGTERM arrived, and the state is stored.
     """
     started = time.time()
-    training = prepare(config, dataset, work_dir, parent, seed)
+    training = prepare(config, dataset, work_dir, parent, seed, state)
     runner = training.runner
     try:
         if training.compression is not None and not training.resumed:
             _look_at_the_start(training, Path(work_dir))
-        runner.run([training.loader], [("train", 1)])
+        with training.interruptions:
+            _run(training)
         save_checkpoint(training.snapshot(), output_checkpoint)
     finally:
         _copy(_json_log(work_dir), log_file)
     return FitResult(epochs=runner.epoch, seconds=time.time() - started, metrics=dict(runner.last_metrics),
-                     algorithms=algorithms_of(config) if training.compression else ())
+                     best=dict(runner.best), algorithms=algorithms_of(config) if training.compression else ())
 
 
-def prepare(config: Any, dataset: "Dataset", work_dir: Path, parent: Optional[Path] = None, seed: int = 0) -> Training:
+def _run(training: Training) -> None:
+    """Train to the end, or to SIGTERM, and see the last state stored."""
+    try:
+        training.runner.run([training.loader], [("train", 1)])
+    except Terminated:
+        if training.states is None or training.state.position is None:
+            raise
+        training.state.save()
+        if not training.states.wait():
+            raise
+        raise StateSaved(training.states.place, str(training.state.position)) from None
+    if training.states is not None:
+        training.states.wait()
+
+
+def prepare(config: Any, dataset: "Dataset", work_dir: Path, parent: Optional[Path] = None, seed: int = 0,
+            state: Optional[StateSettings] = None) -> Training:
     """Build all that ``fit`` runs; arguments as there. Compression is initialised or restored here.
 
     Raises:
@@ -120,6 +156,7 @@ def prepare(config: Any, dataset: "Dataset", work_dir: Path, parent: Optional[Pa
 
     _log_to_stdout()
     nncf_config, ratio = nncf_config_of(config), min_initial_map_ratio(config)
+    _require_epochs(config)
     if nncf_config is not None:
         require_valid(nncf_config, epochs_of(config))
     config.work_dir, config.seed = str(work_dir), seed
@@ -128,20 +165,54 @@ def prepare(config: Any, dataset: "Dataset", work_dir: Path, parent: Optional[Pa
     source = _source(config, parent)
     given = load_checkpoint(source) if source else None
     _check_parent(config, nncf_config, given, source)
-    resumed = given if config.get("resume_from") and parent is None else None
+    states, saved = _stored(config, dataset, given, seed, state)
+    resumed = saved or (given if config.get("resume_from") and parent is None else None)
     loader = train_loader(config, dataset, seed)
+    # Where a state is resumed the parent is loaded all the same: knowledge distillation keeps it as the teacher.
     detector = _build_plain(config, dataset, given, source)
     network, compression, parent_map = detector, None, None
     if nncf_config is not None:
-        if ratio > 0:
+        if ratio > 0 and resumed is None:
             parent_map = _parent_map(detector, config, dataset, given)
-        compression = _compress(detector, nncf_config, config, dataset, given, seed)
+        compression = _compress(detector, nncf_config, config, dataset, saved or given, seed)
         network = compression.network
-    runner = _build_runner(config, dataset, network, compression)
+    elif saved is not None:
+        network.load_state_dict(saved.state_dict)
+    interruptions = Interruptions()
+    runner = _build_runner(config, dataset, network, compression, interruptions)
     _write_log_head(_json_log(Path(work_dir)), _log_meta(config, config.runner.max_epochs, len(loader), seed))
+    memory = ModuleMemory(network)
     if resumed is not None:
-        _resume(runner, resumed, source)
-    return Training(config, dataset, network, compression, runner, loader, parent_map, resumed is not None)
+        _resume(runner, resumed, source, memory, _json_log(Path(work_dir)))
+    training = Training(config, dataset, network, compression, runner, loader, parent_map, resumed is not None, states,
+                        interruptions)
+    _save_states_of(training, memory, resumed)
+    return training
+
+
+def _stored(config: Any, dataset: "Dataset", given: Optional[Checkpoint], seed: int,
+            state: Optional[StateSettings]) -> Tuple[Optional[TrainingStates], Optional[Checkpoint]]:
+    """Return where this training's states are stored, and the newest of them."""
+    if state is None:
+        return None, None
+    states = TrainingStates(state, training_key(_portable(config), dataset, given, seed))
+    return states, states.newest(Path(config.work_dir))
+
+
+def _save_states_of(training: Training, memory: ModuleMemory, resumed: Optional[Checkpoint]) -> None:
+    from core.training.hooks import StateHook
+
+    work_dir = Path(training.config.work_dir)
+
+    def take_snapshot(position: Position) -> Checkpoint:
+        progress = progress_of(position, training.runner, memory, _json_log(work_dir))
+        return snapshot(training.config, training.dataset, training.network, training.compression, training.runner,
+                        progress)
+
+    progress = resumed.training.get("progress") if resumed else None
+    training.state = StateHook(take_snapshot, work_dir / "latest.pth", training.states, training.interruptions,
+                               progress)
+    training.runner.register_hook(training.state, priority="LOWEST")
 
 
 def _parent_map(detector: Any, config: Any, dataset: "Dataset", given: Optional[Checkpoint]) -> Optional[float]:
@@ -194,13 +265,16 @@ def adopt(parent: Path, config: Any, dataset: "Dataset", output_checkpoint: Path
 
 
 def snapshot(config: Any, dataset: "Dataset", network: Any, compression: Optional["CompressedDetector"],
-             runner: Optional[Any]) -> Checkpoint:
-    """Return the present state of training as a checkpoint."""
+             runner: Optional[Any], progress: Optional[Dict[str, Any]] = None) -> Checkpoint:
+    """Return the present state of training as a checkpoint; with ``progress`` it can be resumed to the bit."""
     from core.config.fingerprint import config_to_text
 
     training = None
     if runner is not None:
         training = {"optimizer": runner.optimizer.state_dict(), "epoch": runner.epoch, "iter": runner.iter}
+        if progress is not None:
+            position = progress["position"]
+            training.update(epoch=position["epoch"], iter=position["iteration"], progress=progress)
     return Checkpoint(state_dict=network.state_dict(), classes=tuple(dataset.classes),
                       config_text=config_to_text(_portable(config)),
                       compression=compression.record() if compression else None, versions=versions(), training=training)
@@ -212,15 +286,12 @@ def _source(config: Any, parent: Optional[Path]) -> Optional[Path]:
 
 
 def train_loader(config: Any, dataset: "Dataset", seed: int) -> Any:
-    """Return MMDetection's loader of the config's training data, shuffled by ``seed``."""
-    from mmdet.datasets import build_dataloader
-
+    """Return the loader of the config's training data, shuffled and augmented by ``seed``."""
     images = build_quietly(config.data.train)
     # MMDetection leaves out images without boxes and those below 32 pixels, and says nothing.
     logging.getLogger(__name__).info("training on %d samples made of the %d images of split %s", len(images),
                                      dataset.train.images, dataset.train.name)
-    return build_dataloader(images, samples_per_gpu=config.data.get("samples_per_gpu", 2),
-                            workers_per_gpu=config.data.get("workers_per_gpu", 1), num_gpus=1, dist=False, seed=seed)
+    return build_loader(images, config.data.get("samples_per_gpu", 2), config.data.get("workers_per_gpu", 1), seed)
 
 
 def _check_parent(config: Any, nncf_config: Optional[Dict[str, Any]], given: Optional[Checkpoint],
@@ -273,19 +344,19 @@ def _compress(detector: Any, nncf_config: Dict[str, Any], config: Any, dataset: 
     return compression
 
 
-def _build_runner(config: Any, dataset: "Dataset", network: Any,
-                  compression: Optional["CompressedDetector"]) -> Any:
-    from mmcv.runner import build_runner
+def _build_runner(config: Any, dataset: "Dataset", network: Any, compression: Optional["CompressedDetector"],
+                  interruptions: Interruptions) -> Any:
     from mmdet.core import build_optimizer
 
-    from core.training.hooks import CheckLossHook, EvaluationHook, SaveHook
+    from core.training.hooks import CheckLossHook, EvaluationHook
+    from core.training.runner import ResumableRunner
 
     # Built after wrapping: the quantizers' parameters are trained too.
     optimizer = build_optimizer(network, config.optimizer)
     # Without meta: it would head the log, which begins before the runner does.
-    runner = build_runner(config.runner, default_args=dict(
-        model=data_parallel(network), optimizer=optimizer, work_dir=config.work_dir, logger=_runner_logger()))
-    runner.timestamp, runner.last_metrics = _LOG_NAME, {}
+    runner = ResumableRunner(data_parallel(network), optimizer=optimizer, work_dir=config.work_dir,
+                             logger=_runner_logger(), max_epochs=config.runner.max_epochs)
+    runner.timestamp, runner.last_metrics, runner.best = _LOG_NAME, {}, {}
     log_config = {"interval": config.get("log_config", {}).get("interval", 50), "hooks": [{"type": "TextLoggerHook"}]}
     runner.register_training_hooks(config.lr_config, config.get("optimizer_config", {}), None, log_config,
                                    config.get("momentum_config"))
@@ -296,16 +367,27 @@ def _build_runner(config: Any, dataset: "Dataset", network: Any,
         runner.register_hook(CompressionHook(compression), priority="HIGH")
     if dataset.val is not None:
         interval = config.get("evaluation", {}).get("interval", 1)
-        runner.register_hook(EvaluationHook(network, config, dataset.val, dataset.classes, interval), priority="LOW")
-    runner.register_hook(SaveHook(lambda: snapshot(config, dataset, network, compression, runner),
-                                  Path(config.work_dir) / "latest.pth"), priority="LOWEST")
+        runner.register_hook(EvaluationHook(network, config, dataset.val, dataset.classes, interval, interruptions),
+                             priority="LOW")
     return runner
 
 
-def _resume(runner: Any, resumed: Checkpoint, source: Optional[Path]) -> None:
+def _require_epochs(config: Any) -> None:
+    kind = config.get("runner", {}).get("type", "EpochBasedRunner")
+    if kind != "EpochBasedRunner":
+        raise UserError("config, runner.type", kind, "Training is counted in epochs here, as NNCF's schedules are.",
+                        "Write runner = dict(type='EpochBasedRunner', max_epochs=...).")
+
+
+def _resume(runner: Any, resumed: Checkpoint, source: Optional[Path], memory: ModuleMemory, log_file: Path) -> None:
     if resumed.training is None:
         raise UserError("resume_from", source, "It holds no optimizer state.", "Name it as load_from instead.")
-    runner._epoch, runner._iter = resumed.training["epoch"], resumed.training["iter"]
+    progress = resumed.training.get("progress")
+    if progress is None:
+        runner.start_at(resumed.training["epoch"], 0, resumed.training["iter"])
+    else:
+        position = restore_progress(progress, runner, memory, log_file)
+        logging.getLogger(__name__).info("an interrupted training goes on after %s", position)
     runner.optimizer.load_state_dict(resumed.training["optimizer"])
 
 

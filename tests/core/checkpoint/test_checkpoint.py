@@ -1,13 +1,18 @@
 """Checkpoints are written whole or not at all, and read back with what they carry."""
 
-from pathlib import Path
+import errno
 
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train environment")
 
-from core.checkpoint import checkpoint as module  # noqa: E402
-from core.checkpoint.checkpoint import Checkpoint, CompressionRecord, load_checkpoint, save_checkpoint  # noqa: E402
+from core.checkpoint.checkpoint import (  # noqa: E402
+    Checkpoint,
+    CompressionRecord,
+    load_checkpoint,
+    save_checkpoint,
+    weights_digest,
+)
 from core.errors import UserError  # noqa: E402
 
 
@@ -41,17 +46,29 @@ def test_a_file_without_weights_is_refused(tmp_path, contents):
         load_checkpoint(tmp_path / "none.pth")
 
 
-def test_a_failing_save_leaves_the_earlier_file_and_nothing_else(tmp_path, monkeypatch):
+def test_a_full_disk_keeps_its_name_and_leaves_the_earlier_file_and_nothing_else(tmp_path, file_size_limit):
     path = tmp_path / "c.pth"
     save_checkpoint(Checkpoint({"w": torch.zeros(1)}), path)
 
-    def disk_full(contents, target):
-        Path(target).write_bytes(b"half")
-        raise OSError(28, "No space left on device", target)
+    with file_size_limit(64 << 10), pytest.raises(OSError) as raised:
+        save_checkpoint(Checkpoint({"w": torch.ones(100_000)}), path)
 
-    monkeypatch.setattr(torch, "save", disk_full)
-    with pytest.raises(OSError):
-        save_checkpoint(Checkpoint({"w": torch.ones(1)}), path)
-
+    assert raised.value.errno == errno.EFBIG
     assert [item.name for item in tmp_path.iterdir()] == ["c.pth"]
-    assert module.load_checkpoint(path).state_dict["w"].item() == 0.0
+    assert load_checkpoint(path).state_dict["w"].item() == 0.0
+
+
+def test_weights_have_one_digest_whatever_the_file_or_the_order():
+    weights = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(1)}
+    digest = weights_digest(weights)
+    assert weights_digest(dict(reversed(list(weights.items())))) == digest
+    assert weights_digest({**weights, "a": weights["a"].t().contiguous().t()}) == digest
+    for other in (weights["a"].reshape(3, 2), weights["a"].double(), weights["a"] + 1e-6):
+        assert weights_digest({**weights, "a": other}) != digest
+    assert weights_digest({"a": weights["a"], "c": weights["b"]}) != digest
+
+
+def test_a_checkpoint_keeps_the_progress_of_its_training(tmp_path):
+    training = {"optimizer": {"state": {}, "param_groups": []}, "epoch": 1, "iter": 9, "progress": {"log": "x"}}
+    save_checkpoint(Checkpoint({"w": torch.zeros(1)}, training=training), tmp_path / "c.pth")
+    assert load_checkpoint(tmp_path / "c.pth").training == training

@@ -1,0 +1,135 @@
+"""How far training is, beyond weights and optimizer: what a resumed run needs to end with the same bits."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Tuple
+
+from core.errors import UserError
+from core.training.random_state import random_state, set_random_state
+
+# What modules remember in plain attributes; torch's own have none that training moves.
+_REMEMBERED = (bool, int, float, str, type(None))
+_FOREIGN = ("torch.",)
+# Longer than any sensible log interval; mmcv's buffer remembers the whole epoch.
+_BUFFERED = 1000
+
+
+@dataclass(frozen=True)
+class Position:
+    """A moment between two training iterations.
+
+    Attributes:
+        epoch: Epochs that are done.
+        inner_iter: Batches of the present epoch that are done.
+        iteration: Batches that are done in all.
+        random: The random generators at that moment.
+    """
+
+    epoch: int
+    inner_iter: int
+    iteration: int
+    random: Mapping[str, Any] = field(repr=False)
+
+    def __str__(self) -> str:
+        return f"epoch {self.epoch}" if not self.inner_iter else f"epoch {self.epoch + 1}, iteration {self.inner_iter}"
+
+
+def after_iteration(runner: Any) -> Position:
+    """Return the position after the iteration whose hooks are running."""
+    return Position(runner.epoch, runner.inner_iter + 1, runner.iter + 1, random_state())
+
+
+def after_epoch(runner: Any) -> Position:
+    """Return the position after the epoch whose hooks are running."""
+    return Position(runner.epoch + 1, 0, runner.iter, random_state())
+
+
+class ModuleMemory:
+    """What the modules of a network remember outside their state dict, such as YOLOX's present input size.
+
+    Only what differs from the network as it was built is kept.
+
+    Args:
+        network: The network, before it is trained or restored.
+    """
+
+    def __init__(self, network: Any) -> None:
+        self._network = network
+        self._built = self._attributes()
+
+    def moved(self) -> List[Tuple[str, str, Any]]:
+        """Return module name, attribute and value of what has changed."""
+        return [(*key, value) for key, value in sorted(self._attributes().items(), key=lambda item: item[0])
+                if key not in self._built or self._built[key] != value]
+
+    def restore(self, moved: List[Tuple[str, str, Any]]) -> None:
+        """Set what :meth:`moved` returned; only attributes that the built network has."""
+        modules = dict(self._network.named_modules())
+        for name, attribute, value in moved:
+            if (name, attribute) in self._built and _is_plain(value):
+                setattr(modules[name], attribute, value)
+
+    def _attributes(self) -> Dict[Tuple[str, str], Any]:
+        return {(name, attribute): value for name, module in self._network.named_modules()
+                if not type(module).__module__.startswith(_FOREIGN)
+                for attribute, value in vars(module).items()
+                if attribute != "training" and _is_plain(value)}
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, _REMEMBERED) or type(value) is tuple and all(map(_is_plain, value))
+
+
+def progress_of(position: Position, runner: Any, memory: ModuleMemory, log_file: Path) -> Dict[str, Any]:
+    """Return the ``progress`` entry of a checkpoint: all of the state that is neither weights nor optimizer."""
+    buffer = runner.log_buffer
+    return {
+        "position": {**asdict(position), "random": dict(position.random)},
+        "parameters": parameter_names(runner),
+        "modules": memory.moved(),
+        "metrics": {name: float(value) for name, value in runner.last_metrics.items()},
+        "best": dict(runner.best),
+        "log": Path(log_file).read_text(encoding="utf-8"),
+        "log_buffer": [{name: list(values[-_BUFFERED:]) for name, values in part.items()}
+                       for part in (buffer.val_history, buffer.n_history)]}
+
+
+def restore_progress(progress: Mapping[str, Any], runner: Any, memory: ModuleMemory, log_file: Path) -> Position:
+    """Put runner, modules and log back to where :func:`progress_of` found them; return the position.
+
+    Random generators and the log buffer follow when the runner stands there (``core.training.hooks.StateHook``).
+
+    Raises:
+        UserError: The entry is damaged, or belongs to a network with other parameters.
+    """
+    try:
+        position = Position(**progress["position"])
+        names, moved, best = list(progress["parameters"]), list(progress["modules"]), dict(progress["best"])
+        log, metrics = str(progress["log"]), dict(progress["metrics"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError("training state", f"{error!r}", "It lacks a part of itself.",
+                        "Delete it; an older one, or the beginning, is taken then.") from error
+    if names != parameter_names(runner):
+        raise UserError("training state", f"optimizer state of {len(names)} parameters",
+                        "They are not this network's in name and order, so momenta would meet the wrong weights.",
+                        "Delete it to begin anew.")
+    runner.start_at(position.epoch, position.inner_iter, position.iteration)
+    runner.last_metrics, runner.best = metrics, best
+    memory.restore(moved)
+    Path(log_file).write_text(log, encoding="utf-8")
+    return position
+
+
+def restore_moment(progress: Mapping[str, Any], runner: Any) -> None:
+    """Put the random generators and the log buffer back; nothing may draw or log between this and the next batch."""
+    set_random_state(progress["position"]["random"])
+    buffer = runner.log_buffer
+    buffer.clear()
+    for part, kept in zip((buffer.val_history, buffer.n_history), progress["log_buffer"]):
+        part.update({name: list(values) for name, values in kept.items()})
+
+
+def parameter_names(runner: Any) -> List[str]:
+    """Return the names of the optimizer's parameters in its order: its state knows them by number only."""
+    names = {parameter: name for name, parameter in runner.model.module.named_parameters()}
+    return [names[parameter] for group in runner.optimizer.param_groups for parameter in group["params"]]

@@ -1,0 +1,150 @@
+"""Where interrupted training goes on from: states in storage, under a key of all that shapes the result."""
+
+import logging
+import os
+import re
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, List, Optional
+
+from core.checkpoint.checkpoint import Checkpoint, load_checkpoint, weights_digest
+from core.checkpoint.versions import versions
+from core.errors import UserError
+from core.storage.digest import sha256_file
+from core.training.progress import Position
+
+if TYPE_CHECKING:
+    from core.data.dataset import Dataset
+
+# The digest of a stage's code, where the runner knows it (pipelines/local.py).
+CODE_VARIABLE = "MMDET_COMPRESS_CODE"
+DEFAULT_MINUTES = 10.0
+KEPT_STATES = 3
+_NAME = re.compile(r"(\d{5})-(\d{8})-([0-9a-f]{64})\.pth")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StateSettings:
+    """Where and how often the training state is stored.
+
+    Attributes:
+        location: A folder or an ``s3://bucket/prefix``.
+        minutes: Time between two states within an epoch; one is stored after each epoch anyway.
+        kept: How many states of one training stay.
+    """
+
+    location: str
+    minutes: float = DEFAULT_MINUTES
+    kept: int = KEPT_STATES
+
+    @classmethod
+    def of(cls, location: str, minutes: float) -> Optional["StateSettings"]:
+        """Return the settings, None for an empty location, which stores nothing.
+
+        Raises:
+            UserError: The minutes are not a positive number.
+        """
+        if not 0 < minutes < float("inf"):
+            raise UserError("parameter checkpoint_minutes", minutes, "It must be a number above 0.",
+                            "Give minutes, such as 10.")
+        return cls(location, minutes) if location else None
+
+
+def training_key(config: Any, dataset: "Dataset", parent: Optional[Checkpoint], seed: int) -> str:
+    """Return the key of a training: equal only where an interrupted one may be gone on with.
+
+    Args:
+        config: The resolved config without this machine's locations.
+        dataset: The data.
+        parent: The checkpoint training starts from; its weights count, not its file.
+        seed: The run's seed.
+    """
+    from mmcv.runner import get_dist_info
+
+    from core.config.adapt import nncf_config_of
+    from core.config.fingerprint import config_digest, json_digest
+
+    start = None
+    if parent is not None:
+        done = parent.training or {}
+        start = [weights_digest(parent.state_dict), done.get("epoch", 0), done.get("iter", 0)]
+    return json_digest({
+        "config": config_digest(config), "nncf_config": json_digest(nncf_config_of(config) or {}),
+        "data": dataset.digest, "classes": list(dataset.classes), "parent": start, "seed": seed,
+        "processes": get_dist_info()[1], "versions": versions(), "code": os.environ.get(CODE_VARIABLE, "")})
+
+
+class TrainingStates:
+    """The stored states of one training.
+
+    A state's name has its place in training and the SHA-256 of its content, so that a newer one sorts behind an older
+    one and a damaged one is known.
+
+    Attributes:
+        place: Where they lie, for messages.
+        seconds: Time between two states within an epoch.
+    """
+
+    def __init__(self, settings: StateSettings, key: str) -> None:
+        from core.storage.store import open_store
+
+        self._store = open_store(f"{settings.location.rstrip('/')}/{key}", "training_state")
+        self._kept = settings.kept
+        self.place, self.seconds = self._store.location, settings.minutes * 60
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="training-state")
+        self._pending: Optional[Future[None]] = None
+
+    def newest(self, folder: Path) -> Optional[Checkpoint]:
+        """Return the newest state that is whole, None where there is none; ``folder`` is for the download.
+
+        Raises:
+            UserError: The storage cannot be read.
+        """
+        for name in reversed(self._names()):
+            file = Path(folder) / "resumed.pth"
+            try:
+                self._store.download(name, file)
+                if sha256_file(file) != _NAME.fullmatch(name).group(3):
+                    raise UserError("training state", name, "Its content is not what its name says.", "Delete it.")
+                state = load_checkpoint(file)
+                if "progress" not in (state.training or {}):
+                    raise UserError("training state", name, "It holds no progress.", "Delete it.")
+                return state
+            except UserError as error:
+                logger.warning("a stored training state is passed over: %s", error)
+            finally:
+                if file.exists():
+                    file.unlink()
+        return None
+
+    def store(self, file: Path, position: Position, digest: str) -> None:
+        """Begin to store ``file``, which must stay as it is until :meth:`wait` returns."""
+        name = f"{position.epoch:05d}-{position.inner_iter:08d}-{digest}.pth"
+        self._pending = self._thread.submit(self._upload, file, name)
+
+    def wait(self) -> bool:
+        """Wait for the last :meth:`store`; return whether its state is stored.
+
+        Training goes on where it is not: a warning says why.
+        """
+        if self._pending is None:
+            return True
+        try:
+            self._pending.result()
+        except (UserError, OSError) as error:
+            logger.warning("the training state could not be stored in %s, training goes on: %s", self.place, error)
+            return False
+        finally:
+            self._pending = None
+        return True
+
+    def _upload(self, file: Path, name: str) -> None:
+        self._store.upload(file, name)
+        for old in self._names()[:-self._kept]:
+            self._store.delete(old)
+
+    def _names(self) -> List[str]:
+        return sorted(item.name for item in self._store.list() if _NAME.fullmatch(item.name))
