@@ -74,7 +74,9 @@ def training_key(config: Any, dataset: "Dataset", parent: Optional[Checkpoint], 
     return json_digest({
         "config": config_digest(config), "nncf_config": json_digest(nncf_config_of(config) or {}),
         "data": dataset.digest, "classes": list(dataset.classes), "parent": start, "seed": seed,
-        "processes": get_dist_info()[1], "versions": versions(), "code": os.environ.get(CODE_VARIABLE, "")})
+        "processes": get_dist_info()[1], "code": os.environ.get(CODE_VARIABLE, ""),
+        # NNCF's is left out: it is known only once imported, and only one version is supported.
+        "versions": {name: version for name, version in versions().items() if name != "nncf"}})
 
 
 class TrainingStates:
