@@ -1,10 +1,10 @@
-"""COCO mean average precision of detections, by pycocotools."""
+"""Average precision of detections: COCO's by pycocotools, and Pascal VOC's."""
 
 import contextlib
 import io
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence
 
@@ -12,13 +12,16 @@ import numpy as np
 
 from core.errors import UserError
 from core.evaluation.detections import Detections
+from core.evaluation.matches import ClassMatches, matches_of
+from core.evaluation.truth import truth_by_image
+from core.evaluation.voc_map import voc_average_precisions, voc_mean_average_precision
 
 ALL_AREAS, MOST_DETECTIONS = 0, -1
 
 
 @dataclass(frozen=True)
 class DetectionMetrics:
-    """COCO's box metrics, each in 0..1; NaN where there is no ground truth to measure it on.
+    """COCO's and Pascal VOC's box metrics, each in 0..1; NaN where there is no ground truth to measure it on.
 
     Args:
         map: AP averaged over IoU 0.50:0.05:0.95 and classes; ``map50``, ``map75`` at one IoU.
@@ -27,6 +30,10 @@ class DetectionMetrics:
         per_class_ap: Class name to AP over IoU 0.50:0.05:0.95.
         images: Number of images scored.
         detections: Number of boxes found in them.
+        ar1: Recall with one detection an image; ``ar10`` with ten.
+        ar_small: Recall of boxes below 32 x 32 pixels, 100 detections an image; ``ar_medium``, ``ar_large`` as for AP.
+        voc_map: Pascal VOC's mAP at IoU 0.5, area under the curve as since VOC 2010.
+        per_class_voc_ap: Class name to that AP.
     """
 
     map: float
@@ -39,24 +46,49 @@ class DetectionMetrics:
     per_class_ap: Dict[str, float]
     images: int
     detections: int
+    ar1: float = math.nan
+    ar10: float = math.nan
+    ar_small: float = math.nan
+    ar_medium: float = math.nan
+    ar_large: float = math.nan
+    voc_map: float = math.nan
+    per_class_voc_ap: Dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> Dict[str, Any]:
         """Return plain JSON values; NaN becomes None."""
         values = asdict(self)
-        values["per_class_ap"] = {name: _none_if_nan(ap) for name, ap in self.per_class_ap.items()}
+        for key in _PER_CLASS:
+            values[key] = {name: _none_if_nan(ap) for name, ap in values[key].items()}
         return {key: _none_if_nan(value) for key, value in values.items()}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "DetectionMetrics":
         """Return what ``to_json`` wrote; None becomes NaN."""
         restored = {key: math.nan if value is None else value for key, value in values.items()}
-        restored["per_class_ap"] = {name: math.nan if ap is None else ap
-                                    for name, ap in values["per_class_ap"].items()}
+        for key in _PER_CLASS:
+            restored[key] = {name: math.nan if ap is None else ap for name, ap in values.get(key, {}).items()}
         return cls(**restored)
+
+
+_PER_CLASS = ("per_class_ap", "per_class_voc_ap")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Metrics, and the matches they follow from: one entry a class, by name, over the images by rising id."""
+
+    metrics: DetectionMetrics
+    matches: Dict[str, ClassMatches]
 
 
 def evaluate_detections(annotation_file: Path, detections: Mapping[int, Detections], classes: Sequence[str],
                         skipped: Sequence[int] = ()) -> DetectionMetrics:
+    """Return the metrics of ``score_detections``."""
+    return score_detections(annotation_file, detections, classes, skipped).metrics
+
+
+def score_detections(annotation_file: Path, detections: Mapping[int, Detections], classes: Sequence[str],
+                     skipped: Sequence[int] = ()) -> Scores:
     """Score detections against a COCO annotation file with pycocotools' COCOeval (bbox, 100 detections an image).
 
     Args:
@@ -85,11 +117,16 @@ def evaluate_detections(annotation_file: Path, detections: Mapping[int, Detectio
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
+    voc = voc_average_precisions(truth_by_image(truth, classes, skipped), detections, len(classes))
+    names = dict(zip(categories, classes))
+    matches = dict(zip((names[number] for number in evaluation.params.catIds), matches_of(evaluation)))
     stats = [_nan_if_absent(value) for value in evaluation.stats]
-    return DetectionMetrics(map=stats[0], map50=stats[1], map75=stats[2], map_small=stats[3], map_medium=stats[4],
-                            map_large=stats[5], ar100=stats[8],
-                            per_class_ap=_per_class_ap(evaluation, dict(zip(categories, classes))),
-                            images=len(image_ids), detections=len(results))
+    metrics = DetectionMetrics(
+        map=stats[0], map50=stats[1], map75=stats[2], map_small=stats[3], map_medium=stats[4], map_large=stats[5],
+        ar1=stats[6], ar10=stats[7], ar100=stats[8], ar_small=stats[9], ar_medium=stats[10], ar_large=stats[11],
+        per_class_ap=_per_class_ap(evaluation, names), voc_map=voc_mean_average_precision(voc),
+        per_class_voc_ap=dict(zip(classes, voc)), images=len(image_ids), detections=len(results))
+    return Scores(metrics, {name: matches[name] for name in classes})
 
 
 def read_annotations(annotation_file: Path) -> Dict[str, Any]:

@@ -82,8 +82,12 @@ def read_ir(directory: Path) -> Tuple[Any, ModelSpec]:
     return model, _spec_of(model, xml)
 
 
-def compile_model(model: Any, hint: Hint, threads: Optional[int] = None) -> Any:
+def compile_model(model: Any, hint: Hint, threads: Optional[int] = None,
+                  further: Optional[Dict[str, Any]] = None) -> Any:
     """Compile an ``openvino.Model`` for the CPU in ``INFERENCE_PRECISION``; ``threads`` None leaves it to OpenVINO.
+
+    Args:
+        further: Options of the runtime beside these, such as ``{"PERF_COUNT": True}``.
 
     Raises:
         UserError: The runtime does not support the model.
@@ -91,6 +95,7 @@ def compile_model(model: Any, hint: Hint, threads: Optional[int] = None) -> Any:
     options: Dict[str, Any] = {"PERFORMANCE_HINT": Hint(hint).value, "INFERENCE_PRECISION_HINT": INFERENCE_PRECISION}
     if threads is not None:
         options["INFERENCE_NUM_THREADS"] = threads
+    options.update(further or {})
     try:
         return shared_core().compile_model(model, DEVICE, options)
     except RuntimeError as error:

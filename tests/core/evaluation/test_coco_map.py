@@ -81,8 +81,8 @@ def test_equals_pycocotools(annotation_file, capsys):
     assert capsys.readouterr().out == ""
     expected = pycocotools_stats(annotation_file, detections)
     found = [metrics.map, metrics.map50, metrics.map75, metrics.map_small, metrics.map_medium, metrics.map_large,
-             metrics.ar100]
-    assert found == pytest.approx(expected.stats[[0, 1, 2, 3, 4, 5, 8]], abs=1e-12)
+             metrics.ar1, metrics.ar10, metrics.ar100, metrics.ar_small, metrics.ar_medium, metrics.ar_large]
+    assert found == pytest.approx(expected.stats, abs=1e-12)
     assert 0.05 < metrics.map < 0.95
     precision = expected.eval["precision"]
     for name, ap in metrics.per_class_ap.items():
@@ -128,11 +128,13 @@ def test_an_all_background_split_is_undefined(tmp_path):
 
 def test_json_turns_undefined_into_none_and_back():
     metrics = DetectionMetrics(map=0.5, map50=0.75, map75=0.25, map_small=math.nan, map_medium=0.5, map_large=0.5,
-                               ar100=0.5, per_class_ap={"cat": 0.5, "dog": math.nan}, images=3, detections=7)
+                               ar100=0.5, per_class_ap={"cat": 0.5, "dog": math.nan}, images=3, detections=7,
+                               ar1=0.5, voc_map=0.25, per_class_voc_ap={"cat": 0.25, "dog": math.nan})
     written = metrics.to_json()
     assert written == {"map": 0.5, "map50": 0.75, "map75": 0.25, "map_small": None, "map_medium": 0.5,
                        "map_large": 0.5, "ar100": 0.5, "per_class_ap": {"cat": 0.5, "dog": None}, "images": 3,
-                       "detections": 7}
+                       "detections": 7, "ar1": 0.5, "ar10": None, "ar_small": None, "ar_medium": None,
+                       "ar_large": None, "voc_map": 0.25, "per_class_voc_ap": {"cat": 0.25, "dog": None}}
     assert json.loads(json.dumps(written, allow_nan=False)) == written
     assert DetectionMetrics.from_json(written).to_json() == written
 
