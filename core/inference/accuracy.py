@@ -1,10 +1,10 @@
 """Accuracy of an OpenVINO detector on a split."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Dict, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, FrozenSet, Sequence, Tuple
 
 from core.errors import UserError
-from core.evaluation.coco_map import DetectionMetrics, evaluate_detections, read_annotations
+from core.evaluation.coco_map import DetectionMetrics, Scores, read_annotations, score_detections
 from core.evaluation.detections import Detections
 from core.inference.detector import ImageFile, OpenVinoDetector
 
@@ -22,12 +22,20 @@ class CorruptImage:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """A detector's metrics on a split, what it found by image id, the images left out, and the wall time."""
+    """A detector's scores on a split, what it found by image id, the images left out, and the wall time.
 
-    metrics: DetectionMetrics
+    ``skipped`` are the ids of the images in ``corrupt_images``.
+    """
+
+    scores: Scores
     detections: Dict[int, Detections]
     corrupt_images: Tuple[CorruptImage, ...]
+    skipped: FrozenSet[int]
     seconds: float
+
+    @property
+    def metrics(self) -> DetectionMetrics:
+        return self.scores.metrics
 
 
 def measure_accuracy(detector: OpenVinoDetector, split: "Split", classes: Sequence[str],
@@ -45,7 +53,7 @@ def measure_accuracy(detector: OpenVinoDetector, split: "Split", classes: Sequen
     images = read_annotations(split.annotation_file)["images"]
     run = detector.detect_all([ImageFile(image["id"], split.image_root / image["file_name"]) for image in images],
                               description)
-    metrics = evaluate_detections(split.annotation_file, run.detections, classes, skipped=list(run.corrupt))
+    scores = score_detections(split.annotation_file, run.detections, classes, skipped=list(run.corrupt))
     corrupt = tuple(CorruptImage(image["file_name"], run.corrupt[image["id"]])
                     for image in images if image["id"] in run.corrupt)
-    return Accuracy(metrics, run.detections, corrupt, run.seconds)
+    return Accuracy(scores, run.detections, corrupt, frozenset(run.corrupt), run.seconds)

@@ -11,12 +11,13 @@ import numpy as np
 
 from core.errors import UserError
 from core.evaluation.detections import Detections
+from core.inference.cpu import usable_cores
 from core.inference.image import CorruptImageError, read_image
 from core.inference.preprocess import Preprocessor
 from core.inference.runtime import Hint, compile_model, import_openvino, read_ir
 from core.stage.progress import progress
 
-DECODE_THREADS = 2
+MOST_DECODE_THREADS = 8
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,30 @@ class _Decoded:
     network_input: np.ndarray
 
 
+def detections_of(boxes: np.ndarray, labels: np.ndarray, image_size: Tuple[int, int], preprocessor: Preprocessor,
+                  model: Path) -> Detections:
+    """Turn an exported network's output for one image into detections in that image's pixels.
+
+    Args:
+        boxes: ``[1, N, 5]``: x1, y1, x2, y2, score in pixels of the network input.
+        labels: ``[1, N]``; rows of label -1 or a score not above the threshold are padding.
+        image_size: Height and width of the original image.
+        preprocessor: What made the network's input.
+        model: Where the network lies, for messages.
+
+    Raises:
+        UserError: The scores are not numbers: the model is broken, and dropping them would look like low accuracy.
+    """
+    rows, classes, spec = boxes[0], labels[0].astype(np.int64), preprocessor.spec
+    if np.isnan(rows).any():
+        raise UserError("exported model", model, "It returned boxes or scores that are NaN.",
+                        "The weights are damaged or training diverged: check the checkpoint it was made from.")
+    kept = np.flatnonzero((rows[:, 4] > spec.score_threshold) & (classes >= 0))
+    kept = kept[np.argsort(-rows[kept, 4], kind="stable")][:spec.max_detections]
+    return Detections(boxes=preprocessor.to_original(rows[kept, :4], image_size),
+                      scores=rows[kept, 4].astype(np.float32), labels=classes[kept])
+
+
 class OpenVinoDetector:
     """Runs an IR folder; all it needs to know is in the IR's own metadata.
 
@@ -78,34 +103,22 @@ class OpenVinoDetector:
         return self._preprocessor(image)
 
     def postprocess(self, boxes: np.ndarray, labels: np.ndarray, image_size: Tuple[int, int]) -> Detections:
-        """Turn the network's output for one image into detections in that image's pixels.
-
-        Args:
-            boxes: ``[1, N, 5]``: x1, y1, x2, y2, score in pixels of the network input.
-            labels: ``[1, N]``; rows of label -1 or a score not above the threshold are padding.
-            image_size: Height and width of the original image.
-
-        Raises:
-            UserError: The scores are not numbers: the model is broken, and dropping them would look like low accuracy.
-        """
-        rows, classes = boxes[0], labels[0].astype(np.int64)
-        if np.isnan(rows).any():
-            raise UserError("OpenVINO IR", self.ir_dir, "It returned boxes or scores that are NaN.",
-                            "The weights are damaged or training diverged: check the checkpoint it was made from.")
-        kept = np.flatnonzero((rows[:, 4] > self.spec.score_threshold) & (classes >= 0))
-        kept = kept[np.argsort(-rows[kept, 4], kind="stable")][:self.spec.max_detections]
-        return Detections(boxes=self._preprocessor.to_original(rows[kept, :4], image_size),
-                          scores=rows[kept, 4].astype(np.float32), labels=classes[kept])
+        """Turn the network's output for one image into detections, as ``detections_of`` does."""
+        return detections_of(boxes, labels, image_size, self._preprocessor, self.ir_dir)
 
     def detect_all(self, images: Sequence[ImageFile], description: str = "detecting",
-                   decode_threads: int = DECODE_THREADS) -> DetectionRun:
+                   decode_threads: Optional[int] = None) -> DetectionRun:
         """Detect in many images; decoding and resizing run beside inference, in bounded memory.
 
         Images that cannot be decoded are listed in the result and have no detections.
 
+        Args:
+            decode_threads: Threads that decode and resize; by default one for each core, up to ``MOST_DECODE_THREADS``.
+
         Raises:
             UserError: An image file is missing or unreadable, or the model is broken.
         """
+        threads = decode_threads or min(usable_cores(), MOST_DECODE_THREADS)
         queue = import_openvino().AsyncInferQueue(self._compiled)
         finished: Deque[Tuple[_Decoded, np.ndarray, np.ndarray]] = deque()
         # An exception in the callback would end the process, so it only copies; the rest happens on this thread.
@@ -114,7 +127,7 @@ class OpenVinoDetector:
         corrupt: Dict[int, str] = {}
         started = time.perf_counter()
         with progress(len(images), description, "images") as bar:
-            for image, decoded in self._decode_all(images, decode_threads, ahead=2 * len(queue) + decode_threads):
+            for image, decoded in self._decode_all(images, threads, ahead=2 * len(queue) + threads):
                 if isinstance(decoded, CorruptImageError):
                     corrupt[image.id] = decoded.reason
                 else:

@@ -15,7 +15,7 @@ class Preprocessor:
     """
 
     def __init__(self, spec: ModelSpec) -> None:
-        self._spec = spec
+        self.spec = spec
         # mmdet pads the normalised image; these are the raw BGR values that normalise to pad_value.
         padding = [spec.pad_value * std + mean for mean, std in zip(spec.mean, spec.std)]
         self._padding = np.float32(padding[::-1] if spec.to_rgb else padding).reshape(1, 3, 1, 1)
@@ -33,7 +33,7 @@ class Preprocessor:
 
         height, width = self.resized(image.shape[:2])
         resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
-        network_input = np.empty((1, 3, self._spec.input_height, self._spec.input_width), np.float32)
+        network_input = np.empty((1, 3, self.spec.input_height, self.spec.input_width), np.float32)
         if (height, width) != network_input.shape[2:]:
             network_input[:] = self._padding
         network_input[0, :, :height, :width] = resized.transpose(2, 0, 1)
@@ -45,10 +45,10 @@ class Preprocessor:
         With keep_ratio this is mmcv.rescale_size for images of the input's orientation. For the others mmdet swaps
         height and width of its box, which a fixed input cannot follow; they are scaled to fit.
         """
-        if not self._spec.keep_ratio:
-            return self._spec.resize_height, self._spec.resize_width
+        if not self.spec.keep_ratio:
+            return self.spec.resize_height, self.spec.resize_width
         height, width = size
-        scale = min(self._spec.resize_height / height, self._spec.resize_width / width)
+        scale = min(self.spec.resize_height / height, self.spec.resize_width / width)
         return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
 
     def to_original(self, boxes: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
