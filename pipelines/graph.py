@@ -29,6 +29,7 @@ def define_pipeline() -> Any:
         model_name: str = "detector",
         checkpoint: str = "",
         max_map_drop: float = 0.01,
+        max_class_drop: float = 0.05,
         min_speedup: float = 1.0,
         gpus: int = 0,
         data_format: str = "auto",
@@ -60,6 +61,7 @@ def define_pipeline() -> Any:
             model_name: Name of the published model.
             checkpoint: FP32 checkpoint to start from; empty trains one.
             max_map_drop: Largest accepted loss of mAP, FP32 PyTorch to compressed IR, absolute.
+            max_class_drop: Largest accepted loss of AP of any one class, likewise; 1 asks nothing.
             min_speedup: Smallest accepted ratio of frames per second, compressed IR to FP32 IR.
             gpus: GPUs of each training and evaluating stage, 0 to 8; 0 works on the CPU.
             data_format: Format of the data set: auto, coco or voc.
@@ -87,8 +89,9 @@ def define_pipeline() -> Any:
             model_config=model_config, compression_config=compression_config, model_options=model_options,
             compression_options=compression_options, data=data, data_format=data_format, classes=classes,
             train_split=train_split, val_split=val_split, test_split=test_split, checkpoint=checkpoint,
-            max_map_drop=max_map_drop, min_speedup=min_speedup, destination=destination, model_name=model_name,
-            preflight=preflight, min_initial_map_ratio=min_initial_map_ratio, strict=strict, gpus=gpus)
+            max_map_drop=max_map_drop, max_class_drop=max_class_drop, min_speedup=min_speedup,
+            destination=destination, model_name=model_name, preflight=preflight,
+            min_initial_map_ratio=min_initial_map_ratio, strict=strict, gpus=gpus)
         data_ref, model_ref = resolved.outputs["resolved_data"], resolved.outputs["resolved_model"]
         compression_ref, parent_ref = resolved.outputs["resolved_compression"], resolved.outputs["resolved_parent"]
 
@@ -105,15 +108,20 @@ def define_pipeline() -> Any:
             exports[variant].set_display_name(f"export-{variant}")
             irs[variant].set_display_name(f"convert-{variant}")
 
-        validated = validate(data=data_ref, ir_fp32=irs["fp32"].outputs["ir"],
-                             ir_compressed=irs["compressed"].outputs["ir"])
+        validated = validate(
+            data=data_ref, ir_fp32=irs["fp32"].outputs["ir"], ir_compressed=irs["compressed"].outputs["ir"],
+            detections_fp32=evaluations["fp32"].outputs["detections"],
+            detections_compressed=evaluations["compressed"].outputs["detections"],
+            onnx_fp32=exports["fp32"].outputs["onnx"], onnx_compressed=exports["compressed"].outputs["onnx"])
         reported = report(
             data=data_ref, model=model_ref, compression=compression_ref, parent=parent_ref,
             log_fp32=trained.outputs["log"], log_compressed=compressed.outputs["log"],
             evaluation_fp32=evaluations["fp32"].outputs["evaluation"],
             evaluation_compressed=evaluations["compressed"].outputs["evaluation"],
-            validation=validated.outputs["validation"], max_map_drop=max_map_drop, min_speedup=min_speedup)
-        judged = gate(summary=reported.outputs["summary"], max_map_drop=max_map_drop, min_speedup=min_speedup)
+            validation=validated.outputs["validation"], max_map_drop=max_map_drop, max_class_drop=max_class_drop,
+            min_speedup=min_speedup)
+        judged = gate(summary=reported.outputs["summary"], max_map_drop=max_map_drop, max_class_drop=max_class_drop,
+                      min_speedup=min_speedup)
         published = publish(
             ir_compressed=irs["compressed"].outputs["ir"], ir_fp32=irs["fp32"].outputs["ir"],
             summary=reported.outputs["summary"], html=reported.outputs["html"],

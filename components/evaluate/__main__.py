@@ -15,22 +15,20 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", metavar="JSON", type=json_object, required=True, help="resolved data, or @FILE")
     parser.add_argument("--checkpoint", metavar="FILE", type=Path, required=True, help="plain or compressed checkpoint")
     parser.add_argument("--evaluation", metavar="FILE", type=Path, required=True, help="where to write the evaluation")
-    parser.add_argument("--metrics", metavar="FILE", type=Path, required=True, help="where to write the metrics")
+    parser.add_argument("--detections", metavar="FILE", type=Path, required=True,
+                        help="where to write what was found, for validate to compare with")
     return parser
 
 
 def evaluate(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
-    """Score the checkpoint; write evaluation and metrics."""
+    """Score the checkpoint; write evaluation and detections."""
     from core.data.dataset import open_dataset
     from core.data.reference import DataRef
     from core.evaluation.pytorch import evaluate_checkpoint
-    from core.stage.outputs import write_metrics
 
     dataset = open_dataset(DataRef.from_json(arguments.data))
-    metrics = evaluate_checkpoint(arguments.checkpoint, dataset, arguments.evaluation)
-    write_metrics(output, "metrics", arguments.metrics,
-                  {"map": metrics.map, "map50": metrics.map50, "map75": metrics.map75, "ar100": metrics.ar100,
-                   "images": metrics.images})
+    metrics = evaluate_checkpoint(arguments.checkpoint, dataset, arguments.evaluation, arguments.detections)
+    print(f"mAP {metrics.map:.4f}, mAP50 {metrics.map50:.4f} on {metrics.images} images", flush=True)
 
 
 def main(argv: Optional[List[str]] = None) -> int:

@@ -10,7 +10,7 @@ def evaluate(
     data: dict,
     checkpoint: dsl.Input[dsl.Model],
     evaluation: dsl.Output[dsl.Artifact],
-    metrics: dsl.Output[dsl.Metrics],
+    detections: dsl.Output[dsl.Artifact],
 ):
     """Scores a checkpoint with PyTorch on the test split.
 
@@ -18,7 +18,7 @@ def evaluate(
         data: The resolved data set.
         checkpoint: Plain or compressed checkpoint.
         evaluation: Metrics, corrupt images and what was measured, in JSON.
-        metrics: mAP and its companions.
+        detections: What was found in each image, for validate to compare with.
     """
     return dsl.ContainerSpec(
         image=images.TRAIN,
@@ -27,6 +27,6 @@ def evaluate(
             "--data", data,
             "--checkpoint", checkpoint.path,
             "--evaluation", evaluation.path,
-            "--metrics", metrics.path,
+            "--detections", detections.path,
             "--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER,
         ])

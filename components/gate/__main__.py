@@ -17,6 +17,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--summary", metavar="FILE", type=Path, required=True, help="summary.json of the run")
     parser.add_argument("--max-map-drop", metavar="X", type=float, default=0.01,
                         help="largest accepted loss of mAP, FP32 PyTorch to compressed IR, absolute")
+    parser.add_argument("--max-class-drop", metavar="X", type=float, default=0.05,
+                        help="largest accepted loss of AP of any one class, likewise; 1 asks nothing")
     parser.add_argument("--min-speedup", metavar="X", type=float, default=1.0,
                         help="smallest accepted ratio of frames per second, compressed IR to FP32 IR")
     return parser
@@ -27,8 +29,10 @@ def gate(arguments: argparse.Namespace, output: ExecutorOutput) -> int:
     from core.report.gate import Thresholds, judge
     from core.report.summary import read_summary
 
-    thresholds = Thresholds(max_map_drop=arguments.max_map_drop, min_speedup=arguments.min_speedup)
-    verdict = judge(read_summary(arguments.summary).figures(), thresholds)
+    thresholds = Thresholds(max_map_drop=arguments.max_map_drop, max_class_drop=arguments.max_class_drop,
+                            min_speedup=arguments.min_speedup)
+    summary = read_summary(arguments.summary)
+    verdict = judge(summary.figures(), thresholds, summary.worst_class)
     for check in verdict.checks:
         print(f"{'pass' if check.passed else 'FAIL'}: {check.sentence}", flush=True)
     return 0 if verdict.passed else EXIT_NOT_GOOD_ENOUGH

@@ -22,20 +22,22 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--validation", metavar="FOLDER", type=Path, required=True, help="folder that validate wrote")
     parser.add_argument("--max-map-drop", metavar="X", type=float, default=0.01,
                         help="largest accepted loss of mAP, FP32 PyTorch to compressed IR, absolute")
+    parser.add_argument("--max-class-drop", metavar="X", type=float, default=0.05,
+                        help="largest accepted loss of AP of any one class, likewise; 1 asks nothing")
     parser.add_argument("--min-speedup", metavar="X", type=float, default=1.0,
                         help="smallest accepted ratio of frames per second, compressed IR to FP32 IR")
-    for name in ("summary", "html", "markdown", "metrics"):
+    for name in ("summary", "html", "markdown", "metrics", "confusion"):
         parser.add_argument(f"--{name}", metavar="FILE", type=Path, required=True, help=f"where to write the {name}")
     return parser
 
 
 def report(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
-    """Build summary and reports; write them and the summary's numbers."""
+    """Build summary and reports; write them, the summary's numbers and the compressed IR's confusion matrix."""
     from core.config.reference import ConfigRef
     from core.data.reference import DataRef
     from core.report.build import ReportInputs, build_report
     from core.report.gate import Thresholds
-    from core.stage.outputs import write_metrics
+    from core.stage.outputs import write_confusion_matrix, write_metrics
     from core.storage.parent import ParentRef
 
     inputs = ReportInputs(
@@ -44,9 +46,12 @@ def report(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
         compression_log_file=arguments.log_compressed, data=DataRef.from_json(arguments.data),
         model=ConfigRef.from_json(arguments.model), compression=ConfigRef.from_json(arguments.compression),
         parent=ParentRef.from_json(arguments.parent).to_json(),
-        thresholds=Thresholds(max_map_drop=arguments.max_map_drop, min_speedup=arguments.min_speedup))
-    summary = build_report(inputs, arguments.summary, arguments.html, arguments.markdown)
-    write_metrics(output, "metrics", arguments.metrics, summary.metrics())
+        thresholds=Thresholds(max_map_drop=arguments.max_map_drop, max_class_drop=arguments.max_class_drop,
+                              min_speedup=arguments.min_speedup))
+    built = build_report(inputs, arguments.summary, arguments.html, arguments.markdown)
+    write_metrics(output, "metrics", arguments.metrics, built.summary.metrics())
+    confusion = built.measured.irs.confusion
+    write_confusion_matrix(output, "confusion", arguments.confusion, confusion.classes, confusion.compressed)
 
 
 def main(argv: Optional[List[str]] = None) -> int:

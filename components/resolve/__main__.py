@@ -30,6 +30,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--test-split", metavar="NAME", default="auto", help="split to measure on")
     parser.add_argument("--checkpoint", metavar="FILE", default="", help="FP32 checkpoint to start from, if any")
     parser.add_argument("--max-map-drop", metavar="X", type=float, default=0.01, help="the gate's limit, only checked")
+    parser.add_argument("--max-class-drop", metavar="X", type=float, default=0.05,
+                        help="the gate's limit, only checked")
     parser.add_argument("--min-speedup", metavar="X", type=float, default=1.0, help="the gate's limit, only checked")
     parser.add_argument("--destination", metavar="FOLDER", default="", help="where to publish, only checked")
     parser.add_argument("--model-name", metavar="NAME", default="detector", help="what to publish as, only checked")
@@ -63,7 +65,8 @@ def resolve(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
     from core.storage.publish import check_destination
     from core.training.initial import check_ratio
 
-    Thresholds(max_map_drop=arguments.max_map_drop, min_speedup=arguments.min_speedup)
+    Thresholds(max_map_drop=arguments.max_map_drop, max_class_drop=arguments.max_class_drop,
+               min_speedup=arguments.min_speedup)
     check_destination(arguments.destination, arguments.model_name)
     check_ratio(arguments.min_initial_map_ratio, "parameter min_initial_map_ratio")
     check_gpus(arguments.gpus)

@@ -19,6 +19,7 @@ def resolve(
     test_split: str,
     checkpoint: str,
     max_map_drop: float,
+    max_class_drop: float,
     min_speedup: float,
     destination: str,
     model_name: str,
@@ -47,6 +48,7 @@ def resolve(
         test_split: Name of the test split, or auto.
         checkpoint: FP32 checkpoint to start from; empty trains one.
         max_map_drop: Limit of the gate, checked here so that a bad one is known at once.
+        max_class_drop: Limit of the gate, checked here likewise.
         min_speedup: Limit of the gate, checked here likewise.
         destination: Folder to publish to, checked here likewise.
         model_name: Name to publish under, checked here likewise.
@@ -76,6 +78,7 @@ def resolve(
             "--test-split", test_split,
             "--checkpoint", checkpoint,
             "--max-map-drop", max_map_drop,
+            "--max-class-drop", max_class_drop,
             "--min-speedup", min_speedup,
             "--destination", destination,
             "--model-name", model_name,

@@ -8,6 +8,8 @@ from typing import List, Optional
 from core.stage.cli import json_object, run_stage, stage_parser
 from core.stage.executor_output import ExecutorOutput
 
+EXIT_IMAGES_LEFT_OUT = 4
+
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the stage's argument parser."""
@@ -17,28 +19,34 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--ir-compressed", metavar="FOLDER", type=Path, required=True,
                         help="IR of the compressed model")
     parser.add_argument("--validation", metavar="FOLDER", type=Path, required=True,
-                        help="folder to write validation.json and samples to")
-    parser.add_argument("--metrics", metavar="FILE", type=Path, required=True, help="where to write the metrics")
+                        help="folder to write metrics.json and pictures to")
+    for model in ("fp32", "compressed"):
+        parser.add_argument(f"--detections-{model}", metavar="FILE", type=Path,
+                            help=f"what evaluate found with the {model} checkpoint; locates a drop")
+        parser.add_argument(f"--onnx-{model}", metavar="FOLDER", type=Path,
+                            help=f"what export wrote of the {model} checkpoint; run by onnxruntime where it can be")
     return parser
 
 
-def validate(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
-    """Measure both IRs; write validation and metrics."""
+def validate(arguments: argparse.Namespace, output: ExecutorOutput) -> int:
+    """Measure both IRs and write the validation; return ``EXIT_IMAGES_LEFT_OUT`` by hand where images are corrupt."""
     from core.data.dataset import open_dataset
     from core.data.reference import DataRef
     from core.inference.validation import validate as measure
-    from core.stage.outputs import write_metrics
+    from core.inference.waterfall import Sources
 
     dataset = open_dataset(DataRef.from_json(arguments.data))
     arguments.validation.parent.mkdir(parents=True, exist_ok=True)
-    found = measure(dataset, arguments.ir_fp32, arguments.ir_compressed, arguments.validation)
-    fp32, compressed = found["fp32"], found["compressed"]
-    write_metrics(output, "metrics", arguments.metrics, {
-        "map_ir_fp32": fp32["metrics"]["map"], "map_ir": compressed["metrics"]["map"],
-        "map50_ir_fp32": fp32["metrics"]["map50"], "map50_ir": compressed["metrics"]["map50"],
-        "fps_fp32": fp32["fps"], "fps": compressed["fps"], "speedup": found["speedup"],
-        "latency_ms_p50_fp32": fp32["latency_ms_p50"], "latency_ms_p50": compressed["latency_ms_p50"],
-        "size_mb_fp32": fp32["size_mb"], "size_mb": compressed["size_mb"]})
+    sources = Sources(arguments.detections_fp32, arguments.detections_compressed, arguments.onnx_fp32,
+                      arguments.onnx_compressed)
+    found = measure(dataset, arguments.ir_fp32, arguments.ir_compressed, arguments.validation, sources)
+    for warning in found["warnings"]:
+        print(f"validate: {warning}", flush=True)
+    corrupt = found["corrupt_images"]
+    for image in corrupt:
+        print(f"validate: left out {image['image']}: {image['reason']}", file=sys.stderr, flush=True)
+    # A failed task would lose its outputs in KFP; there the gate fails the run for images left out.
+    return EXIT_IMAGES_LEFT_OUT if corrupt and arguments.executor_input is None else 0
 
 
 def main(argv: Optional[List[str]] = None) -> int:

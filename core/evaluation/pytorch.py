@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Dict, Tuple
 
 from core.evaluation.coco_map import DetectionMetrics, evaluate_detections
 from core.evaluation.detections import Detections
+from core.evaluation.store import write_detections
 from core.stage.progress import progress
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ def evaluate_network(network: Any, config: Any, split: "Split", classes: Tuple[s
                          time.time() - started)
 
 
-def evaluate_checkpoint(checkpoint: Path, dataset: "Dataset", output: Path) -> DetectionMetrics:
-    """Score a checkpoint on the test split and write evaluation.json to ``output``."""
+def evaluate_checkpoint(checkpoint: Path, dataset: "Dataset", output: Path, detections: Path) -> DetectionMetrics:
+    """Score a checkpoint on the test split; write evaluation.json to ``output`` and what it found to ``detections``."""
     from core.checkpoint.versions import versions
     from core.config.adapt import algorithms_of, set_data
     from core.config.fingerprint import file_digest, json_digest
@@ -68,6 +69,7 @@ def evaluate_checkpoint(checkpoint: Path, dataset: "Dataset", output: Path) -> D
             "checkpoint_sha256": file_digest(checkpoint),
             "algorithms": list(algorithms_of(restored.config)) if compression else [],
             "nncf_config_sha256": json_digest(compression.config) if compression else ""}}
+    write_detections(detections, scored.detections)
     Path(output).parent.mkdir(parents=True, exist_ok=True)
     Path(output).write_text(json.dumps(document, indent=1))
     return scored.metrics

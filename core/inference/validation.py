@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 
+from core.bundle.golden import GOLDEN, choose_golden, write_golden
 from core.compression.structure import changed_layers, count_in_ir
 from core.errors import UserError
 from core.evaluation.agreement import MIN_SCORE
@@ -38,7 +39,8 @@ LEAST_INT8_SHARE = 0.9
 
 def validate(data: "Dataset", ir_fp32: Path, ir_compressed: Path, output_dir: Path, sources: Optional[Sources] = None,
              samples: int = 4, repeats: int = REPEATS, seconds: float = SECONDS_PER_REPEAT) -> Dict[str, Any]:
-    """Score and time both IRs on the test split; write ``metrics.json``, ``samples/*.jpg`` and ``worst/*.jpg``.
+    """Score and time both IRs on the test split; write ``metrics.json``, ``samples/*.jpg``, ``worst/*.jpg`` and the
+    golden image (``core.bundle.golden``).
 
     Args:
         data: The data set; its test split is used.
@@ -86,9 +88,17 @@ def validate(data: "Dataset", ir_fp32: Path, ir_compressed: Path, output_dir: Pa
         "corrupt_images": [asdict(image) for image in fp32.corrupt_images],
         "warnings": _warnings(speed, judged, irs),
     }
+    _write_golden(data.test, images, compressed, output_dir / GOLDEN)
+    text = json.dumps(result, indent=1, allow_nan=False) + "\n"
     with new_file(output_dir / METRICS_FILE) as partial:
-        partial.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    return result
+        partial.write_text(text, encoding="utf-8")
+    return json.loads(text)
+
+
+def _write_golden(split: "Split", images: Mapping[int, str], compressed: Accuracy, folder: Path) -> None:
+    """Keep one image and the compressed model's boxes in it for the bundle."""
+    chosen = choose_golden(compressed.detections)
+    write_golden(folder, split.image_root / images[chosen], compressed.detections[chosen])
 
 
 def _accuracies(data: "Dataset", ir_fp32: Path, ir_compressed: Path) -> List[Accuracy]:

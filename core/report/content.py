@@ -40,6 +40,7 @@ class ReportContent:
     compression_log: TrainingLog
     classes: Tuple[ClassAp, ...]
     samples: Tuple[Picture, ...]
+    worst: Tuple[Picture, ...]
     missing_samples: Tuple[str, ...]
     created: str
 

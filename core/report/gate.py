@@ -5,16 +5,19 @@ from dataclasses import dataclass
 from typing import List, Mapping, Optional, Tuple
 
 from core.errors import UserError
+from core.report.text import displayable
 
 SLACK = 1e-9
+JUDGED = ("map_drop", "map_fp32", "map_ir", "worst_class_drop", "corrupt_images", "speedup")
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The limits a compressed model must keep.
+    """The limits a compressed model must keep. Beside them, every test image must have been scored.
 
     Args:
         max_map_drop: Largest allowed ``map_fp32 - map_ir``, absolute, 0..1. 0.01 is one point of mAP.
+        max_class_drop: Largest allowed loss of AP of any one class, likewise; 1 switches the check off.
         min_speedup: Smallest allowed FPS of the compressed IR over FPS of the FP32 IR; 0 switches the check off.
 
     Raises:
@@ -22,11 +25,14 @@ class Thresholds:
     """
 
     max_map_drop: float = 0.01
+    max_class_drop: float = 0.05
     min_speedup: float = 1.0
 
     def __post_init__(self) -> None:
         _check_limit("max_map_drop", self.max_map_drop, 1.0, "It must be a number from 0 to 1, in absolute mAP.",
                      "Use 0.01 to allow one point of mAP.")
+        _check_limit("max_class_drop", self.max_class_drop, 1.0, "It must be a number from 0 to 1, in absolute AP.",
+                     "Use 0.05 to allow five points of any one class, 1 to ask nothing.")
         _check_limit("min_speedup", self.min_speedup, math.inf, "It must be a finite number of at least 0.",
                      "Use 1.0 to ask that the compressed model is not slower, 0 to ask nothing.")
 
@@ -56,19 +62,20 @@ class Verdict:
         return [check.sentence for check in self.checks if not check.passed]
 
 
-def judge(figures: Mapping[str, Optional[float]], thresholds: Thresholds) -> Verdict:
+def judge(figures: Mapping[str, Optional[float]], thresholds: Thresholds, worst_class: str = "") -> Verdict:
     """Compare a run's figures with the limits.
 
     A figure exactly at its limit passes; comparisons allow 1e-9, since ``0.41 - 0.40`` is not 0.01 in binary.
 
     Args:
-        figures: ``Summary.figures()``: at least ``map_drop``, ``map_fp32``, ``map_ir`` and ``speedup``. Every figure
-            given must be finite, or the verdict is a failure: an unmeasured number proves nothing.
+        figures: ``Summary.figures()``: at least those in ``JUDGED``. Every figure given must be finite, or the
+            verdict is a failure: an unmeasured number proves nothing.
+        worst_class: Name of the class that lost the most.
 
     Raises:
         UserError: A figure the limits apply to is missing.
     """
-    missing = [name for name in ("map_drop", "map_fp32", "map_ir", "speedup") if name not in figures]
+    missing = [name for name in JUDGED if name not in figures]
     if missing:
         raise UserError("summary", f"has no {', '.join(missing)}", "The gate compares these with its limits.",
                         "Give it the summary.json that the report stage wrote.")
@@ -76,6 +83,11 @@ def judge(figures: Mapping[str, Optional[float]], thresholds: Thresholds) -> Ver
     checks = [_unmeasured(name, figures[name]) for name in unmeasured]
     if not {"map_drop", "map_fp32", "map_ir"} & set(unmeasured):
         checks.append(_map_drop(figures, thresholds.max_map_drop))
+    if "worst_class_drop" not in unmeasured and thresholds.max_class_drop < 1:
+        checks.append(_class_drop(figures["worst_class_drop"], thresholds.max_class_drop, worst_class))
+    if "corrupt_images" not in unmeasured and figures["corrupt_images"]:
+        checks.append(Check("corrupt_images", False, f"{figures['corrupt_images']:.0f} test images are corrupt and "
+                                                     "were not scored; every test image must be"))
     if "speedup" not in unmeasured:
         checks.append(_speedup(figures["speedup"], thresholds.min_speedup))
     return Verdict(tuple(checks))
@@ -88,6 +100,14 @@ def _map_drop(figures: Mapping[str, Optional[float]], limit: float) -> Check:
     models = f"FP32 {figures['map_fp32']:.4f}, compressed IR {figures['map_ir']:.4f}"
     relation = "within" if passed else "above"
     return Check("map_drop", passed, f"mAP drop {drop_text} is {relation} the limit {limit_text} ({models})")
+
+
+def _class_drop(drop: float, limit: float, name: str) -> Check:
+    passed = drop <= limit + SLACK
+    drop_text, limit_text = _told_apart(drop, limit, 4)
+    relation = "within" if passed else "above"
+    return Check("class_drop", passed,
+                 f"largest AP drop of a class {drop_text} ({displayable(name)}) is {relation} the limit {limit_text}")
 
 
 def _speedup(speedup: float, limit: float) -> Check:

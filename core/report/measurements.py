@@ -4,11 +4,12 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from core.errors import UserError
 
-SCHEMA = 1
+# The version of each kind of measurement that this report reads.
+SCHEMAS = {"pytorch": 1, "openvino": 2}
 _REMEDY = "Run the stage that measures again; a file of another version cannot be reported."
 
 
@@ -37,8 +38,38 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class HintSpeed:
+    """Speed under one performance hint: images a second and milliseconds, and what the runtime chose."""
+
+    hint: str
+    fps: float
+    fps_low: float
+    fps_high: float
+    median: float
+    p90: float
+    p99: float
+    min: float
+    max: float
+    compile_ms: float
+    first_inference_ms: float
+    streams: int
+    requests: int
+    threads: int
+    batch: int
+
+
+@dataclass(frozen=True)
+class NotInt8:
+    """A layer that the runtime does not run in int8, with its share of the model's FLOPs."""
+
+    name: str
+    precision: str
+    share: float
+
+
+@dataclass(frozen=True)
 class IrMeasurement:
-    """One OpenVINO IR's measurement; size is xml + bin in units of 1e6 bytes."""
+    """One OpenVINO IR's measurement; size is xml + bin in units of 1e6 bytes, flops are of one image."""
 
     accuracy: Accuracy
     fps: float
@@ -47,6 +78,13 @@ class IrMeasurement:
     xml_sha256: str
     bin_sha256: str
     fake_quantize_nodes: int
+    speeds: Tuple[HintSpeed, ...]
+    int8_share: float
+    not_int8: Tuple[NotInt8, ...]
+    parameters: int
+    nonzero: int
+    flops: int
+    channels: int
 
 
 @dataclass(frozen=True)
@@ -58,12 +96,90 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class MapDrop:
+    """The loss of mAP from ``first`` to the compressed IR and its confidence interval over images."""
+
+    first: str
+    value: float
+    low: float
+    high: float
+    level: float
+    samples: int
+
+
+@dataclass(frozen=True)
+class StepAccuracy:
+    """The accuracy of one form of the model in the waterfall."""
+
+    name: str
+    map: float
+    map50: float
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """How far two forms of the model agree; ``worst`` are pictures of the images in which they differ most."""
+
+    first: str
+    second: str
+    map_change: float
+    share: float
+    matched: int
+    only_first: int
+    only_second: int
+    largest_score_difference: float
+    worst: Tuple[Sample, ...]
+
+
+@dataclass(frozen=True)
+class Waterfall:
+    """The forms of the model that were measured, why others were not, and neighbours compared."""
+
+    steps: Tuple[StepAccuracy, ...]
+    missing: Dict[str, str]
+    neighbours: Tuple[Neighbours, ...]
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Counts of both IRs: rows of what was there, columns of what was found, the last of each is background."""
+
+    classes: Tuple[str, ...]
+    fp32: Tuple[Tuple[int, ...], ...]
+    compressed: Tuple[Tuple[int, ...], ...]
+    min_score: float
+
+
+@dataclass(frozen=True)
+class LayerChange:
+    """The channels of a layer before and after."""
+
+    name: str
+    in_channels: Tuple[int, int]
+    out_channels: Tuple[int, int]
+
+
+# Class name to precision at recall 0, 0.01, .. 1, None where undefined.
+Curves = Dict[str, Optional[Tuple[float, ...]]]
+
+
+@dataclass(frozen=True)
 class Validation:
-    """Both IRs' measurements: ``validation.json`` of the validate stage."""
+    """Both IRs' measurements: ``metrics.json`` of the validate stage, described in docs/metrics.md."""
 
     fp32: IrMeasurement
     compressed: IrMeasurement
     speedup: float
+    speedup_range: Tuple[float, float]
+    expected_speedup: float
+    load_average: float
+    other_cores: float
+    map_drop: MapDrop
+    waterfall: Waterfall
+    curves_fp32: Curves
+    curves_compressed: Curves
+    confusion: Confusion
+    layers_changed: Tuple[LayerChange, ...]
     samples: Tuple[Sample, ...]
     cpu: Dict[str, Any]
     versions: Dict[str, str]
@@ -141,10 +257,19 @@ def parse_validation(record: Mapping[str, Any], name: str) -> Validation:
     source = _Record(record, name)
     source.require_kind("openvino")
     cpu = source.inner("cpu")
-    samples = [_Record(item, f"{name}.samples") for item in source.sequence("samples")]
+    speed, curves = source.inner("speed"), source.inner("curves")
+    ratio, load = speed.inner("speedup"), speed.inner("load")
     return Validation(fp32=_ir(source.inner("fp32")), compressed=_ir(source.inner("compressed")),
-                      speedup=source.number("speedup"),
-                      samples=tuple(Sample(item.text("file"), item.text("image")) for item in samples),
+                      speedup=source.number("speedup"), speedup_range=(ratio.number("low"), ratio.number("high")),
+                      expected_speedup=source.inner("expectation").number("speedup"),
+                      load_average=load.number("average"), other_cores=load.number("other_cores"),
+                      map_drop=_map_drop(source.inner("map_drop")), waterfall=_waterfall(source.inner("waterfall")),
+                      curves_fp32=_curves(curves.inner("fp32")), curves_compressed=_curves(curves.inner("compressed")),
+                      confusion=_confusion(source.inner("confusion")),
+                      layers_changed=tuple(
+                          LayerChange(layer.text("name"), layer.pair("in_channels"), layer.pair("out_channels"))
+                          for layer in source.records("layers_changed")),
+                      samples=_samples(source.records("samples")),
                       cpu={"name": cpu.text("name"), "instruction_set": cpu.text("instruction_set"),
                            "cores": cpu.integer("cores")},
                       versions=_versions(source.inner("versions"), ("openvino",)),
@@ -162,9 +287,9 @@ class _Record:
         self._record, self.path = record, path
 
     def require_kind(self, kind: str) -> None:
-        if (self.value("schema"), self.value("kind")) != (SCHEMA, kind):
+        if (self.value("schema"), self.value("kind")) != (SCHEMAS[kind], kind):
             raise UserError(self.path, f"schema {self._record['schema']!r}, kind {self._record['kind']!r}",
-                            f"It must have schema {SCHEMA} and kind {kind!r}.", _REMEDY)
+                            f"It must have schema {SCHEMAS[kind]} and kind {kind!r}.", _REMEDY)
 
     def value(self, key: str) -> Any:
         if key not in self._record:
@@ -206,6 +331,29 @@ class _Record:
             raise self._wrong(key, "a list")
         return list(value)
 
+    def records(self, key: str) -> List["_Record"]:
+        """Return a list of objects; null counts as an empty one."""
+        items = [] if self.value(key) is None else self.sequence(key)
+        return [_Record(item, f"{self.path}.{key}[{index}]") for index, item in enumerate(items)]
+
+    def pair(self, key: str) -> Tuple[int, int]:
+        values = self.sequence(key)
+        if len(values) != 2 or not all(isinstance(value, int) for value in values):
+            raise self._wrong(key, "two whole numbers")
+        return values[0], values[1]
+
+    def numbers(self, key: str) -> Tuple[float, ...]:
+        values = self.sequence(key)
+        if not all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
+            raise self._wrong(key, "a list of numbers")
+        return tuple(values)
+
+    def matrix(self, key: str, size: int) -> Tuple[Tuple[int, ...], ...]:
+        rows = self.sequence(key)
+        if len(rows) != size or not all(isinstance(row, (list, tuple)) and len(row) == size for row in rows):
+            raise self._wrong(key, f"{size} rows of {size} counts")
+        return tuple(tuple(row) for row in rows)
+
     def _wrong(self, key: str, expected: str) -> UserError:
         return UserError(f"{self.path}.{key}", repr(self._record[key]), f"It must be {expected}.", _REMEDY)
 
@@ -217,10 +365,60 @@ def _accuracy(source: _Record) -> Accuracy:
 
 
 def _ir(source: _Record) -> IrMeasurement:
+    execution, structure = source.inner("execution"), source.inner("structure")
     return IrMeasurement(accuracy=_accuracy(source.inner("metrics")), fps=source.number("fps"),
                          latency_ms_p50=source.number("latency_ms_p50"), size_mb=source.number("size_mb"),
                          xml_sha256=source.text("xml_sha256"), bin_sha256=source.text("bin_sha256"),
-                         fake_quantize_nodes=source.integer("fake_quantize_nodes"))
+                         fake_quantize_nodes=source.integer("fake_quantize_nodes"),
+                         speeds=tuple(_hint(source.inner(name)) for name in ("throughput", "latency")),
+                         int8_share=execution.number("int8_share"),
+                         not_int8=tuple(NotInt8(layer.text("name"), layer.text("precision"), layer.number("share"))
+                                        for layer in execution.records("not_int8")),
+                         parameters=structure.integer("parameters"), nonzero=structure.integer("nonzero"),
+                         flops=structure.integer("flops"), channels=structure.integer("channels"))
+
+
+def _hint(source: _Record) -> HintSpeed:
+    latency, repeats = source.inner("latency_ms"), source.numbers("fps_repeats")
+    return HintSpeed(
+        hint=source.text("hint"), fps=source.number("fps"), fps_low=min(repeats), fps_high=max(repeats),
+        **{name: latency.number(name) for name in ("median", "p90", "p99", "min", "max")},
+        **{name: source.number(name) for name in ("compile_ms", "first_inference_ms")},
+        **{name: source.integer(name) for name in ("streams", "requests", "threads", "batch")})
+
+
+def _map_drop(source: _Record) -> MapDrop:
+    return MapDrop(source.text("first"), *(source.number(name) for name in ("value", "low", "high", "level")),
+                   source.integer("samples"))
+
+
+def _waterfall(source: _Record) -> Waterfall:
+    steps, missing = source.inner("steps"), source.inner("missing")
+    return Waterfall(
+        tuple(StepAccuracy(name, steps.inner(name).number("map"), steps.inner(name).number("map50"))
+              for name, _ in steps.items()),
+        {name: missing.text(name) for name, _ in missing.items()},
+        tuple(_neighbours(pair) for pair in source.records("neighbours")))
+
+
+def _neighbours(source: _Record) -> Neighbours:
+    return Neighbours(source.text("first"), source.text("second"), source.number("map_change"), source.number("share"),
+                      *(source.integer(name) for name in ("matched", "only_first", "only_second")),
+                      source.number("largest_score_difference"), _samples(source.records("worst")))
+
+
+def _curves(source: _Record) -> Curves:
+    return {name: None if values is None else source.numbers(name) for name, values in source.items()}
+
+
+def _confusion(source: _Record) -> Confusion:
+    classes = tuple(str(name) for name in source.sequence("classes"))
+    return Confusion(classes, source.matrix("fp32", len(classes)), source.matrix("compressed", len(classes)),
+                     source.number("min_score"))
+
+
+def _samples(records: List[_Record]) -> Tuple[Sample, ...]:
+    return tuple(Sample(item.text("file"), item.text("image")) for item in records)
 
 
 def _versions(source: _Record, required: Tuple[str, ...]) -> Dict[str, str]:

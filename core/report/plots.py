@@ -9,10 +9,11 @@ import unicodedata
 from typing import TYPE_CHECKING, Dict, List, Sequence, Tuple
 
 from core.report.content import ClassAp, worst_first
+from core.report.measurements import Curves, StepAccuracy
 from core.report.summary import Summary
 from core.report.svg import inline_svg
 from core.report.table import comparison
-from core.report.text import displayable, fraction
+from core.report.text import displayable, fraction, step_title
 from core.report.training_log import TrainingLog, TrainRow
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ COLOURS = {FP32: "var(--fp32, #0072b2)", COMPRESSED: "var(--compressed, #e69f00)
 WIDTH_INCHES = 10.0
 MOST_CLASSES = 30
 MOST_POINTS = 240
+MOST_CURVES = 12
+CURVES_IN_A_ROW = 4
 _STYLE = {"font.size": 9.0, "text.color": _INK, "axes.labelcolor": _MUTED, "axes.edgecolor": _RULE,
           "axes.titlesize": 9.5, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.titlecolor": _INK,
           "axes.titlepad": 8.0, "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False,
@@ -107,12 +110,66 @@ def speed_and_size(summary: Summary, prefix: str = "speed-") -> str:
         return inline_svg(figure, prefix, "Throughput, latency and size of both IRs", COLOURS)
 
 
-def _figure(height: float, columns: int, width: float = WIDTH_INCHES) -> Tuple["Figure", List["Axes"]]:
+def waterfall_bars(steps: Sequence[StepAccuracy], prefix: str = "waterfall-") -> str:
+    """Return horizontal bars of mAP and mAP50 of each form of the model."""
+    import matplotlib
+
+    labels = [step_title(step.name) for step in steps]
+    width, height = 5.4, 0.55 + 0.42 * len(steps)
+    with matplotlib.rc_context(_STYLE):
+        figure, (panel,) = _figure(height, columns=1, width=width)
+        figure.subplots_adjust(left=_label_inches(labels) / width, right=0.985, top=0.99, bottom=0.36 / height)
+        for place, step in enumerate(steps):
+            colour = FP32 if step.name.startswith("fp32") else IR
+            for value, alpha in ((step.map50, 0.35), (step.map, 1.0)):
+                if math.isfinite(value):
+                    panel.barh(place, value, height=0.62, color=colour, alpha=alpha)
+                    panel.annotate(fraction(value), (value, place), xytext=(3, 0), textcoords="offset points",
+                                   va="center", fontsize=7.5, color=_INK)
+        panel.set_yticks(range(len(steps)), labels=labels, color=_INK)
+        panel.set_ylim(len(steps) - 0.5, -0.5)
+        panel.set_xlim(0, 1.1)
+        panel.set_xlabel("mAP, paler mAP50")
+        panel.grid(axis="y", visible=False)
+        return inline_svg(figure, prefix, "mAP and mAP50 of each form of the model", COLOURS)
+
+
+def precision_recall(names: Sequence[str], fp32: Curves, compressed: Curves, prefix: str = "pr-") -> str:
+    """Return precision over recall of each class, FP32 IR and compressed IR, four classes a row."""
+    import matplotlib
+
+    rows = max(1, math.ceil(len(names) / CURVES_IN_A_ROW))
+    height = 0.4 + 1.9 * rows
+    with matplotlib.rc_context(_STYLE):
+        figure, panels = _figure(height, CURVES_IN_A_ROW, rows=rows)
+        figure.subplots_adjust(left=0.04, right=0.995, top=1 - 0.26 / height, bottom=0.42 / height, wspace=0.18,
+                               hspace=0.45)
+        for panel in panels[len(names):]:
+            panel.set_visible(False)
+        for panel, name in zip(panels, names):
+            panel.set_title(displayable(name, 32))
+            panel.set_xlim(0, 1.02)
+            panel.set_ylim(0, 1.05)
+            known = [(curves[name], colour, label) for curves, colour, label in (
+                (fp32, FP32, "FP32"), (compressed, IR, "compressed")) if curves.get(name) is not None]
+            for curve, colour, label in known:
+                # Every second point: the page holds many curves.
+                panel.plot([step / 100 for step in range(0, 101, 2)], curve[::2], color=colour, label=label,
+                           linewidth=1.4)
+            if not known:
+                _nothing(panel, "no box in the test split")
+        if names:
+            panels[0].legend(loc="lower left")
+        return inline_svg(figure, prefix, "Precision over recall of each class at IoU 0.5", COLOURS)
+
+
+def _figure(height: float, columns: int, width: float = WIDTH_INCHES, rows: int = 1
+            ) -> Tuple["Figure", List["Axes"]]:
     import matplotlib.ticker  # noqa: F401  the panels' locators
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=72)
-    return figure, list(figure.subplots(1, columns, squeeze=False)[0])
+    return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
 
 
 def _loss(panel: "Axes", log: TrainingLog, colour: str) -> None:

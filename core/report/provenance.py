@@ -47,5 +47,6 @@ def provenance_facts(summary: Summary) -> List[Tuple[str, List[Fact]]]:
         ("Versions", [Fact(name, version) for name, version in sorted(source["versions"].items())]),
         ("Compression", [Fact("FakeQuantize nodes, IR", str(source["compression"]["fake_quantize_nodes"])),
                          Fact("Limits", f"max_map_drop {source['thresholds']['max_map_drop']:g}, "
+                                        f"max_class_drop {source['thresholds']['max_class_drop']:g}, "
                                         f"min_speedup {source['thresholds']['min_speedup']:g}")]),
     ]

@@ -16,21 +16,26 @@ _STEPS = ((1440, 88), (1440, 75), (1100, 75), (1100, 60), (800, 60), (640, 55), 
 
 @dataclass(frozen=True)
 class Picture:
-    """A sample picture's file content and the name of its test image."""
+    """A picture's file content and what to write below it: the name of its test image, and what is compared."""
 
     content: bytes
-    image: str
+    caption: str
 
 
-def read_samples(folder: Path, samples: Sequence[Sample]) -> Tuple[Tuple[Picture, ...], Tuple[str, ...]]:
-    """Return the pictures of ``folder`` and the names of those that are missing, outside of it or no pictures."""
+def read_samples(folder: Path, samples: Sequence[Sample], what: str = ""
+                 ) -> Tuple[Tuple[Picture, ...], Tuple[str, ...]]:
+    """Return the pictures of ``folder`` and the names of those that are missing, outside of it or no pictures.
+
+    Args:
+        what: Written before each image's name.
+    """
     pictures, missing = [], []
     for sample in samples:
         content = _content(folder, sample.file)
         if content is None:
             missing.append(sample.file)
         else:
-            pictures.append(Picture(content, sample.image))
+            pictures.append(Picture(content, f"{what}{sample.image}"))
     return tuple(pictures), tuple(missing)
 
 
@@ -40,13 +45,13 @@ def embed(pictures: Sequence[Picture], budget: int) -> Tuple[List[Tuple[str, str
     Every picture gets an equal share of what is left and the best size and quality that fits in it.
 
     Returns:
-        Pairs of data URI and image name, and the number of pictures that did not fit.
+        Pairs of data URI and caption, and the number of pictures that did not fit.
     """
     embedded: List[Tuple[str, str]] = []
     for index, picture in enumerate(pictures):
         uri = _smallest_loss(picture, max(budget, 0) // (len(pictures) - index))
         if uri is not None:
-            embedded.append((uri, picture.image))
+            embedded.append((uri, picture.caption))
             budget -= len(uri)
     return embedded, len(pictures) - len(embedded)
 

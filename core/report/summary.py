@@ -4,7 +4,7 @@ import json
 import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Mapping
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Tuple
 
 from core.errors import UserError
 from core.report.gate import Thresholds, judge
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from core.config.reference import ConfigRef
     from core.data.reference import DataRef
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,11 @@ class Summary:
     mAP is COCO's mean over IoU 0.50:0.95 and ``map50`` at IoU 0.50, both 0..1; ``map_fp32`` and ``map_compressed``
     are PyTorch's, ``map_ir_fp32`` and ``map_ir`` OpenVINO's, all on the same images. ``fps`` is images a second,
     latency the median of one image in milliseconds, ``size_mb`` xml + bin in units of 1e6 bytes; without a suffix
-    they belong to the compressed IR. What could not be measured is NaN here and null in JSON.
+    they belong to the compressed IR. ``map_drop`` is FP32 PyTorch to compressed IR, ``map_drop_low`` and
+    ``map_drop_high`` its 95 % interval over images. ``worst_class`` lost the most AP on that way. ``speedup_low`` and
+    ``speedup_high`` are the smallest and the largest of the repeats, ``int8_share`` the part of the convolution work
+    that runs in int8, 0..1; ``corrupt_images`` were not scored. What could not be measured is NaN here and null in
+    JSON.
     """
 
     schema: int
@@ -38,9 +42,17 @@ class Summary:
     map50_ir_fp32: float
     map50_ir: float
     map_drop: float
+    map_drop_low: float
+    map_drop_high: float
+    worst_class: str
+    worst_class_drop: float
+    corrupt_images: float
     fps_fp32: float
     fps: float
     speedup: float
+    speedup_low: float
+    speedup_high: float
+    int8_share: float
     latency_ms_p50_fp32: float
     latency_ms_p50: float
     size_mb_fp32: float
@@ -78,6 +90,8 @@ class Summary:
         if record["verdict"] not in ("pass", "fail"):
             wrong.append(f"verdict is {record['verdict']!r}")
         provenance = record["provenance"]
+        if not isinstance(record["worst_class"], str):
+            wrong.append(f"worst_class is {record['worst_class']!r}")
         if not isinstance(provenance, Mapping) or PROVENANCE - set(provenance):
             wrong.append("provenance lacks some of " + ", ".join(sorted(PROVENANCE)))
         if wrong:
@@ -114,12 +128,13 @@ def summarize(measured: Measurements, data: "DataRef", model: "ConfigRef", compr
     """Do what ``build_summary`` does with measurements that are already read."""
     _require_same_data(measured, data)
     figures = _figures(measured)
-    verdict = "pass" if judge(figures, thresholds).passed else "fail"
+    worst_class, figures["worst_class_drop"] = _worst_class(measured)
+    verdict = "pass" if judge(figures, thresholds, worst_class).passed else "fail"
     provenance = {**_provenance(measured, data), "parent": {key: parent.get(key, "") for key in ("uri", "digest")},
                   "configs": {"model": model.path, "model_digest": model.digest,
                               "compression": compression.path, "compression_digest": compression.digest},
                   "thresholds": asdict(thresholds)}
-    return Summary(schema=SCHEMA, verdict=verdict, provenance=provenance, **figures)
+    return Summary(schema=SCHEMA, verdict=verdict, provenance=provenance, worst_class=worst_class, **figures)
 
 
 def write_summary(summary: Summary, file: Path) -> None:
@@ -145,10 +160,25 @@ def _figures(measured: Measurements) -> Dict[str, float]:
     figures = {f"map_{name}": accuracy.map for name, accuracy in accuracies.items()}
     figures.update({f"map50_{name}": accuracy.map50 for name, accuracy in accuracies.items()})
     figures["map_drop"] = figures["map_fp32"] - figures["map_ir"]
-    figures["speedup"] = irs.speedup
+    figures["map_drop_low"], figures["map_drop_high"] = irs.map_drop.low, irs.map_drop.high
+    figures["corrupt_images"] = float(len(irs.corrupt_images))
+    figures["speedup"], figures["int8_share"] = irs.speedup, irs.compressed.int8_share
+    figures["speedup_low"], figures["speedup_high"] = irs.speedup_range
     for name in ("fps", "latency_ms_p50", "size_mb"):
         figures[f"{name}_fp32"], figures[name] = getattr(irs.fp32, name), getattr(irs.compressed, name)
     return figures
+
+
+def _worst_class(measured: Measurements) -> Tuple[str, float]:
+    """Return the class that lost the most AP, FP32 PyTorch to compressed IR, and how much; empty and NaN where none
+    can be compared."""
+    before, after = measured.fp32.accuracy.per_class_ap, measured.irs.compressed.accuracy.per_class_ap
+    drops = {name: ap - after.get(name, math.nan) for name, ap in before.items()}
+    known = {name: drop for name, drop in drops.items() if math.isfinite(drop)}
+    if not known:
+        return "", math.nan
+    name = max(known, key=lambda item: known[item])
+    return name, known[name]
 
 
 def _provenance(measured: Measurements, data: "DataRef") -> Dict[str, Any]:

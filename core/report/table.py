@@ -69,7 +69,7 @@ def terminal_table(record: Mapping[str, Any]) -> str:
                                difference(moved)))
         cells.append(_compared(f"{row.label}, OpenVINO", row.fp32_ir, row.compressed_ir, row,
                                difference(row.compressed_ir - row.fp32_ir)))
-    verdict = judge(summary.figures(), Thresholds(**summary.provenance["thresholds"]))
+    verdict = judge(summary.figures(), Thresholds(**summary.provenance["thresholds"]), summary.worst_class)
     sentences = [check.sentence for check in verdict.checks] if verdict.passed else verdict.reasons
     return "\n".join(_aligned(cells) + ["", f"{summary.verdict.upper()}: " + "; ".join(sentences) + "."])
 

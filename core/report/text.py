@@ -42,6 +42,16 @@ def ratio(value: Optional[float]) -> str:
     return NOT_MEASURED if _absent(value) else f"{value:.2f}x"
 
 
+def metric_prefix(value: Optional[float]) -> str:
+    """Write a large count with three significant digits: ``3.59 M``, ``1.20 G``."""
+    if _absent(value):
+        return NOT_MEASURED
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{quantity(value / size)} {letter}"
+    return f"{value:.0f}"
+
+
 def counted(number: int, one: str, many: str = "") -> str:
     """Write a number with its noun: ``1 image``, ``2 images``."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
@@ -52,6 +62,12 @@ def listed(names: Iterable[str], limit: int = 20) -> str:
     shown: List[str] = [displayable(name) for name in names]
     rest = len(shown) - limit
     return ", ".join(shown) if rest <= 0 else ", ".join(shown[:limit]) + f" and {rest:,} more"
+
+
+def step_title(name: str) -> str:
+    """Write a step of the waterfall for people: ``fp32_ir`` as ``FP32 IR``."""
+    words = {"fp32": "FP32", "pytorch": "PyTorch", "onnx": "ONNX", "ir": "IR"}
+    return " ".join(words.get(part, part) for part in name.split("_"))
 
 
 def _absent(value: Optional[float]) -> bool:

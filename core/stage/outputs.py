@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 from core.stage.executor_output import ExecutorOutput, storable
 from core.storage.cache import new_file
+
+MOST_CLASSES = 100
 
 
 def write_text(path: Path, text: str) -> None:
@@ -26,3 +28,19 @@ def write_metrics(output: ExecutorOutput, name: str, path: Path, values: Mapping
     """
     output.artifact(name, dict(values))
     write_json(path, storable(dict(values)))
+
+
+def write_confusion_matrix(output: ExecutorOutput, name: str, path: Path, classes: Sequence[str],
+                           matrix: Sequence[Sequence[int]]) -> None:
+    """Fill a KFP ClassificationMetrics artifact as ``log_confusion_matrix`` of the SDK does.
+
+    Args:
+        classes: A name for each row and column.
+        matrix: Counts, rows of what was there, columns of what was found. A matrix of more than ``MOST_CLASSES``
+            goes into the file alone, since all metadata of an artifact is one database record.
+    """
+    if len(classes) <= MOST_CLASSES:
+        output.artifact(name, {"confusionMatrix": {
+            "annotationSpecs": [{"displayName": item} for item in classes],
+            "rows": [{"row": list(row)} for row in matrix]}})
+    write_json(path, {"classes": list(classes), "matrix": [list(row) for row in matrix]})

@@ -4,9 +4,13 @@ import json
 import pytest
 
 from core.errors import UserError
+from core.evaluation.detections import Detections
+from core.evaluation.store import write_detections
 from core.export.ir import convert_to_ir, describe_ir
+from core.inference.detector import OpenVinoDetector
 from core.inference.image import read_image
 from core.inference.validation import validate
+from core.inference.waterfall import Sources
 
 pytestmark = pytest.mark.usefixtures("openvino")
 QUICK = {"repeats": 2, "seconds": 0.03}
@@ -14,20 +18,26 @@ QUICK = {"repeats": 2, "seconds": 0.03}
 
 def test_writes_what_the_report_reads(tmp_path, scenes, toy_ir, int8_ir):
     result = validate(scenes, toy_ir, int8_ir, tmp_path / "out", samples=2, **QUICK)
-    assert json.loads((tmp_path / "out" / "validation.json").read_text()) == result
-    assert set(result) == {"schema", "kind", "fp32", "compressed", "speedup", "samples", "cpu", "inference_precision",
-                           "versions", "data_digest", "corrupt_images"}
-    assert (result["schema"], result["kind"], result["inference_precision"]) == (1, "openvino", "f32")
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == result
+    assert (result["schema"], result["kind"], result["inference_precision"]) == (2, "openvino", "f32")
     assert (result["data_digest"], result["corrupt_images"]) == (scenes.digest, [])
     assert set(result["cpu"]) == {"name", "instruction_set", "instruction_sets", "cores"}
     assert result["versions"]["openvino"].startswith("2024.6")
     assert result["speedup"] > 0
+    assert result["map_drop"] == {"first": "fp32_ir", "second": "compressed_ir", "value": pytest.approx(0), "low": 0,
+                                  "high": 0, "level": 0.95, "samples": 500}
+    assert result["curves"]["compressed"]["red"][0] == 1 and len(result["curves"]["fp32"]["red"]) == 101
+    assert result["confusion"]["classes"] == ["red", "green", "blue", "background"]
+    assert sum(map(sum, result["confusion"]["compressed"])) == scenes.test.boxes
     for name, ir in (("fp32", toy_ir), ("compressed", int8_ir)):
         model = result[name]
         assert model["metrics"]["map"] == pytest.approx(1)
         assert model["fps"] > 0 and model["latency_ms_p50"] > 0 and model["seconds"] > 0
         described = dataclasses.asdict(describe_ir(ir))
         assert {key: model[key] for key in described} == described
+        assert model["structure"]["flops"] == 2 * 3 * 3 * 8 * 8 * 6 * 8
+    assert (result["fp32"]["execution"]["int8_share"], result["compressed"]["execution"]["int8_share"]) == (0, 1)
+    assert result["compressed"]["execution"]["not_int8"] == [] and result["layers_changed"] == []
 
 
 def test_the_golden_image_holds_what_the_compressed_model_found(tmp_path, scenes, toy_ir, int8_ir):
@@ -74,6 +84,49 @@ def test_background_only_has_undefined_accuracy(tmp_path, scenes, toy_ir, int8_i
     result = validate(scenes, toy_ir, int8_ir, tmp_path / "out", samples=1, **QUICK)
     assert result["compressed"]["metrics"]["map"] is None
     assert len(result["samples"]) == 1
+
+
+def test_every_form_of_the_model_sees_the_same_images(tmp_path, scenes, toy_ir, int8_ir, write_onnx, toy_spec,
+                                                     int8_spec):
+    """One PyTorch model finds what the IR finds; the other missed a box, and its image is the worst."""
+    detector = OpenVinoDetector(toy_ir)
+    found = {number: detector(read_image(scenes.test.image_root / f"scene {number}.png")) for number in range(1, 7)}
+    write_detections(tmp_path / "fp32.npz", found)
+    found[4] = Detections(found[4].boxes[1:], found[4].scores[1:], found[4].labels[1:])
+    write_detections(tmp_path / "compressed.npz", found)
+    sources = Sources(tmp_path / "fp32.npz", tmp_path / "compressed.npz", write_onnx(tmp_path / "plain", toy_spec),
+                      write_onnx(tmp_path / "int8", int8_spec, quantized=True))
+    result = validate(scenes, toy_ir, int8_ir, tmp_path / "out", sources, samples=0, **QUICK)
+    waterfall = result["waterfall"]
+    assert list(waterfall["steps"]) == ["fp32_pytorch", "fp32_onnx", "fp32_ir", "compressed_pytorch", "compressed_ir"]
+    assert waterfall["missing"] == {"compressed_onnx": "not loaded by onnxruntime: it has FakeQuantize, an operator of "
+                                                       "OpenVINO's that onnxruntime lacks"}
+    pairs = {(pair["first"], pair["second"]): pair for pair in waterfall["neighbours"]}
+    assert list(pairs) == [("fp32_pytorch", "fp32_onnx"), ("fp32_onnx", "fp32_ir"),
+                           ("fp32_pytorch", "compressed_pytorch"), ("compressed_pytorch", "compressed_ir"),
+                           ("fp32_ir", "compressed_ir")]
+    for pair in list(pairs.values())[:2]:
+        assert pair["share"] == 1 and pair["largest_score_difference"] < 1e-5 and pair["map_change"] == 0
+    missed = pairs["fp32_pytorch", "compressed_pytorch"]
+    assert (missed["only_first"], missed["only_second"]) == (1, 0) and missed["map_change"] < 0
+    assert [picture["image"] for picture in missed["worst"]] == ["scene 4.png"]
+    assert read_image(tmp_path / "out" / missed["worst"][0]["file"]).shape[1] == 3 * 360 + 2 * 6
+    assert result["map_drop"]["first"] == "fp32_pytorch"
+
+
+def test_detections_of_other_images_are_refused(tmp_path, scenes, toy_ir, int8_ir):
+    write_detections(tmp_path / "other.npz", {1: Detections.empty()})
+    with pytest.raises(UserError, match=r"has none for image ids \[2, 3, 4, 5, 6\]"):
+        validate(scenes, toy_ir, int8_ir, tmp_path / "out", Sources(tmp_path / "other.npz"), samples=0, **QUICK)
+
+
+def test_a_corrupt_image_leaves_every_form_of_the_model(tmp_path, scenes, toy_ir, int8_ir):
+    """PyTorch scored scene 1 before it was damaged; the comparison is on the other five."""
+    write_detections(tmp_path / "all.npz", {number: Detections.empty() for number in range(1, 7)})
+    (scenes.test.image_root / "scene 1.png").write_bytes(b"")
+    result = validate(scenes, toy_ir, int8_ir, tmp_path / "out", Sources(tmp_path / "all.npz"), samples=0, **QUICK)
+    assert {step: metrics["images"] for step, metrics in result["waterfall"]["steps"].items()} == {
+        "fp32_pytorch": 5, "fp32_ir": 5, "compressed_ir": 5}
 
 
 def test_models_of_different_input_are_refused(tmp_path, scenes, write_onnx, toy_spec, int8_ir):

@@ -37,8 +37,56 @@ def ir(value: float, classes: Sequence[str], compressed: bool) -> Dict[str, Any]
     speed = {"fps": 213.9, "latency_ms_p50": 9.02, "size_mb": 3.94} if compressed else \
         {"fps": 91.2, "latency_ms_p50": 21.13, "size_mb": 14.21}
     letter = "c" if compressed else "f"
+    left = [{"name": "/bbox_head/retina_cls/Conv", "precision": "f32", "primitive": "jit_avx2_f32", "flops": 150,
+             "share": 0.015}]
     return {"metrics": accuracy(value, classes), **speed, "xml_sha256": f"{letter}0" * 32,
-            "bin_sha256": f"{letter}1" * 32, "fake_quantize_nodes": 81 if compressed else 0, "seconds": 1.2}
+            "bin_sha256": f"{letter}1" * 32, "fake_quantize_nodes": 81 if compressed else 0, "seconds": 1.2,
+            "throughput": hint("THROUGHPUT", speed["fps"]), "latency": hint("LATENCY", 0.6 * speed["fps"]),
+            "execution": {"layers": 55, "int8_share": 0.985 if compressed else 0.0, "not_int8": left},
+            "structure": {"parameters": 3590000, "nonzero": 3580000, "flops": 1200000000, "channels": 4096}}
+
+
+def hint(name: str, fps: float) -> Dict[str, Any]:
+    times = {"median": 1000 / fps, "p90": 1100 / fps, "p99": 1500 / fps, "min": 900 / fps, "max": 3000 / fps}
+    return {"hint": name, "fps": fps, "fps_repeats": [0.97 * fps, fps, 1.02 * fps], "latency_ms": times,
+            "inferences": 900, "compile_ms": 212.0, "first_inference_ms": 13.0, "streams": 2, "requests": 2,
+            "threads": 2, "batch": 1}
+
+
+def waterfall(maps: Tuple[float, float, float, float], classes: Sequence[str]) -> Dict[str, Any]:
+    names = ("fp32_pytorch", "compressed_pytorch", "fp32_ir", "compressed_ir")
+    pairs = (("fp32_pytorch", "fp32_ir"), ("fp32_pytorch", "compressed_pytorch"),
+             ("compressed_pytorch", "compressed_ir"), ("fp32_ir", "compressed_ir"))
+    values = dict(zip(names, maps))
+    return {"steps": {name: accuracy(values[name], classes) for name in names},
+            "missing": {"fp32_onnx": "not given", "compressed_onnx": "not given"},
+            "neighbours": [{"first": first, "second": second, "map_change": values[second] - values[first],
+                            "matched": 870, "only_first": 3, "only_second": 5, "share": 0.9954,
+                            "largest_score_difference": 0.0421, "mean_score_difference": 0.002, "smallest_iou": 0.71,
+                            "min_score": 0.3, "iou": 0.5, "worst": []} for first, second in pairs]}
+
+
+def validation_record(classes: Sequence[str], maps: Tuple[float, float, float, float]) -> Dict[str, Any]:
+    curve = [round(max(0.0, 1 - (step / 100) ** 3), 4) for step in range(101)]
+    counts = [[40 if row == column else (row + column) % 3 for column in range(len(classes) + 1)]
+              for row in range(len(classes) + 1)]
+    return {"schema": 2, "kind": "openvino", "fp32": ir(maps[2], classes, False),
+            "compressed": ir(maps[3], classes, True), "speedup": 2.345,
+            "speed": {"speedup": {"median": 2.345, "low": 2.21, "high": 2.41},
+                      "latency_ratio": {"median": 2.3, "low": 2.2, "high": 2.4},
+                      "load": {"average": 0.42, "other_cores": 0.03, "busy": False}},
+            "expectation": {"peak": 2.0, "speedup": 1.97, "measured": 2.345, "far_below": False},
+            "map_drop": {"first": "fp32_pytorch", "second": "compressed_ir", "value": maps[0] - maps[3],
+                         "low": -0.0031, "high": 0.0087, "level": 0.95, "samples": 500},
+            "waterfall": waterfall(maps, classes),
+            "curves": {name: {item: curve for item in classes} for name in ("fp32", "compressed")},
+            "confusion": {"classes": [*classes, "background"], "min_score": 0.3, "iou": 0.5, "fp32": counts,
+                          "compressed": [[count + 1 for count in row] for row in counts]},
+            "layers_changed": [], "samples": [],
+            "cpu": {"name": "AMD EPYC 7B13", "instruction_set": "AVX2", "instruction_sets": ["AVX2", "AVX"],
+                    "cores": 2},
+            "inference_precision": "f32", "versions": {"openvino": "2024.6.0"}, "data_digest": DIGEST,
+            "corrupt_images": [], "warnings": []}
 
 
 @dataclass
@@ -66,11 +114,7 @@ def measured() -> Callable[..., Measured]:
 
     def make(classes: Sequence[str] = BLOOD_CELLS,
              maps: Tuple[float, float, float, float] = (0.4047, 0.4031, 0.4047, 0.4021)) -> Measured:
-        validation = {"schema": 1, "kind": "openvino", "fp32": ir(maps[2], classes, False),
-                      "compressed": ir(maps[3], classes, True), "speedup": 2.345, "samples": [],
-                      "cpu": {"name": "AMD EPYC 7B13", "instruction_set": "AVX2", "instruction_sets": ["AVX2", "AVX"],
-                              "cores": 2},
-                      "versions": {"openvino": "2024.6.0"}, "data_digest": DIGEST, "corrupt_images": []}
+        validation = validation_record(classes, maps)
         data = DataRef("/data/bccd", DIGEST, "voc", tuple(classes), "train", "val", "test")
         return copy.deepcopy(Measured(evaluation(maps[0], classes, "f9" * 32, False),
                                       evaluation(maps[1], classes, "c9" * 32, True), validation, data))
@@ -130,7 +174,7 @@ def inputs_of(tmp_path: Path, write_log: Callable[..., Path]) -> Callable[..., R
         folder = tmp_path / "validation"
         folder.mkdir(exist_ok=True)
         for file, record in ((tmp_path / "fp32.json", run.fp32), (tmp_path / "compressed.json", run.compressed),
-                             (folder / "validation.json", run.validation)):
+                             (folder / "metrics.json", run.validation)):
             file.write_text(json.dumps(record), encoding="utf-8")
         return ReportInputs(evaluation_fp32_file=tmp_path / "fp32.json",
                             evaluation_compressed_file=tmp_path / "compressed.json", validation_folder=folder,

@@ -14,7 +14,7 @@ pytest.importorskip("cv2")
 def build(tmp_path):
     def run(inputs):
         files = [tmp_path / "out" / name for name in ("summary.json", "report.html", "report.md")]
-        return build_report(inputs, *files), files
+        return build_report(inputs, *files).summary, files
 
     return run
 
@@ -40,8 +40,8 @@ def test_a_missing_input_is_named_and_nothing_is_written(measured, inputs_of, bu
 
 def test_a_missing_validation_is_named(measured, inputs_of, build):
     inputs = inputs_of(measured())
-    (inputs.validation_folder / "validation.json").unlink()
-    with pytest.raises(UserError, match="validation.json does not exist"):
+    (inputs.validation_folder / "metrics.json").unlink()
+    with pytest.raises(UserError, match="metrics.json does not exist"):
         build(inputs)
 
 

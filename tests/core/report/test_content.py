@@ -16,7 +16,7 @@ def remarks_of(inputs_of):
         inputs = inputs_of(run, **logs)
         measured = parse_measurements(read_json(inputs.evaluation_fp32_file),
                                       read_json(inputs.evaluation_compressed_file),
-                                      read_json(inputs.validation_folder / "validation.json"))
+                                      read_json(inputs.validation_folder / "metrics.json"))
         summary = summarize(measured, inputs.data, inputs.model, inputs.compression, inputs.parent, inputs.thresholds)
         return remarks(_content(inputs, measured, summary))
 

@@ -9,14 +9,16 @@ LIMITS = Thresholds(max_map_drop=0.01, min_speedup=1.5)
 
 
 def figures(map_drop=0.005, **changed):
-    return {"map_fp32": 0.42, "map_ir": 0.42 - map_drop, "map_drop": map_drop, "speedup": 2.0, "fps": 200.0, **changed}
+    return {"map_fp32": 0.42, "map_ir": 0.42 - map_drop, "map_drop": map_drop, "worst_class_drop": 0.02,
+            "corrupt_images": 0.0, "speedup": 2.0, "fps": 200.0, **changed}
 
 
 def test_a_good_model_passes_and_every_check_names_both_numbers():
-    verdict = judge(figures(), LIMITS)
+    verdict = judge(figures(), LIMITS, "Platelets")
     assert verdict.passed and verdict.reasons == []
     assert [check.sentence for check in verdict.checks] == [
         "mAP drop 0.0050 is within the limit 0.0100 (FP32 0.4200, compressed IR 0.4150)",
+        "largest AP drop of a class 0.0200 (Platelets) is within the limit 0.0500",
         "speed-up 2.00x meets the minimum 1.50x"]
 
 
@@ -27,6 +29,18 @@ def test_lost_accuracy_fails_and_names_both_numbers():
 
 def test_missed_speed_fails_and_names_both_numbers():
     assert judge(figures(speedup=1.2), LIMITS).reasons == ["speed-up 1.20x is below the minimum 1.50x"]
+
+
+def test_a_class_that_lost_too_much_fails_though_the_mean_is_fine():
+    assert judge(figures(map_drop=0.0, worst_class_drop=0.0512), LIMITS, "Platelets").reasons == [
+        "largest AP drop of a class 0.0512 (Platelets) is above the limit 0.0500"]
+    assert judge(figures(worst_class_drop=0.05), LIMITS).passed
+    assert judge(figures(worst_class_drop=1.0), Thresholds(max_class_drop=1)).passed
+
+
+def test_images_that_were_not_scored_fail():
+    assert judge(figures(corrupt_images=3.0), LIMITS).reasons == [
+        "3 test images are corrupt and were not scored; every test image must be"]
 
 
 def test_both_failures_are_named():
@@ -48,7 +62,8 @@ def test_a_tiny_gain_is_not_written_as_minus_zero():
     assert judge(figures(map_drop=-1e-7), LIMITS).checks[0].sentence.startswith("mAP drop 0.0000 ")
 
 
-@pytest.mark.parametrize("name", ["map_fp32", "map_ir", "map_drop", "speedup", "fps"])
+@pytest.mark.parametrize("name", ["map_fp32", "map_ir", "map_drop", "worst_class_drop", "corrupt_images", "speedup",
+                                  "fps"])
 @pytest.mark.parametrize("value, found", [(math.nan, "nan"), (math.inf, "inf"), (None, "missing")])
 def test_an_unmeasured_figure_fails(name, value, found):
     verdict = judge({**figures(), name: value}, LIMITS)
@@ -56,13 +71,13 @@ def test_an_unmeasured_figure_fails(name, value, found):
 
 
 def test_missing_figures_are_named():
-    with pytest.raises(UserError, match="has no map_drop, speedup"):
+    with pytest.raises(UserError, match="has no map_drop, worst_class_drop, corrupt_images, speedup"):
         judge({"map_fp32": 0.4, "map_ir": 0.4}, LIMITS)
 
 
 @pytest.mark.parametrize("name, value", [
     ("max_map_drop", -0.01), ("max_map_drop", 1.01), ("max_map_drop", math.nan), ("max_map_drop", "0.01"),
-    ("max_map_drop", None), ("min_speedup", -1), ("min_speedup", math.inf), ("min_speedup", math.nan),
+    ("max_map_drop", None), ("max_class_drop", -0.1), ("max_class_drop", 1.5), ("min_speedup", -1), ("min_speedup", math.inf), ("min_speedup", math.nan),
     ("min_speedup", True)])
 def test_limits_out_of_range_are_refused_by_name(name, value):
     with pytest.raises(UserError, match=f"parameter {name}: .*It must be"):

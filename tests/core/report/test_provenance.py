@@ -13,7 +13,7 @@ def test_every_digest_and_version_is_a_fact(measured):
     assert {(fact.label, fact.value) for fact in groups["Versions"]} == {
         ("torch", "1.8.1"), ("mmdet", "2.28.2"), ("mmcv", "1.7.2"), ("nncf", "2.0.0"), ("openvino", "2024.6.0")}
     assert Fact("Given checkpoint", "s3://models/parent.pth") in groups["Inputs"]
-    assert Fact("Limits", "max_map_drop 0.01, min_speedup 1.2") in groups["Compression"]
+    assert Fact("Limits", "max_map_drop 0.01, max_class_drop 0.05, min_speedup 1.2") in groups["Compression"]
 
 
 def test_digests_are_shown_short():

@@ -33,7 +33,7 @@ def test_unreadable_and_outside_files_are_named(tmp_path, add_samples):
     files = ["samples/0.jpg", "samples/broken.jpg", "samples/empty.jpg", "samples/gone.jpg", "../outside.jpg",
              str(tmp_path / "outside.jpg"), "samples"]
     found, missing = read_samples(folder, [Sample(file, "x.jpg") for file in files])
-    assert [picture.image for picture in found] == ["x.jpg"]
+    assert [picture.caption for picture in found] == ["x.jpg"]
     assert list(missing) == files[1:]
 
 

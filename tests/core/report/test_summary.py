@@ -9,13 +9,14 @@ from core.report.gate import Thresholds
 from core.report.summary import Summary, build_summary, read_summary, write_summary
 
 FIGURES = ["map_fp32", "map_compressed", "map_ir_fp32", "map_ir", "map50_fp32", "map50_compressed", "map50_ir_fp32",
-           "map50_ir", "map_drop", "fps_fp32", "fps", "speedup", "latency_ms_p50_fp32", "latency_ms_p50",
+           "map50_ir", "map_drop", "map_drop_low", "map_drop_high", "worst_class_drop", "corrupt_images", "fps_fp32",
+           "fps", "speedup", "speedup_low", "speedup_high", "int8_share", "latency_ms_p50_fp32", "latency_ms_p50",
            "size_mb_fp32", "size_mb"]
 
 
 def test_every_key_is_there_and_no_other(measured):
     record = build_summary(*measured().arguments()).to_json()
-    assert list(record) == ["schema", "verdict", *FIGURES, "provenance"]
+    assert [name for name in record if name != "worst_class"] == ["schema", "verdict", *FIGURES, "provenance"]
 
 
 def test_figures_come_from_their_measurements(measured):
@@ -27,9 +28,34 @@ def test_figures_come_from_their_measurements(measured):
         part["metrics"]["map50"] for part in (run.fp32, run.compressed, run.validation["fp32"],
                                               run.validation["compressed"])]
     assert summary.map_drop == pytest.approx(0.4047 - 0.4021, abs=1e-12)
+    assert (summary.map_drop_low, summary.map_drop_high) == (-0.0031, 0.0087)
     assert (summary.fps_fp32, summary.fps, summary.speedup) == (91.2, 213.9, 2.345)
+    assert (summary.speedup_low, summary.speedup_high, summary.int8_share) == (2.21, 2.41, 0.985)
     assert (summary.latency_ms_p50_fp32, summary.latency_ms_p50) == (21.13, 9.02)
     assert (summary.size_mb_fp32, summary.size_mb) == (14.21, 3.94)
+
+
+def test_the_worst_class_is_named(measured):
+    run = measured()
+    run.fp32["metrics"]["per_class_ap"].update(RBC=0.9, WBC=0.8, Platelets=None)
+    run.validation["compressed"]["metrics"]["per_class_ap"].update(RBC=0.88, WBC=0.7, Platelets=0.1)
+    summary = build_summary(*run.arguments())
+    assert summary.worst_class == "WBC" and summary.worst_class_drop == pytest.approx(0.1)
+    assert summary.verdict == "fail"
+
+
+def test_classes_that_cannot_be_compared_fail(measured):
+    run = measured()
+    run.fp32["metrics"]["per_class_ap"] = dict.fromkeys(run.data.classes)
+    summary = build_summary(*run.arguments())
+    assert summary.worst_class == "" and math.isnan(summary.worst_class_drop) and summary.verdict == "fail"
+
+
+def test_corrupt_images_are_counted_and_fail(measured):
+    run = measured()
+    run.validation["corrupt_images"] = [{"image": "a.png", "reason": "the file is empty"}]
+    summary = build_summary(*run.arguments())
+    assert (summary.corrupt_images, summary.verdict) == (1, "fail")
 
 
 def test_provenance_names_what_was_measured(measured):
@@ -47,7 +73,7 @@ def test_provenance_names_what_was_measured(measured):
                     "compression": "configs/nncf_compression/retinanet_r18_small/int8.py",
                     "compression_digest": "c09f" * 16},
         "compression": {"algorithms": ["quantization"], "fake_quantize_nodes": 81},
-        "thresholds": {"max_map_drop": 0.01, "min_speedup": 1.2},
+        "thresholds": {"max_map_drop": 0.01, "max_class_drop": 0.05, "min_speedup": 1.2},
     }
 
 
@@ -113,8 +139,8 @@ def test_nncf_may_be_absent_where_nothing_is_compressed(measured):
 
 
 @pytest.mark.parametrize("change, message", [
-    ({"schema": 2}, "differs in schema 2"), ({"extra": 1}, "differs in extra"), ({"fps": "high"}, "fps is 'high'"),
-    ({"fps": True}, "fps is True"), ({"verdict": "maybe"}, "verdict is 'maybe'"),
+    ({"schema": 1}, "differs in schema 1"), ({"extra": 1}, "differs in extra"), ({"fps": "high"}, "fps is 'high'"),
+    ({"fps": True}, "fps is True"), ({"verdict": "maybe"}, "verdict is 'maybe'"), ({"worst_class": 3}, "worst_class is 3"),
     ({"provenance": {}}, "provenance lacks some of")])
 def test_what_is_no_summary_is_refused(measured, change, message):
     record = {**build_summary(*measured().arguments()).to_json(), **change}
@@ -131,5 +157,5 @@ def test_a_summary_without_a_key_is_refused(measured):
 
 def test_thresholds_are_those_of_the_run(measured):
     run = measured(maps=(0.4, 0.4, 0.4, 0.3))
-    run.thresholds = Thresholds(max_map_drop=0.2, min_speedup=0.0)
+    run.thresholds = Thresholds(max_map_drop=0.2, max_class_drop=0.2, min_speedup=0.0)
     assert build_summary(*run.arguments()).verdict == "pass"
