@@ -27,7 +27,7 @@ from core.inference.waterfall import Neighbours, Sources, Step, Waterfall, build
 from core.storage.cache import new_file
 
 if TYPE_CHECKING:
-    from core.data.dataset import Dataset
+    from core.data.dataset import Dataset, Split
 
 SCHEMA = 2
 METRICS_FILE = "metrics.json"

@@ -77,8 +77,8 @@ def test_missing_figures_are_named():
 
 @pytest.mark.parametrize("name, value", [
     ("max_map_drop", -0.01), ("max_map_drop", 1.01), ("max_map_drop", math.nan), ("max_map_drop", "0.01"),
-    ("max_map_drop", None), ("max_class_drop", -0.1), ("max_class_drop", 1.5), ("min_speedup", -1), ("min_speedup", math.inf), ("min_speedup", math.nan),
-    ("min_speedup", True)])
+    ("max_map_drop", None), ("max_class_drop", -0.1), ("max_class_drop", 1.5), ("min_speedup", -1),
+    ("min_speedup", math.inf), ("min_speedup", math.nan), ("min_speedup", True)])
 def test_limits_out_of_range_are_refused_by_name(name, value):
     with pytest.raises(UserError, match=f"parameter {name}: .*It must be"):
         Thresholds(**{name: value})

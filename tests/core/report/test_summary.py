@@ -140,7 +140,8 @@ def test_nncf_may_be_absent_where_nothing_is_compressed(measured):
 
 @pytest.mark.parametrize("change, message", [
     ({"schema": 1}, "differs in schema 1"), ({"extra": 1}, "differs in extra"), ({"fps": "high"}, "fps is 'high'"),
-    ({"fps": True}, "fps is True"), ({"verdict": "maybe"}, "verdict is 'maybe'"), ({"worst_class": 3}, "worst_class is 3"),
+    ({"fps": True}, "fps is True"), ({"verdict": "maybe"}, "verdict is 'maybe'"),
+    ({"worst_class": 3}, "worst_class is 3"),
     ({"provenance": {}}, "provenance lacks some of")])
 def test_what_is_no_summary_is_refused(measured, change, message):
     record = {**build_summary(*measured().arguments()).to_json(), **change}
