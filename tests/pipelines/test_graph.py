@@ -114,9 +114,9 @@ def test_everything_between_tasks_goes_through_the_pipeline_root(document):
 def test_ui_shows_metrics_report_and_verdict(document):
     outputs = {name: {key: value["artifactType"]["schemaTitle"] for key, value in component.get(
         "outputDefinitions", {}).get("artifacts", {}).items()} for name, component in document["components"].items()}
-    assert outputs["comp-validate"]["metrics"] == "system.Metrics"
-    assert {key: outputs["comp-report"][key] for key in ("metrics", "html", "markdown")} == {
-        "metrics": "system.Metrics", "html": "system.HTML", "markdown": "system.Markdown"}
+    assert outputs["comp-report"] == {
+        "summary": "system.Artifact", "metrics": "system.Metrics", "confusion": "system.ClassificationMetrics",
+        "html": "system.HTML", "markdown": "system.Markdown"}
 
 
 def test_nothing_starts_before_the_first_task_has_checked_everything(document):

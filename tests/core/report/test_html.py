@@ -52,12 +52,33 @@ def page_of(inputs_of, tmp_path):
     return build
 
 
+def test_the_worst_images_are_shown_with_what_is_compared(measured, page_of, add_samples, tmp_path):
+    run = measured()
+    pictures = {"samples": []}
+    add_samples(tmp_path / "validation", pictures, count=3)
+    run.validation["waterfall"]["neighbours"][3]["worst"] = pictures["samples"][:2]
+    run.validation["samples"] = pictures["samples"][2:]
+    page = page_of(run)
+    assert "FP32 IR beside compressed IR: BloodImage_00000.jpg" in page.text
+    assert len(page.having("img")) == 3
+
+
+def test_many_worst_images_leave_room_for_samples(measured, page_of, add_samples, tmp_path):
+    run = measured()
+    pictures = {"samples": []}
+    add_samples(tmp_path / "validation", pictures, count=10)
+    run.validation["waterfall"]["neighbours"][3]["worst"] = pictures["samples"][:8]
+    run.validation["samples"] = pictures["samples"][8:]
+    assert len(page_of(run).having("img")) == 10
+
+
 def test_the_page_shows_every_part(measured, page_of):
     text = page_of(measured()).text
     for part in ("Passed: the compressed model is within its limits", "mAP drop 0.0026 is within the limit 0.0100",
                  "Figures", "Accuracy by class", "Training of the FP32 model", "Compression: quantization",
                  "Left out and warnings", "Nothing was left out", "Provenance", "AMD EPYC 7B13", "2.35x", "0.4021",
-                 "3.61x smaller", "da7ada7ada7a", "72 test images"):
+                 "3.61x smaller", "da7ada7ada7a", "72 test images", "Waterfall", "Speed", "Structure", "Confusion",
+                 "95 % interval over images -0.0031 to 0.0087", "Precision over recall"):
         assert part in text, part
 
 

@@ -5,7 +5,8 @@ from xml.etree import ElementTree
 import pytest
 
 from core.report.content import ClassAp
-from core.report.plots import FP32, per_class_bars, speed_and_size, training_curves
+from core.report.measurements import StepAccuracy
+from core.report.plots import FP32, per_class_bars, precision_recall, speed_and_size, training_curves, waterfall_bars
 from core.report.summary import build_summary
 from core.report.training_log import read_training_log
 
@@ -115,3 +116,23 @@ def test_unmeasured_speed_is_said(measured):
 def test_models_have_the_page_s_colours(measured):
     bars = per_class_bars(class_names(3))
     assert set(re.findall(r"var\(--(\w+)", bars)) >= {"fp32", "compressed", "ir"}
+
+
+def test_the_waterfall_shows_every_form():
+    steps = [StepAccuracy("fp32_pytorch", 0.4047, 0.7795), StepAccuracy("compressed_ir", 0.4021, math.nan)]
+    shown = texts(waterfall_bars(steps))
+    assert {"FP32 PyTorch", "compressed IR", "0.4047", "0.7795", "0.4021"} <= set(shown)
+
+
+def test_precision_over_recall_of_each_class():
+    curve = tuple(1 - step / 100 for step in range(101))
+    svg = precision_recall(["RBC", "<b>", "none"], {"RBC": curve, "<b>": curve, "none": None},
+                           {"RBC": curve, "<b>": None})
+    shown = texts(svg)
+    assert {"RBC", "<b>", "none", "FP32", "compressed", "no box in the test split"} <= set(shown)
+
+
+def test_curves_of_many_classes_stay_small():
+    curve = tuple(round(1 - (step / 100) ** 2, 4) for step in range(101))
+    names = [f"class {number}" for number in range(12)]
+    assert len(precision_recall(names, dict.fromkeys(names, curve), dict.fromkeys(names, curve))) < 80_000

@@ -1,0 +1,65 @@
+import json
+
+import pytest
+
+from components.validate.__main__ import EXIT_IMAGES_LEFT_OUT, main
+
+
+@pytest.fixture
+def options(tmp_path, monkeypatch, scenes, toy_ir, int8_ir):
+    """Return the stage's options for the scenes as a resolved COCO folder."""
+    from core.data.dataset import resolve_data
+
+    monkeypatch.setenv("MMDET_COMPRESS_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "coco" / "annotations").mkdir(parents=True)
+    scenes.test.image_root.rename(tmp_path / "coco" / "test")
+    (tmp_path / "coco" / "train").symlink_to("test")
+    for split in ("train", "test"):
+        (tmp_path / "coco" / "annotations" / f"{split}.json").write_text(scenes.test.annotation_file.read_text())
+    data = resolve_data(str(tmp_path / "coco")).to_json()
+    return ["--data", json.dumps(data), "--ir-fp32", str(toy_ir), "--ir-compressed", str(int8_ir),
+            "--validation", str(tmp_path / "out")]
+
+
+@pytest.fixture
+def unreadable(monkeypatch):
+    """Let one image fail to decode, as a disk error or a decoder's bug would: resolve has refused corrupt files."""
+    from core.inference import detector
+    from core.inference.image import CorruptImageError, read_image
+
+    def read(path):
+        if path.name == "scene 2.png":
+            raise CorruptImageError(path, "unreadable sector")
+        return read_image(path)
+
+    monkeypatch.setattr(detector, "read_image", read)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    pytest.importorskip("openvino")
+    from core.inference import validation
+
+    measure = validation.validate
+    monkeypatch.setattr(validation, "validate",
+                        lambda *arguments: measure(*arguments, samples=0, repeats=1, seconds=0.02))
+
+
+def test_a_whole_split_ends_with_0(options, tmp_path):
+    assert main(options) == 0
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert found["corrupt_images"] == [] and found["compressed"]["metrics"]["images"] == 6
+
+
+def test_images_left_out_are_listed_and_the_exit_code_tells(options, tmp_path, capsys, unreadable):
+    assert main(options) == EXIT_IMAGES_LEFT_OUT == 4
+    assert "validate: left out scene 2.png: unreadable sector" in capsys.readouterr().err
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert found["corrupt_images"] == [{"image": "scene 2.png", "reason": "unreadable sector"}]
+    assert found["compressed"]["metrics"]["images"] == 5
+
+
+def test_in_the_pipeline_the_report_is_kept_and_the_gate_fails(options, tmp_path, unreadable):
+    executor_input = {"outputs": {"outputFile": str(tmp_path / "executor_output.json")}}
+    assert main([*options, "--executor-input", json.dumps(executor_input)]) == 0
+    assert (tmp_path / "executor_output.json").is_file()
