@@ -1,4 +1,4 @@
-"""The command line that runs or compiles the compression pipeline."""
+"""The command line that runs, compiles, submits or schedules the compression pipeline."""
 
 import argparse
 import importlib.util
@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
@@ -15,6 +15,7 @@ if __name__ == "__main__":
 
 from core.errors import UserError  # noqa: E402
 from core.stage.cli import run_guarded  # noqa: E402
+from pipelines.cluster.options import add_cluster_options, check_cluster_options, is_for_cluster  # noqa: E402
 from pipelines.environments import environment_folder  # noqa: E402
 from pipelines.graph import define_pipeline  # noqa: E402
 
@@ -38,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
                         help="where runs and what they share are kept (default: runs)")
     parser.add_argument("--name", help="first part of the run's folder (default: the --params file's, or compress)")
     parser.add_argument("--no-cache", action="store_true", help="run every stage, even if nothing has changed")
+    add_cluster_options(parser)
     return parser
 
 
@@ -68,8 +70,16 @@ def list_parameters() -> None:
         print(f"{parameter.name} = {json.dumps(parameter.default)}\n    {parameter.type_name}. {parameter.description}")
 
 
-def chosen_parameters(spec: Any, file: Optional[Path], assignments: List[str]) -> Dict[str, Any]:
-    """Return a value for every parameter: the command line's before the file's before the default."""
+def chosen_parameters(spec: Any, file: Optional[Path], assignments: List[str],
+                      places: Sequence[str] = LOCATIONS) -> Dict[str, Any]:
+    """Return a value for every parameter: the command line's before the file's before the default.
+
+    Args:
+        spec: The compiled pipeline.
+        file: File of parameters, or None.
+        assignments: Parameters of the command line, ``name=value``.
+        places: Parameters that are folders or files of this machine.
+    """
     from pipelines.parameters import defaults, load_parameters, parse_assignment, read_parameters
 
     parameters = read_parameters(spec)
@@ -78,7 +88,7 @@ def chosen_parameters(spec: Any, file: Optional[Path], assignments: List[str]) -
         values.update(load_parameters(file, parameters))
     for assignment in assignments:
         given = parse_assignment(assignment, parameters)
-        values.update({name: _from_here(name, value) for name, value in given.items()})
+        values.update({name: _from_here(value, name) if name in places else value for name, value in given.items()})
     return values
 
 
@@ -116,12 +126,24 @@ def run_locally(arguments: argparse.Namespace) -> int:
     return EXIT_FAILED
 
 
+def work_on_cluster(arguments: argparse.Namespace) -> int:
+    """Submit, schedule or list on a cluster and return the exit code."""
+    from pipelines.cluster.command import ClusterCommand
+
+    pipeline = define_pipeline()
+    parameters = None
+    if not arguments.list_schedules and arguments.unschedule is None:
+        parameters = chosen_parameters(pipeline.pipeline_spec, arguments.params, arguments.assignments, places=())
+    return ClusterCommand(arguments, pipeline, ROOT).run(parameters)
+
+
 def main(argv: Optional[List[str]] = None) -> int:
     """Run the command line and return its exit code."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
     if arguments.compile and (arguments.params or arguments.assignments):
         parser.error("--compile takes no parameters: they are given when the compiled pipeline is run")
+    check_cluster_options(parser, arguments)
     return run_guarded(parser.prog, lambda: _work(arguments, sys.argv[1:] if argv is None else argv))
 
 
@@ -132,6 +154,8 @@ def _work(arguments: argparse.Namespace, argv: List[str]) -> int:
         list_parameters()
     elif arguments.compile:
         compile_pipeline(arguments.compile)
+    elif is_for_cluster(arguments):
+        return work_on_cluster(arguments)
     else:
         return run_locally(arguments)
     return 0
@@ -147,9 +171,9 @@ def _enter_environment(argv: List[str]) -> None:
     os.execv(str(python), [str(python), __file__, *argv])
 
 
-def _from_here(name: str, value: Any) -> Any:
+def _from_here(value: str, name: str) -> str:
     """Return a location such that it counts from where the command is given; stages run in the project's folder."""
-    if name not in LOCATIONS or not value or value.startswith(("file:", "~")) or "://" in value or Path.cwd() == ROOT:
+    if not value or value.startswith(("file:", "~")) or "://" in value or Path.cwd() == ROOT:
         return value
     path = Path.cwd() / value
     return str(path) if name == "destination" or path.exists() else value

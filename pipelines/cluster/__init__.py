@@ -1,0 +1,1 @@
+"""The pipeline on a Kubeflow Pipelines cluster: submit, follow, schedule."""

@@ -1,0 +1,121 @@
+"""Who asks: bearer tokens, session cookies and certificate authorities. None of their contents is ever printed."""
+
+import argparse
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Mapping, Optional
+
+from kfp.client.token_credentials_base import TokenCredentialsBase
+
+from core.errors import UserError
+
+TOKEN_VARIABLE = "MMDET_COMPRESS_KFP_TOKEN"
+COOKIES_VARIABLE = "MMDET_COMPRESS_KFP_COOKIES"
+CA_VARIABLE = "MMDET_COMPRESS_KFP_CA"
+# Where kfp.Client itself looks for the pod's token (kfp/client/set_volume_credentials.py).
+POD_TOKEN_VARIABLE = "KF_PIPELINES_SA_TOKEN_PATH"
+POD_TOKEN = Path("/var/run/secrets/kubeflow/pipelines/token")
+
+
+class FileToken(TokenCredentialsBase):
+    """A bearer token in a file that something else keeps fresh: it is read again for every request."""
+
+    def __init__(self, path: Path, thing: str) -> None:
+        self._path, self._thing = path, thing
+        self._read()
+
+    def refresh_api_key_hook(self, config: Any) -> None:
+        """Put the token as it is now into the client's configuration."""
+        config.api_key["authorization"] = self._read()
+
+    def _read(self) -> str:
+        return _header_value(_contents(self._path, self._thing), self._thing, self._path)
+
+
+class FixedToken(TokenCredentialsBase):
+    """A bearer token that was given as it is."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def refresh_api_key_hook(self, config: Any) -> None:
+        """Put the token into the client's configuration."""
+        config.api_key["authorization"] = self._token
+
+
+@dataclass(frozen=True)
+class Access:
+    """What goes along with every request.
+
+    Attributes:
+        credentials: Source of the bearer token, or None.
+        cookies: Content of the Cookie header, or None.
+        ca_cert: File of the certificate authority, or None for the system's.
+    """
+
+    credentials: Optional[TokenCredentialsBase] = None
+    cookies: Optional[str] = None
+    ca_cert: Optional[str] = None
+
+    def __repr__(self) -> str:
+        kinds = [kind for kind, given in (("token", self.credentials), ("cookies", self.cookies)) if given]
+        return f"Access({', '.join(kinds) or 'anonymous'})"
+
+
+def access_of(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Access:
+    """Return the access that options, environment variables and the pod give, in this order.
+
+    Raises:
+        UserError: A file cannot be read, or what is given cannot be a token, a cookie or a certificate.
+    """
+    return Access(_credentials(arguments.token_file, environ), _cookies(arguments.cookies_file, environ),
+                  _ca_cert(arguments.ca_cert, environ))
+
+
+def _credentials(token_file: Optional[str], environ: Mapping[str, str]) -> Optional[TokenCredentialsBase]:
+    if token_file is not None:
+        return FileToken(Path(token_file), "--token-file")
+    if environ.get(TOKEN_VARIABLE):
+        return FixedToken(_header_value(environ[TOKEN_VARIABLE], f"${TOKEN_VARIABLE}", "(not shown)"))
+    if environ.get(POD_TOKEN_VARIABLE):
+        return FileToken(Path(environ[POD_TOKEN_VARIABLE]), f"${POD_TOKEN_VARIABLE}")
+    return FileToken(POD_TOKEN, "token of the pod") if POD_TOKEN.exists() else None
+
+
+def _cookies(cookies_file: Optional[str], environ: Mapping[str, str]) -> Optional[str]:
+    if cookies_file is not None:
+        path = Path(cookies_file)
+        return _header_value(_contents(path, "--cookies-file"), "--cookies-file", path)
+    if environ.get(COOKIES_VARIABLE):
+        return _header_value(environ[COOKIES_VARIABLE], f"${COOKIES_VARIABLE}", "(not shown)")
+    return None
+
+
+def _ca_cert(ca_cert: Optional[str], environ: Mapping[str, str]) -> Optional[str]:
+    thing = "--ca-cert" if ca_cert is not None else f"${CA_VARIABLE}"
+    path = ca_cert if ca_cert is not None else environ.get(CA_VARIABLE)
+    if not path:
+        return None
+    if "-----BEGIN CERTIFICATE-----" not in _contents(Path(path), thing):
+        raise UserError(thing, path, "It holds no certificate in PEM form.",
+                        "Give the file that begins with -----BEGIN CERTIFICATE-----.")
+    return os.fspath(path)
+
+
+def _contents(path: Path, thing: str) -> str:
+    try:
+        return path.read_text(encoding="ascii")
+    except OSError as error:
+        raise UserError(thing, path, f"It cannot be read ({error.strerror}).", "Check the path.") from error
+    except UnicodeDecodeError:
+        raise UserError(thing, path, "It holds something other than plain text.", "Check the path.") from None
+
+
+def _header_value(text: str, thing: str, shown: object) -> str:
+    value = text.strip()
+    if not re.fullmatch(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?", value):
+        raise UserError(thing, shown, "It must hold one line of plain text and nothing else.",
+                        "Write the token or cookie there anew.")
+    return value

@@ -1,0 +1,118 @@
+"""Runs on the cluster: what they take, and how one is started."""
+
+import contextlib
+import datetime
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Iterator, Mapping, Optional
+
+from core.errors import UserError
+from pipelines.cluster.connection import Connection, Unreachable
+from pipelines.cluster.versions import Version, named
+
+# Parameters that name a place a stage reads or writes; a pod sees none of this machine's folders.
+PLACES = ("data", "checkpoint", "destination")
+CONFIGS = ("model_config", "compression_config")
+PIPELINE_ROOT_SCHEMES = ("s3://", "gs://", "minio://")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What a run or a schedule is started with.
+
+    Attributes:
+        name: Its name.
+        experiment: Experiment it belongs to.
+        parameters: A value for every parameter, typed as the pipeline declares.
+        service_account: Kubernetes service account of its pods, or None for the installation's.
+        pipeline_root: Where artifacts go, or None for the installation's.
+    """
+
+    name: str
+    experiment: str
+    parameters: Mapping[str, Any]
+    service_account: Optional[str] = None
+    pipeline_root: Optional[str] = None
+
+
+def default_run_name(pipeline: str) -> str:
+    """Return a name with the time in UTC."""
+    return f"{pipeline} {datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M:%S}"
+
+
+def check_settings(settings: RunSettings, root: Path) -> None:
+    """Check what only a cluster asks of a run, before anything is uploaded or created.
+
+    Args:
+        settings: The run's settings.
+        root: The project's folder, whose configs the images hold.
+
+    Raises:
+        UserError: A value cannot work in a pod.
+    """
+    for name in PLACES:
+        value = settings.parameters.get(name, "")
+        if value and "://" not in value or value.startswith("file:"):
+            raise UserError(f"parameter {name}", value, "A pod of the cluster does not see this machine's folders.",
+                            f"Upload it and give its address, as in -p {name}=s3://bucket/folder.")
+    for name in CONFIGS:
+        value = settings.parameters.get(name, "")
+        if value and "://" not in value and not _is_in_images(value, root):
+            raise UserError(f"parameter {name}", value, "The images hold the files below configs/ and no others.",
+                            "Give a path such as configs/detectors/retinanet_r18_small.py, or an s3:// address.")
+    root_given = settings.pipeline_root
+    if root_given is not None and not (root_given.startswith(PIPELINE_ROOT_SCHEMES) and root_given.split("://")[1]):
+        raise UserError("--pipeline-root", root_given, "Artifacts go to object storage.",
+                        "Give an address such as s3://bucket/runs.")
+
+
+def start_run(connection: Connection, version: Version, settings: RunSettings) -> str:
+    """Start a run of ``version`` and return its id.
+
+    Raises:
+        UserError: The cluster refuses; an experiment that was created for the run is gone again then.
+    """
+    with experiment(connection, settings.experiment) as experiment_id:
+        before = {run.run_id for run in _runs(connection, experiment_id, settings.name)}
+        try:
+            with connection.asking("run", settings.name):
+                return connection.client.run_pipeline(
+                    experiment_id, settings.name, params=dict(settings.parameters), pipeline_id=version.pipeline_id,
+                    version_id=version.version_id, pipeline_root=settings.pipeline_root,
+                    service_account=settings.service_account).run_id
+        except Unreachable:
+            # The answer may be lost where the run is not: started again, there would be two.
+            started = [run.run_id for run in _runs(connection, experiment_id, settings.name)
+                       if run.run_id not in before]
+            if not started:
+                raise
+            return started[0]
+
+
+@contextlib.contextmanager
+def experiment(connection: Connection, name: str) -> Iterator[str]:
+    """Yield the id of the experiment of this name; one created for a body that then fails is deleted again."""
+    found = next(named(connection, "experiment", name, lambda **page: connection.client.list_experiments(
+        namespace=connection.namespace, **page), "experiments"), None)
+    if found:
+        yield found.experiment_id
+        return
+    with connection.asking("experiment", name):
+        created = connection.client.create_experiment(name, namespace=connection.namespace).experiment_id
+    try:
+        yield created
+    except UserError:
+        with contextlib.suppress(UserError), connection.asking("experiment", name):
+            connection.client.delete_experiment(created)
+        raise
+
+
+def _runs(connection: Connection, experiment_id: str, name: str) -> Iterator[Any]:
+    return named(connection, "run", name, lambda **page: connection.client.list_runs(
+        experiment_id=experiment_id, **page), "runs")
+
+
+def _is_in_images(value: str, root: Path) -> bool:
+    path = Path(value)
+    return not path.is_absolute() and path.parts[:1] == ("configs",) and ".." not in path.parts and (
+        root / path).is_file()

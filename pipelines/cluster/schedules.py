@@ -1,0 +1,168 @@
+"""Schedules on the cluster (recurring runs): replaced by name, pinned to a version, one run at a time."""
+
+import contextlib
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional
+
+from core.errors import UserError
+from pipelines.cluster.connection import Absent, Connection
+from pipelines.cluster.runs import RunSettings, experiment
+from pipelines.cluster.triggers import Trigger
+from pipelines.cluster.versions import PAGE_SIZE, Version, find_pipeline, named
+
+# The version that a schedule is pinned to was deleted: its runs will fail.
+DELETED = "deleted"
+# What the back-end writes where none is asked for, for one user and for many.
+DEFAULT_SERVICE_ACCOUNTS = (None, "", "pipeline-runner", "default-editor")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A schedule as the cluster has it.
+
+    Attributes:
+        name: Its name.
+        trigger: When it starts runs.
+        enabled: Whether it does at present.
+        version: Name of the version it is pinned to, or :data:`DELETED`.
+    """
+
+    name: str
+    trigger: Trigger
+    enabled: bool
+    version: str
+
+
+def set_schedule(connection: Connection, version: Version, settings: RunSettings, trigger: Trigger) -> str:
+    """Make the schedule of this name start ``version`` by ``trigger``; return ``created``, ``replaced`` or ``kept``.
+
+    The API cannot change a schedule. A new one is created at rest, the old ones are put to rest, the new one is woken,
+    and then the old ones are deleted: never are two awake, and whatever fails on the way leaves the old ones as they
+    were.
+
+    Raises:
+        UserError: The cluster refuses.
+    """
+    old = _of_name(connection, settings.name)
+    if len(old) == 1 and _is_same(connection, old[0], version, settings, trigger):
+        return "kept"
+    with experiment(connection, settings.experiment) as experiment_id:
+        new = _create(connection, experiment_id, version, settings, trigger)
+        rested: List[Any] = []
+        try:
+            for schedule in old:
+                if schedule.status == "ENABLED":
+                    rested.append(schedule)
+                    _set_enabled(connection, schedule, False)
+            _set_enabled(connection, new, True)
+        except UserError:
+            for undo in [lambda: _delete(connection, new),
+                         *(lambda schedule=schedule: _set_enabled(connection, schedule, True) for schedule in rested)]:
+                with contextlib.suppress(UserError):
+                    undo()
+            raise
+    for schedule in old:
+        _delete(connection, schedule)
+    return "replaced" if old else "created"
+
+
+def end_schedule(connection: Connection, name: str) -> None:
+    """Delete the schedule of this name; runs that it has started go on.
+
+    Raises:
+        UserError: There is none.
+    """
+    found = _of_name(connection, name)
+    if not found:
+        raise UserError("--unschedule", name, "There is no schedule of this name.",
+                        "Run with --list-schedules to see them.")
+    for schedule in found:
+        _delete(connection, schedule)
+
+
+def list_schedules(connection: Connection, pipeline: str) -> List[Listed]:
+    """Return the schedules of the pipeline of this name."""
+    pipeline_id = find_pipeline(connection, pipeline)
+    listed = [schedule for schedule in _all(connection)
+              if pipeline_id is not None and _reference(schedule).get("pipeline_id") == pipeline_id]
+    return [Listed(schedule.display_name, _trigger(schedule), schedule.status == "ENABLED",
+                   _version_name(connection, schedule)) for schedule in listed]
+
+
+def _create(connection: Connection, experiment_id: str, version: Version, settings: RunSettings,
+            trigger: Trigger) -> Any:
+    with connection.asking("schedule", settings.name):
+        return connection.client.create_recurring_run(
+            experiment_id, settings.name, cron_expression=trigger.cron, interval_second=trigger.seconds,
+            max_concurrency=1, no_catchup=True, enabled=False, params=dict(settings.parameters),
+            pipeline_id=version.pipeline_id, version_id=version.version_id, pipeline_root=settings.pipeline_root,
+            service_account=settings.service_account)
+
+
+def _set_enabled(connection: Connection, schedule: Any, enabled: bool) -> None:
+    client = connection.client
+    with connection.asking("schedule", schedule.display_name):
+        (client.enable_recurring_run if enabled else client.disable_recurring_run)(schedule.recurring_run_id)
+
+
+def _delete(connection: Connection, schedule: Any) -> None:
+    with contextlib.suppress(Absent), connection.asking("schedule", schedule.display_name):
+        connection.client.delete_recurring_run(schedule.recurring_run_id)
+
+
+def _of_name(connection: Connection, name: str) -> List[Any]:
+    return list(named(connection, "schedule", name, lambda **page: connection.client.list_recurring_runs(
+        namespace=connection.namespace, **page), "recurring_runs"))
+
+
+def _all(connection: Connection) -> List[Any]:
+    found, token = [], ""
+    while True:
+        with connection.asking("schedules", connection.namespace or "of this installation"):
+            page = connection.client.list_recurring_runs(namespace=connection.namespace, page_token=token,
+                                                         page_size=PAGE_SIZE)
+        found += page.recurring_runs or []
+        token = page.next_page_token
+        if not token:
+            return found
+
+
+def _is_same(connection: Connection, schedule: Any, version: Version, settings: RunSettings, trigger: Trigger) -> bool:
+    runtime = schedule.runtime_config
+    accounts = (settings.service_account,) if settings.service_account else DEFAULT_SERVICE_ACCOUNTS
+    return (schedule.status == "ENABLED" and _trigger(schedule) == Trigger(trigger.cron, trigger.seconds)
+            and _reference(schedule) == {"pipeline_id": version.pipeline_id, "version_id": version.version_id}
+            and (runtime.parameters or {}) == settings.parameters
+            and (runtime.pipeline_root or None) == settings.pipeline_root
+            and schedule.service_account in accounts
+            and _experiment_name(connection, schedule) == settings.experiment)
+
+
+def _experiment_name(connection: Connection, schedule: Any) -> Optional[str]:
+    try:
+        with connection.asking("experiment", schedule.experiment_id):
+            return connection.client.get_experiment(schedule.experiment_id).display_name
+    except Absent:
+        return None
+
+
+def _reference(schedule: Any) -> Dict[str, Optional[str]]:
+    pinned = schedule.pipeline_version_reference
+    return {"pipeline_id": pinned.pipeline_id, "version_id": pinned.pipeline_version_id} if pinned else {}
+
+
+def _trigger(schedule: Any) -> Trigger:
+    given = schedule.trigger
+    if given and given.cron_schedule:
+        return Trigger(cron=given.cron_schedule.cron)
+    return Trigger(seconds=int(given.periodic_schedule.interval_second) if given and given.periodic_schedule else None)
+
+
+def _version_name(connection: Connection, schedule: Any) -> str:
+    pinned = _reference(schedule)
+    try:
+        with connection.asking("pipeline version", pinned["version_id"]):
+            return connection.client.get_pipeline_version(
+                pinned["pipeline_id"], pinned["version_id"]).display_name
+    except Absent:
+        return DELETED

@@ -1,0 +1,120 @@
+"""Pipeline versions on the cluster, named by the digest of their content."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Iterator, Optional
+
+import kfp_server_api
+
+from core.errors import UserError
+from pipelines.cluster.connection import Connection, Exists
+
+DIGEST_LENGTH = 16
+PAGE_SIZE = 100
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of the pipeline on the cluster.
+
+    Attributes:
+        pipeline_id: The pipeline's id.
+        version_id: The version's id.
+        name: The version's name, made of its content's digest.
+        uploaded: Whether it was uploaded just now.
+    """
+
+    pipeline_id: str
+    version_id: str
+    name: str
+    uploaded: bool
+
+
+def version_name(package: Path) -> str:
+    """Return the name of the version with this content."""
+    return f"sha256-{hashlib.sha256(package.read_bytes()).hexdigest()[:DIGEST_LENGTH]}"
+
+
+def ensure_version(connection: Connection, package: Path, pipeline: str) -> Version:
+    """Return the version that holds the content of ``package``; upload it where there is none yet.
+
+    Args:
+        connection: The cluster.
+        package: The compiled pipeline.
+        pipeline: The pipeline's name on the cluster.
+
+    Raises:
+        UserError: The cluster refuses; a pipeline that was created for this version is gone again then.
+    """
+    name = version_name(package)
+    pipeline_id = find_pipeline(connection, pipeline)
+    if pipeline_id is None:
+        pipeline_id = _create_pipeline(connection, pipeline)
+        try:
+            return _upload(connection, package, pipeline_id, name)
+        except UserError:
+            with connection.asking("pipeline", pipeline):
+                connection.client.delete_pipeline(pipeline_id)
+            raise
+    return _find_version(connection, pipeline_id, name) or _upload(connection, package, pipeline_id, name)
+
+
+def find_pipeline(connection: Connection, name: str) -> Optional[str]:
+    """Return the id of the pipeline of this name, or None."""
+    found = named(connection, "pipeline", name, lambda **page: connection.client.list_pipelines(
+        namespace=connection.namespace, **page), "pipelines")
+    first = next(found, None)
+    return first.pipeline_id if first else None
+
+
+def named(connection: Connection, thing: str, name: str, list_page: Callable[..., Any], field: str) -> Iterator[Any]:
+    """Yield everything of this exact name, page by page.
+
+    Args:
+        connection: The cluster.
+        thing: What is looked for, in the user's words.
+        name: Its name.
+        list_page: The client's method that lists a page, taking ``page_token``, ``page_size`` and ``filter``.
+        field: The answer's field with the entries.
+    """
+    condition = json.dumps({"predicates": [
+        {"operation": "EQUALS", "key": "display_name", "string_value": name}]})
+    token = ""
+    while True:
+        with connection.asking(thing, name):
+            page = list_page(page_token=token, page_size=PAGE_SIZE, filter=condition)
+        yield from (entry for entry in getattr(page, field) or [] if entry.display_name == name)
+        token = page.next_page_token
+        if not token:
+            return
+
+
+def _create_pipeline(connection: Connection, name: str) -> str:
+    body = kfp_server_api.V2beta1Pipeline(
+        display_name=name, namespace=connection.namespace,
+        description="Compresses an MMDetection detector with NNCF and proves the OpenVINO result.")
+    with connection.asking("pipeline", name):
+        # Not upload_pipeline: it makes a first version named like the pipeline instead of by its content.
+        return connection.client._pipelines_api.pipeline_service_create_pipeline(pipeline=body).pipeline_id
+
+
+def _find_version(connection: Connection, pipeline_id: str, name: str) -> Optional[Version]:
+    found = named(connection, "pipeline version", name, lambda **page: connection.client.list_pipeline_versions(
+        pipeline_id, **page), "pipeline_versions")
+    first = next(found, None)
+    return Version(pipeline_id, first.pipeline_version_id, name, uploaded=False) if first else None
+
+
+def _upload(connection: Connection, package: Path, pipeline_id: str, name: str) -> Version:
+    try:
+        with connection.asking("pipeline version", name):
+            answer = connection.client.upload_pipeline_version(str(package), name, pipeline_id=pipeline_id)
+    except Exists:
+        # Someone else has uploaded the same content since we looked.
+        found = _find_version(connection, pipeline_id, name)
+        if found is None:
+            raise
+        return found
+    return Version(pipeline_id, answer.pipeline_version_id, name, uploaded=True)
