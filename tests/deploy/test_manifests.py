@@ -1,0 +1,71 @@
+"""The manifests are what Kubernetes takes, and fit the pipeline."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines.resources import SECRET_PATH, SECRET_VARIABLES
+
+kubernetes_validate = pytest.importorskip("kubernetes_validate")
+
+PROJECT = Path(__file__).parents[2]
+FILES = sorted((PROJECT / "deploy").glob("*.yaml"))
+VERSIONS = ["1.27", kubernetes_validate.latest_version()]
+
+
+def documents(path):
+    return list(yaml.safe_load_all(path.read_text(encoding="ascii")))
+
+
+def manifest(name):
+    (document,) = documents(PROJECT / "deploy" / name)
+    return document
+
+
+@pytest.fixture(name="defaults")
+def fixture_defaults():
+    pipeline, _ = documents(PROJECT / "pipelines" / "compress.yaml")
+    return {name: declared.get("defaultValue") for name, declared in
+            pipeline["root"]["inputDefinitions"]["parameters"].items()}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_manifest_keeps_the_schema(path, version):
+    for document in documents(path):
+        kubernetes_validate.validate(document, version, strict=True)
+
+
+def test_schema_notices_a_field_that_is_not_there():
+    document = {**manifest("s3-secret.yaml"), "stringdata": {}}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(document, VERSIONS[-1], strict=True)
+
+
+def test_secrets_have_the_names_that_runs_ask_for(defaults):
+    assert manifest("s3-secret.yaml")["metadata"]["name"] == defaults["s3_secret"]
+    assert manifest("registry-secret.yaml")["metadata"]["name"] == defaults["image_pull_secret"]
+
+
+def test_storage_secret_has_entries_that_stages_read(defaults):
+    entries = manifest("s3-secret.yaml")["stringData"]
+    assert entries.keys() - {"ca.crt"} <= set(SECRET_VARIABLES)
+    assert entries["AWS_CA_BUNDLE"] == f"{SECRET_PATH}/ca.crt"
+    assert entries["AWS_SECRET_ACCESS_KEY"] == "fill in"
+
+
+def test_launcher_reads_the_same_secret(defaults):
+    data = manifest("kfp-launcher.yaml")["data"]
+    settings = yaml.safe_load(data["providers"])["s3"]["default"]
+    reference = settings["credentials"]["secretRef"]
+    assert reference["secretName"] == defaults["s3_secret"]
+    assert {reference["accessKeyKey"], reference["secretKeyKey"]} <= manifest("s3-secret.yaml")["stringData"].keys()
+    assert data["defaultPipelineRoot"].startswith("s3://")
+
+
+def test_role_is_bound_to_its_service_account():
+    account, role, binding = documents(PROJECT / "deploy" / "rbac.yaml")
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert {document["metadata"]["namespace"] for document in (account, role, binding)} == {"team-a"}
+    assert {"kind": "ServiceAccount", "name": account["metadata"]["name"], "namespace": "team-a"} in binding["subjects"]
