@@ -143,10 +143,10 @@ def test_version_deleted_under_a_schedule_is_told_and_scheduling_again_mends_it(
 
 
 def test_what_a_schedule_starts_takes_its_parameters(cluster):
-    cluster.run(*MONDAY, "-p", "checkpoint=s3://bucket/parents/latest", "-p", "gpus=1")
+    cluster.run(*MONDAY, "-p", "checkpoint=s3://bucket/parents?latest=v*", "-p", "gpus=1")
     run = cluster.stand_in.fire(the_schedule(cluster))
     given = run["runtime_config"]["parameters"]
-    assert (given["checkpoint"], given["gpus"]) == ("s3://bucket/parents/latest", 1)
+    assert (given["checkpoint"], given["gpus"]) == ("s3://bucket/parents?latest=v*", 1)
 
 
 def test_schedule_is_ended_by_name(cluster):
