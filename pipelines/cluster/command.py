@@ -33,6 +33,7 @@ class ClusterCommand:
     def __init__(self, arguments: argparse.Namespace, pipeline: Any, root: Path) -> None:
         self._arguments, self._pipeline, self._root = arguments, pipeline, root
         self._name = arguments.pipeline_name or PIPELINE_NAME
+        self._stages = Stages.of(pipeline.pipeline_spec)
         self._console = Console(sys.stdout)
 
     def run(self, parameters: Optional[Mapping[str, Any]]) -> int:
@@ -60,7 +61,7 @@ class ClusterCommand:
         self._console.line(f"run {settings.name}: {connection.run_url(run_id)}")
         if not arguments.wait:
             return 0
-        follower = RunFollower(connection, run_id, Stages.of(self._pipeline.pipeline_spec), self._console, pause)
+        follower = RunFollower(connection, run_id, self._stages, self._console, pause)
         try:
             state = follower.follow(timeout)
         except KeyboardInterrupt:
@@ -108,6 +109,10 @@ class ClusterCommand:
     def _upload(self, connection: Connection) -> Version:
         from kfp import compiler
 
+        for image in sorted(set(self._stages.images.values())):
+            if not names_registry(image):
+                self._console.line(f"notice: image {image} names no registry, so nodes look for it on Docker Hub; name "
+                                   "yours as docs/cluster.md says")
         with tempfile.TemporaryDirectory() as folder:
             package = Path(folder) / "compress.yaml"
             compiler.Compiler().compile(self._pipeline, str(package))
@@ -115,6 +120,12 @@ class ClusterCommand:
         self._console.line(f"pipeline {self._name}, version {version.name}"
                            + ("" if version.uploaded else " (there already)"))
         return version
+
+
+def names_registry(image: str) -> bool:
+    """Return whether an image's name begins with a registry's host, as Docker tells it from a folder of Docker Hub."""
+    first, slash, _ = image.partition("/")
+    return bool(slash) and (first == "localhost" or "." in first or ":" in first)
 
 
 def _checked_pause(seconds: Optional[float]) -> float:

@@ -155,7 +155,7 @@ class Connection:
         if error.status == 404 and thing == "the API server":
             return UserError("--host", self.host, "It has no Kubeflow Pipelines API of version 2 (404): a back-end "
                              "older than 2.0, or another address.",
-                             "Check the address; a back-end of version 2.5 or newer is needed.")
+                             "Check the address; this is made for a back-end of version 2.17.")
         if error.status == 404:
             return Absent(thing, value, f"It is not there (404, {said}).", "Check the name.")
         if error.status == 409:
@@ -165,7 +165,7 @@ class Connection:
                                "Try again; if it stays so, look at the log of the deployment ml-pipeline.")
         if "unknown field" in said:
             return UserError("back-end", self.host, f"It does not know a part of this pipeline ({said}).",
-                             "Update it to version 2.5 or newer, best to that of the SDK, 2.17.")
+                             "Update it to the version of the SDK, 2.17.")
         return UserError(thing, value, f"The API server refuses it ({error.status}, {said}).",
                          "Mend what it names and try again.")
 

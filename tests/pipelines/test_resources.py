@@ -160,3 +160,25 @@ def test_pods_carry_labels_that_costs_are_told_apart_by(name, row, config):
     assert config["podMetadata"] == {"labels": {
         "app.kubernetes.io/name": "mmdet-compress", "app.kubernetes.io/component": name.split("-")[0],
         "mmdet-compress/cost-class": "gpu" if row.gpu else "cpu"}}
+
+
+def duration(seconds):
+    return f"{seconds // 3600} h" if seconds % 3600 == 0 else f"{seconds // 60} min"
+
+
+def test_documentation_has_the_same_table():
+    page = (COMPILED.parents[1] / "docs" / "cluster.md").read_text(encoding="utf-8")
+    for name, row in STAGES.items():
+        assert (f"| {name} | {row.cpu_request} - {row.cpu_limit} | {row.memory_request} - {row.memory_limit} | "
+                f"{duration(row.timeout)} | {row.retries} | {'yes' if row.cached else 'no'} | "
+                f"{'yes' if row.gpu else 'no'} | {row.shared_memory or '-'} | {'yes' if row.storage else 'no'} |"
+                ) in page, name
+
+
+def test_documentation_adds_up_what_a_run_can_take_at_most():
+    page = (COMPILED.parents[1] / "docs" / "cluster.md").read_text(encoding="utf-8")
+    hours = {True: 0.0, False: 0.0}
+    for name in TASKS:
+        row = STAGES[name.split("-")[0]]
+        hours[row.gpu] += row.timeout * (row.retries + 1) / 3600
+    assert f"{hours[True]:.0f} hours of GPU pods and {hours[False]:.1f} hours of others" in page

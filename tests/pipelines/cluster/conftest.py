@@ -20,13 +20,14 @@ class Cluster:
     url: str
     capture: Any
 
-    def run(self, *options):
-        """Run a command; return its exit code, its lines on standard output, and its standard error."""
+    def run(self, *options, quiet=True):
+        """Run a command; return its exit code, its lines on standard output (``quiet``: without notices), and its
+        standard error."""
         from pipelines import compress
 
         code = compress.main([*options, "--host", self.url])
         out, err = self.capture.readouterr()
-        return code, out.splitlines(), err
+        return code, [line for line in out.splitlines() if not (quiet and line.startswith("notice: "))], err
 
 
 @pytest.fixture(name="pipeline", scope="session")

@@ -139,8 +139,26 @@ def test_back_end_that_does_not_know_a_field_is_too_old(cluster, monkeypatch):
 
     monkeypatch.setattr(server, "read_package", read)
     code, _, err = cluster.run("--submit")
-    assert code == 2 and "It does not know a part of this pipeline" in err and "Update it to version 2.5" in err
+    assert code == 2 and "It does not know a part of this pipeline" in err and "to the version of the SDK" in err
     assert made(cluster.stand_in) == NOTHING
+
+
+def test_image_without_a_registry_is_remarked_on(cluster):
+    code, lines, _ = cluster.run("--submit", quiet=False)
+    assert code == 0
+    assert [line for line in lines if line.startswith("notice: ")] == [
+        f"notice: image mmdet-compress/{name}:0.1.0 names no registry, so nodes look for it on Docker Hub; name yours "
+        "as docs/cluster.md says" for name in ("openvino", "train")]
+
+
+@pytest.mark.parametrize(("image", "registry"), [
+    ("registry.example.com/a/train@sha256:0", True), ("localhost:5000/train:1", True), ("localhost/train", True),
+    ("mmdet-compress/train:0.1.0", False), ("train", False)])
+def test_registry_is_told_from_a_folder_of_docker_hub(image, registry):
+    pytest.importorskip("kfp")
+    from pipelines.cluster.command import names_registry
+
+    assert names_registry(image) == registry
 
 
 @pytest.mark.parametrize(("options", "message"), [
