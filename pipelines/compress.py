@@ -20,7 +20,9 @@ from pipelines.environments import environment_folder  # noqa: E402
 from pipelines.graph import define_pipeline  # noqa: E402
 
 EXIT_FAILED = 1
-LOCATIONS = ("data", "checkpoint", "destination", "model_config", "compression_config")
+LOCATIONS = ("data", "checkpoint", "destination", "model_config", "compression_config", "training_state")
+# Locations that need not exist yet.
+PLACES_TO_WRITE = ("destination", "training_state")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -38,7 +40,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--work-dir", metavar="FOLDER", type=Path, default=Path("runs"),
                         help="where runs and what they share are kept (default: runs)")
     parser.add_argument("--name", help="first part of the run's folder (default: the --params file's, or compress)")
-    parser.add_argument("--no-cache", action="store_true", help="run every stage, even if nothing has changed")
+    parser.add_argument("--no-cache", action="store_true",
+                        help="run every stage from its beginning, even if nothing has changed")
     add_cluster_options(parser)
     return parser
 
@@ -107,6 +110,8 @@ def run_locally(arguments: argparse.Namespace) -> int:
     with open_work_dir(arguments.work_dir) as work_dir:
         folder = work_dir.new_run(name)
         (folder / "logs").mkdir()
+        if values.get("training_state") == "" and not arguments.no_cache:
+            values["training_state"] = str(work_dir.training_state)
         write_parameters(values, folder)
         console.line(f"run {folder}")
         local_run = LocalRun(LocalSettings(ROOT, work_dir.pipeline_root, folder / "logs", arguments.runner,
@@ -176,7 +181,7 @@ def _from_here(value: str, name: str) -> str:
     if not value or value.startswith(("file:", "~")) or "://" in value or Path.cwd() == ROOT:
         return value
     path = Path.cwd() / value
-    return str(path) if name == "destination" or path.exists() else value
+    return str(path) if name in PLACES_TO_WRITE or path.exists() else value
 
 
 def _print_results(console: Any, folder: Path) -> None:

@@ -43,6 +43,9 @@ def define_pipeline() -> Any:
         preflight: bool = False,
         min_initial_map_ratio: float = 0.0,
         strict: bool = False,
+        training_state: str = "",
+        checkpoint_minutes: float = 10.0,
+        trust_config: bool = False,
         accelerator: str = "nvidia.com/gpu",
         gpu_node_selector: dict = {},  # noqa: B006
         gpu_tolerations: list = [],  # noqa: B006
@@ -77,6 +80,10 @@ def define_pipeline() -> Any:
                 initialised, before the first training step; 0 asks nothing.
             strict: Whether to stop, in preflight and compression, where a detector's post-processing cannot be part of
                 NNCF's graph, instead of falling back to nncf_compress_postprocessing=False with a warning.
+            training_state: Where the state of training is kept, s3://bucket/prefix or a folder, so that a new run goes
+                on with an interrupted training; empty keeps none on a cluster, and locally uses the work folder.
+            checkpoint_minutes: Minutes between two states within an epoch; one is kept after every epoch anyway.
+            trust_config: Whether a config that is more than data may run as Python; only for configs you wrote.
             accelerator: Resource name of the GPUs on the cluster.
             gpu_node_selector: Labels of the nodes for train, compress and evaluate.
             gpu_tolerations: Taints that these stages tolerate besides nvidia.com/gpu, as Kubernetes tolerations.
@@ -91,14 +98,18 @@ def define_pipeline() -> Any:
             train_split=train_split, val_split=val_split, test_split=test_split, checkpoint=checkpoint,
             max_map_drop=max_map_drop, max_class_drop=max_class_drop, min_speedup=min_speedup,
             destination=destination, model_name=model_name, preflight=preflight,
-            min_initial_map_ratio=min_initial_map_ratio, strict=strict, gpus=gpus)
+            min_initial_map_ratio=min_initial_map_ratio, strict=strict, gpus=gpus, training_state=training_state,
+            checkpoint_minutes=checkpoint_minutes, trust_config=trust_config)
         data_ref, model_ref = resolved.outputs["resolved_data"], resolved.outputs["resolved_model"]
         compression_ref, parent_ref = resolved.outputs["resolved_compression"], resolved.outputs["resolved_parent"]
 
-        trained = train(data=data_ref, model=model_ref, parent=parent_ref, seed=seed)
+        trained = train(data=data_ref, model=model_ref, parent=parent_ref, seed=seed, training_state=training_state,
+                        checkpoint_minutes=checkpoint_minutes, trust_config=trust_config)
         compressed = compress_stage(data=data_ref, compression=compression_ref,
                                     fp32_checkpoint=trained.outputs["checkpoint"], seed=seed,
-                                    min_initial_map_ratio=min_initial_map_ratio, strict=strict)
+                                    min_initial_map_ratio=min_initial_map_ratio, strict=strict,
+                                    training_state=training_state, checkpoint_minutes=checkpoint_minutes,
+                                    trust_config=trust_config)
         evaluations, exports, irs = {}, {}, {}
         for variant, stage in (("fp32", trained), ("compressed", compressed)):
             evaluations[variant] = evaluate(data=data_ref, checkpoint=stage.outputs["checkpoint"])

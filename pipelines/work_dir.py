@@ -31,6 +31,11 @@ class WorkDir:
         """Where stages write their artifacts, which later runs may take over."""
         return self.path / ".pipeline"
 
+    @property
+    def training_state(self) -> Path:
+        """Where training keeps its state, so that an interrupted run goes on; below what containers see, too."""
+        return self.pipeline_root / "training-state"
+
     def new_run(self, name: str) -> Path:
         """Create and return the folder ``<name>-<time>`` of a new run.
 

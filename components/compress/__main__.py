@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import List, Optional
 
-from core.stage.cli import boolean, json_object, run_stage, stage_parser
+from core.stage.cli import add_training_options, boolean, json_object, run_stage, stage_parser
 from core.stage.executor_output import ExecutorOutput
 
 
@@ -23,6 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
                         "training step; 0 leaves it to the config")
     parser.add_argument("--strict", metavar="BOOL", type=boolean, default=False,
                         help="true stops where nncf_compress_postprocessing=True would fall back to False")
+    add_training_options(parser)
     parser.add_argument("--checkpoint", metavar="FILE", type=Path, required=True, help="where to write the checkpoint")
     parser.add_argument("--log", metavar="FILE", type=Path, required=True, help="where to write the training log")
     parser.add_argument("--metrics", metavar="FILE", type=Path, required=True, help="where to write the metrics")
@@ -38,9 +39,11 @@ def compress(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
     from core.stage.outputs import write_metrics
     from core.training.fit import fit
     from core.training.initial import check_ratio
+    from core.training.states import StateSettings
 
+    state = StateSettings.of(arguments.training_state, arguments.checkpoint_minutes)
     dataset = open_dataset(DataRef.from_json(arguments.data))
-    config = open_config(ConfigRef.from_json(arguments.compression))
+    config = open_config(ConfigRef.from_json(arguments.compression), arguments.trust_config)
     if check_ratio(arguments.min_initial_map_ratio, "parameter min_initial_map_ratio"):
         config.min_initial_map_ratio = arguments.min_initial_map_ratio
     if arguments.strict:
@@ -50,10 +53,10 @@ def compress(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
     arguments.checkpoint.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".compress-", dir=str(arguments.checkpoint.parent)) as work_dir:
         result = fit(config, dataset, arguments.checkpoint, arguments.log, Path(work_dir),
-                     parent=arguments.fp32_checkpoint, seed=arguments.seed)
+                     parent=arguments.fp32_checkpoint, seed=arguments.seed, state=state)
     output.artifact("checkpoint", {"algorithms": list(result.algorithms)})
     write_metrics(output, "metrics", arguments.metrics,
-                  {"epochs": result.epochs, "seconds": result.seconds, **result.metrics})
+                  {"epochs": result.epochs, "seconds": result.seconds, **result.reported()})
 
 
 def main(argv: Optional[List[str]] = None) -> int:

@@ -13,6 +13,9 @@ def compress(
     seed: int,
     min_initial_map_ratio: float,
     strict: bool,
+    training_state: str,
+    checkpoint_minutes: float,
+    trust_config: bool,
     checkpoint: dsl.Output[dsl.Model],
     log: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
@@ -27,6 +30,9 @@ def compress(
         min_initial_map_ratio: Share of the FP32 model's mAP that must be left before the first training step; 0
             leaves it to the config.
         strict: Whether to stop where nncf_compress_postprocessing=True would fall back to False.
+        training_state: Where the state of training is kept, so that an interrupted one goes on; empty keeps none.
+        checkpoint_minutes: Minutes between two states within an epoch.
+        trust_config: Whether a config that is more than data may run as Python.
         checkpoint: The compressed checkpoint.
         log: Training log in JSON lines.
         metrics: Epochs, seconds and the last validation.
@@ -41,6 +47,9 @@ def compress(
             "--seed", seed,
             "--min-initial-map-ratio", min_initial_map_ratio,
             "--strict", strict,
+            "--training-state", training_state,
+            "--checkpoint-minutes", checkpoint_minutes,
+            "--trust-config", trust_config,
             "--checkpoint", checkpoint.path,
             "--log", log.path,
             "--metrics", metrics.path,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, List, Optional, Sequence
 
 from core.errors import UserError
-from core.stage.cli import boolean, json_object, name_list, run_stage, stage_parser
+from core.stage.cli import add_training_options, boolean, json_object, name_list, run_stage, stage_parser
 from core.stage.executor_output import ExecutorOutput
 
 MOST_GPUS = 8
@@ -40,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--min-initial-map-ratio", metavar="X", type=float, default=0.0,
                         help="the compress stage's limit, only checked")
     parser.add_argument("--gpus", metavar="N", type=int, default=0, help="GPUs of a training stage, only checked")
+    add_training_options(parser)
     parser.add_argument("--strict", metavar="BOOL", type=boolean, default=False,
                         help="true fails the preflight where nncf_compress_postprocessing=True falls back to False")
     for name in ("data", "model", "compression", "parent"):
@@ -64,19 +65,21 @@ def resolve(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
     from core.storage.parent import resolve_parent
     from core.storage.publish import check_destination
     from core.training.initial import check_ratio
+    from core.training.states import StateSettings, check_state
 
     Thresholds(max_map_drop=arguments.max_map_drop, max_class_drop=arguments.max_class_drop,
                min_speedup=arguments.min_speedup)
     check_destination(arguments.destination, arguments.model_name)
     check_ratio(arguments.min_initial_map_ratio, "parameter min_initial_map_ratio")
     check_gpus(arguments.gpus)
-    model = resolve_config(arguments.model_config, arguments.model_options)
-    compression = resolve_config(arguments.compression_config, arguments.compression_options)
-    compression_config = open_config(compression)
+    check_state(StateSettings.of(arguments.training_state, arguments.checkpoint_minutes))
+    model = resolve_config(arguments.model_config, arguments.model_options, arguments.trust_config)
+    compression = resolve_config(arguments.compression_config, arguments.compression_options, arguments.trust_config)
+    compression_config = open_config(compression, arguments.trust_config)
     nncf_config = nncf_config_of(compression_config)
     if nncf_config is not None:
         require_valid(nncf_config, epochs_of(compression_config))
-    classes = tuple(arguments.classes) or classes_of(open_config(model))
+    classes = tuple(arguments.classes) or classes_of(open_config(model, arguments.trust_config))
     parent = resolve_parent(arguments.checkpoint)
     data = resolve_data(
         arguments.data, data_format=arguments.data_format, classes=classes, train_split=arguments.train_split,

@@ -27,6 +27,9 @@ def resolve(
     min_initial_map_ratio: float,
     gpus: int,
     strict: bool,
+    training_state: str,
+    checkpoint_minutes: float,
+    trust_config: bool,
     resolved_data: dsl.OutputPath(dict),
     resolved_model: dsl.OutputPath(dict),
     resolved_compression: dsl.OutputPath(dict),
@@ -56,6 +59,9 @@ def resolve(
         min_initial_map_ratio: Limit of the compress stage, checked here likewise.
         gpus: GPUs of a training stage, checked here likewise.
         strict: Whether the preflight fails where nncf_compress_postprocessing=True would fall back to False.
+        training_state: Where the state of training is kept, checked here likewise.
+        checkpoint_minutes: Minutes between two states, checked here likewise.
+        trust_config: Whether a config that is more than data may run as Python.
         resolved_data: The data set with its digest.
         resolved_model: The model config with its digest.
         resolved_compression: The compression config with its digest.
@@ -86,6 +92,9 @@ def resolve(
             "--min-initial-map-ratio", min_initial_map_ratio,
             "--gpus", gpus,
             "--strict", strict,
+            "--training-state", training_state,
+            "--checkpoint-minutes", checkpoint_minutes,
+            "--trust-config", trust_config,
             "--resolved-data", resolved_data,
             "--resolved-model", resolved_model,
             "--resolved-compression", resolved_compression,

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import List, Optional
 
-from core.stage.cli import json_object, run_stage, stage_parser
+from core.stage.cli import add_training_options, json_object, run_stage, stage_parser
 from core.stage.executor_output import ExecutorOutput
 
 
@@ -18,6 +18,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--parent", metavar="JSON", type=json_object, default={"uri": "", "digest": ""},
                         help="resolved checkpoint to take instead of training, or @FILE")
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of weights, shuffling and augmentation")
+    add_training_options(parser)
     parser.add_argument("--checkpoint", metavar="FILE", type=Path, required=True, help="where to write the checkpoint")
     parser.add_argument("--log", metavar="FILE", type=Path, required=True, help="where to write the training log")
     return parser
@@ -31,10 +32,12 @@ def train(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
     from core.data.reference import DataRef
     from core.storage.parent import ParentRef, open_parent
     from core.training.fit import adopt, fit
+    from core.training.states import StateSettings
 
+    state = StateSettings.of(arguments.training_state, arguments.checkpoint_minutes)
     parent = open_parent(ParentRef.from_json(arguments.parent))
     dataset = open_dataset(DataRef.from_json(arguments.data))
-    config = plain_config(open_config(ConfigRef.from_json(arguments.model)))
+    config = plain_config(open_config(ConfigRef.from_json(arguments.model), arguments.trust_config))
     set_classes(config, dataset.classes)
     set_data(config, dataset)
     if parent is not None:
@@ -42,8 +45,9 @@ def train(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
     else:
         arguments.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".train-", dir=str(arguments.checkpoint.parent)) as work_dir:
-            result = fit(config, dataset, arguments.checkpoint, arguments.log, Path(work_dir), seed=arguments.seed)
-    output.artifact("checkpoint", {"epochs": result.epochs, "seconds": result.seconds, **result.metrics})
+            result = fit(config, dataset, arguments.checkpoint, arguments.log, Path(work_dir), seed=arguments.seed,
+                         state=state)
+    output.artifact("checkpoint", {"epochs": result.epochs, "seconds": result.seconds, **result.reported()})
 
 
 def main(argv: Optional[List[str]] = None) -> int:

@@ -11,6 +11,9 @@ def train(
     model: dict,
     parent: dict,
     seed: int,
+    training_state: str,
+    checkpoint_minutes: float,
+    trust_config: bool,
     checkpoint: dsl.Output[dsl.Model],
     log: dsl.Output[dsl.Artifact],
 ):
@@ -21,6 +24,9 @@ def train(
         model: The resolved model config.
         parent: The resolved checkpoint to take instead of training; an empty uri trains.
         seed: Seed of weights, shuffling and augmentation.
+        training_state: Where the state of training is kept, so that an interrupted one goes on; empty keeps none.
+        checkpoint_minutes: Minutes between two states within an epoch.
+        trust_config: Whether a config that is more than data may run as Python.
         checkpoint: The FP32 checkpoint.
         log: Training log in JSON lines.
     """
@@ -32,6 +38,9 @@ def train(
             "--model", model,
             "--parent", parent,
             "--seed", seed,
+            "--training-state", training_state,
+            "--checkpoint-minutes", checkpoint_minutes,
+            "--trust-config", trust_config,
             "--checkpoint", checkpoint.path,
             "--log", log.path,
             "--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER,

@@ -25,7 +25,7 @@ from core.training.model import build_detector, load_plain_weights
 from core.training.progress import ModuleMemory, Position, progress_of, restore_progress
 from core.training.samples import build_loader
 from core.training.signals import Interruptions
-from core.training.states import StateSettings, TrainingStates, training_key
+from core.training.states import StateSettings, TrainingStates, training_identity
 
 if TYPE_CHECKING:
     from core.compression.wrap import CompressedDetector
@@ -52,6 +52,10 @@ class FitResult:
     metrics: Dict[str, float] = field(default_factory=dict)
     best: Dict[str, float] = field(default_factory=dict)
     algorithms: Tuple[str, ...] = ()
+
+    def reported(self) -> Dict[str, float]:
+        """Return the metrics, those of the best validation as ``best_map`` and ``best_epoch``."""
+        return {**self.metrics, **{f"best_{name}": value for name, value in self.best.items()}}
 
 
 @dataclass
@@ -130,17 +134,21 @@ def fit(config: Any, dataset: "Dataset", output_checkpoint: Path, log_file: Path
 
 def _run(training: Training) -> None:
     """Train to the end, or to SIGTERM, and see the last state stored."""
+    states, state = training.states, training.state
     try:
         training.runner.run([training.loader], [("train", 1)])
     except Terminated:
-        if training.states is None or training.state.position is None:
+        if states is None or state.position is None:
             raise
-        training.state.save()
-        if not training.states.wait():
+        state.save()
+        if not states.wait():
             raise
-        raise StateSaved(training.states.place, str(training.state.position)) from None
-    if training.states is not None:
-        training.states.wait()
+        raise StateSaved(states.place, str(state.position)) from None
+    finally:
+        if states is not None:
+            states.wait()
+    if states is not None:
+        states.finish()
 
 
 def prepare(config: Any, dataset: "Dataset", work_dir: Path, parent: Optional[Path] = None, seed: int = 0,
@@ -195,7 +203,7 @@ def _stored(config: Any, dataset: "Dataset", given: Optional[Checkpoint], seed: 
     """Return where this training's states are stored, and the newest of them."""
     if state is None:
         return None, None
-    states = TrainingStates(state, training_key(_portable(config), dataset, given, seed))
+    states = TrainingStates(state, training_identity(_portable(config), dataset, given, seed))
     return states, states.newest(Path(config.work_dir))
 
 

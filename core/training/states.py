@@ -1,12 +1,14 @@
 """Where interrupted training goes on from: states in storage, under a key of all that shapes the result."""
 
+import contextlib
+import json
 import logging
 import os
 import re
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 from core.checkpoint.checkpoint import Checkpoint, load_checkpoint, weights_digest
 from core.checkpoint.versions import versions
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 CODE_VARIABLE = "MMDET_COMPRESS_CODE"
 DEFAULT_MINUTES = 10.0
 KEPT_STATES = 3
+IDENTITY = "training.json"
 _NAME = re.compile(r"(\d{5})-(\d{8})-([0-9a-f]{64})\.pth")
 
 logger = logging.getLogger(__name__)
@@ -53,8 +56,20 @@ class StateSettings:
         return cls(location, minutes) if location else None
 
 
-def training_key(config: Any, dataset: "Dataset", parent: Optional[Checkpoint], seed: int) -> str:
-    """Return the key of a training: equal only where an interrupted one may be gone on with.
+def check_state(settings: Optional[StateSettings]) -> None:
+    """Check that states could be kept there.
+
+    Raises:
+        UserError: The location is malformed or cannot be reached.
+    """
+    if settings is not None:
+        from core.storage.store import open_store
+
+        open_store(settings.location, "training_state").find(IDENTITY)
+
+
+def training_identity(config: Any, dataset: "Dataset", parent: Optional[Checkpoint], seed: int) -> Dict[str, Any]:
+    """Return all that shapes a training's result, as digests: an interrupted one is gone on with where all are equal.
 
     Args:
         config: The resolved config without this machine's locations.
@@ -71,29 +86,36 @@ def training_key(config: Any, dataset: "Dataset", parent: Optional[Checkpoint], 
     if parent is not None:
         done = parent.training or {}
         start = [weights_digest(parent.state_dict), done.get("epoch", 0), done.get("iter", 0)]
-    return json_digest({
+    return {
         "config": config_digest(config), "nncf_config": json_digest(nncf_config_of(config) or {}),
         "data": dataset.digest, "classes": list(dataset.classes), "parent": start, "seed": seed,
         "processes": get_dist_info()[1], "code": os.environ.get(CODE_VARIABLE, ""),
         # NNCF's is left out: it is known only once imported, and only one version is supported.
-        "versions": {name: version for name, version in versions().items() if name != "nncf"}})
+        "versions": {name: version for name, version in versions().items() if name != "nncf"}}
 
 
 class TrainingStates:
     """The stored states of one training.
 
     A state's name has its place in training and the SHA-256 of its content, so that a newer one sorts behind an older
-    one and a damaged one is known.
+    one and a damaged one is known. Beside them ``training.json`` tells whose states they are.
+
+    Args:
+        settings: Where and how many.
+        identity: What :func:`training_identity` says; its digest is the folder's name.
 
     Attributes:
         place: Where they lie, for messages.
         seconds: Time between two states within an epoch.
     """
 
-    def __init__(self, settings: StateSettings, key: str) -> None:
+    def __init__(self, settings: StateSettings, identity: Dict[str, Any]) -> None:
+        from core.config.fingerprint import json_digest
         from core.storage.store import open_store
 
-        self._store = open_store(f"{settings.location.rstrip('/')}/{key}", "training_state")
+        self._store = open_store(f"{settings.location.rstrip('/')}/{json_digest(identity)}", "training_state")
+        # Written first, so that a place that cannot be written is known before hours of training.
+        self._store.write(IDENTITY, json.dumps(identity, indent=2).encode())
         self._kept = settings.kept
         self.place, self.seconds = self._store.location, settings.minutes * 60
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="training-state")
@@ -103,24 +125,31 @@ class TrainingStates:
         """Return the newest state that is whole, None where there is none; ``folder`` is for the download.
 
         Raises:
-            UserError: The storage cannot be read.
+            UserError: The storage cannot be read: beginning anew would not be what was asked for.
         """
+        from core.storage.store import ObjectNotFound
+
+        file = Path(folder) / "resumed.pth"
         for name in reversed(self._names()):
-            file = Path(folder) / "resumed.pth"
-            try:
+            with contextlib.suppress(ObjectNotFound):
                 self._store.download(name, file)
-                if sha256_file(file) != _NAME.fullmatch(name).group(3):
-                    raise UserError("training state", name, "Its content is not what its name says.", "Delete it.")
-                state = load_checkpoint(file)
-                if "progress" not in (state.training or {}):
-                    raise UserError("training state", name, "It holds no progress.", "Delete it.")
-                return state
-            except UserError as error:
-                logger.warning("a stored training state is passed over: %s", error)
-            finally:
-                if file.exists():
-                    file.unlink()
+                state = self._read(name, file)
+                file.unlink()
+                if state is not None:
+                    return state
         return None
+
+    def _read(self, name: str, file: Path) -> Optional[Checkpoint]:
+        try:
+            if sha256_file(file) != _NAME.fullmatch(name).group(3):
+                raise UserError("training state", self._store.uri(name), "Its content is not what its name says.", "")
+            state = load_checkpoint(file)
+            if "progress" not in (state.training or {}):
+                raise UserError("training state", self._store.uri(name), "It holds no progress.", "")
+        except UserError as error:
+            logger.warning("a damaged training state is passed over: %s", error)
+            return None
+        return state
 
     def store(self, file: Path, position: Position, digest: str) -> None:
         """Begin to store ``file``, which must stay as it is until :meth:`wait` returns."""
@@ -143,9 +172,16 @@ class TrainingStates:
             self._pending = None
         return True
 
+    def finish(self) -> None:
+        """Keep the last state only: training has come to its end."""
+        self._drop(1)
+
     def _upload(self, file: Path, name: str) -> None:
         self._store.upload(file, name)
-        for old in self._names()[:-self._kept]:
+        self._drop(self._kept)
+
+    def _drop(self, kept: int) -> None:
+        for old in self._names()[:-kept]:
             self._store.delete(old)
 
     def _names(self) -> List[str]:

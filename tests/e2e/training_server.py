@@ -1,0 +1,59 @@
+"""Imports what the compress stage needs once, and forks a stage for every line of its input.
+
+    python training_server.py
+
+A line of input is a JSON object {"argv": [...], "markers": fd path}. The answer is the child's process id, and, when
+the child has ended, its exit code (negative for the signal that ended it). A child that was asked for markers writes a
+byte to that named pipe at its moments: ``i`` before an iteration, ``s`` before a state is written, ``u`` before one is
+uploaded.
+"""
+
+import json
+import os
+import sys
+
+
+def main() -> None:
+    import mmdet.apis  # noqa: F401
+    import nncf.torch  # noqa: F401
+
+    from components.compress.__main__ import main as compress
+    from components.train.__main__ import main as train
+    from core.training import fit, hooks, runner, states  # noqa: F401
+
+    for line in sys.stdin:
+        asked = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            os.dup2(os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND), 1)
+            os.dup2(1, 2)
+            if asked.get("markers"):
+                _mark(asked["markers"], runner.ResumableRunner, hooks, states.TrainingStates)
+            code = {"train": train, "compress": compress}[asked["stage"]](asked["argv"])
+            # As at the end of any interpreter: threads of uploads are waited for.
+            sys.stdout.flush()
+            os._exit(code)
+        print(child, flush=True)
+        status = os.waitpid(child, 0)[1]
+        print(-os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status), flush=True)
+
+
+def _mark(pipe, runner, hooks, states) -> None:
+    out = os.open(pipe, os.O_WRONLY)
+
+    def before(owner, name, marker):
+        function = getattr(owner, name)
+
+        def marked(*arguments, **options):
+            os.write(out, marker)
+            return function(*arguments, **options)
+
+        setattr(owner, name, marked)
+
+    before(runner, "run_iter", b"i")
+    before(hooks, "write_checkpoint", b"s")
+    before(states, "_upload", b"u")
+
+
+if __name__ == "__main__":
+    main()
