@@ -27,6 +27,7 @@ def define_pipeline() -> Any:
         data: str = "builtin://digits",
         destination: str = "",
         model_name: str = "detector",
+        model_version: int = 0,
         checkpoint: str = "",
         max_map_drop: float = 0.01,
         max_class_drop: float = 0.05,
@@ -59,10 +60,11 @@ def define_pipeline() -> Any:
         Args:
             model_config: MMDetection config of the FP32 detector.
             compression_config: Config that adds nncf_config to it.
-            data: Data set: a COCO or Pascal VOC folder, or builtin://digits.
-            destination: Folder to publish the bundle to; empty publishes nothing.
+            data: Data set: a COCO or Pascal VOC folder or archive, here or at s3://bucket/prefix, or builtin://digits.
+            destination: Folder or s3://bucket/prefix to publish the bundle to; empty publishes nothing.
             model_name: Name of the published model.
-            checkpoint: FP32 checkpoint to start from; empty trains one.
+            model_version: Version to publish as, refused where it holds other content; 0 takes the next one.
+            checkpoint: FP32 checkpoint to start from, a file or an object on S3; empty trains one.
             max_map_drop: Largest accepted loss of mAP, FP32 PyTorch to compressed IR, absolute.
             max_class_drop: Largest accepted loss of AP of any one class, likewise; 1 asks nothing.
             min_speedup: Smallest accepted ratio of frames per second, compressed IR to FP32 IR.
@@ -137,7 +139,7 @@ def define_pipeline() -> Any:
             ir_compressed=irs["compressed"].outputs["ir"], ir_fp32=irs["fp32"].outputs["ir"],
             summary=reported.outputs["summary"], html=reported.outputs["html"],
             validation=validated.outputs["validation"], run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
-            destination=destination, model_name=model_name)
+            destination=destination, model_name=model_name, version=model_version)
         published.after(judged)
 
         placement = Placement(

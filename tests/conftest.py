@@ -60,7 +60,7 @@ class S3Bucket:
     def get(self, key: str) -> bytes:
         return self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
 
-    def keys(self) -> list:
+    def names(self) -> list:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name)
         return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
 
@@ -81,24 +81,30 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         server_script.stop(folder)
 
 
-@pytest.fixture
-def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Bucket:
-    """An empty bucket, and the environment variables by which boto3 finds its server."""
+@pytest.fixture(scope="session")
+def s3_test_client(s3_server: S3Server) -> Any:
     import boto3
     from botocore.config import Config
 
+    return boto3.session.Session().client(
+        "s3", endpoint_url=s3_server.endpoint, aws_access_key_id=s3_server.access_key,
+        aws_secret_access_key=s3_server.secret_key, region_name="us-east-1",
+        config=Config(request_checksum_calculation="when_required", response_checksum_validation="when_required",
+                      s3={"addressing_style": "path"}))
+
+
+@pytest.fixture
+def s3(s3_server: S3Server, s3_test_client: Any, monkeypatch: pytest.MonkeyPatch) -> S3Bucket:
+    """An empty bucket, and the environment variables by which boto3 finds its server."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_server.endpoint)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3_server.access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3_server.secret_key)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    client = boto3.session.Session().client("s3", config=Config(
-        request_checksum_calculation="when_required", response_checksum_validation="when_required",
-        s3={"addressing_style": "path"}))
     name = f"test-{uuid.uuid4().hex}"
-    client.create_bucket(Bucket=name)
-    return S3Bucket(s3_server, name, client)
+    s3_test_client.create_bucket(Bucket=name)
+    return S3Bucket(s3_server, name, s3_test_client)
 
 
 @pytest.fixture

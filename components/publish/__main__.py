@@ -21,9 +21,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--validation", metavar="FOLDER", type=Path, required=True,
                         help="folder that validate wrote; its golden image goes into the bundle")
     parser.add_argument("--run", metavar="NAME", default="by hand", help="run that publishes, for the model's metadata")
-    parser.add_argument("--destination", metavar="FOLDER", default="",
-                        help="folder of published models; empty publishes nothing")
+    parser.add_argument("--destination", metavar="LOCATION", default="",
+                        help="folder of published models, or s3://bucket/prefix; empty publishes nothing")
     parser.add_argument("--model-name", metavar="NAME", default="detector", help="name of the model's folder there")
+    parser.add_argument("--version", metavar="N", type=int, default=0,
+                        help="version to publish as, refused where it holds other content; 0 takes the next one")
     parser.add_argument("--location", metavar="FILE", type=Path, required=True,
                         help="where to write the published bundle's location")
     return parser
@@ -44,7 +46,8 @@ def publish(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
                             arguments.summary, arguments.html)
     with tempfile.TemporaryDirectory(prefix="mmdet-compress-bundle-") as folder:
         assemble(sources, Path(folder), arguments.model_name, arguments.run)
-        publication = publish_bundle(Path(folder), arguments.destination, arguments.model_name)
+        publication = publish_bundle(Path(folder), arguments.destination, arguments.model_name,
+                                      arguments.version or None)
     print(f"published version {publication.version}: {publication.location}" if publication.created else
           f"already published as version {publication.version}: {publication.location}", flush=True)
     write_text(arguments.location, str(publication.location))

@@ -15,6 +15,7 @@ def publish(
     run: str,
     destination: str,
     model_name: str,
+    version: int,
     location: dsl.OutputPath(str),
 ):
     """Puts the bundle together, checks it and copies it to its destination, whole or not at all.
@@ -26,8 +27,9 @@ def publish(
         html: The run's report.
         validation: Folder that validate wrote; its golden image goes into the bundle.
         run: Name of the run, for the model's metadata.
-        destination: Folder of published models; empty publishes nothing.
+        destination: Folder or S3 location of published models; empty publishes nothing.
         model_name: Name of the model's folder there.
+        version: Version to publish as, refused where it holds other content; 0 takes the next one.
         location: Where the bundle lies; empty when nothing was published.
     """
     return dsl.ContainerSpec(
@@ -42,6 +44,7 @@ def publish(
             "--run", run,
             "--destination", destination,
             "--model-name", model_name,
+            "--version", version,
             "--location", location,
             "--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER,
         ])

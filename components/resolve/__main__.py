@@ -21,7 +21,8 @@ def build_parser() -> argparse.ArgumentParser:
                         help="overrides of the model config, dotted key to value")
     parser.add_argument("--compression-options", metavar="JSON", type=json_object, default={},
                         help="overrides of the compression config, dotted key to value")
-    parser.add_argument("--data", metavar="LOCATION", required=True, help="data set: a folder or builtin://digits")
+    parser.add_argument("--data", metavar="LOCATION", required=True,
+                        help="data set: a folder, an archive, s3://bucket/prefix or builtin://digits")
     parser.add_argument("--data-format", metavar="FORMAT", default="auto", help="auto, coco or voc")
     parser.add_argument("--classes", metavar="NAMES", type=name_list, default=[],
                         help="class names in label order, between commas; none takes them from the data")

@@ -9,6 +9,7 @@ from core.config.keys import check_top_level, did_you_mean
 from core.config.options import apply_options
 from core.config.plain_data import plain_data
 from core.config.python_text import NotData
+from core.config.stored import fetch_config, is_stored
 from core.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ def load_config(path: Union[str, Path], options: Optional[Mapping[str, Any]] = N
     """Return the mmcv Config of the file ``path`` with ``options`` applied.
 
     Args:
-        path: A config file; a relative path is looked up below the repository first, then below the current folder.
+        path: A config file or its ``s3://`` location; a relative path is looked up below the repository first, then
+            below the current folder.
         options: mmdet's ``--cfg-options`` as a dict of dotted keys.
         trust: Run the file as Python where it cannot be read as data, and import its ``custom_imports``.
 
@@ -66,6 +68,8 @@ def find_config(path: Union[str, Path]) -> Path:
     Raises:
         UserError: There is none; names the nearest file.
     """
+    if is_stored(path):
+        return fetch_config(str(path))
     asked = Path(path).expanduser()
     places = [asked] if asked.is_absolute() else [REPOSITORY / asked, Path.cwd() / asked]
     try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Union
 from core.config.fingerprint import config_digest
 from core.config.loading import REPOSITORY, find_config, load_config
 from core.config.plain_data import plain_data
+from core.config.stored import concrete, is_stored
 from core.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class ConfigRef:
     """A resolved config by reference.
 
     Attributes:
-        path: The config file; relative to the repository where it is one of its own, else absolute.
+        path: The config file; relative to the repository where it is one of its own, else absolute or on S3.
         digest: sha256 of the resolved config (``core.config.fingerprint.config_digest``).
         options: What ``--cfg-options`` changed, keyed by dotted path.
     """
@@ -58,7 +59,10 @@ class ConfigRef:
 def resolve_config(path: Union[str, Path], options: Optional[Mapping[str, Any]] = None,
                    trust: bool = False) -> ConfigRef:
     """Return the reference of the config at ``path`` with ``options``; arguments and errors as ``load_config``."""
+    path = concrete(str(path)) if is_stored(path) else path
     cfg = load_config(path, options, trust)
+    if is_stored(path):
+        return ConfigRef(str(path), config_digest(cfg), dict(options or {}))
     file = find_config(path)
     own = REPOSITORY in file.parents and ".." not in file.parts
     portable = file.relative_to(REPOSITORY).as_posix() if own else str(file)

@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Sequence, Tuple
 
-from core.data import digits
 from core.data.digest import FileMemory, data_digest
 from core.data.examination import FORMATS, choose_format, examine
+from core.data.place import locate
 from core.data.prepared import entry_folder, read_manifest, write_entry
 from core.data.reference import DataRef
 from core.data.splits import AUTO, SplitNames, choose_splits
-from core.data.suggest import did_you_mean, listed
+from core.data.suggest import listed
 from core.errors import UserError
-from core.storage.location import Scheme, local_path, parse_location
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -66,7 +65,7 @@ def resolve_data(uri: str, data_format: str = AUTO, classes: Sequence[str] = (),
     """Check a whole data set, log its warnings and return the reference that later stages open.
 
     Args:
-        uri: A folder (path or ``file://``) or ``builtin://digits`` with options.
+        uri: A folder or an archive (path, ``file://`` or ``s3://bucket/prefix``), or ``builtin://digits`` with options.
         data_format: ``coco``, ``voc`` or ``auto``.
         classes: The classes to use, in this order; all of the data's where empty.
         train_split: A split's name, or ``auto``: train, else trainval.
@@ -76,11 +75,12 @@ def resolve_data(uri: str, data_format: str = AUTO, classes: Sequence[str] = (),
     Raises:
         UserError: Anything in the data that training or measuring would stumble over.
     """
-    uri, root = _locate(uri)
+    place = locate(uri)
+    root = place.root
     data_format = choose_format(root, data_format)
     names = choose_splits(train_split, val_split, test_split, FORMATS[data_format].list_splits(root), root)
     examined = examine(root, data_format, names, tuple(classes))
-    ref = DataRef(uri, data_digest(examined.rows), data_format, examined.classes, *names)
+    ref = DataRef(place.uri, data_digest(examined.rows), data_format, examined.classes, *names, source=place.source)
     write_entry(entry_folder(ref), root, examined)
     for warning in examined.warnings:
         _LOGGER.warning("data: %s", warning)
@@ -93,7 +93,10 @@ def open_dataset(ref: DataRef) -> Dataset:
     Raises:
         UserError: The data is not there or is not what was resolved.
     """
-    root = _locate(ref.uri)[1]
+    place = locate(ref.uri)
+    if place.source != ref.source:
+        raise _changed(ref, "its archive or an object differs")
+    root = place.root
     entry = entry_folder(ref)
     manifest = read_manifest(entry)
     if manifest is not None:
@@ -110,27 +113,6 @@ def open_dataset(ref: DataRef) -> Dataset:
               for role, described in manifest["splits"].items()}
     return Dataset(ref.classes, splits["train"], splits.get("val"), splits["test"], ref.digest,
                    tuple(manifest["warnings"]))
-
-
-def _locate(uri: str) -> Tuple[str, Path]:
-    """Return a data set's full URI and its folder on this machine; the built-in sample is made where absent."""
-    location = parse_location(uri, "data")
-    if location.scheme is Scheme.BUILTIN:
-        if location.path != "digits":
-            raise UserError("data", repr(uri), "The only built-in data set is builtin://digits.",
-                            "Use that, or pass a folder.")
-        options = digits.DigitsOptions.from_query(location.query)
-        return options.uri, digits.materialise(options)
-    folder = local_path(uri, "data")
-    if folder.is_dir():
-        return str(folder), folder
-    if folder.exists():
-        raise UserError("data", folder, "It must be a folder in COCO or Pascal VOC layout, not a file.",
-                        "Unpack it and pass the folder.")
-    parent = folder.parent
-    near = did_you_mean(folder.name, (path.name for path in parent.iterdir())) if parent.is_dir() else ""
-    raise UserError("data folder", folder, f"It does not exist{near}." if near or parent.is_dir()
-                    else f"It does not exist, nor does {parent}.", "Pass the data set's folder, or builtin://digits.")
 
 
 def _verify_files(ref: DataRef, root: Path, rows: Sequence[Sequence[Any]]) -> None:

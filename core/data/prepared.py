@@ -15,7 +15,7 @@ _MANIFEST = "manifest.json"
 
 def entry_folder(ref: DataRef) -> Path:
     """Return the cache folder of a data set's cleaned annotations; it does not depend on where the data lies."""
-    identity = {**ref.to_json(), "uri": ""}
+    identity = {**ref.to_json(), "uri": "", "source": ""}
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
     return cache_folder() / "data" / "sets-2" / key
 

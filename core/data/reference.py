@@ -11,13 +11,15 @@ class DataRef:
     """A data set that was found good: where it lies, what it held, and which parts of it are used.
 
     Attributes:
-        uri: Where it lies: an absolute path or ``builtin://digits?...`` with every option spelled out.
+        uri: Where it lies: an absolute path, ``s3://bucket/prefix`` or ``builtin://digits?...`` with every option
+            spelled out.
         digest: sha256 over the files that matter (see ``core.data.digest``).
         format: ``coco`` or ``voc``.
         classes: The class names, in the order of the model's outputs.
         train_split: Name of the split to train on.
         val_split: Name of the split to follow training with, or ``""`` for none.
         test_split: Name of the split that measurements are made on.
+        source: Digest of the archive or of the listing on S3 that it was taken from; empty for a folder.
     """
 
     uri: str
@@ -27,6 +29,7 @@ class DataRef:
     train_split: str
     val_split: str
     test_split: str
+    source: str = ""
 
     def to_json(self) -> Dict[str, Any]:
         """Return the reference as a JSON object."""
@@ -39,7 +42,7 @@ class DataRef:
         Raises:
             UserError: The object is not such a reference.
         """
-        texts = ("uri", "digest", "format", "train_split", "val_split", "test_split")
+        texts = ("uri", "digest", "format", "train_split", "val_split", "test_split", "source")
         wrong = [name for name in texts if not isinstance(value.get(name), str)]
         classes = value.get("classes")
         if not isinstance(classes, (list, tuple)) or not all(isinstance(name, str) for name in classes):

@@ -21,12 +21,16 @@ class _LineWriter:
         self._stream.flush()
 
 
-def progress(total: int, description: str, unit: str) -> Any:
-    """Return a tqdm bar over ``total`` units: redrawn on a terminal, a line every few seconds elsewhere."""
+def progress(total: int, description: str, unit: str, scaled: bool = False) -> Any:
+    """Return a tqdm bar over ``total`` units: redrawn on a terminal, a line every few seconds elsewhere.
+
+    ``scaled`` writes large numbers with k, M and G, for bytes.
+    """
     from tqdm import tqdm
 
     if sys.stdout.isatty():
-        return tqdm(total=total, desc=description, unit=unit, file=sys.stdout)
+        return tqdm(total=total, desc=description, unit=unit, unit_scale=scaled, file=sys.stdout)
     bar_format = "{desc}: {n_fmt}/{total_fmt}{unit}, {rate_fmt}, ETA {remaining}"
     return tqdm(total=total, desc=description, unit=f" {unit}", file=_LineWriter(sys.stdout),
-                mininterval=LOG_INTERVAL_SECONDS, maxinterval=LOG_INTERVAL_SECONDS * 2, bar_format=bar_format)
+                mininterval=LOG_INTERVAL_SECONDS, maxinterval=LOG_INTERVAL_SECONDS * 2, bar_format=bar_format,
+                unit_scale=scaled)

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from core.errors import UserError
 
 LATEST = "latest"
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 
 
@@ -71,9 +72,9 @@ def parse_location(location: str, thing: str = "location") -> Location:
         raise UserError(thing, repr(location), "It must be a path or a URI.", "Write one, such as /data/set.")
     if location.startswith("file:"):
         return _file_uri(location, thing)
-    scheme, separator, rest = location.partition("://")
-    if not separator:
+    if not _SCHEME.match(location):
         return Location(Scheme.FILE, os.path.abspath(os.path.expanduser(location)))
+    scheme, _, rest = location.partition("://")
     path, _, query = rest.partition("?")
     if scheme == Scheme.S3.value:
         return Location(Scheme.S3, _bucket_and_key(path, location, thing), _latest_option(query, location, thing))

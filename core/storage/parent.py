@@ -6,7 +6,9 @@ from typing import Any, Dict, Mapping, Optional
 
 from core.errors import UserError
 from core.storage.digest import sha256_file
-from core.storage.location import local_path
+from core.storage.fetch import fetch
+from core.storage.location import Scheme, local_path, parse_location
+from core.storage.source import resolve_latest, resolve_single
 
 THING = "checkpoint"
 
@@ -16,8 +18,9 @@ class ParentRef:
     """A checkpoint as it travels between stages.
 
     Attributes:
-        uri: Absolute path of the file; empty when the run trains its own.
-        digest: SHA-256 of the file in hexadecimal; empty likewise.
+        uri: Absolute path of the file, or the object's URI; empty when the run trains its own.
+        digest: SHA-256 of the file in hexadecimal, or the object's digest (see ``core.storage.source``); empty
+            likewise.
     """
 
     uri: str
@@ -43,12 +46,18 @@ class ParentRef:
 def resolve_parent(location: str) -> ParentRef:
     """Find and digest the checkpoint at ``location``; an empty location stands for none.
 
+    On S3 nothing is downloaded.
+
     Raises:
-        UserError: There is no file, or it is on a storage service.
+        UserError: There is no file or object.
     """
     if not location:
         return ParentRef("", "")
-    path = local_path(location, THING)
+    parsed = resolve_latest(parse_location(location, THING), THING)
+    if parsed.scheme is Scheme.S3:
+        source = resolve_single(str(parsed), THING)
+        return ParentRef(source.uri, source.digest)
+    path = local_path(str(parsed), THING)
     if not path.is_file():
         raise UserError(THING, path, "It must be a file that exists.",
                         "Check the path, or leave the parameter empty to train a model first.")
@@ -56,7 +65,7 @@ def resolve_parent(location: str) -> ParentRef:
 
 
 def open_parent(parent: ParentRef) -> Optional[Path]:
-    """Return the checkpoint's path, or None where the run trains its own.
+    """Return the checkpoint's path, or None where the run trains its own; from S3 it is fetched into the cache.
 
     Raises:
         UserError: The file is gone or is no longer the one that was resolved.
@@ -65,6 +74,8 @@ def open_parent(parent: ParentRef) -> Optional[Path]:
         return None
     found = resolve_parent(parent.uri)
     if found.digest != parent.digest:
-        raise UserError(THING, parent.uri, f"It changed after the run had begun: its sha256 was {parent.digest} and is "
+        raise UserError(THING, parent.uri, f"It changed after the run had begun: its digest was {parent.digest} and is "
                         f"now {found.digest}.", "Start the run again to use the new file.")
+    if parse_location(parent.uri).scheme is Scheme.S3:
+        return fetch(resolve_single(parent.uri, THING))
     return Path(found.uri)

@@ -10,16 +10,17 @@ import shutil
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, List, Optional
+from typing import Iterator, List, Optional, Union
 
 from core.bundle.manifest import MANIFEST, Manifest, damage
 from core.errors import UserError
 from core.storage.digest import BLOCK_BYTES, sha256_file
-from core.storage.location import local_path
+from core.storage.location import Location, Scheme, parse_location
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VERSION = re.compile(r"[1-9][0-9]*")
 _UNFINISHED = ".publishing-"
+_PREFLIGHT_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -27,55 +28,100 @@ class Publication:
     """Where a bundle lies.
 
     Attributes:
-        location: Absolute path of the version's folder.
+        location: Absolute path of the version's folder, or its URI on S3.
         version: Its number.
         created: False where the same content had been published before.
     """
 
-    location: Path
+    location: Union[Path, str]
     version: int
     created: bool
 
 
-def publish(bundle: Path, destination: str, model_name: str) -> Publication:
+def publish(bundle: Path, destination: str, model_name: str, version: Optional[int] = None) -> Publication:
     """Copy ``bundle``, a folder with a manifest (``core.bundle``), to ``<destination>/<model_name>/<version>/``.
 
-    The version is the next positive integer, or the existing one that holds the same content, undamaged. Everything
-    is written to a hidden folder beside and renamed once: a reader never sees part of a bundle.
+    Without a ``version`` it is the next positive integer, or the existing one that holds the same content, undamaged.
+    In a folder everything is written to a hidden one beside and renamed once; on S3 the manifest is written last: a
+    reader never sees part of a bundle.
+
+    Args:
+        bundle: The folder.
+        destination: A folder of this machine or ``s3://bucket/prefix``.
+        model_name: The model's folder there.
+        version: A version to publish as; nothing is done where it holds the same content.
 
     Raises:
-        UserError: The destination cannot be written or is not a folder of this machine, the model's name cannot be a
-            folder's, or the bundle has no manifest.
+        UserError: The destination cannot be written, the model's name cannot be a folder's, the bundle has no
+            manifest, or the version holds other content.
     """
-    models = _models_folder(destination, model_name)
+    if version is not None and version < 1:
+        raise UserError("version", version, "It must be a positive integer.", "Leave it out to publish the next one.")
     manifest = Manifest.read(bundle)
+    location = _models_location(destination, model_name)
+    if location.scheme is Scheme.S3:
+        return _publish_on_s3(bundle, manifest, location, version)
+    models = Path(location.path)
     with _destination_errors(models), _sole_writer(models):
-        same = _version_with(models, manifest.content_sha256)
+        same = _version_with(models, manifest.content_sha256, version)
         if same is not None:
             return Publication(models / str(same), same, created=False)
-        version = max(_versions(models), default=0) + 1
+        version = version or max(_versions(models), default=0) + 1
+        if (models / str(version)).exists():
+            raise _other_content(models / str(version))
         _write_version(models / str(version), bundle, manifest)
     return Publication(models / str(version), version, created=True)
 
 
 def check_destination(destination: str, model_name: str) -> None:
-    """Check, without writing, that something could be published; an empty destination publishes nothing.
+    """Check that something could be published; an empty destination publishes nothing.
+
+    In a folder nothing is written; on S3 a small object is written and deleted.
 
     Raises:
         UserError: As :func:`publish`.
     """
-    models = _models_folder(destination or os.curdir, model_name)
+    location = _models_location(destination or os.curdir, model_name)
+    if location.scheme is Scheme.S3:
+        from core.storage.publish_s3 import check_s3_destination
+        from core.storage.s3_store import S3Store
+
+        return check_s3_destination(S3Store(location.bucket, location.key, attempts=_PREFLIGHT_ATTEMPTS))
+    models = Path(location.path)
     folder = next(path for path in (models, *models.parents) if path.exists())
     if destination and not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
         raise UserError("destination", models, f"It must be a folder that can be written, and {folder} is none.",
                         "Change its rights or choose another destination.")
 
 
-def _models_folder(destination: str, model_name: str) -> Path:
+def _publish_on_s3(bundle: Path, manifest: Manifest, location: Location, version: Optional[int]) -> Publication:
+    from core.storage.publish_s3 import S3Publisher
+    from core.storage.s3_store import S3Store
+
+    publisher = S3Publisher(S3Store(location.bucket, location.key))
+    same = publisher.version_with(bundle, manifest, version)
+    if same is not None:
+        return Publication(f"{location}/{same}", same, created=False)
+    if version is not None and publisher.is_published(version):
+        raise _other_content(f"{location}/{version}")
+    written = publisher.write(bundle, manifest, version)
+    return Publication(f"{location}/{written}", written, created=True)
+
+
+def _other_content(place: object) -> UserError:
+    return UserError("destination", place, "A version that is published never gets other content.",
+                     "Leave the version out to publish the next one.")
+
+
+def _models_location(destination: str, model_name: str) -> Location:
     if not _MODEL_NAME.fullmatch(model_name):
         raise UserError("parameter model_name", repr(model_name), "It becomes a folder's name, so it must be letters, "
                         "digits, '.', '_' and '-', and begin with a letter or digit.", "Choose such a name.")
-    return local_path(destination, "destination") / model_name
+    location = parse_location(destination, "destination")
+    if location.query or location.scheme is Scheme.BUILTIN:
+        raise UserError("destination", location, "It must be a folder or s3://bucket/prefix, without options.",
+                        "Give such a location.")
+    return Location(location.scheme, f"{location.path}/{model_name}")
 
 
 def _write_version(target: Path, bundle: Path, manifest: Manifest) -> None:
@@ -120,9 +166,9 @@ def _versions(models: Path) -> List[int]:
     return sorted(int(path.name) for path in models.iterdir() if _VERSION.fullmatch(path.name))
 
 
-def _version_with(models: Path, content_sha256: str) -> Optional[int]:
-    """Return the newest version with this content, undamaged."""
-    for version in reversed(_versions(models)):
+def _version_with(models: Path, content_sha256: str, only: Optional[int]) -> Optional[int]:
+    """Return the newest version with this content, undamaged; ``only`` looks at one alone."""
+    for version in reversed([version for version in _versions(models) if only in (None, version)]):
         folder = models / str(version)
         with contextlib.suppress(UserError):
             manifest = Manifest.read(folder)

@@ -1,12 +1,14 @@
 """A boto3 client for any S3-compatible service, and what its failures mean for the user."""
 
 import contextlib
+import functools
 import logging
 import os
+from dataclasses import dataclass
 from typing import Any, Dict, Iterator, NoReturn, Optional, Type
 
 from core.errors import UserError
-from core.storage.store import AccessDenied, ObjectExists, ObjectNotFound
+from core.storage.store import AccessDenied, NotSupported, ObjectExists, ObjectNotFound
 
 ADDRESSING_VARIABLE = "MMDET_COMPRESS_S3_ADDRESSING"
 TIMEOUT_VARIABLE = "MMDET_COMPRESS_S3_TIMEOUT"
@@ -41,45 +43,81 @@ _OTHER = {
 }
 
 
-def s3_client() -> Any:
-    """Return a boto3 S3 client.
+@dataclass(frozen=True)
+class S3Connection:
+    """What boto3 found: a client, and the parts of it that a request made without the client needs.
+
+    Attributes:
+        client: The boto3 client.
+        credentials: botocore's credentials, renewed as they expire; None where there are none.
+        http: botocore's HTTP session, with its proxies and certificates; for ``CONNECTIONS`` threads.
+    """
+
+    client: Any
+    credentials: Any
+    http: Any
+
+
+def connect(attempts: int = ATTEMPTS) -> S3Connection:
+    """Return a boto3 S3 client and what belongs to it.
 
     Endpoint (``AWS_ENDPOINT_URL_S3``, ``AWS_ENDPOINT_URL``), region, certificates (``AWS_CA_BUNDLE``) and credentials
     are found as boto3 finds them. With an endpoint of its own a bucket goes into the path, which every compatible
     server understands, unless the profile's ``s3.addressing_style`` or ``$MMDET_COMPRESS_S3_ADDRESSING`` says
     otherwise.
 
+    Args:
+        attempts: So often the client sends a request, unless ``AWS_MAX_ATTEMPTS`` says otherwise.
+
     Raises:
         UserError: A setting cannot be used.
     """
     import boto3
+    import botocore.session
     from botocore.exceptions import BotoCoreError
+    from botocore.httpsession import URLLib3Session
+    from botocore.utils import get_environ_proxies
 
     # At DEBUG these write signed headers and session tokens.
     for name in ("boto3", "botocore", "s3transfer", "urllib3"):
-        logging.getLogger(name).setLevel(logging.INFO)
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
-        session = boto3.session.Session()
-        return session.client("s3", config=_config(session))
+        core = botocore.session.get_session()
+        core.register_component("data_loader", _shared_loader(core.get_config_variable("data_path")))
+        config = _config(core, attempts)
+        client = boto3.session.Session(botocore_session=core).client("s3", config=config)
+        http = URLLib3Session(
+            verify=core.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE") or True,
+            proxies=get_environ_proxies(client.meta.endpoint_url),
+            timeout=(config.connect_timeout, config.read_timeout), max_pool_connections=CONNECTIONS)
+        return S3Connection(client, core.get_credentials(), http)
     except (BotoCoreError, ValueError) as error:
         raise UserError("S3 settings", _cause(error), "boto3 must be able to use endpoint, region and profile.",
                         "Check AWS_ENDPOINT_URL_S3, AWS_REGION, AWS_PROFILE and the AWS configuration.") from error
 
 
-def _config(session: Any) -> Any:
+@functools.lru_cache(maxsize=None)
+def _shared_loader(data_path: Optional[str]) -> Any:
+    """Return what reads botocore's descriptions of services; they are large, and read once a process."""
+    from botocore.loaders import create_loader
+
+    return create_loader(data_path)
+
+
+def _config(session: Any, attempts: int) -> Any:
     from botocore.config import Config
 
     settings: Dict[str, Any] = {}
     style = _addressing_style(session)
     if style:
         settings["s3"] = {"addressing_style": style}
-    retries = {"mode": os.environ.get("AWS_RETRY_MODE", "standard"), "total_max_attempts": ATTEMPTS}
+    retries = {"mode": os.environ.get("AWS_RETRY_MODE", "standard"), "total_max_attempts": attempts}
     if "AWS_MAX_ATTEMPTS" in os.environ:
         del retries["total_max_attempts"]
     # Many compatible servers do not know the checksums that boto3 >= 1.36 sends by default.
-    return Config(request_checksum_calculation="when_required", response_checksum_validation="when_required",
-                  connect_timeout=min(_CONNECT_SECONDS, read_timeout()), read_timeout=read_timeout(), retries=retries,
-                  max_pool_connections=CONNECTIONS, **settings)
+    return Config(signature_version="s3v4", request_checksum_calculation="when_required",
+                  response_checksum_validation="when_required", retries=retries, read_timeout=read_timeout(),
+                  connect_timeout=min(_CONNECT_SECONDS, read_timeout()), max_pool_connections=CONNECTIONS, **settings)
 
 
 def read_timeout() -> float:
@@ -104,7 +142,7 @@ def _addressing_style(session: Any) -> Optional[str]:
     if chosen not in ("", "auto", "path", "virtual"):
         raise UserError(f"variable {ADDRESSING_VARIABLE}", repr(chosen), "It is path, virtual or auto.",
                         "Correct it or unset it.")
-    profile = session._session.get_scoped_config()
+    profile = session.get_scoped_config()
     section = profile.get("s3")
     if chosen or (isinstance(section, dict) and "addressing_style" in section):
         return chosen or None
@@ -140,6 +178,8 @@ def raise_for(uri: str, action: str, code: str, status: int, cause: Optional[Bas
         kind, rule, way_out = ObjectNotFound, "There must be such an object.", "Check bucket and key."
     elif code in _EXISTS:
         kind, rule, way_out = ObjectExists, "It must not be replaced.", "Choose another name."
+    elif code in ("NotImplemented", "501"):
+        kind, rule, way_out = NotSupported, "The service must know this request.", "Use another service."
     elif code == "RequestTimeTooSkewed":
         way_out = "Set the clock."
     elif code in _DENIED:
@@ -147,8 +187,9 @@ def raise_for(uri: str, action: str, code: str, status: int, cause: Optional[Bas
     else:
         rule = rule or f"The service must be able to {action} it."
         way_out = "Check endpoint, region and bucket, or try again later."
-    raise kind(thing, f"{code} (HTTP {status})" if code != str(status) else f"HTTP {status}", rule,
-               way_out) from cause
+    found = "not found" if kind is ObjectNotFound else code
+    value = f"{found} (HTTP {status})" if found != str(status) else f"HTTP {status}"
+    raise kind(thing, value, rule, way_out) from cause
 
 
 def _cause(error: Exception) -> str:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import os
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timezone
 from pathlib import Path
@@ -10,8 +11,11 @@ from typing import Any, Dict, List, Optional
 
 from core.storage.cache import new_file
 from core.storage.digest import sha256_file
-from core.storage.s3_client import s3_client, s3_errors
-from core.storage.store import ObjectNotFound, Store, StoredObject, check_name
+from core.storage.s3_client import ATTEMPTS, connect, s3_errors
+from core.storage.s3_download import Downloader, Target
+from core.storage.s3_get import ObjectReader
+from core.storage.store import NotSupported, ObjectExists, ObjectNotFound, Store, StoredObject, check_name
+from core.storage.verification import PART_BYTES_KEY, SHA256_KEY
 
 PART_BYTES = 16 << 20
 MOST_PARTS = 10000
@@ -24,12 +28,15 @@ class S3Store(Store):
     Args:
         bucket: The bucket, which exists.
         prefix: What every key begins with, without slashes at its ends; empty for the whole bucket.
+        attempts: So often a request is sent before it counts as failed.
     """
 
-    def __init__(self, bucket: str, prefix: str) -> None:
+    def __init__(self, bucket: str, prefix: str, attempts: int = ATTEMPTS) -> None:
         super().__init__(f"s3://{bucket}/{prefix}".rstrip("/"))
         self._bucket, self._prefix = bucket, f"{prefix}/" if prefix else ""
-        self._client = s3_client()
+        self._connection = connect(attempts)
+        self._client = self._connection.client
+        self._reader: Optional[ObjectReader] = None
 
     def list(self, prefix: str = "") -> List[StoredObject]:
         """See :class:`Store`; keys that end in a slash are consoles' folder marks and not listed."""
@@ -48,33 +55,51 @@ class S3Store(Store):
             head = self._head(name)
         except ObjectNotFound:
             return None
-        return _info(name, head["ContentLength"], head)
+        return _info_of(name, head)
 
     def read(self, name: str) -> bytes:
         """See :class:`Store`."""
-        with s3_errors(self.uri(name), "read"):
-            return self._client.get_object(**self._key(name))["Body"].read()
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "object"
+            self.download(name, path)
+            return path.read_bytes()
 
     def write(self, name: str, contents: bytes, only_new: bool = False) -> None:
-        """See :class:`Store`; ``only_new`` needs a server that knows If-None-Match."""
+        """See :class:`Store`; ``only_new`` needs a server that knows If-None-Match to hold against a race."""
         condition = {"IfNoneMatch": "*"} if only_new else {}
-        with s3_errors(self.uri(name), "write"):
-            self._client.put_object(**self._key(name), Body=contents, ContentMD5=_content_md5(contents), **condition)
+        try:
+            self._put(name, contents, condition)
+        except NotSupported:
+            if not only_new:
+                raise
+            if self.find(name) is not None:
+                raise ObjectExists(f"object {self.uri(name)}", "exists", "It must not be replaced.",
+                                   "Choose another name.") from None
+            self._put(name, contents, {})
+        except ObjectExists:
+            # A request whose answer was lost and that was sent again finds what it wrote itself.
+            if self.read(name) != contents:
+                raise
 
     def download(self, name: str, path: Path) -> None:
         """See :class:`Store`."""
-        with new_file(path) as partial, s3_errors(self.uri(name), "read"):
-            self._client.download_file(self._bucket, self._prefix + name, str(partial))
+        info = _info_of(name, self._head(name))
+        with new_file(path) as partial:
+            self.downloader().download(info, Target(partial))
+
+    def downloader(self) -> Downloader:
+        """Return what brings objects, by the names that they have here, into files."""
+        if self._reader is None:
+            self._reader = ObjectReader(self._connection, self._bucket)
+        return Downloader(self._reader, self._prefix)
 
     def upload(self, path: Path, name: str) -> None:
         """See :class:`Store`; the server compares every part with its MD5, and an object appears when it is whole."""
         size = path.stat().st_size
-        metadata = {"sha256": sha256_file(path)}
+        metadata = {SHA256_KEY: sha256_file(path), PART_BYTES_KEY: str(part_size(size))}
         with s3_errors(self.uri(name), "write"):
             if size <= PART_BYTES:
-                contents = path.read_bytes()
-                self._client.put_object(**self._key(name), Body=contents, ContentMD5=_content_md5(contents),
-                                        Metadata=metadata)
+                self._put(name, path.read_bytes(), {"Metadata": metadata})
             else:
                 self._upload_parts(path, size, name, metadata)
 
@@ -82,6 +107,10 @@ class S3Store(Store):
         """See :class:`Store`."""
         with s3_errors(self.uri(name), "delete"):
             self._client.delete_object(**self._key(name))
+
+    def _put(self, name: str, contents: bytes, options: Dict[str, Any]) -> None:
+        with s3_errors(self.uri(name), "write"):
+            self._client.put_object(**self._key(name), Body=contents, ContentMD5=_content_md5(contents), **options)
 
     def _key(self, name: str) -> Dict[str, str]:
         check_name(name, self.location)
@@ -109,6 +138,10 @@ class S3Store(Store):
         except BaseException:
             self._client.abort_multipart_upload(**upload)
             raise
+
+
+def _info_of(name: str, head: Dict[str, Any]) -> StoredObject:
+    return _info(name, head["ContentLength"], head)
 
 
 def _info(name: str, size: int, answer: Dict[str, Any]) -> StoredObject:

@@ -39,6 +39,10 @@ class ObjectExists(UserError):
     """An object that had to be new is there already."""
 
 
+class NotSupported(UserError):
+    """The service does not know what it was asked for."""
+
+
 class Store(ABC):
     """Objects below one location.
 

@@ -34,7 +34,7 @@ def test_every_input_becomes_a_reference_that_stays_the_same(options, tmp_path):
 
 @pytest.mark.parametrize(("option", "value", "message"), [
     ("--max-map-drop", "7", "parameter max_map_drop: 7.0"), ("--min-speedup", "-1", "parameter min_speedup: -1.0"),
-    ("--destination", "s3://models", "destination: s3://models"), ("--model-name", "../x", "parameter model_name"),
+    ("--destination", "gs://models", "destination: gs://models"), ("--model-name", "../x", "parameter model_name"),
     ("--checkpoint", "/absent.pth", "checkpoint: /absent.pth"), ("--data", "/absent", "/absent"),
     ("--model-config", "configs/absent.py", "configs/absent.py"),
     ("--model-options", '{"runner.max_epoch": 1}', "max_epoch"),

@@ -165,15 +165,16 @@ def test_a_folder_that_goes_away_is_named_when_opened(coco):
         open_dataset(ref)
 
 
-def test_a_file_is_no_data_folder(tmp_path):
+def test_a_damaged_archive_is_refused(tmp_path):
     (tmp_path / "data.zip").write_bytes(b"PK")
-    with pytest.raises(UserError, match="must be a folder"):
+    with pytest.raises(UserError, match="archive: .*data.zip. It must be a sound archive"):
         resolve_data(str(tmp_path / "data.zip"))
 
 
-def test_storage_services_are_refused_by_name():
-    with pytest.raises(UserError, match="data: s3://bucket/set"):
-        resolve_data("s3://bucket/set")
+def test_a_file_that_is_no_archive_is_refused(tmp_path):
+    (tmp_path / "data.csv").write_text("a,b")
+    with pytest.raises(UserError, match="data.csv. It must be a folder in COCO or Pascal VOC layout, or an archive"):
+        resolve_data(str(tmp_path / "data.csv"))
 
 
 def test_only_digits_are_built_in():

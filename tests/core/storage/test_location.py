@@ -1,6 +1,9 @@
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from core.errors import UserError
 from core.storage.location import Location, Scheme, local_path, parse_location
@@ -69,3 +72,36 @@ def test_a_refused_uri_does_not_tell_the_secrets_in_it():
             parse_location(text)
         assert "secret" not in str(refused.value) and "canary" not in str(refused.value)
         assert "bucket/prefix" in str(refused.value)
+
+
+ODD = st.text(st.characters(blacklist_categories=("Cs", "Cc")), max_size=25)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(st.text(max_size=40), ODD.map("s3://bucket/{}".format), ODD.map("file://{}".format),
+                 ODD.map("file:///{}".format), ODD.map("s3://{}".format), ODD.map("builtin://{}".format)))
+def test_whatever_is_written_is_a_location_or_refused(text):
+    try:
+        location = parse_location(text)
+    except UserError as refused:
+        assert refused.rule and refused.way_out
+        return
+    assert location.scheme is not Scheme.FILE or location.path.startswith("/")
+    if location.scheme is Scheme.S3:
+        parts = location.key.split("/") if location.key else []
+        assert location.bucket and not {"", ".", ".."} & set(parts)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(ODD.filter(lambda part: part not in ("", ".", "..") and not set("/?") & set(part)), max_size=4))
+def test_a_key_without_a_question_mark_survives(parts):
+    location = parse_location("/".join(["s3://bucket", *parts]))
+    assert (location.bucket, location.key) == ("bucket", "/".join(parts))
+    assert parse_location(str(location)) == location
+
+
+@settings(max_examples=200, deadline=None)
+@given(ODD.filter(lambda name: name not in ("", ".", "..") and "/" not in name))
+def test_any_file_name_survives_as_a_path_and_as_a_uri(name):
+    assert parse_location(f"/data/{name}").path == f"/data/{name}"
+    assert parse_location(f"file:///data/{quote(name)}").path == f"/data/{name}"

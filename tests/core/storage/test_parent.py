@@ -29,9 +29,21 @@ def test_folder_is_no_checkpoint(tmp_path):
         resolve_parent(str(tmp_path))
 
 
-def test_storage_service_is_refused_for_now():
-    with pytest.raises(UserError, match="checkpoint: s3://bucket/model.pth. It must be a path of this machine"):
-        resolve_parent("s3://bucket/model.pth")
+def test_a_checkpoint_on_s3_is_resolved_and_fetched(s3, tmp_path, monkeypatch):
+    monkeypatch.setenv("MMDET_COMPRESS_CACHE", str(tmp_path / "cache"))
+    s3.put("models/epoch_9.pth", b"older")
+    uri = s3.put("models/epoch_12.pth", b"weights")
+    parent = resolve_parent(f"{s3.uri}/models?latest=epoch_*.pth")
+    assert parent.uri == uri and len(parent.digest) == 64
+    assert open_parent(parent).read_bytes() == b"weights"
+    s3.put("models/epoch_12.pth", b"others")
+    with pytest.raises(UserError, match=f"checkpoint: {uri}. It changed after the run had begun"):
+        open_parent(parent)
+
+
+def test_what_is_no_checkpoint_on_s3_is_refused(s3):
+    with pytest.raises(UserError, match=f"checkpoint: {s3.uri}/none.pth. There must be such an object"):
+        resolve_parent(f"{s3.uri}/none.pth")
 
 
 def test_checkpoint_that_changed_since_is_refused(tmp_path):
@@ -39,7 +51,7 @@ def test_checkpoint_that_changed_since_is_refused(tmp_path):
     path.write_bytes(b"weights")
     parent = resolve_parent(str(path))
     path.write_bytes(b"others")
-    with pytest.raises(UserError, match=f"sha256 was {parent.digest} and is now"):
+    with pytest.raises(UserError, match=f"digest was {parent.digest} and is now"):
         open_parent(parent)
 
 

@@ -129,9 +129,16 @@ def test_destination_without_the_right_to_write_is_refused(bundle, tmp_path):
         publish(bundle, str(tmp_path / "out"), "cells")
 
 
-def test_storage_service_is_refused_for_now(bundle):
-    with pytest.raises(UserError, match="destination: s3://models. It must be a path of this machine"):
-        publish(bundle, "s3://models", "cells")
+def test_a_version_that_is_named_is_taken_once(bundle, tmp_path):
+    out = str(tmp_path / "out")
+    assert publish(bundle, out, "cells", version=4).version == 4
+    assert not publish(bundle, out, "cells", version=4).created
+    (bundle / "labels.txt").write_text("others")
+    seal(bundle)
+    with pytest.raises(UserError, match="cells/4. A version that is published never gets other content"):
+        publish(bundle, out, "cells", version=4)
+    with pytest.raises(UserError, match="positive integer"):
+        publish(bundle, out, "cells", version=0)
 
 
 def test_destination_is_checked_before_there_is_a_bundle(tmp_path):
@@ -140,7 +147,6 @@ def test_destination_is_checked_before_there_is_a_bundle(tmp_path):
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").write_text("")
     for destination, name, message in ((str(tmp_path / "file"), "cells", "file is none"),
-                                       ("s3://models", "cells", "must be a path of this"),
                                        ("", "a/b", "parameter model_name")):
         with pytest.raises(UserError, match=message):
             check_destination(destination, name)

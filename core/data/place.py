@@ -1,0 +1,93 @@
+"""Where a data set's folder is on this machine: in place, built in, unpacked from an archive, or fetched from S3."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.data import digits
+from core.data.suggest import did_you_mean
+from core.errors import UserError
+from core.storage.archive import SUFFIXES, is_archive, unpack
+from core.storage.digest import sha256_file
+from core.storage.location import Location, Scheme, parse_location
+
+_LAYOUT_RULE = "It must be a folder in COCO or Pascal VOC layout, or an archive of one."
+
+
+@dataclass(frozen=True)
+class Place:
+    """A data set on this machine.
+
+    Attributes:
+        uri: Where it comes from, complete and without ``?latest``.
+        root: Its folder.
+        source: Digest of the archive or of the listing on S3 that it was taken from; empty for a folder.
+    """
+
+    uri: str
+    root: Path
+    source: str = ""
+
+
+def locate(uri: str) -> Place:
+    """Find a data set, and bring it here where it is not; what was brought once is kept in the cache.
+
+    Raises:
+        UserError: It is not there, cannot be fetched or is of no known kind.
+    """
+    from core.storage.source import resolve_latest
+
+    location = parse_location(uri, "data")
+    if location.scheme is Scheme.BUILTIN:
+        return _built_in(uri, location)
+    if location.scheme is Scheme.S3:
+        return _on_s3(uri)
+    return _here(Path(resolve_latest(location, "data").path))
+
+
+def _built_in(uri: str, location: Location) -> Place:
+    if location.path != "digits":
+        raise UserError("data", repr(uri), "The only built-in data set is builtin://digits.",
+                        "Use that, or pass a folder.")
+    options = digits.DigitsOptions.from_query(location.query)
+    return Place(options.uri, digits.materialise(options))
+
+
+def _here(path: Path) -> Place:
+    if path.is_dir():
+        return Place(str(path), path)
+    if path.is_file() and is_archive(path.name):
+        digest = sha256_file(path)
+        return Place(str(path), _unpacked(path, digest, path.stat().st_size), digest)
+    if path.exists():
+        raise UserError("data", path, _LAYOUT_RULE, f"Pass the folder, or an archive ({', '.join(SUFFIXES)}).")
+    parent = path.parent
+    near = did_you_mean(path.name, (entry.name for entry in parent.iterdir())) if parent.is_dir() else ""
+    raise UserError("data folder", path, f"It does not exist{near}." if near or parent.is_dir()
+                    else f"It does not exist, nor does {parent}.", "Pass the data set's folder, or builtin://digits.")
+
+
+def _on_s3(uri: str) -> Place:
+    from core.storage.fetch import fetch
+    from core.storage.source import resolve_source
+
+    source = resolve_source(uri, "data")
+    if not source.single:
+        return Place(source.uri, fetch(source), source.digest)
+    if not is_archive(source.uri):
+        raise UserError("data", source.uri, _LAYOUT_RULE, f"Pass the prefix, or an archive ({', '.join(SUFFIXES)}).")
+    return Place(source.uri, _unpacked(fetch(source), source.digest, source.size), source.digest)
+
+
+def _unpacked(archive: Path, digest: str, size: int) -> Path:
+    """Return the folder of an archive's content; where all of it lies in one folder, that one."""
+    from core.storage.fetch import cached_folder, emptied
+
+    def fill(folder: Path, work: Path) -> None:
+        emptied(folder)
+        unpack(archive, folder)
+
+    key = hashlib.sha256(f"unpacked {digest}".encode()).hexdigest()
+    folder = cached_folder(key, fill, size)
+    entries = list(folder.iterdir())
+    return entries[0] if len(entries) == 1 and entries[0].is_dir() else folder

@@ -1,0 +1,191 @@
+"""Unpacking archives that may come from anybody: only files and folders, only inside, only so many bytes."""
+
+import bz2
+import errno
+import gzip
+import io
+import itertools
+import lzma
+import os
+import posixpath
+import stat
+import tarfile
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any, BinaryIO, Callable, Dict, Iterator, NamedTuple, Optional
+
+from core.errors import UserError
+from core.storage.store import check_name
+
+SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
+_BLOCK_BYTES = 1 << 20
+# Photographs hardly shrink; text shrinks tenfold. A bomb shrinks a thousandfold.
+_LARGEST_RATIO, _ALWAYS_BYTES = 100, 100 << 20
+_MOST_ENTRIES = 5_000_000
+_MOST_BEHIND = 16
+"""Blocks that may follow a tar file's end: padding."""
+# A header may ask for any amount; the longest that is sound holds a path.
+_LARGEST_READ = 8 << 20
+_COMPRESSED: Dict[str, Callable[..., Any]] = {"gz": gzip.open, "tgz": gzip.open, "bz2": bz2.open, "xz": lzma.open}
+_FAULTS = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, gzip.BadGzipFile,
+           NotImplementedError, RuntimeError, UnicodeError, ValueError, OverflowError)
+
+
+class _Entry(NamedTuple):
+    """A member: its name; what it links to, or an empty text; and its content, or None for a folder."""
+
+    name: str
+    link: str = ""
+    content: Optional[BinaryIO] = None
+
+
+def is_archive(name: str) -> bool:
+    """Return whether a file's name is that of an archive which can be unpacked."""
+    return name.lower().endswith(SUFFIXES)
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a .tar, .tar.gz, .tgz, .tar.bz2, .tar.xz or .zip file into an empty folder.
+
+    Rights and owners are not taken over. A link to a file of the archive becomes that file; no link is ever made.
+
+    Raises:
+        UserError: The archive is damaged, or an entry is absolute, leads outside, links outside or to a folder, is
+            neither file nor folder, is there twice, or takes more room than an honest archive's would.
+    """
+    allowed = _ALWAYS_BYTES + _LARGEST_RATIO * archive.stat().st_size
+    links: Dict[str, str] = {}
+    name = ""
+    try:
+        with open(archive, "rb") as file:
+            entries = _zip_entries(file) if archive.name.lower().endswith(".zip") else _tar_entries(file, archive.name)
+            for number, entry in enumerate(entries):
+                name = entry.name
+                if number >= _MOST_ENTRIES:
+                    raise _refused(archive, name, f"An archive may have {_MOST_ENTRIES:,} entries.")
+                if name not in ("", "."):
+                    allowed -= _place(archive, folder, entry, links, allowed)
+        for name, target in links.items():
+            _link(archive, folder, name, target)
+    except _FAULTS as error:
+        cause = f"{type(error).__name__}: {error!s:.200}"
+        raise _refused(archive, name, f"It must be a sound archive ({cause}).") from error
+    except OSError as error:
+        # The decompressors say OSError without a number for damaged data; zipfile seeks where a damaged index leads.
+        if error.errno not in (None, errno.EINVAL, errno.ENAMETOOLONG):
+            raise
+        raise _refused(archive, name, f"It must be a sound archive ({error!s:.200}).") from error
+
+
+def _place(archive: Path, folder: Path, entry: _Entry, links: Dict[str, str], allowed: int) -> int:
+    """Write an entry below the folder, or remember its link, and return the bytes it took."""
+    check_name(entry.name, f"archive {archive}")
+    entry.name.encode("utf-8")
+    target = folder / entry.name
+    if entry.link:
+        links[entry.name] = entry.link
+        return 0
+    try:
+        if entry.content is None:
+            target.mkdir(parents=True, exist_ok=True)
+            return 0
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return _write(archive, target, entry, allowed)
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise _refused(archive, entry.name, "A name may be there once, as a file or as a folder.") from error
+
+
+def _write(archive: Path, target: Path, entry: _Entry, allowed: int) -> int:
+    total = 0
+    with open(target, "xb") as file:
+        for block in iter(lambda: entry.content.read(_BLOCK_BYTES), b""):
+            total += len(block)
+            if total > allowed:
+                raise _refused(archive, entry.name, f"Unpacked it may be {_LARGEST_RATIO} times as large as packed.")
+            file.write(block)
+    return total
+
+
+def _link(archive: Path, folder: Path, name: str, target: str) -> None:
+    if posixpath.isabs(target) or target.split("/")[0] == ".." or not (folder / target).is_file():
+        raise _refused(archive, name, f"A link must lead to a file of the archive; it leads to {target!r:.200}.")
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(folder / target, folder / name)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise _refused(archive, name, "A name may be there once, as a file or as a folder.") from error
+
+
+def _zip_entries(file: BinaryIO) -> Iterator[_Entry]:
+    with zipfile.ZipFile(file) as packed:
+        for info in packed.infolist():
+            name, mode = _clean(info.filename), info.external_attr >> 16
+            if info.is_dir():
+                yield _Entry(name)
+                continue
+            with packed.open(info) as content:
+                if stat.S_ISLNK(mode):
+                    yield _Entry(name, _link_target(name, content.read(4096).decode("utf-8")))
+                else:
+                    yield _Entry(name, content=content)
+
+
+def _tar_entries(file: BinaryIO, archive_name: str) -> Iterator[_Entry]:
+    opened = _COMPRESSED.get(archive_name.lower().rpartition(".")[2])
+    stream = opened(file) if opened else file
+    with tarfile.open(fileobj=_Metered(stream), mode="r:") as packed:
+        for member in packed:
+            # tarfile keeps every header for later; nothing here asks for them.
+            packed.members = []
+            name = _clean(member.name)
+            if member.isdir():
+                yield _Entry(name)
+            elif member.issym():
+                yield _Entry(name, _link_target(name, member.linkname))
+            elif member.islnk():
+                yield _Entry(name, _clean(posixpath.normpath(member.linkname)))
+            elif member.isreg():
+                yield _Entry(name, content=packed.extractfile(member))
+            else:
+                raise ValueError(f"{name!r:.200} is neither a file nor a folder")
+    # The checksum stands at the stream's end, behind the archive's own.
+    rest = iter(lambda: stream.read(_BLOCK_BYTES), b"")
+    if sum(1 for _ in itertools.islice(rest, _MOST_BEHIND + 1)) > _MOST_BEHIND:
+        raise ValueError("too much follows the archive's end")
+
+
+class _Metered(io.RawIOBase):
+    """A stream that refuses to be read in one piece beyond what a header can need."""
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        if size < 0 or size > _LARGEST_READ:
+            raise ValueError(f"a header asks for {size} bytes")
+        return self._stream.read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+
+def _clean(name: str) -> str:
+    """Return a member's name without the ``./`` that tar writes and without a folder's last slash."""
+    while name.startswith("./"):
+        name = name[2:]
+    return name.rstrip("/") if name.strip("/") else name
+
+
+def _link_target(name: str, target: str) -> str:
+    """Return where a symbolic link leads, counted from the archive's top; ``..`` that leads out is kept."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(name), target))
+
+
+def _refused(archive: Path, name: str, rule: str) -> UserError:
+    place = f"{archive}, entry {name!r:.200}" if name else f"{archive}"
+    return UserError("archive", place, rule, "Pack the files again, or unpack it yourself and give the folder.")

@@ -1,0 +1,158 @@
+import threading
+from datetime import timedelta
+
+import pytest
+
+from core.errors import UserError
+from core.storage.publish import check_destination, publish
+from core.storage.publish_s3 import S3Publisher
+from core.storage.s3_store import S3Store
+from core.storage.store import AccessDenied
+from tests.core.storage.fault_proxy import Fault, fault_proxy
+from tests.core.storage.test_publish import PUBLISHED, bundle, seal  # noqa: F401 - bundle is a fixture
+
+
+def test_first_version_holds_the_bundle_and_nothing_else_is_left(bundle, s3):  # noqa: F811
+    published = publish(bundle, f"{s3.uri}/models/", "cells")
+    assert (published.location, published.version, published.created) == (f"{s3.uri}/models/cells/1", 1, True)
+    assert s3.names() == [f"models/cells/1/{name}" for name in PUBLISHED]
+    for name in PUBLISHED:
+        assert s3.get(f"models/cells/1/{name}") == (bundle / name).read_bytes()
+
+
+def test_same_content_is_published_once_and_other_content_as_the_next_version(bundle, s3):  # noqa: F811
+    publish(bundle, s3.uri, "cells")
+    again = publish(bundle, s3.uri, "cells")
+    assert (again.version, again.created) == (1, False)
+    (bundle / "labels.txt").write_text("others")
+    seal(bundle)
+    assert publish(bundle, s3.uri, "cells").version == 2
+
+
+def test_a_damaged_version_does_not_count(bundle, s3):  # noqa: F811
+    publish(bundle, s3.uri, "cells")
+    s3.put("cells/1/labels.txt", b"labels.tXt")
+    assert publish(bundle, s3.uri, "cells").version == 2
+
+
+def test_other_content_under_a_version_is_refused(bundle, s3):  # noqa: F811
+    assert publish(bundle, s3.uri, "cells", version=3).version == 3
+    assert not publish(bundle, s3.uri, "cells", version=3).created
+    (bundle / "labels.txt").write_text("others")
+    seal(bundle)
+    before = s3.names()
+    with pytest.raises(UserError, match="cells/3. A version that is published never gets other content"):
+        publish(bundle, s3.uri, "cells", version=3)
+    assert s3.names() == before and s3.get("cells/3/labels.txt") == b"labels.txt"
+
+
+def test_the_manifest_is_written_last(bundle, s3, monkeypatch):  # noqa: F811
+    with fault_proxy(s3.server.endpoint) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.endpoint)
+        publish(bundle, s3.uri, "cells")
+    written = [line.split("/", 2)[2] for line in proxy.seen if line.startswith("PUT")]
+    assert written[0] == "cells/.claims/1" and written[-1] == "cells/1/bundle.json"
+
+
+def test_a_publication_that_fails_leaves_nothing(bundle, s3, monkeypatch):  # noqa: F811
+    def plan(method, path, before):
+        return Fault(403, "AccessDenied") if method == "PUT" and path.endswith("model.xml") else None
+
+    with fault_proxy(s3.server.endpoint) as proxy:
+        proxy.plan = plan
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.endpoint)
+        with pytest.raises(AccessDenied, match="cells/1/fp32/model.xml: AccessDenied"):
+            publish(bundle, s3.uri, "cells")
+    assert s3.names() == []
+
+
+def test_file_that_changed_is_refused(bundle, s3):  # noqa: F811
+    (bundle / "model.bin").write_text("changed")
+    with pytest.raises(UserError, match="it changed"):
+        publish(bundle, s3.uri, "cells")
+    assert s3.names() == []
+
+
+def test_publishers_at_the_same_time_get_versions_of_their_own(bundle, s3, tmp_path):  # noqa: F811
+    folders = []
+    for number in range(4):
+        folders.append(tmp_path / f"bundle {number}")
+        folders[-1].mkdir()
+        for name in ("model.xml", "model.bin"):
+            (folders[-1] / name).write_text(f"{number} {name}")
+        seal(folders[-1])
+    results = {}
+    threads = [threading.Thread(target=lambda number=number: results.update(
+        {number: publish(folders[number], s3.uri, "cells").version})) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results.values()) == [1, 2, 3, 4]
+    for number, version in results.items():
+        for name in ("bundle.json", "model.bin", "model.xml"):
+            assert s3.get(f"cells/{version}/{name}") == (folders[number] / name).read_bytes()
+
+
+def test_what_a_killed_publisher_left_is_skipped_and_after_a_day_cleared(bundle, s3, monkeypatch):  # noqa: F811
+    s3.put("cells/.claims/1", b"somebody")
+    s3.put("cells/1/model.bin", b"half")
+    assert publish(bundle, s3.uri, "cells").version == 2
+    assert "cells/1/model.bin" in s3.names()
+
+    monkeypatch.setattr("core.storage.publish_s3._ABANDONED", -1 * timedelta(days=1))
+    publisher = S3Publisher(S3Store(s3.name, "cells"))
+    publisher._clear_abandoned()
+    assert s3.names() == [f"cells/2/{name}" for name in PUBLISHED]
+
+
+def test_a_claimed_version_is_refused_by_name(bundle, s3):  # noqa: F811
+    s3.put("cells/.claims/5", b"somebody")
+    with pytest.raises(UserError, match="cells/5. Somebody else is publishing this version"):
+        publish(bundle, s3.uri, "cells", version=5)
+
+
+def test_a_server_without_conditional_writes_still_gets_the_bundle(bundle, s3, monkeypatch):  # noqa: F811
+    with fault_proxy(s3.server.endpoint) as proxy:
+        refused = []
+
+        def plan(method, path, before):
+            if method == "PUT" and path.endswith(("/.claims/1", "bundle.json")) and path not in refused:
+                refused.append(path)
+                return Fault(501, "NotImplemented")
+            return None
+
+        proxy.plan = plan
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.endpoint)
+        assert publish(bundle, s3.uri, "cells").version == 1
+    assert len(refused) == 2 and s3.names() == [f"cells/1/{name}" for name in PUBLISHED]
+
+
+def test_the_destination_is_checked_by_writing(s3, monkeypatch):
+    check_destination(f"{s3.uri}/models", "cells")
+    assert s3.names() == []
+    with pytest.raises(UserError, match="absent-bucket.*(NoSuchBucket|404)"):
+        check_destination("s3://absent-bucket/models", "cells")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")
+    with pytest.raises(AccessDenied, match="SignatureDoesNotMatch") as caught:
+        check_destination(f"{s3.uri}/models", "cells")
+    assert "canary" not in str(caught.value)
+
+
+def test_a_destination_that_may_be_listed_but_not_written_is_refused(s3, monkeypatch):
+    with fault_proxy(s3.server.endpoint) as proxy:
+        proxy.plan = lambda method, path, before: Fault(403, "AccessDenied") if method == "PUT" else None
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.endpoint)
+        with pytest.raises(AccessDenied, match="right to write"):
+            check_destination(f"{s3.uri}/models", "cells")
+
+
+def test_a_destination_without_credentials_or_service_is_refused(s3, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+    with pytest.raises(UserError, match="127.0.0.1:9"):
+        check_destination(f"{s3.uri}/models", "cells")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("HOME", "/nowhere")
+    with pytest.raises(UserError, match="NoCredentialsError.*Set AWS_ACCESS_KEY_ID"):
+        check_destination(f"{s3.uri}/models", "cells")
