@@ -14,8 +14,9 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
+from core.compression.trials import Batches, NotRun, tensors, wake
 from core.errors import UserError
 from core.stage.cli import name_list, run_guarded
 
@@ -23,11 +24,14 @@ PROGRAM = "python -m core.compression.matrix"
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS = REPOSITORY / "configs" / "nncf_compression"
 ALGORITHMS = ("int8", "pruning", "int8_pruning", "sparsity", "int8_sparsity")
-CLASSES = ("one", "two", "three")
+# Pascal VOC's; the configs' own num_classes is COCO's 80.
+CLASSES = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
+           "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor")
 IMAGES = 4
 BATCH = 2
 SEED = 0
 ROW_SECONDS = 3600
+EXIT_LEFT = 3
 MAX_GRADIENT = 35.0
 PRUNED_SHARE = 0.4
 
@@ -67,6 +71,7 @@ class Row:
     Attributes:
         detector: Folder below configs/nncf_compression.
         algorithm: Config in that folder.
+        config: Digest of the resolved config; a row of another one is out of date.
         cells: Stage to what came of it, in order.
         counts: What tests compare: quantization points and FakeQuantize operators with and without post-processing,
             filters and pruned filters.
@@ -75,6 +80,7 @@ class Row:
 
     detector: str
     algorithm: str
+    config: str = ""
     cells: Dict[str, Cell] = field(default_factory=dict)
     counts: Dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
@@ -171,7 +177,7 @@ class Trial:
         self.nncf_config = {**nncf_config_of(config), "log_dir": str(folder / "log")}
         self.dataset = write_dataset(folder / "data", CLASSES, IMAGES)
         set_data(config, self.dataset)
-        self.batches = _Batches(train_loader(config, self.dataset, SEED))
+        self.batches = Batches(train_loader(config, self.dataset, SEED), BATCH)
         self.counts: Dict[str, int] = {}
         self.compression: Any = None
         self.detector: Any = None
@@ -184,10 +190,11 @@ class Trial:
                 ("IR", self.convert), ("parameters", self.parameters))
 
     def without_postprocessing(self) -> str:
-        """Wrap, train one step and test with nncf_compress_postprocessing=False."""
+        """Wrap with nncf_compress_postprocessing=False; where there are quantizers, train one step and test."""
         seen = self.wrap(False)
-        self.train_step()
-        self.test_forward()
+        if self.counts["points_without"]:
+            self.train_step()
+            self.test_forward()
         return seen
 
     def with_postprocessing(self) -> str:
@@ -207,7 +214,7 @@ class Trial:
         self.detector = build_detector(self.config)
         self.detector.CLASSES = CLASSES
         self.detector.init_weights()
-        _wake(self.detector)
+        wake(self.detector)
         self.counts["parameters"] = _parameters(self.detector)
         self.compression = compress_detector(self.detector, self.nncf_config, data_loader=self.batches,
                                              postprocessing=postprocessing)
@@ -239,7 +246,8 @@ class Trial:
         optimizer.step()
         if not torch.isfinite(loss):
             raise RuntimeError(f"the loss is {float(loss)}")
-        moved = sum(not torch.equal(value, dict(network.named_parameters())[name]) for name, value in weights.items())
+        now = dict(network.named_parameters())
+        moved = sum(not torch.equal(value, now[name]) for name, value in weights.items())
         if not moved:
             raise RuntimeError("the optimizer step changed no weight")
         return _all_ran(ran, f"{moved} of {len(weights)} tensors moved")
@@ -287,7 +295,7 @@ class Trial:
     def convert(self) -> str:
         """Convert to IR in the other environment and run it once."""
         if self.openvino_python is None:
-            raise _NotRun("no environment with OpenVINO")
+            raise NotRun("no environment with OpenVINO")
         self.counts.update(_convert(self.openvino_python, self._onnx, self.folder / "ir"))
         size = self.counts["ir_bytes"] / 1e6
         if self.counts["ir_bytes_before"] != self.counts["ir_bytes"]:
@@ -301,7 +309,7 @@ class Trial:
         if not self.counts["filters"]:
             return f"{self.counts['parameters'] / 1e6:.2f} M"
         if self.counts.get("points_with"):
-            raise _NotRun("filters stay as zeros beside quantization until the IR")
+            raise NotRun("filters stay as zeros beside quantization until the IR")
         prepare_for_export(self.compression)
         self.counts["parameters_pruned"] = _parameters(self.detector)
         return f"{self.counts['parameters'] / 1e6:.2f} -> {self.counts['parameters_pruned'] / 1e6:.2f} M"
@@ -334,17 +342,7 @@ class Trial:
         from core.compression.tracing import forward_as, tracing_forward
 
         with torch.no_grad(), forward_as(detector, tracing_forward(detector, False)):
-            return list(_tensors(network.eval()(self._image())))
-
-
-class _Batches(list):
-    """Batches that are in memory already, with what NNCF asks of a data loader."""
-
-    batch_size = BATCH
-
-
-class _NotRun(Exception):
-    """A stage that does not apply or cannot be tried here; the message says why."""
+            return list(tensors(network.eval()(self._image())))
 
 
 class _expect_all:
@@ -377,26 +375,8 @@ def _all_ran(ran: Dict[str, bool], seen: str) -> str:
     return f"{len(ran)}/{len(ran)}" if ran else seen
 
 
-def _wake(detector: Any) -> None:
-    """Let residual branches that begin with a zero normalisation take part: in one step nothing would reach them."""
-    for module in detector.modules():
-        weight = getattr(module, "weight", None)
-        if weight is not None and weight.dim() == 1 and not weight.detach().any():
-            weight.data.fill_(1.0)
-
-
 def _parameters(module: Any) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
-
-
-def _tensors(value: Any) -> Iterator[Any]:
-    import torch
-
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _tensors(item)
 
 
 _CONVERT = """
@@ -421,9 +401,17 @@ def _convert(python: Path, onnx: Path, ir: Path) -> Dict[str, int]:
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
+def config_digest(detector: str, algorithm: str) -> str:
+    """Return the digest of a detector's resolved config for an algorithm."""
+    from core.config.fingerprint import config_to_text, json_digest
+    from core.config.loading import load_config
+
+    return json_digest(config_to_text(load_config(CONFIGS / detector / f"{algorithm}.py")))
+
+
 def run_row(detector: str, algorithm: str, openvino_python: Optional[Path] = None) -> Row:
     """Try one detector with one algorithm in this process; stages after a failed one are not reached."""
-    started, row = time.perf_counter(), Row(detector, algorithm)
+    started, row = time.perf_counter(), Row(detector, algorithm, config_digest(detector, algorithm))
     with tempfile.TemporaryDirectory(prefix="mmdet-compress-matrix-") as folder:
         trial = Trial(trial_config(detector, algorithm), Path(folder), openvino_python)
         failed = False
@@ -438,7 +426,7 @@ def run_row(detector: str, algorithm: str, openvino_python: Optional[Path] = Non
 def _attempt(attempt: Callable[[], str]) -> Cell:
     try:
         return Cell(OK, attempt())
-    except _NotRun as reason:
+    except NotRun as reason:
         return Cell(NOT_RUN, str(reason))
     except Exception as error:  # Whatever a detector does not survive is what the matrix is to show.
         logger.warning("a stage failed", exc_info=True)
@@ -453,7 +441,8 @@ def run_row_apart(detector: str, algorithm: str, openvino_python: Optional[Path]
     done = subprocess.run(command, cwd=str(REPOSITORY), capture_output=True, text=True, timeout=ROW_SECONDS)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [""])[-1]
-        return Row(detector, algorithm, {"process": Cell(FAILED, f"ended with code {done.returncode}: {last[:300]}")})
+        reason = f"ended with code {done.returncode}: {last[:300]}"
+        return Row(detector, algorithm, cells={"process": Cell(FAILED, reason)})
     return Row.from_json(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
@@ -473,11 +462,13 @@ def markdown(rows: Sequence[Row], versions: Dict[str, str]) -> str:
 
 _INTRODUCTION = """# Detectors and algorithms
 
-Made by `{program} --output docs/detectors.md`, never by hand: each row builds the detector with random weights for
-three classes at a small input, wraps it by its config in `configs/nncf_compression/`, and goes all the way. {versions}.
+Made by `{program} --rows rows.json --output docs/detectors.md`, never by hand: a row builds the detector with random
+weights for Pascal VOC's classes at a small input, wraps it by its config in `configs/nncf_compression/`, and goes
+all the way. {versions}.
 
 - *without* and *with post-processing*: wrapped with `nncf_compress_postprocessing` False and True; quantization points,
-  or pruned of all filters. Without, a train step and a test forward are part of it. What follows goes on from *with*.
+  or pruned of all filters. Without, a train step and a test forward of the quantizers are part of it. What follows goes
+  on from *with*.
 - *train step*: one optimizer step changes the weights; quantizers that ran of all. *test forward*: the same in testing.
 - *resume*: saved and restored, raw heads and detections are identical, to the bit.
 - *ONNX*: standard operators with post-processing inside, and as many FakeQuantize operators as PyTorch needs (where
@@ -502,7 +493,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the command's argument parser."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM, description="Try detectors with algorithms on random weights, from wrapping to a running IR. "
-        "Exit code 0: all went well, 1: a stage failed.")
+        f"Exit code 0: all went well, 1: a stage failed, {EXIT_LEFT}: --minutes are over.")
     parser.add_argument("--detectors", metavar="NAMES", type=name_list, default=list(TRIAL_SIZES),
                         help="folders of configs/nncf_compression between commas (default: all)")
     parser.add_argument("--algorithms", metavar="NAMES", type=name_list, default=list(ALGORITHMS),
@@ -513,7 +504,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", metavar="FILE", type=Path, action="append", default=[],
                         help="where the table goes, .md or .json; may be repeated (default: Markdown to the terminal)")
     parser.add_argument("--rows", metavar="FILE", type=Path, default=None,
-                        help="JSON of an earlier run: its rows are kept, those tried now replace theirs")
+                        help="JSON of rows, written after each and read at the start: those without a failure whose "
+                        "config has not changed are not tried again")
+    parser.add_argument("--minutes", metavar="N", type=float, default=None,
+                        help="begin no row after so many minutes; the same command again goes on (needs --rows)")
     parser.add_argument("--openvino-python", metavar="FILE", type=Path, default=None,
                         help="Python with openvino-dev (default: the openvino environment of the project)")
     parser.add_argument("--row", metavar=("DETECTOR", "ALGORITHM"), nargs=2, default=None, help=argparse.SUPPRESS)
@@ -540,22 +534,42 @@ def _run(arguments: argparse.Namespace) -> int:
             if name not in known:
                 raise UserError(option, name, f"It is one of {', '.join(known)}.",
                                 did_you_mean(name, known, "Choose from these."))
-    kept = json.loads(arguments.rows.read_text()) if arguments.rows else []
-    rows = {(row.detector, row.algorithm): row for row in map(Row.from_json, kept)}
-    for detector, algorithm in itertools.product(arguments.detectors, arguments.algorithms):
-        if not (CONFIGS / detector / f"{algorithm}.py").is_file():
-            continue
-        row = run_row_apart(detector, algorithm, python)
-        rows[detector, algorithm] = row
+    rows = _read_rows(arguments.rows)
+    left = [pair for pair in itertools.product(arguments.detectors, arguments.algorithms)
+            if (CONFIGS / pair[0] / f"{pair[1]}.py").is_file() and not _is_done(rows.get(pair), *pair)]
+    started = time.monotonic()
+    while left and (arguments.minutes is None or time.monotonic() - started < 60 * arguments.minutes):
+        detector, algorithm = left.pop(0)
+        row = rows[detector, algorithm] = run_row_apart(detector, algorithm, python)
         print(f"{detector} {algorithm}: {'ok' if row.ok else 'FAILED'} in {row.seconds:.0f} s", file=sys.stderr)
         # After every row: an hour's work is not lost with the last one.
-        for output in arguments.output:
+        for output in [*arguments.output, *([arguments.rows] if arguments.rows else [])]:
             output.write_text(_text(list(rows.values()), output.suffix))
+    if left:
+        print(f"{len(left)} rows are left: start again to go on", file=sys.stderr)
+        return EXIT_LEFT
+    for output in arguments.output:
+        output.write_text(_text(list(rows.values()), output.suffix))
     if arguments.counts is not None:
         arguments.counts.write_text(json.dumps(reference_counts(list(rows.values())), indent=1, sort_keys=True) + "\n")
     if not arguments.output:
         print(_text(list(rows.values()), ".md"))
     return 0 if all(row.ok for row in rows.values()) else 1
+
+
+def _read_rows(path: Optional[Path]) -> Dict[Tuple[str, str], Row]:
+    if path is None or not path.exists():
+        return {}
+    try:
+        rows = [Row.from_json(values) for values in json.loads(path.read_text())]
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError("--rows", path, f"It holds no rows of this program ({error}).",
+                        "Remove the file to begin anew.") from error
+    return {(row.detector, row.algorithm): row for row in rows}
+
+
+def _is_done(row: Optional[Row], detector: str, algorithm: str) -> bool:
+    return row is not None and row.ok and row.config == config_digest(detector, algorithm)
 
 
 def reference_counts(rows: Sequence[Row]) -> Dict[str, Dict[str, Dict[str, int]]]:

@@ -18,6 +18,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
+from core.compression.trials import Batches, NotRun, tensors, wake
 from core.errors import UserError
 from core.stage.cli import name_list, run_guarded
 
@@ -192,15 +193,11 @@ def _is_error(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.ERROR
 
 
-class _NotRun(Exception):
-    """A stage that does not apply or cannot be tried here; the message says why."""
-
-
 def _attempt(stage: str, attempt: Callable[[], str]) -> StageResult:
     started = time.perf_counter()
     try:
         outcome, why = Outcome.OK, attempt()
-    except _NotRun as reason:
+    except NotRun as reason:
         outcome, why = Outcome.NOT_RUN, str(reason)
     except UserError as error:
         outcome, why = Outcome.FAILED, str(error)
@@ -211,14 +208,6 @@ def _attempt(stage: str, attempt: Callable[[], str]) -> StageResult:
     if len(paragraph) > _LONGEST_REASON:
         paragraph = paragraph[:_LONGEST_REASON] + " ..."
     return StageResult(stage, outcome, paragraph, time.perf_counter() - started)
-
-
-class _Batches(list):
-    """Batches that are in memory already, with what NNCF asks of a data loader."""
-
-    def __init__(self, batches: Iterator[Any], batch_size: int) -> None:
-        super().__init__(batches)
-        self.batch_size = batch_size
 
 
 class _Trial:
@@ -243,7 +232,7 @@ class _Trial:
         from core.compression.config_check import ERROR, check_nncf_config, epochs_of, require_valid
 
         if self.nncf_config is None:
-            raise _NotRun("the config has no nncf_config: the plain model is tried")
+            raise NotRun("the config has no nncf_config: the plain model is tried")
         findings = check_nncf_config(self.nncf_config, epochs_of(self.config))
         if any(finding.severity == ERROR for finding in findings):
             require_valid(self.nncf_config, epochs_of(self.config))
@@ -256,7 +245,7 @@ class _Trial:
         from core.training.model import build_detector
 
         if self.nncf_config is None:
-            raise _NotRun("no nncf_config")
+            raise NotRun("no nncf_config")
         config = copy.deepcopy(self.config)
         set_classes(config, self.classes)
         report = inspect_layers(build_detector(config), self.nncf_config, self.postprocessing)
@@ -280,11 +269,11 @@ class _Trial:
         size = max(1, min(int(self.config.data.get("samples_per_gpu", 2)), IMAGES // 2))
         self.config.data.update(samples_per_gpu=size, workers_per_gpu=0)
         loader = train_loader(self.config, self.dataset, seed=0)
-        self.batches = _Batches(itertools.islice(loader, IMAGES // size), size)
+        self.batches = Batches(itertools.islice(loader, IMAGES // size), size)
         self.detector = build_detector(self.config)
         self.detector.CLASSES = self.classes
         self.detector.init_weights()
-        _wake(self.detector)
+        wake(self.detector)
         self.network = self.detector.to(device())
         parameters = sum(parameter.numel() for parameter in self.detector.parameters())
         shape = "x".join(str(side) for side in _image(self.batches[0]).shape)
@@ -295,7 +284,7 @@ class _Trial:
         from core.compression.wrap import compress_detector
 
         if self.nncf_config is None:
-            raise _NotRun("no nncf_config")
+            raise NotRun("no nncf_config")
         self.compression = compress_detector(self.detector, self.nncf_config, data_loader=self.batches,
                                              postprocessing=self.postprocessing,
                                              strict=bool(self.config.get("nncf_strict", False)))
@@ -340,7 +329,7 @@ class _Trial:
         from core.config.adapt import algorithms_of
 
         if self.compression is None:
-            raise _NotRun("no nncf_config")
+            raise NotRun("no nncf_config")
         epochs = epochs_of(self.config) or 1
         # As in the last epoch of the training that the config describes.
         self.compression.controller.scheduler.epoch_step(epochs - 1)
@@ -378,18 +367,10 @@ class _Trial:
     def convert(self) -> str:
         python = find_openvino_python(self.openvino_python)
         if python is None:
-            raise _NotRun("no environment with OpenVINO found: set it up (make setup) or give --openvino-python")
+            raise NotRun("no environment with OpenVINO found: set it up (make setup) or give --openvino-python")
         found = _try_ir(python, self.onnx, self.folder / "ir")
         return (f"{found['fake_quantize_nodes']} FakeQuantize operators, {found['int8_weights']} int8 weights, "
                 f"{found['size_mb']:.1f} MB; ran, {found['detections']} boxes")
-
-
-def _wake(detector: Any) -> None:
-    """Let residual branches that begin with a zero normalisation take part: in one step nothing would reach them."""
-    for module in detector.modules():
-        weight = getattr(module, "weight", None)
-        if weight is not None and weight.dim() == 1 and not weight.detach().any():
-            weight.data.fill_(1.0)
 
 
 def _image(batch: Any) -> Any:
@@ -404,17 +385,7 @@ def _outputs(detector: Any, network: Any, image: Any) -> List[Any]:
 
     network.eval()
     with torch.no_grad(), forward_as(detector, tracing_forward(detector, False)):
-        return list(_tensors(network(image)))
-
-
-def _tensors(value: Any) -> Iterator[Any]:
-    import torch
-
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _tensors(item)
+        return list(tensors(network(image)))
 
 
 def _try_ir(python: Path, onnx: Path, ir: Path) -> Dict[str, Any]:

@@ -51,6 +51,12 @@ def run_pipeline(work_dir) -> Callable[..., Run]:
 
 
 @pytest.fixture(scope="session")
+def run_in() -> Callable[..., Run]:
+    """Return a function that runs the pipeline in a work folder of choice."""
+    return compress
+
+
+@pytest.fixture(scope="session")
 def digits_options(work_dir) -> List[str]:
     return ["--params", "configs/pipelines/digits.yaml", "-p", f"destination={work_dir / 'published'}"]
 

@@ -13,33 +13,13 @@ from core.config.loading import REPOSITORY
 
 SMALL = "configs/nncf_compression/retinanet_r18_small/int8.py"
 CAN_TRACE = all(importlib.util.find_spec(name) for name in ("torch", "mmcv", "mmdet", "nncf"))
-# The specification's example with its literal made Python and `work_dir` a value.
-SPECIFICATION = """\
-work_dir = 'work_dirs/ssd300'
-nncf_config = dict(
-    input_info=dict(
-        sample_size=[1, 3, 1000, 600]
-    ),
-    compression=dict(
-        algorithm='quantization',
-        initializer=dict(
-            range=dict(
-                num_init_steps=10
-            ),
-            batchnorm_adaptation=dict(
-                num_bn_adaptation_steps=30,
-            )
-        )
-    ),
-    log_dir=work_dir
-)
-"""
+SPECIFICATION = REPOSITORY / "docs" / "ssd300_of_the_specification.py"
 
 
 @pytest.fixture()
 def specification(tmp_path):
     path = tmp_path / "specification.py"
-    path.write_text(SPECIFICATION)
+    path.write_text(SPECIFICATION.read_text())
     return path
 
 

@@ -4,11 +4,13 @@ import json
 
 import pytest
 
+from core.compression import matrix
 from core.compression.matrix import Cell, Row, main, markdown, reference_counts
 
-ROW = Row("ssd300", "int8", {"wrap": Cell("ok", "60 points (as without: it is so)"), "train step": Cell("ok", "60/60"),
-                             "ONNX": Cell("FAILED", "RuntimeError: no NonMaxSuppression"), "IR": Cell("-")},
-          {"points_with": 60, "ir_bytes": 7}, 12.5)
+ROW = Row("ssd300", "int8", "d1", {
+    "wrap": Cell("ok", "60 points (as without: it is so)"), "train step": Cell("ok", "60/60"),
+    "ONNX": Cell("FAILED", "RuntimeError: no NonMaxSuppression"), "IR": Cell("-")},
+    {"points_with": 60, "ir_bytes": 7}, 12.5)
 
 
 def test_row_survives_json():
@@ -17,7 +19,7 @@ def test_row_survives_json():
 
 def test_a_row_is_ok_without_a_failure():
     assert not ROW.ok
-    assert Row("ssd300", "int8", {"wrap": Cell("ok"), "IR": Cell("not run", "no environment with OpenVINO")}).ok
+    assert Row("ssd300", "int8", cells={"wrap": Cell("ok"), "IR": Cell("not run", "no environment with OpenVINO")}).ok
 
 
 def test_markdown_explains_every_outcome_that_is_not_ok():
@@ -38,3 +40,50 @@ def test_reference_counts_leave_out_what_may_change():
 def test_unknown_names_are_refused_with_the_nearest(arguments, near, capsys):
     assert main(arguments) != 0
     assert near in capsys.readouterr().err
+
+
+@pytest.fixture
+def trials(monkeypatch):
+    """Tries nothing; returns the list of what would have been tried."""
+    tried = []
+
+    def run(detector, algorithm, python):
+        tried.append((detector, algorithm))
+        return Row(detector, algorithm, matrix.config_digest(detector, algorithm), {"wrap": Cell("ok")}, seconds=1.0)
+
+    monkeypatch.setattr(matrix, "run_row_apart", run)
+    monkeypatch.setattr(matrix, "config_digest", lambda detector, algorithm: f"{detector} {algorithm}")
+    monkeypatch.setattr(matrix, "_text", lambda rows, suffix: json.dumps([row.to_json() for row in rows]))
+    return tried
+
+
+def test_rows_that_are_done_are_not_tried_again(trials, tmp_path, monkeypatch):
+    command = ["--detectors", "ssd300", "--rows", str(tmp_path / "rows.json"), "--output", str(tmp_path / "out.json")]
+    assert main(command) == 0
+    assert trials == [("ssd300", name) for name in ("int8", "pruning", "int8_pruning")]
+    assert main(command) == 0
+    assert len(trials) == 3
+    monkeypatch.setattr(matrix, "config_digest", lambda detector, algorithm: f"new {algorithm}")
+    assert main(command) == 0
+    assert len(trials) == 6
+
+
+def test_a_failed_row_is_tried_again(trials, tmp_path):
+    rows = [Row("ssd300", "int8", "ssd300 int8", {"wrap": Cell("FAILED", "why")}).to_json()]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    assert main(["--detectors", "ssd300", "--algorithms", "int8", "--rows", str(tmp_path / "rows.json")]) == 0
+    assert trials == [("ssd300", "int8")]
+
+
+def test_when_the_time_is_over_the_rest_is_left_for_the_next_run(trials, tmp_path, capsys):
+    command = ["--detectors", "ssd300,yolox_s", "--rows", str(tmp_path / "rows.json")]
+    assert main([*command, "--minutes", "0"]) == 3
+    assert "6 rows are left" in capsys.readouterr().err and not trials
+    assert main(command) == 0
+    assert len(trials) == 6
+
+
+def test_a_file_without_rows_is_refused(tmp_path, capsys):
+    (tmp_path / "rows.json").write_text('[{"detector": "ssd300"}]')
+    assert main(["--rows", str(tmp_path / "rows.json")]) == 2
+    assert "rows.json" in capsys.readouterr().err
