@@ -118,7 +118,7 @@ def trial_config(detector: str, algorithm: str) -> Any:
     _resize_input(config, height, width)
     for part in _compression_parts(config):
         for initializer in part.get("initializer", {}).values():
-            initializer.update({key: IMAGES for key in initializer})
+            initializer.update({key: BATCH for key in initializer})
         if part["algorithm"] == "filter_pruning":
             part["pruning_init"] = part["params"]["pruning_target"] = PRUNED_SHARE
     _lower_thresholds(config.model)

@@ -6,9 +6,9 @@ from typing import Any, Dict, Tuple
 
 from core.compression.tracing import forward_as, tracing_forward
 from core.errors import UserError
+from core.export.conversion import fast_conversion
 from core.export.fake_quantize import count_in_onnx, expect_fake_quantize
 from core.export.postprocessing import exportable_forward, max_detections
-from core.export.sharing import constants_shared
 from core.export.spec import ModelSpec
 
 logger = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ def _export(restored: Any, path: Path, size: Tuple[int, int]) -> None:
     detector, network = restored.detector.eval().cpu(), restored.network.eval().cpu()
     forward, names = exportable_forward(detector)
     image = torch.zeros((1, 3, *size))
-    with torch.no_grad(), forward_as(detector, forward), constants_shared():
+    with torch.no_grad(), forward_as(detector, forward), fast_conversion():
         if restored.compression is not None:
             # Operators of the export would otherwise be added to NNCF's graph.
             network.disable_dynamic_graph_building()

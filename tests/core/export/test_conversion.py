@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train environment")
 
-from core.export.sharing import constants_shared, share_constants  # noqa: E402
+from core.export.conversion import fast_conversion, share_constants  # noqa: E402
 
 
 class Net(torch.nn.Module):
@@ -57,7 +57,7 @@ def test_the_exported_graph_computes_the_same(tmp_path):
     for shared in (False, True):
         stream = io.BytesIO()
         if shared:
-            with constants_shared():
+            with fast_conversion():
                 torch.onnx.export(network, image, stream, opset_version=11)
         else:
             torch.onnx.export(network, image, stream, opset_version=11)
@@ -68,8 +68,10 @@ def test_the_exported_graph_computes_the_same(tmp_path):
 
 
 def test_torch_is_left_as_it_was():
-    convert = torch._C._jit_pass_onnx
-    with pytest.raises(KeyError), constants_shared():
-        assert torch._C._jit_pass_onnx is not convert
+    from torch.onnx import symbolic_registry
+
+    before = torch._C._jit_pass_onnx, symbolic_registry.register_version
+    with pytest.raises(KeyError), fast_conversion():
+        assert torch._C._jit_pass_onnx is not before[0] and symbolic_registry.register_version is not before[1]
         raise KeyError
-    assert torch._C._jit_pass_onnx is convert
+    assert (torch._C._jit_pass_onnx, symbolic_registry.register_version) == before
