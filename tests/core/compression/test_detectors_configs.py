@@ -52,3 +52,24 @@ def test_detectors_inherit_only_from_this_repository(detector):
 def test_pruning_thaws_the_frozen_stages(variant):
     frozen = load_config(CONFIGS / variant).model.backbone.frozen_stages
     assert frozen == (1 if variant.endswith("/int8.py") else -1)
+
+
+@pytest.mark.parametrize("classes", [20, 80], ids=["voc", "coco"])
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_heads_take_the_class_sets_of_voc_and_coco(detector, classes):
+    from core.config.adapt import set_classes
+
+    config = load_config(ROOT / "configs" / "detectors" / f"{detector}.py")
+    if "small" not in detector:
+        assert set(class_counts(config.model)) == {80}, "released checkpoints are trained on COCO"
+    set_classes(config, [f"class {number}" for number in range(classes)])
+    assert set(class_counts(config.model)) == {classes}
+
+
+def class_counts(node):
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "num_classes":
+                yield value
+            elif key != "rpn_head":
+                yield from class_counts(value)
