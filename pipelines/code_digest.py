@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, Optional, Set
 
 PACKAGES = ("core", "components")
+# An image's label with the digest of the code in it.
+CODE_LABEL = "mmdet-compress.code"
+IMAGE_FOLDERS = ("core", "components", "configs")
 _NO_DATA = (".py", ".pyc", ".md")
 
 
@@ -68,6 +71,17 @@ class CodeDigests:
                     yield from (inner for inner in path.rglob("*") if _is_data(inner))
                 elif _is_data(path):
                     yield path
+
+
+def image_code_digest(root: Path) -> str:
+    """Return the SHA-256 over paths and contents of all code and configs that are copied into the images."""
+    digest = hashlib.sha256()
+    for folder in IMAGE_FOLDERS:
+        for path in sorted((root / folder).rglob("*")):
+            if path.is_file() and path.suffix not in (".pyc", ".md"):
+                content = hashlib.sha256(path.read_bytes()).hexdigest()
+                digest.update(f"{content}  {path.relative_to(root).as_posix()}\n".encode())
+    return digest.hexdigest()
 
 
 def _imported_names(tree: ast.AST, package: str) -> Iterator[str]:

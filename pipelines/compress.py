@@ -13,6 +13,7 @@ if __name__ == "__main__":
     # Run by path, Python searches the script's folder; the packages lie beside it.
     sys.path[0] = str(ROOT)
 
+from components import images  # noqa: E402
 from core.errors import UserError  # noqa: E402
 from core.stage.cli import run_guarded  # noqa: E402
 from pipelines.cluster.options import add_cluster_options, check_cluster_options, is_for_cluster  # noqa: E402
@@ -37,6 +38,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--compile", metavar="FILE.yaml", type=Path, help="write the compiled pipeline and end")
     parser.add_argument("--runner", choices=("process", "docker"), default="process",
                         help="run stages as processes in .envs (default) or as containers")
+    parser.add_argument("--train-image", metavar="IMAGE", default="", help="in the place of the image named in "
+                        "components/images.py; by digest where it is to be pinned")
+    parser.add_argument("--openvino-image", metavar="IMAGE", default="", help="likewise")
     parser.add_argument("--work-dir", metavar="FOLDER", type=Path, default=Path("runs"),
                         help="where runs and what they share are kept (default: runs)")
     parser.add_argument("--name", help="first part of the run's folder (default: the --params file's, or compress)")
@@ -98,12 +102,15 @@ def chosen_parameters(spec: Any, file: Optional[Path], assignments: List[str],
 def run_locally(arguments: argparse.Namespace) -> int:
     """Run the pipeline on this machine, gather its results and return the exit code."""
     from pipelines.console import Console
+    from pipelines.containers import surroundings
     from pipelines.local import LocalRun, LocalSettings, check_runner
     from pipelines.results import collect_results, write_parameters
     from pipelines.work_dir import open_work_dir
 
     spec = define_pipeline().pipeline_spec
     values = chosen_parameters(spec, arguments.params, arguments.assignments)
+    if arguments.runner == "docker":
+        values = {name: _located(name, value) for name, value in values.items()}
     name = arguments.name or (arguments.params.stem if arguments.params else "compress")
     check_runner(arguments.runner, spec, ROOT)
     console = Console(sys.stdout)
@@ -114,8 +121,9 @@ def run_locally(arguments: argparse.Namespace) -> int:
             values["training_state"] = str(work_dir.training_state)
         write_parameters(values, folder)
         console.line(f"run {folder}")
+        around = surroundings(values, ROOT, work_dir.pipeline_root) if arguments.runner == "docker" else None
         local_run = LocalRun(LocalSettings(ROOT, work_dir.pipeline_root, folder / "logs", arguments.runner,
-                                           use_cache=not arguments.no_cache), console)
+                                           use_cache=not arguments.no_cache, surroundings=around), console)
         try:
             failure = local_run.run(spec, values)
         finally:
@@ -155,6 +163,7 @@ def main(argv: Optional[List[str]] = None) -> int:
 def _work(arguments: argparse.Namespace, argv: List[str]) -> int:
     if importlib.util.find_spec("kfp") is None:
         _enter_environment(argv)
+    images.use(arguments.train_image, arguments.openvino_image)
     if arguments.list_params:
         list_parameters()
     elif arguments.compile:
@@ -182,6 +191,17 @@ def _from_here(value: str, name: str) -> str:
         return value
     path = Path.cwd() / value
     return str(path) if name in PLACES_TO_WRITE or path.exists() else value
+
+
+def _located(name: str, value: Any) -> Any:
+    """Return a location of this machine as an absolute path; the project's own configs stay relative to it."""
+    if name not in LOCATIONS or not value or "://" in value or value.startswith("file:"):
+        return value
+    path = Path(value).expanduser()
+    absolute = Path(os.path.abspath(path if path.is_absolute() else ROOT / path))
+    if name.endswith("_config") and ROOT / "configs" in absolute.parents:
+        return absolute.relative_to(ROOT).as_posix()
+    return str(absolute)
 
 
 def _print_results(console: Any, folder: Path) -> None:

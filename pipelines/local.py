@@ -7,13 +7,11 @@ fails.
 """
 
 import contextlib
-import importlib.util
 import logging
-import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, TextIO, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, TextIO, Tuple
 
 from google.protobuf import json_format
 from kfp import dsl, local
@@ -24,7 +22,7 @@ from kfp.local.orchestrator import task_executor
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from components import images
-from core.errors import UserError
+from pipelines import containers
 from pipelines.code_digest import CodeDigests
 from pipelines.console import Console, StageOutput, duration
 from pipelines.environments import child_environment, environment_python
@@ -43,6 +41,7 @@ class LocalSettings:
         logs: Folder for the logs of this run.
         runner: ``process`` or ``docker``.
         use_cache: Whether a stage may take over what an earlier run made of the same inputs by the same code.
+        surroundings: What containers see of this machine; for the runner ``docker``.
     """
 
     root: Path
@@ -50,6 +49,7 @@ class LocalSettings:
     logs: Path
     runner: str = "process"
     use_cache: bool = True
+    surroundings: Optional[containers.Surroundings] = None
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,12 @@ class LocalRun:
 
     def run(self, spec: pipeline_spec_pb2.PipelineSpec, arguments: Mapping[str, Any]) -> Optional[Failure]:
         """Execute the pipeline; return the stage that failed, or None."""
-        spec = with_run_name(for_this_machine(spec, self._settings.root), self._settings.logs.parent.name)
+        self._images = executor_images(spec)
+        spec = with_run_name(for_this_machine(spec, self._code()), self._settings.logs.parent.name)
         self._total = len(spec.root.dag.tasks)
         with contextlib.ExitStack() as stack:
             stack.enter_context(_replaced(kfp_config.LocalExecutionConfig, "instance", None))
-            runner = self._docker(stack) if self._settings.runner == "docker" else self._processes(stack)
+            runner = self._containers(stack) if self._settings.runner == "docker" else self._processes(stack)
             execute = stack.enter_context(_replaced(task_executor, "execute_single_task", self._execute))
             self._execute_in_kfp = execute
             stack.enter_context(_replaced(graph_utils, "topological_sort_tasks", execution_stack))
@@ -105,26 +106,34 @@ class LocalRun:
             pipeline_orchestrator.run_local_pipeline(pipeline_spec=spec, arguments=dict(arguments))
         return self._failure
 
+    def _code(self) -> Callable[[str, str], str]:
+        if self._settings.runner != "docker":
+            return code_digests(self._settings.root)
+        with contextlib.closing(containers.connect()) as client:
+            ids = containers.image_ids(client, self._images)
+            for name in containers.outdated(client, self._images, self._settings.root):
+                self._console.line(f"{name} was built from other code than is here; 'make images' brings it up to date")
+        # A tag stays the same when the image behind it changes; its id stands for all that is in it.
+        return lambda image, module: ids[image]
+
     def _processes(self, stack: contextlib.ExitStack) -> local.SubprocessRunner:
-        def handler(**task: Any) -> ProcessTaskHandler:
-            return ProcessTaskHandler(**task, run=self)
+        def handler(**task: Any) -> StageTaskHandler:
+            return StageTaskHandler(**task, run_stage=self.run_process)
 
         stack.enter_context(_replaced(subprocess_task_handler, "SubprocessTaskHandler", handler))
         return local.SubprocessRunner(use_venv=False)
 
-    def _docker(self, stack: contextlib.ExitStack) -> local.DockerRunner:
+    def _containers(self, stack: contextlib.ExitStack) -> local.DockerRunner:
         from kfp.local import docker_task_handler
 
-        run = self
+        self._client = containers.connect()
+        stack.callback(self._client.close)
 
-        class StreamingHandler(docker_task_handler.DockerTaskHandler):
-            def run(self) -> status.Status:
-                with run.stage_output() as output, contextlib.redirect_stdout(output):
-                    return super().run()
+        def handler(**task: Any) -> StageTaskHandler:
+            return StageTaskHandler(**task, run_stage=self.run_container)
 
-        stack.enter_context(_replaced(docker_task_handler, "DockerTaskHandler", StreamingHandler))
-        # Artifacts must belong to the person who runs this, not to root or the image's user.
-        return local.DockerRunner(user=f"{os.getuid()}:{os.getgid()}")
+        stack.enter_context(_replaced(docker_task_handler, "DockerTaskHandler", handler))
+        return local.DockerRunner()
 
     def _execute(self, **task: Any) -> Tuple[Dict[str, Any], status.Status]:
         """Stand in for kfp.local's execute_single_task."""
@@ -151,7 +160,7 @@ class LocalRun:
         with open(self._settings.logs / f"{stage.name}.log", "w", encoding="utf-8") as log:
             yield StageOutput(stage.name, self._console, log)
 
-    def run_stage(self, image: str, command: List[str], variables: Mapping[str, str]) -> int:
+    def run_process(self, image: str, command: List[str], variables: Mapping[str, str]) -> int:
         """Run the current stage's command in the environment of ``image`` and return its exit code."""
         python = environment_python(image, self._settings.root)
         argv = [str(python), *command[1:]] if command[0] == "python" else command
@@ -160,17 +169,25 @@ class LocalRun:
             self._stage.exit_code = run_process(argv, environment, self._settings.root, output.line)
         return self._stage.exit_code
 
+    def run_container(self, image: str, command: List[str], variables: Mapping[str, str]) -> int:
+        """Run the current stage's command in a container of ``image`` and return its exit code."""
+        with self.stage_output() as output:
+            self._stage.exit_code = containers.run_container(self._client, image, command, variables,
+                                                             self._settings.surroundings, output.line)
+        return self._stage.exit_code
 
-class ProcessTaskHandler(task_handler_interface.ITaskHandler):
-    """Runs a container's command as a process, in place of kfp.local's SubprocessTaskHandler."""
+
+class StageTaskHandler(task_handler_interface.ITaskHandler):
+    """Runs a container's command by ``run_stage``, in place of kfp.local's own task handlers."""
 
     def __init__(self, image: str, full_command: List[str], pipeline_root: str, runner: Any,
-                 env_vars: Optional[Dict[str, str]] = None, *, run: LocalRun) -> None:
-        self._image, self._command, self._variables, self._run = image, full_command, env_vars or {}, run
+                 env_vars: Optional[Dict[str, str]] = None, *,
+                 run_stage: Callable[[str, List[str], Mapping[str, str]], int]) -> None:
+        self._image, self._command, self._variables, self._run_stage = image, full_command, env_vars or {}, run_stage
 
     def run(self) -> status.Status:
         """Run the command; a non-zero exit code is a failure."""
-        code = self._run.run_stage(self._image, self._command, self._variables)
+        code = self._run_stage(self._image, self._command, self._variables)
         return status.Status.SUCCESS if code == 0 else status.Status.FAILURE
 
 
@@ -194,27 +211,20 @@ def check_runner(runner: str, spec: pipeline_spec_pb2.PipelineSpec, root: Path) 
     """Check that ``runner`` can execute the pipeline.
 
     Raises:
-        UserError: An environment is not set up, or Docker cannot be used.
+        UserError: An environment is not set up, Docker cannot be used, or an image cannot be had.
     """
     if runner == "docker":
-        _check_docker()
+        with contextlib.closing(containers.connect()) as client:
+            containers.image_ids(client, executor_images(spec))
         return
-    executors = json_format.MessageToDict(spec)["deploymentSpec"]["executors"]
-    for image in sorted({executor["container"]["image"] for executor in executors.values()}):
+    for image in executor_images(spec):
         environment_python(image, root)
 
 
-def _check_docker() -> None:
-    if importlib.util.find_spec("docker") is None:
-        raise UserError("--runner docker", "the Python package 'docker' is missing",
-                        "kfp.local talks to Docker through it.", "Install it beside kfp, or leave --runner out.")
-    import docker
-
-    try:
-        docker.from_env().ping()
-    except docker.errors.DockerException as error:
-        raise UserError("--runner docker", " ".join(str(error).split()), "A Docker Engine must answer.",
-                        "Start Docker and see that you may use it ('docker info'), or leave --runner out.") from error
+def executor_images(spec: pipeline_spec_pb2.PipelineSpec) -> List[str]:
+    """Return the images that a pipeline's stages run in."""
+    executors = json_format.MessageToDict(spec)["deploymentSpec"]["executors"]
+    return sorted({executor["container"]["image"] for executor in executors.values()})
 
 
 def with_run_name(spec: pipeline_spec_pb2.PipelineSpec, name: str) -> pipeline_spec_pb2.PipelineSpec:
@@ -228,24 +238,26 @@ def with_run_name(spec: pipeline_spec_pb2.PipelineSpec, name: str) -> pipeline_s
     return named
 
 
-def for_this_machine(spec: pipeline_spec_pb2.PipelineSpec, root: Path) -> pipeline_spec_pb2.PipelineSpec:
-    """Return the pipeline with the digest of its code among each stage's variables, and without what is a cluster's.
+def for_this_machine(spec: pipeline_spec_pb2.PipelineSpec,
+                     code: Callable[[str, str], str]) -> pipeline_spec_pb2.PipelineSpec:
+    """Return the pipeline with what stands for its code among each stage's variables, without what is a cluster's.
 
     kfp.local's cache key holds a container's variables, but knows nothing of the code behind its command. Retries are
     left out, since a person starts a failed run again; so are the inputs that the compiler adds for accelerators
     (``accelerator_count`` and such), which no component declares.
+
+    Args:
+        spec: The compiled pipeline.
+        code: Gives the digest of a stage's code for its image and module.
     """
     document = json_format.MessageToDict(spec)
-    digests = CodeDigests(root)
     for executor in document["deploymentSpec"]["executors"].values():
         container = executor["container"]
         container.pop("resources", None)
         command = container.get("command", [])
         if command[:2] == ["python", "-m"]:
-            name = images.environments().get(container["image"], "")
-            locks = sorted((root / "images" / name).glob("requirements*.txt"))
             container.setdefault("env", []).append(
-                {"name": CODE_VARIABLE, "value": digests.digest(f"{command[2]}.__main__", extra=locks)})
+                {"name": CODE_VARIABLE, "value": code(container["image"], command[2])})
     for task in document["root"]["dag"]["tasks"].values():
         task.pop("retryPolicy", None)
         declared = document["components"][task["componentRef"]["name"]].get("inputDefinitions", {})
@@ -253,6 +265,17 @@ def for_this_machine(spec: pipeline_spec_pb2.PipelineSpec, root: Path) -> pipeli
         for name in given.keys() - declared.get("parameters", {}).keys():
             del given[name]
     return json_format.ParseDict(document, pipeline_spec_pb2.PipelineSpec())
+
+
+def code_digests(root: Path) -> Callable[[str, str], str]:
+    """Return a function that gives the digest of a module's code, and of its image's locks, in the folder ``root``."""
+    digests = CodeDigests(root)
+
+    def digest(image: str, module: str) -> str:
+        locks = sorted((root / "images" / images.environments().get(image, "")).glob("requirements*.txt"))
+        return digests.digest(f"{module}.__main__", extra=locks)
+
+    return digest
 
 
 @contextlib.contextmanager

@@ -10,6 +10,8 @@ from typing import Any, Iterator
 from core.errors import UserError
 
 SUPPORTED_VERSION = "2.0.0"
+# Folder with NNCF's extensions as libraries, ``<name>.so``, built beforehand for this torch and Python.
+EXTENSIONS_VARIABLE = "MMDET_COMPRESS_NNCF_EXTENSIONS"
 
 
 def import_nncf() -> Any:
@@ -29,7 +31,8 @@ def import_nncf() -> Any:
     if __version__ != SUPPORTED_VERSION:
         raise UserError("NNCF", f"version {__version__}", f"This integration is made for {SUPPORTED_VERSION}.",
                         f"Install it: pip install nncf=={SUPPORTED_VERSION}.")
-    with _extension_locks_cleared():
+    prebuilt = os.environ.get(EXTENSIONS_VARIABLE, "")
+    with _extensions_from(Path(prebuilt)) if prebuilt else _extension_locks_cleared():
         import nncf.torch
 
     logger = logging.getLogger("nncf")
@@ -38,6 +41,30 @@ def import_nncf() -> Any:
         # NNCF prints the whole network as a warning.
         logger.addFilter(lambda record: not record.getMessage().startswith("NNCFNetwork("))
     return nncf
+
+
+@contextmanager
+def _extensions_from(folder: Path) -> Iterator[None]:
+    """Let NNCF load its extensions from ``folder``, where torch would call ninja and a compiler, and write.
+
+    Raises:
+        UserError: One is missing there.
+    """
+    from torch.utils import cpp_extension
+
+    def load(name: str, *args: Any, **kwargs: Any) -> Any:
+        if not (folder / f"{name}.so").is_file():
+            raise UserError("NNCF's extension", name, f"It must be in {folder}, which {EXTENSIONS_VARIABLE} names.",
+                            "Use the image variant made for this machine (cuda for GPUs), or unset the variable "
+                            "where a compiler can build it.")
+        return cpp_extension._import_module_from_library(name, str(folder), True)
+
+    original = cpp_extension.load
+    cpp_extension.load = load
+    try:
+        yield
+    finally:
+        cpp_extension.load = original
 
 
 @contextmanager

@@ -154,10 +154,10 @@ def test_missing_environment_is_a_user_error_before_anything_runs(toy, capsys):
 
 
 def test_docker_runner_without_the_docker_package_is_a_user_error(toy, capsys, monkeypatch):
-    from pipelines import local
+    from pipelines import containers
 
-    find = local.importlib.util.find_spec
-    monkeypatch.setattr(local.importlib.util, "find_spec", lambda name: None if name == "docker" else find(name))
+    find = containers.importlib.util.find_spec
+    monkeypatch.setattr(containers.importlib.util, "find_spec", lambda name: None if name == "docker" else find(name))
     assert toy.run("--runner", "docker") == 2
     assert "the Python package 'docker' is missing" in capsys.readouterr().err
 
@@ -198,9 +198,9 @@ def test_stages_come_in_one_order_each_after_what_it_needs():
 def test_what_only_a_cluster_can_do_is_left_out_here():
     pytest.importorskip("kfp")
     from pipelines.graph import define_pipeline
-    from pipelines.local import for_this_machine
+    from pipelines.local import code_digests, for_this_machine
 
-    spec = for_this_machine(define_pipeline().pipeline_spec, PROJECT)
+    spec = for_this_machine(define_pipeline().pipeline_spec, code_digests(PROJECT))
     for name, task in spec.root.dag.tasks.items():
         declared = spec.components[task.component_ref.name].input_definitions.parameters
         assert task.inputs.parameters.keys() <= declared.keys(), name
@@ -258,25 +258,49 @@ def test_interrupted_run_ends_its_stage_and_goes_on_later(toy, shown, sent, code
     assert stage_lines(shown()) == ["[1/3] train unchanged, taken from an earlier run", *STAGES[2:]]
 
 
-def test_docker_runner_runs_containers_and_streams_their_output(toy):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(PROJECT), str(TOY_DOCKER)]),
-                   "TOY_ROOT": str(toy.root)}
-    toy.switch.write_text("fail")
-    done = subprocess.run(toy.command("--runner", "docker"), cwd=PROJECT, env=environment, check=False,
-                          capture_output=True, text=True)
-    lines = done.stdout.splitlines()
-    assert (done.returncode, done.stderr) == (1, "")
-    assert re.sub(r"\d:\d\d", "0:00", "\n".join(stage_lines(lines))).splitlines()[:3] == STAGES[:3]
-    assert re.fullmatch(r"report FAILED, see \S+/logs/report.log", stage_lines(lines)[3])
-    (asked,) = [line for line in lines if line.startswith("train |") and "asked for" in line]
-    assert json.loads(asked.partition("asked for ")[2]) == {
-        "image": "mmdet-compress/train:0.1.0", "user": f"{os.getuid()}:{os.getgid()}",
-        "volumes": asked_volumes(asked, toy), "variables": ["MMDET_COMPRESS_CODE"]}
-    assert any(re.fullmatch(r"train \| +training on hello", line) for line in lines)
+@pytest.fixture(name="toy_docker")
+def fixture_toy_docker(toy, tmp_path):
+    """Return a function that runs the toy pipeline in what stands in for containers."""
+    machine = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    environment = {**machine, "PYTHONPATH": os.pathsep.join([str(PROJECT), str(TOY_DOCKER)]),
+                   "TOY_ROOT": str(toy.root), "TOY_ASKED": str(tmp_path / "asked"),
+                   "MMDET_COMPRESS_CACHE": str(tmp_path / "cache"), "HOME": str(tmp_path)}
+    (toy.root / "configs").mkdir()
+
+    def run(*options):
+        done = subprocess.run(toy.command("--runner", "docker", *options), cwd=PROJECT, env=environment, check=False,
+                              capture_output=True, text=True)
+        events = [json.loads(line) for line in (tmp_path / "asked").read_text().splitlines()]
+        asked = [event for event in events if "image" in event]
+        assert len(events) == 2 * len(asked), "a container was not removed"
+        return done, re.sub(r"\d:\d\d", "0:00", done.stdout).splitlines(), asked
+
+    return run
+
+
+def test_docker_runner_runs_containers_and_streams_their_output(toy, toy_docker, tmp_path):
+    done, lines, asked = toy_docker("--train-image", "registry.local/train@sha256:1")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert stage_lines(lines) == STAGES
+    assert "train | training on hello" in lines
+    assert asked[0] == {
+        "image": "registry.local/train@sha256:1", "user": f"{os.getuid()}:{os.getgid()}",
+        "volumes": sorted([str(toy.work_dir / ".pipeline"), str(tmp_path / "cache"), str(toy.root / "configs")]),
+        "variables": ["MMDET_COMPRESS_CACHE", "MMDET_COMPRESS_CODE"]}
+    assert [each["image"] for each in asked[1:]] == ["mmdet-compress/openvino:0.1.0"] * 2
     assert (toy.runs[0] / "checkpoints/fp32.pth/part/weights.txt").read_text() == "hello"
 
 
-def asked_volumes(asked, toy):
-    """Return the folders a container must see: artifacts, and the workspace that kfp.local makes in /tmp."""
-    (workspace,) = re.findall(r'"([^"]*kfp-workspace-[^"]*)"', asked)
-    return sorted([str(toy.work_dir / ".pipeline"), workspace])
+def test_container_that_fails_fails_the_run(toy, toy_docker):
+    toy.switch.write_text("fail")
+    done, lines, _ = toy_docker()
+    assert (done.returncode, done.stderr) == (1, "")
+    assert re.fullmatch(r"report FAILED \(exit 2\), see \S+/logs/report.log", stage_lines(lines)[3])
+    assert "report | report: switch: fail. It must not. Mend it." in lines
+
+
+def test_another_image_runs_its_stages_again(toy, toy_docker):
+    toy_docker()
+    _, lines, asked = toy_docker("--openvino-image", "registry.local/openvino@sha256:2")
+    assert stage_lines(lines) == ["[1/3] train unchanged, taken from an earlier run", *STAGES[2:]]
+    assert len(asked) == 5

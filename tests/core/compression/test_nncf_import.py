@@ -1,6 +1,7 @@
 """NNCF comes in once, and a process that was killed while it did cannot hold up the next one."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("nncf", reason="needs NNCF")
+
+from core.compression.nncf_import import EXTENSIONS_VARIABLE
 
 ROOT = Path(__file__).parents[3]
 
@@ -45,3 +48,27 @@ def test_an_import_that_was_killed_does_not_hang_the_next_one(run, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "nncf" in done.stdout
     assert not list((tmp_path / "extensions").glob("*/lock"))
+
+
+def import_from(folder):
+    code = "from core.compression.nncf_import import import_nncf; print(import_nncf().__name__)"
+    # Neither ninja nor a compiler is on this PATH, and nothing may be written.
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300,
+                          env={"PATH": "/nowhere", EXTENSIONS_VARIABLE: str(folder), "HOME": "/nowhere"})
+
+
+def test_prebuilt_extensions_need_no_compiler(tmp_path):
+    built = [*Path(os.environ.get("TORCH_EXTENSIONS_DIR", "/nowhere")).glob("*/*.so")]
+    if not built:
+        pytest.skip("NNCF's extensions are not built yet")
+    for library in built:
+        shutil.copy(library, tmp_path / library.name)
+    done = import_from(tmp_path)
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["nncf"]), done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(library.name for library in built)
+
+
+def test_missing_prebuilt_extension_is_a_user_error(tmp_path):
+    done = import_from(tmp_path)
+    assert done.returncode == 1
+    assert re.search(r"UserError: NNCF.s extension: \w+_functions_cpu\. It must be in ", done.stderr)

@@ -1,4 +1,4 @@
-"""Stands in for the docker package as far as kfp.local uses it: a container is a process of this machine."""
+"""Stands in for the docker package as far as it is used here and by kfp.local: a container is a process."""
 
 import json
 import os
@@ -6,20 +6,29 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
-errors = SimpleNamespace(NotFound=type("NotFound", (Exception,), {}),
-                         DockerException=type("DockerException", (Exception,), {}))
+
+class DockerException(Exception):
+    pass
+
+
+class ImageNotFound(DockerException):
+    pass
+
+
+class NotFound(DockerException):
+    pass
+
+
+errors = SimpleNamespace(NotFound=NotFound, DockerException=DockerException, ImageNotFound=ImageNotFound)
 
 
 class DockerClient:
     def __init__(self):
-        self.images = SimpleNamespace(list=lambda: [], pull=lambda image: print("pulled", image))
+        self.images = SimpleNamespace(get=image)
         self.containers = SimpleNamespace(run=run)
 
     def ping(self):
         return True
-
-    def info(self):
-        return {}
 
     def close(self):
         pass
@@ -29,11 +38,42 @@ def from_env():
     return DockerClient()
 
 
+def note(event):
+    with open(os.environ["TOY_ASKED"], "a") as file:
+        file.write(json.dumps(event) + "\n")
+
+
+def image(name):
+    return SimpleNamespace(id=f"sha256:{name}", labels={})
+
+
+class Container:
+    def __init__(self, process):
+        self._process = process
+
+    def logs(self, stream):
+        # As the engine does: in pieces that are no lines.
+        while True:
+            piece = self._process.stdout.read(7)
+            if not piece:
+                return
+            yield piece
+
+    def wait(self):
+        return {"StatusCode": self._process.wait()}
+
+    def stop(self, timeout):
+        self._process.terminate()
+
+    def remove(self, force):
+        self._process.wait()
+        note({"removed": True})
+
+
 def run(image, command, volumes, environment, user, **_):
-    print("asked for", json.dumps({"image": image, "user": user, "volumes": sorted(volumes),
-                                   "variables": sorted(environment)}))
+    asked = {"image": image, "user": user, "volumes": sorted(volumes), "variables": sorted(environment)}
+    note(asked)
     root = os.environ["TOY_ROOT"]
-    done = subprocess.run([sys.executable, *command[1:]], cwd=root, check=False, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, env={**os.environ, **environment, "PYTHONPATH": root})
-    return SimpleNamespace(logs=lambda stream: iter(done.stdout.splitlines(keepends=True)),
-                           wait=lambda: {"StatusCode": done.returncode})
+    return Container(subprocess.Popen(
+        [sys.executable, *command[1:]], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env={**os.environ, **environment, "PYTHONPATH": root}))

@@ -1,0 +1,166 @@
+"""Run stages as containers of this machine's Docker Engine, with what they need of this machine mounted.
+
+kfp.local has a runner of its own, which takes a container that ended before its log could be read for a success
+(kfp 2.17.0, docker_task_handler.py) and mounts nothing but artifacts; here a container is kept until its exit code
+has been read.
+"""
+
+import codecs
+import importlib.util
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional
+
+from core.config.loading import config_root
+from core.errors import UserError
+from core.storage.cache import CACHE_VARIABLE, cache_folder
+from core.storage.location import Scheme, parse_location
+from pipelines.code_digest import CODE_LABEL, image_code_digest
+from pipelines.process import GRACE_SECONDS
+
+CODE_IN_IMAGE = "/app"
+HOME_IN_IMAGE = "/home/stage"
+# Data loaders hand batches over in /dev/shm, of which Docker gives 64 MB.
+SHARED_MEMORY = "2g"
+READ_ONLY = ("data", "checkpoint", "model_config", "compression_config")
+_PASSED_ON = ("AWS_", "S3_")
+_HERE = ("localhost", "127.0.0.1", "[::1]")
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a container sees of this machine.
+
+    Attributes:
+        volumes: Host path to ``{"bind": path inside, "mode": "ro" or "rw"}``, as Docker's client takes them.
+        variables: Environment variables.
+        network: ``host`` where a storage service of this machine must be reached, else ``bridge``.
+        gpus: GPUs that the stages which train or evaluate get.
+    """
+
+    volumes: Dict[str, Dict[str, str]]
+    variables: Dict[str, str]
+    network: str
+    gpus: int = 0
+
+
+def connect() -> Any:
+    """Return a client of the Docker Engine.
+
+    Raises:
+        UserError: The package is missing or no engine answers.
+    """
+    if importlib.util.find_spec("docker") is None:
+        raise UserError("--runner docker", "the Python package 'docker' is missing",
+                        "It talks to the Docker Engine.", "Install it beside kfp, or leave --runner out.")
+    import docker
+
+    try:
+        client = docker.from_env()
+        client.ping()
+    except docker.errors.DockerException as error:
+        raise UserError("--runner docker", " ".join(str(error).split()), "A Docker Engine must answer.",
+                        "Start Docker and see that you may use it ('docker info'), or leave --runner out.") from error
+    return client
+
+
+def image_ids(client: Any, names: Iterable[str]) -> Dict[str, str]:
+    """Return each image's id; one that is not on this machine is pulled.
+
+    Raises:
+        UserError: An image is not there and cannot be pulled.
+    """
+    return {name: _image(client, name).id for name in names}
+
+
+def outdated(client: Any, names: Iterable[str], root: Path) -> List[str]:
+    """Return the images that were built by `make images` from other code than lies in ``root`` now."""
+    here = image_code_digest(root)
+    return [name for name in names if (_image(client, name).labels or {}).get(CODE_LABEL, here) != here]
+
+
+def _image(client: Any, name: str) -> Any:
+    import docker
+
+    try:
+        return client.images.get(name)
+    except docker.errors.ImageNotFound:
+        pass
+    try:
+        return client.images.pull(name)
+    except docker.errors.DockerException as error:
+        reason = " ".join(str(error).split())
+        raise UserError("image", name, f"It is not on this machine and cannot be pulled: {reason}.",
+                        "Build it (make images), log in to its registry, or name another with --train-image and "
+                        "--openvino-image.") from error
+
+
+def surroundings(values: Mapping[str, Any], root: Path, pipeline_root: Path) -> Surroundings:
+    """Return what containers must see for a run with the parameters ``values``, whose locations are absolute.
+
+    Data, configs and checkpoint are mounted to be read only, under their own paths; the project's configs take the
+    place of the image's, so that a new one needs no new image.
+    """
+    cache = cache_folder()
+    volumes = {str(pipeline_root): "rw", str(cache): "rw"}
+    for name in READ_ONLY:
+        place = _local(str(values.get(name) or ""))
+        if place is not None and place.exists() and root / "configs" not in place.parents:
+            # A config's bases may lie beside and above it.
+            volumes.setdefault(str(config_root(place) if name.endswith("_config") else place), "ro")
+    destination = _local(str(values.get("destination") or ""))
+    if destination is not None:
+        # Docker would make a missing folder as root.
+        destination.mkdir(parents=True, exist_ok=True)
+        volumes[str(destination)] = "rw"
+    variables = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
+    # Such as AWS_CA_BUNDLE.
+    volumes.update({value: "ro" for value in variables.values() if os.path.isabs(value) and os.path.isfile(value)})
+    mounted = {path: {"bind": path, "mode": mode} for path, mode in volumes.items()}
+    mounted[str(root / "configs")] = {"bind": f"{CODE_IN_IMAGE}/configs", "mode": "ro"}
+    if (Path.home() / ".aws").is_dir():
+        mounted[str(Path.home() / ".aws")] = {"bind": f"{HOME_IN_IMAGE}/.aws", "mode": "ro"}
+    local_service = any(host in value for name, value in variables.items() if "ENDPOINT" in name for host in _HERE)
+    return Surroundings(mounted, {**variables, CACHE_VARIABLE: str(cache)}, "host" if local_service else "bridge",
+                        int(values.get("gpus") or 0))
+
+
+def _local(location: str) -> Optional[Path]:
+    """Return the path of a location of this machine, None for every other."""
+    if not location or ("://" in location and not location.startswith("file:")):
+        return None
+    parsed = parse_location(location)
+    return Path(parsed.path) if parsed.scheme is Scheme.FILE else None
+
+
+def run_container(client: Any, image: str, command: List[str], variables: Mapping[str, str], around: Surroundings,
+                  write_line: Callable[[str], None]) -> int:
+    """Run ``command`` in a container of ``image`` and return its exit code; its output goes to ``write_line``.
+
+    Whatever ends this function, the container is stopped (SIGTERM, and SIGKILL after 10 seconds) and removed.
+    """
+    import docker
+
+    requests = [docker.types.DeviceRequest(count=around.gpus, capabilities=[["gpu"]])] if around.gpus else None
+    container = client.containers.run(
+        image, command, detach=True, init=True, volumes=around.volumes, network_mode=around.network,
+        environment={**around.variables, **variables}, user=f"{os.getuid()}:{os.getgid()}", shm_size=SHARED_MEMORY,
+        device_requests=requests)
+    try:
+        _follow(container.logs(stream=True), write_line)
+        return int(container.wait()["StatusCode"])
+    finally:
+        container.stop(timeout=int(GRACE_SECONDS))
+        container.remove(force=True)
+
+
+def _follow(pieces: Iterable[bytes], write_line: Callable[[str], None]) -> None:
+    """Pass a log, which comes in pieces of any length, on by lines."""
+    decoder, rest = codecs.getincrementaldecoder("utf-8")(errors="replace"), ""
+    for piece in pieces:
+        *lines, rest = (rest + decoder.decode(piece)).split("\n")
+        for line in lines:
+            write_line(line.rstrip("\r"))
+    if rest:
+        write_line(rest)
