@@ -11,10 +11,10 @@ OPENVINO_PYTHON = $(ENVS)/openvino/bin/python
 export MMDET_COMPRESS_ENVS := $(abspath $(ENVS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast test-e2e lint lock clean
+.PHONY: help setup run test test-fast test-e2e lint images image-cuda push test-docker lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## create or update both environments
 	@$(PYTHON) scripts/setup.py --envs $(ENVS)
@@ -28,14 +28,26 @@ test: ## all tests: test-fast, then test-e2e
 	@$(MAKE) --no-print-directory test-e2e
 
 test-fast: setup ## tests of seconds, in each environment those whose imports it has
-	$(TRAIN_PYTHON) -m pytest -m "not e2e" $(ARGS)
-	$(OPENVINO_PYTHON) -m pytest -m "not e2e" $(ARGS)
+	$(TRAIN_PYTHON) -m pytest -m "not e2e and not docker" $(ARGS)
+	$(OPENVINO_PYTHON) -m pytest -m "not e2e and not docker" $(ARGS)
 
 test-e2e: setup ## the pipeline and its stages as a user runs them
-	$(OPENVINO_PYTHON) -m pytest -m e2e --capture=no $(ARGS)
+	$(OPENVINO_PYTHON) -m pytest -m "e2e and not docker" --capture=no $(ARGS)
 
 lint: setup ## ruff check
 	$(OPENVINO_PYTHON) -m ruff check .
+
+images: ## build both container images (ARGS=--release names the bases by digest; ARGS=openvino builds one)
+	$(PYTHON) scripts/images.py $(ARGS)
+
+image-cuda: ## build the CUDA variant of the train image (TORCH_WHEELS and hashes as docs/images.md says)
+	$(PYTHON) scripts/images.py train --variant cuda $(ARGS)
+
+push: ## push both images (REGISTRY=HOST/PATH) and write their digests to images/digests.json
+	$(PYTHON) scripts/images.py --push "$(REGISTRY)"
+
+test-docker: setup images ## the whole built-in job in both images
+	$(OPENVINO_PYTHON) -m pytest -m docker --capture=no $(ARGS)
 
 lock: ## compile images/*/requirements*.in into hashed locks (ARGS=--upgrade for newer versions)
 	$(PYTHON) scripts/lock.py $(ARGS)

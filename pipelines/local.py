@@ -83,6 +83,8 @@ class LocalRun:
         self._stage: Optional[_Stage] = None
         self._total = 0
         self._failure: Optional[Failure] = None
+        self._images: List[str] = []
+        self._client: Any = None
         self.finished: Dict[str, Dict[str, Any]] = {}
 
     def run(self, spec: pipeline_spec_pb2.PipelineSpec, arguments: Mapping[str, Any]) -> Optional[Failure]:

@@ -207,7 +207,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("names", metavar="IMAGE", nargs="*", help=f"{' or '.join(IMAGES)} (default: both)")
     parser.add_argument("--variant", choices=("cpu", "cuda"), default="cpu", help="of the train image (default: cpu)")
     parser.add_argument("--release", action="store_true", help="name the base images by digest")
-    parser.add_argument("--push", metavar="REGISTRY", default="",
+    parser.add_argument("--push", metavar="REGISTRY",
                         help="build nothing: push both images there and write their digests to images/digests.json")
     return parser
 
@@ -220,7 +220,9 @@ def work(arguments: argparse.Namespace, environ: Dict[str, str]) -> None:
     if arguments.variant == "cuda":
         require_cuda_arguments(environ)
     docker = find_docker(environ)
-    if arguments.push:
+    if arguments.push is not None:
+        if not arguments.push:
+            raise UserError("--push", repr(arguments.push), "It must name a registry.", "make push REGISTRY=HOST/PATH")
         images.DIGESTS.write_text(json.dumps(push(docker, arguments.push), indent=1) + "\n")
         print(f"images: digests written to {images.DIGESTS.relative_to(ROOT)}")
         return
