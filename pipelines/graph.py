@@ -106,15 +106,15 @@ def define_pipeline() -> Any:
         compression_ref, parent_ref = resolved.outputs["resolved_compression"], resolved.outputs["resolved_parent"]
 
         trained = train(data=data_ref, model=model_ref, parent=parent_ref, seed=seed, training_state=training_state,
-                        checkpoint_minutes=checkpoint_minutes, trust_config=trust_config)
+                        checkpoint_minutes=checkpoint_minutes, trust_config=trust_config, gpus=gpus)
         compressed = compress_stage(data=data_ref, compression=compression_ref,
                                     fp32_checkpoint=trained.outputs["checkpoint"], seed=seed,
                                     min_initial_map_ratio=min_initial_map_ratio, strict=strict,
                                     training_state=training_state, checkpoint_minutes=checkpoint_minutes,
-                                    trust_config=trust_config)
+                                    trust_config=trust_config, gpus=gpus)
         evaluations, exports, irs = {}, {}, {}
         for variant, stage in (("fp32", trained), ("compressed", compressed)):
-            evaluations[variant] = evaluate(data=data_ref, checkpoint=stage.outputs["checkpoint"])
+            evaluations[variant] = evaluate(data=data_ref, checkpoint=stage.outputs["checkpoint"], gpus=gpus)
             exports[variant] = export(checkpoint=stage.outputs["checkpoint"])
             irs[variant] = convert(onnx=exports[variant].outputs["onnx"])
             evaluations[variant].set_display_name(f"evaluate-{variant}")

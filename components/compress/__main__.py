@@ -6,8 +6,9 @@ import tempfile
 from pathlib import Path
 from typing import List, Optional
 
-from core.stage.cli import add_training_options, boolean, json_object, run_stage, stage_parser
+from core.stage.cli import add_training_options, boolean, json_object, stage_parser
 from core.stage.executor_output import ExecutorOutput
+from core.training.launch import add_rank_options, run_on_ranks
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -27,6 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint", metavar="FILE", type=Path, required=True, help="where to write the checkpoint")
     parser.add_argument("--log", metavar="FILE", type=Path, required=True, help="where to write the training log")
     parser.add_argument("--metrics", metavar="FILE", type=Path, required=True, help="where to write the metrics")
+    add_rank_options(parser)
     return parser
 
 
@@ -37,12 +39,14 @@ def compress(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
     from core.data.dataset import open_dataset
     from core.data.reference import DataRef
     from core.stage.outputs import write_metrics
+    from core.training.distributed import first_rank, first_rank_first
     from core.training.fit import fit
     from core.training.initial import check_ratio
     from core.training.states import StateSettings
 
     state = StateSettings.of(arguments.training_state, arguments.checkpoint_minutes)
-    dataset = open_dataset(DataRef.from_json(arguments.data))
+    with first_rank_first():
+        dataset = open_dataset(DataRef.from_json(arguments.data))
     config = open_config(ConfigRef.from_json(arguments.compression), arguments.trust_config)
     if check_ratio(arguments.min_initial_map_ratio, "parameter min_initial_map_ratio"):
         config.min_initial_map_ratio = arguments.min_initial_map_ratio
@@ -55,13 +59,14 @@ def compress(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
         result = fit(config, dataset, arguments.checkpoint, arguments.log, Path(work_dir),
                      parent=arguments.fp32_checkpoint, seed=arguments.seed, state=state)
     output.artifact("checkpoint", {"algorithms": list(result.algorithms)})
-    write_metrics(output, "metrics", arguments.metrics,
-                  {"epochs": result.epochs, "seconds": result.seconds, **result.reported()})
+    if first_rank():
+        write_metrics(output, "metrics", arguments.metrics,
+                      {"epochs": result.epochs, "seconds": result.seconds, **result.reported()})
 
 
 def main(argv: Optional[List[str]] = None) -> int:
     """Run the stage and return its exit code."""
-    return run_stage(build_parser(), compress, argv)
+    return run_on_ranks(build_parser(), compress, "components.compress", argv)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ def compress(
     training_state: str,
     checkpoint_minutes: float,
     trust_config: bool,
+    gpus: int,
     checkpoint: dsl.Output[dsl.Model],
     log: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
@@ -33,6 +34,7 @@ def compress(
         training_state: Where the state of training is kept, so that an interrupted one goes on; empty keeps none.
         checkpoint_minutes: Minutes between two states within an epoch.
         trust_config: Whether a config that is more than data may run as Python.
+        gpus: GPUs to work on, a process for each; 0 works on the CPU.
         checkpoint: The compressed checkpoint.
         log: Training log in JSON lines.
         metrics: Epochs, seconds and the last validation.
@@ -50,6 +52,7 @@ def compress(
             "--training-state", training_state,
             "--checkpoint-minutes", checkpoint_minutes,
             "--trust-config", trust_config,
+            "--gpus", gpus,
             "--checkpoint", checkpoint.path,
             "--log", log.path,
             "--metrics", metrics.path,

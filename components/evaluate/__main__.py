@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 from typing import List, Optional
 
-from core.stage.cli import json_object, run_stage, stage_parser
+from core.stage.cli import json_object, stage_parser
 from core.stage.executor_output import ExecutorOutput
+from core.training.launch import add_rank_options, run_on_ranks
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -17,6 +18,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--evaluation", metavar="FILE", type=Path, required=True, help="where to write the evaluation")
     parser.add_argument("--detections", metavar="FILE", type=Path, required=True,
                         help="where to write what was found, for validate to compare with")
+    add_rank_options(parser)
     return parser
 
 
@@ -25,15 +27,17 @@ def evaluate(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
     from core.data.dataset import open_dataset
     from core.data.reference import DataRef
     from core.evaluation.pytorch import evaluate_checkpoint
+    from core.training.distributed import first_rank_first
 
-    dataset = open_dataset(DataRef.from_json(arguments.data))
+    with first_rank_first():
+        dataset = open_dataset(DataRef.from_json(arguments.data))
     metrics = evaluate_checkpoint(arguments.checkpoint, dataset, arguments.evaluation, arguments.detections)
     print(f"mAP {metrics.map:.4f}, mAP50 {metrics.map50:.4f} on {metrics.images} images", flush=True)
 
 
 def main(argv: Optional[List[str]] = None) -> int:
     """Run the stage and return its exit code."""
-    return run_stage(build_parser(), evaluate, argv)
+    return run_on_ranks(build_parser(), evaluate, "components.evaluate", argv)
 
 
 if __name__ == "__main__":

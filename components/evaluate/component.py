@@ -9,6 +9,7 @@ from components import images
 def evaluate(
     data: dict,
     checkpoint: dsl.Input[dsl.Model],
+    gpus: int,
     evaluation: dsl.Output[dsl.Artifact],
     detections: dsl.Output[dsl.Artifact],
 ):
@@ -17,6 +18,7 @@ def evaluate(
     Args:
         data: The resolved data set.
         checkpoint: Plain or compressed checkpoint.
+        gpus: GPUs to work on, a process for each; 0 works on the CPU.
         evaluation: Metrics, corrupt images and what was measured, in JSON.
         detections: What was found in each image, for validate to compare with.
     """
@@ -26,6 +28,7 @@ def evaluate(
         args=[
             "--data", data,
             "--checkpoint", checkpoint.path,
+            "--gpus", gpus,
             "--evaluation", evaluation.path,
             "--detections", detections.path,
             "--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER,

@@ -6,8 +6,9 @@ import tempfile
 from pathlib import Path
 from typing import List, Optional
 
-from core.stage.cli import add_training_options, json_object, run_stage, stage_parser
+from core.stage.cli import add_training_options, json_object, stage_parser
 from core.stage.executor_output import ExecutorOutput
+from core.training.launch import add_rank_options, run_on_ranks
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -21,6 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_training_options(parser)
     parser.add_argument("--checkpoint", metavar="FILE", type=Path, required=True, help="where to write the checkpoint")
     parser.add_argument("--log", metavar="FILE", type=Path, required=True, help="where to write the training log")
+    add_rank_options(parser)
     return parser
 
 
@@ -31,12 +33,14 @@ def train(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
     from core.data.dataset import open_dataset
     from core.data.reference import DataRef
     from core.storage.parent import ParentRef, open_parent
+    from core.training.distributed import first_rank_first
     from core.training.fit import adopt, fit
     from core.training.states import StateSettings
 
     state = StateSettings.of(arguments.training_state, arguments.checkpoint_minutes)
-    parent = open_parent(ParentRef.from_json(arguments.parent))
-    dataset = open_dataset(DataRef.from_json(arguments.data))
+    with first_rank_first():
+        parent = open_parent(ParentRef.from_json(arguments.parent))
+        dataset = open_dataset(DataRef.from_json(arguments.data))
     config = plain_config(open_config(ConfigRef.from_json(arguments.model), arguments.trust_config))
     set_classes(config, dataset.classes)
     set_data(config, dataset)
@@ -52,7 +56,7 @@ def train(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
 
 def main(argv: Optional[List[str]] = None) -> int:
     """Run the stage and return its exit code."""
-    return run_stage(build_parser(), train, argv)
+    return run_on_ranks(build_parser(), train, "components.train", argv)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ def train(
     training_state: str,
     checkpoint_minutes: float,
     trust_config: bool,
+    gpus: int,
     checkpoint: dsl.Output[dsl.Model],
     log: dsl.Output[dsl.Artifact],
 ):
@@ -27,6 +28,7 @@ def train(
         training_state: Where the state of training is kept, so that an interrupted one goes on; empty keeps none.
         checkpoint_minutes: Minutes between two states within an epoch.
         trust_config: Whether a config that is more than data may run as Python.
+        gpus: GPUs to work on, a process for each; 0 works on the CPU.
         checkpoint: The FP32 checkpoint.
         log: Training log in JSON lines.
     """
@@ -41,6 +43,7 @@ def train(
             "--training-state", training_state,
             "--checkpoint-minutes", checkpoint_minutes,
             "--trust-config", trust_config,
+            "--gpus", gpus,
             "--checkpoint", checkpoint.path,
             "--log", log.path,
             "--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER,

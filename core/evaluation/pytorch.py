@@ -28,26 +28,35 @@ class ScoredNetwork:
 
 
 def evaluate_network(network: Any, config: Any, split: "Split", classes: Tuple[str, ...]) -> ScoredNetwork:
-    """Run ``network`` over ``split`` through the config's test pipeline and score it with COCO mAP."""
+    """Run ``network`` over ``split`` through the config's test pipeline and score it with COCO mAP.
+
+    Ranks share the images; every one gets the whole result.
+    """
     import torch
 
     from core.training.device import data_parallel
+    from core.training.distributed import first_rank, gathered, told_by_the_first
 
     started = time.time()
     detections: Dict[int, Detections] = {}
+    seen = 0
     loader = _test_loader(config, split, classes)
-    image_ids = loader.dataset.img_ids
+    image_ids = [loader.dataset.img_ids[index] for index in loader.sampler]
     model = data_parallel(network).eval()
     bar = progress(len(image_ids), "evaluating", "images")
     for batch in loader:
         with torch.no_grad():
             results = model(return_loss=False, rescale=True, **batch)
         for per_class in results:
-            detections[image_ids[len(detections)]] = to_detections(per_class)
+            # Samplers even the ranks' shares out: a last image may come twice.
+            detections[image_ids[seen]] = to_detections(per_class)
+            seen += 1
         bar.update(len(results))
     bar.close()
-    return ScoredNetwork(evaluate_detections(split.annotation_file, detections, classes), detections,
-                         time.time() - started)
+    found = gathered(detections)
+    detections = {image: found[image] for image in loader.dataset.img_ids}
+    metrics = evaluate_detections(split.annotation_file, detections, classes) if first_rank() else None
+    return ScoredNetwork(told_by_the_first(metrics), detections, time.time() - started)
 
 
 def evaluate_checkpoint(checkpoint: Path, dataset: "Dataset", output: Path, detections: Path) -> DetectionMetrics:
@@ -56,6 +65,7 @@ def evaluate_checkpoint(checkpoint: Path, dataset: "Dataset", output: Path, dete
     from core.config.adapt import algorithms_of, set_data
     from core.config.fingerprint import file_digest, json_digest
     from core.training.device import device
+    from core.training.distributed import first_rank
     from core.training.model import restore_detector
 
     restored = restore_detector(checkpoint, dataset.classes)
@@ -69,9 +79,10 @@ def evaluate_checkpoint(checkpoint: Path, dataset: "Dataset", output: Path, dete
             "checkpoint_sha256": file_digest(checkpoint),
             "algorithms": list(algorithms_of(restored.config)) if compression else [],
             "nncf_config_sha256": json_digest(compression.config) if compression else ""}}
-    write_detections(detections, scored.detections)
-    Path(output).parent.mkdir(parents=True, exist_ok=True)
-    Path(output).write_text(json.dumps(document, indent=1))
+    if first_rank():
+        write_detections(detections, scored.detections)
+        Path(output).parent.mkdir(parents=True, exist_ok=True)
+        Path(output).write_text(json.dumps(document, indent=1))
     return scored.metrics
 
 
@@ -79,12 +90,13 @@ def _test_loader(config: Any, split: "Split", classes: Tuple[str, ...]) -> Any:
     from mmdet.datasets import build_dataloader
 
     from core.training.datasets import build_quietly
+    from core.training.distributed import ranks
 
     settings = {**config.data.test, "type": "CocoDataset", "ann_file": str(split.annotation_file),
                 "img_prefix": str(split.image_root), "classes": list(classes)}
     dataset = build_quietly(settings, {"test_mode": True})
     return build_dataloader(dataset, samples_per_gpu=1, workers_per_gpu=config.data.get("workers_per_gpu", 1),
-                            num_gpus=1, dist=False, shuffle=False)
+                            num_gpus=1, dist=ranks() > 1, shuffle=False)
 
 
 def to_detections(per_class: Any) -> Detections:

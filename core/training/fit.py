@@ -20,6 +20,7 @@ from core.config.adapt import algorithms_of
 from core.errors import StateSaved, Terminated, UserError
 from core.training.datasets import build_quietly
 from core.training.device import data_parallel, device
+from core.training.distributed import distributed_model, first_rank, ranks, scale_learning_rate
 from core.training.initial import InitialScore, initial_split, min_initial_map_ratio, require_good_start, score
 from core.training.model import build_detector, load_plain_weights
 from core.training.progress import ModuleMemory, Position, progress_of, restore_progress
@@ -125,9 +126,11 @@ def fit(config: Any, dataset: "Dataset", output_checkpoint: Path, log_file: Path
             _look_at_the_start(training, Path(work_dir))
         with training.interruptions:
             _run(training)
-        save_checkpoint(training.snapshot(), output_checkpoint)
+        if first_rank():
+            save_checkpoint(training.snapshot(), output_checkpoint)
     finally:
-        _copy(_json_log(work_dir), log_file)
+        if first_rank():
+            _copy(_json_log(work_dir), log_file)
     return FitResult(epochs=runner.epoch, seconds=time.time() - started, metrics=dict(runner.last_metrics),
                      best=dict(runner.best), algorithms=algorithms_of(config) if training.compression else ())
 
@@ -238,7 +241,8 @@ def _parent_map(detector: Any, config: Any, dataset: "Dataset", given: Optional[
 def _look_at_the_start(training: Training, work_dir: Path) -> None:
     """Save and score a compressed model before its first training step."""
     saved = work_dir / "initial.pth"
-    save_checkpoint(training.snapshot(), saved)
+    if first_rank():
+        save_checkpoint(training.snapshot(), saved)
     split = initial_split(training.dataset, work_dir)
     initial = InitialScore(split.name, score(training.network, training.config, split, training.dataset.classes),
                            training.parent_map)
@@ -267,8 +271,9 @@ def adopt(parent: Path, config: Any, dataset: "Dataset", output_checkpoint: Path
                         "Name the classes in the checkpoint's order (parameter classes).")
     detector = build_detector(config)
     load_plain_weights(detector, given, parent)
-    save_checkpoint(snapshot(config, dataset, detector, None, None), output_checkpoint)
-    _write_log_head(log_file, _log_meta(config, 0, 0, 0))
+    if first_rank():
+        save_checkpoint(snapshot(config, dataset, detector, None, None), output_checkpoint)
+        _write_log_head(log_file, _log_meta(config, 0, 0, 0))
     return FitResult(epochs=0, seconds=time.time() - started)
 
 
@@ -293,13 +298,17 @@ def _source(config: Any, parent: Optional[Path]) -> Optional[Path]:
     return Path(path) if path else None
 
 
-def train_loader(config: Any, dataset: "Dataset", seed: int) -> Any:
-    """Return the loader of the config's training data, shuffled and augmented by ``seed``."""
+def train_loader(config: Any, dataset: "Dataset", seed: int, shared: bool = True) -> Any:
+    """Return the loader of the config's training data, shuffled and augmented by ``seed``.
+
+    Where training is ``shared`` by ranks it gives this rank's share, else everything.
+    """
     images = build_quietly(config.data.train)
     # MMDetection leaves out images without boxes and those below 32 pixels, and says nothing.
     logging.getLogger(__name__).info("training on %d samples made of the %d images of split %s", len(images),
                                      dataset.train.images, dataset.train.name)
-    return build_loader(images, config.data.get("samples_per_gpu", 2), config.data.get("workers_per_gpu", 1), seed)
+    return build_loader(images, config.data.get("samples_per_gpu", 2), config.data.get("workers_per_gpu", 1), seed,
+                        shared)
 
 
 def _check_parent(config: Any, nncf_config: Optional[Dict[str, Any]], given: Optional[Checkpoint],
@@ -346,7 +355,9 @@ def _compress(detector: Any, nncf_config: Dict[str, Any], config: Any, dataset: 
         return compression
     logger.info("initialising compression (%s) on the training data", ", ".join(algorithms_of(config)))
     started = time.time()
-    compression = compress_detector(detector, nncf_config, data_loader=train_loader(config, dataset, seed),
+    compression = compress_detector(detector, nncf_config,
+                                    # NNCF wants to be initialised on the same data in every rank.
+                                    data_loader=train_loader(config, dataset, seed, shared=False),
                                     postprocessing=postprocessing, strict=bool(config.get("nncf_strict", False)))
     logger.info("compression initialised in %.0f s", time.time() - started)
     return compression
@@ -356,13 +367,14 @@ def _build_runner(config: Any, dataset: "Dataset", network: Any, compression: Op
                   interruptions: Interruptions) -> Any:
     from mmdet.core import build_optimizer
 
-    from core.training.hooks import CheckLossHook, EvaluationHook
+    from core.training.hooks import AverageStatisticsHook, CheckLossHook, EvaluationHook
     from core.training.runner import ResumableRunner
 
     # Built after wrapping: the quantizers' parameters are trained too.
     optimizer = build_optimizer(network, config.optimizer)
+    scale_learning_rate(optimizer, config)
     # Without meta: it would head the log, which begins before the runner does.
-    runner = ResumableRunner(data_parallel(network), optimizer=optimizer, work_dir=config.work_dir,
+    runner = ResumableRunner(_trained(network, compression, config), optimizer=optimizer, work_dir=config.work_dir,
                              logger=_runner_logger(), max_epochs=config.runner.max_epochs)
     runner.timestamp, runner.last_metrics, runner.best = _LOG_NAME, {}, {}
     log_config = {"interval": config.get("log_config", {}).get("interval", 50), "hooks": [{"type": "TextLoggerHook"}]}
@@ -373,11 +385,24 @@ def _build_runner(config: Any, dataset: "Dataset", network: Any, compression: Op
         from core.compression.hooks import CompressionHook
 
         runner.register_hook(CompressionHook(compression), priority="HIGH")
+    if ranks() > 1:
+        runner.register_hook(AverageStatisticsHook(network), priority="BELOW_NORMAL")
     if dataset.val is not None:
         interval = config.get("evaluation", {}).get("interval", 1)
         runner.register_hook(EvaluationHook(network, config, dataset.val, dataset.classes, interval, interruptions),
                              priority="LOW")
     return runner
+
+
+def _trained(network: Any, compression: Optional["CompressedDetector"], config: Any) -> Any:
+    """Wrap the network as it is trained: by itself, or by ranks together."""
+    if ranks() == 1:
+        return data_parallel(network)
+    model = distributed_model(network, config.get("find_unused_parameters", False))
+    if compression is not None:
+        # After the wrapping, as NNCF asks (nncf/torch/compression_method_api.py, distributed).
+        compression.controller.distributed()
+    return model
 
 
 def _require_epochs(config: Any) -> None:
@@ -455,6 +480,6 @@ def _log_to_stdout() -> None:
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
         root.addHandler(handler)
     for name in ("core", "mmdet_compress"):
-        logging.getLogger(name).setLevel(logging.INFO)
+        logging.getLogger(name).setLevel(logging.INFO if first_rank() else logging.WARNING)
     # mmcv reports the initialisation of every parameter.
     logging.getLogger("mmcv").setLevel(logging.WARNING)

@@ -10,6 +10,7 @@ from mmcv.runner import Hook
 
 from core.checkpoint.checkpoint import Checkpoint, checkpoint_bytes, write_checkpoint
 from core.errors import UserError
+from core.training.distributed import average_statistics, first_rank
 from core.training.progress import Position, after_epoch, after_iteration, restore_moment
 from core.training.signals import Interruptions
 
@@ -28,6 +29,16 @@ class CheckLossHook(Hook):
                             "Training must keep it finite.",
                             "Lower optimizer.lr or set optimizer_config.grad_clip, then start again.")
         runner.last_metrics["loss"] = loss
+
+
+class AverageStatisticsHook(Hook):
+    """Lets the ranks end an epoch with one network: batch norm's statistics are averaged before it is scored."""
+
+    def __init__(self, network: Any) -> None:
+        self._network = network
+
+    def after_train_epoch(self, runner: Any) -> None:
+        average_statistics(self._network)
 
 
 class EvaluationHook(Hook):
@@ -93,7 +104,9 @@ class StateHook(Hook):
         self._interruptions.check()
 
     def save(self) -> None:
-        """Save the present state; storing it goes on while training does."""
+        """Save the present state, in the first rank; storing it goes on while training does."""
+        if not first_rank():
+            return
         content = checkpoint_bytes(self._take_snapshot(self.position))
         if self._states is not None:
             self._states.wait()

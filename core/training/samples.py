@@ -63,8 +63,11 @@ class SeededSamples:
             return self.dataset[sample.index]
 
 
-def build_loader(dataset: Any, batch_size: int, workers: int, seed: int) -> Any:
-    """Return a torch DataLoader over an MMDetection training set; its ``sampler`` is a SampleOrder."""
+def build_loader(dataset: Any, batch_size: int, workers: int, seed: int, shared: bool = True) -> Any:
+    """Return a torch DataLoader over an MMDetection training set; its ``sampler`` is a SampleOrder.
+
+    Where training is ``shared`` by ranks it gives this rank's samples, else all.
+    """
     from functools import partial
 
     import torch
@@ -72,7 +75,8 @@ def build_loader(dataset: Any, batch_size: int, workers: int, seed: int) -> Any:
     from mmdet.datasets.samplers import DistributedGroupSampler
     from torch.utils.data import DataLoader
 
-    order = SampleOrder(DistributedGroupSampler(dataset, batch_size, seed=seed), batch_size, seed)
+    alone = {} if shared else {"num_replicas": 1, "rank": 0}
+    order = SampleOrder(DistributedGroupSampler(dataset, batch_size, seed=seed, **alone), batch_size, seed)
     # With a generator of its own the loader leaves torch's alone: a resumed epoch starts a loader once more.
     return DataLoader(SeededSamples(dataset), batch_size=batch_size, sampler=order, num_workers=workers,
                       collate_fn=partial(collate, samples_per_gpu=batch_size), generator=torch.Generator())

@@ -4,15 +4,23 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def tiny_data(tmp_path_factory):
-    """Sixteen training scenes of the built-in sample, prepared once."""
+def tiny_ref(tmp_path_factory):
+    """Sixteen training scenes of the built-in sample, by reference."""
     pytest.importorskip("torch", reason="needs the train environment")
     patch = pytest.MonkeyPatch()
     patch.setenv("MMDET_COMPRESS_CACHE", str(tmp_path_factory.mktemp("cache")))
-    from core.data.dataset import open_dataset, resolve_data
+    from core.data.dataset import resolve_data
 
-    yield open_dataset(resolve_data("builtin://digits?train=16&val=4&test=4"))
+    yield resolve_data("builtin://digits?train=16&val=4&test=4")
     patch.undo()
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tiny_ref):
+    """The same scenes, prepared once."""
+    from core.data.dataset import open_dataset
+
+    return open_dataset(tiny_ref)
 
 
 @pytest.fixture

@@ -1,0 +1,91 @@
+"""Whether this machine's GPUs can run what is installed: torch 1.8.1 knows no GPU made after it."""
+
+import logging
+import os
+import re
+from typing import Iterable, Tuple
+
+from core.errors import UserError
+
+MOST_GPUS = 8
+# ``cpu`` or ``cuda`` in our images.
+VARIANT_VARIABLE = "MMDET_COMPRESS_VARIANT"
+# What mmcv's operators and NNCF's extensions are compiled for in the CUDA image, e.g. ``7.0;7.5;8.0;8.6``.
+ARCHITECTURES_VARIABLE = "MMDET_COMPRESS_CUDA_ARCHITECTURES"
+
+Capability = Tuple[int, int]
+logger = logging.getLogger(__name__)
+
+
+def require_gpus(count: int, thing: str = "GPU") -> None:
+    """Check that ``count`` GPUs are there, and that torch and the compiled operators have code for each.
+
+    Raises:
+        UserError: One is missing, or is of a kind that cannot be used; says which can.
+    """
+    if os.environ.get(VARIANT_VARIABLE) == "cpu":
+        raise UserError(thing, "asked for in the image's CPU variant", "It has no code for GPUs.",
+                        "Use the CUDA variant (make image-cuda, --train-image), or gpus=0.")
+    import torch
+
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if found < count:
+        raise UserError(thing, f"{found} of {count} found by torch {torch.__version__}", "They must be there, with a "
+                        "driver for its CUDA.", "Give the container GPUs and see that 'nvidia-smi' lists them, or ask "
+                        "for fewer with the parameter gpus.")
+    for number in range(count):
+        require_usable(f"{thing} ({torch.cuda.get_device_name(number)})", torch.cuda.get_device_capability(number),
+                       torch.cuda.get_arch_list(), torch.__version__)
+
+
+def require_usable(thing: str, capability: Capability, architectures: Iterable[str], version: str) -> None:
+    """Check that a GPU of this compute capability runs code of these architectures.
+
+    Args:
+        thing: The GPU, for messages.
+        capability: Its compute capability.
+        architectures: As ``torch.cuda.get_arch_list`` gives them: ``sm_86`` is machine code, ``compute_86`` PTX.
+        version: torch's.
+
+    Raises:
+        UserError: There is no code for it.
+    """
+    known = list(architectures)
+    compiled = [f"sm_{item.replace('.', '')}" for item in re.split("[; ]+", os.environ.get(ARCHITECTURES_VARIABLE, ""))
+                if item]
+    for whose, codes in ((f"torch {version}", known), ("mmcv-full and NNCF", compiled or known)):
+        if not runs(capability, codes):
+            shown = ", ".join(_dotted(code) for code in codes)
+            raise UserError(thing, f"compute capability {_number(capability)}", f"{whose} here has code for {shown}, "
+                            "which runs on GPUs of the same first number and an equal or higher second one.",
+                            "Use such a GPU, e.g. V100 (7.0), T4 (7.5), A100 (8.0), A10G (8.6) or L4 (8.9); H100 "
+                            "(9.0) and newer are out of reach of torch 1.8.1. Or work on the CPU: gpus=0.")
+    if f"sm_{capability[0]}{capability[1]}" not in known:
+        logger.warning("%s, compute capability %s, is newer than torch %s and runs the code made for an older GPU of "
+                       "its family", thing, _number(capability), version)
+
+
+def runs(capability: Capability, architectures: Iterable[str]) -> bool:
+    """Tell whether any of the architectures' code runs on a GPU of this compute capability.
+
+    Machine code runs within its major version from its minor one on, PTX on everything newer (NVIDIA's CUDA C++
+    Programming Guide, Binary and PTX Compatibility).
+    """
+    for name in architectures:
+        kind, number = _parts(name)
+        if number <= capability and (kind == "compute" or number[0] == capability[0]):
+            return True
+    return False
+
+
+def _parts(name: str) -> Tuple[str, Capability]:
+    kind, _, digits = name.partition("_")
+    return kind, (int(digits[:-1]), int(digits[-1]))
+
+
+def _dotted(name: str) -> str:
+    return _number(_parts(name)[1])
+
+
+def _number(capability: Capability) -> str:
+    return ".".join(map(str, capability))

@@ -1,0 +1,214 @@
+"""Run a stage as several ranks: one process for each GPU, or on the CPU.
+
+The ranks are processes with the stage's own command line. The first one's output is the stage's; when one fails the
+others are ended, and its message is shown.
+"""
+
+import argparse
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Callable, Dict, Iterator, List, Optional, Sequence
+
+from core.errors import Terminated, UserError
+from core.stage.cli import run_guarded, run_stage
+from core.training.distributed import (
+    MEETING_VARIABLE,
+    RANK_VARIABLE,
+    RANKS_VARIABLE,
+    joined,
+    rank,
+    ranks,
+)
+from core.training.gpu import MOST_GPUS, require_gpus
+
+DEVICES_VARIABLE = "CUDA_VISIBLE_DEVICES"
+_POLL_SECONDS = 0.1
+# Ranks mostly fail together; the others get this long to say why themselves.
+_SAME_REASON_SECONDS = 2.0
+_GRACE_SECONDS = 10.0
+_PR_SET_PDEATHSIG = 1
+
+
+def add_rank_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how many ranks a stage works on."""
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--gpus", metavar="N", type=int, default=0,
+                       help=f"GPUs, 0 to {MOST_GPUS}: a process for each; 0 works on the CPU")
+    where.add_argument("--cpu-processes", metavar="N", type=int, default=1,
+                       help="processes on the CPU, each of which takes its share of every batch of samples")
+
+
+def run_on_ranks(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespace, Any], Optional[int]],
+                 module: str, argv: Optional[List[str]] = None) -> int:
+    """Do what ``core.stage.cli.run_stage`` does, on the ranks that the command line asks for.
+
+    Args:
+        parser: The stage's, with the options of :func:`add_rank_options`.
+        work: The stage's work.
+        module: What ``python -m`` starts the stage by.
+        argv: The command line; None takes the process's.
+    """
+    arguments = parser.parse_args(argv)
+    if RANK_VARIABLE in os.environ:
+        return run_stage(parser, _rank_work(work, arguments.gpus), argv)
+
+    def start() -> int:
+        count = _count(arguments)
+        if count == 1:
+            with _only_devices(_devices(arguments.gpus)):
+                return run_stage(parser, _rank_work(work, arguments.gpus), argv)
+        command = [sys.executable, "-m", module, *(sys.argv[1:] if argv is None else argv)]
+        return launch(command, count, _devices(arguments.gpus))
+
+    return run_guarded(parser.prog, start)
+
+
+def _count(arguments: argparse.Namespace) -> int:
+    if not 0 <= arguments.gpus <= MOST_GPUS:
+        raise UserError("parameter gpus", arguments.gpus, f"It must be from 0 to {MOST_GPUS}.", "Give such a number.")
+    if arguments.cpu_processes < 1:
+        raise UserError("--cpu-processes", arguments.cpu_processes, "It must be 1 or more.", "Give such a number.")
+    return max(arguments.gpus, arguments.cpu_processes)
+
+
+def _rank_work(work: Callable[[argparse.Namespace, Any], Optional[int]],
+               gpus: int) -> Callable[[argparse.Namespace, Any], Optional[int]]:
+    def run(arguments: argparse.Namespace, output: Any) -> Optional[int]:
+        if gpus:
+            # Each rank sees one GPU, its own.
+            require_gpus(1, f"GPU {rank()}" if ranks() > 1 else "GPU")
+        with joined():
+            return work(arguments, output)
+
+    return run
+
+
+def _devices(gpus: int) -> List[str]:
+    """Return the GPUs' names as CUDA takes them, out of those that this process may see."""
+    visible = os.environ.get(DEVICES_VARIABLE)
+    names = map(str, range(gpus)) if visible is None else filter(None, visible.split(","))
+    return list(names)[:gpus]
+
+
+@contextlib.contextmanager
+def _only_devices(names: Sequence[str]) -> Iterator[None]:
+    """Let CUDA see these GPUs alone: to be entered before torch is imported."""
+    before = os.environ.get(DEVICES_VARIABLE)
+    os.environ[DEVICES_VARIABLE] = ",".join(names)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[DEVICES_VARIABLE]
+        else:
+            os.environ[DEVICES_VARIABLE] = before
+
+
+@dataclass
+class _Rank:
+    number: int
+    process: "subprocess.Popen[bytes]"
+    errors: Optional[IO[bytes]]
+
+    def message(self) -> str:
+        """Return what a rank other than the first has written to standard error."""
+        if self.errors is None:
+            return ""
+        self.errors.seek(0)
+        return self.errors.read().decode(errors="replace").strip()
+
+
+def launch(command: List[str], count: int, devices: Sequence[str] = ()) -> int:
+    """Run ``command`` as ``count`` ranks and return the exit code: 0, or that of the first that failed.
+
+    Args:
+        command: The command of every rank; ``--executor-input ''`` is added to it for all but the first.
+        count: How many.
+        devices: CUDA's name of each rank's GPU; empty for the CPU.
+    """
+    with tempfile.TemporaryDirectory(prefix="ranks-") as folder, contextlib.ExitStack() as stack:
+        started: List[_Rank] = []
+        try:
+            for number in range(count):
+                errors = None if number == 0 else stack.enter_context(tempfile.TemporaryFile())
+                environment = _environment(number, count, devices, Path(folder) / "meeting")
+                started.append(_Rank(number, _start(command, number, environment, errors), errors))
+            return _wait(started)
+        except Terminated:
+            # The first alone: it may save its state, and needs no other for it.
+            started[0].process.terminate()
+            return _exit_code(started[0].process.wait())
+        finally:
+            _end(started)
+
+
+def _environment(number: int, count: int, devices: Sequence[str], meeting: Path) -> Dict[str, str]:
+    own = {RANK_VARIABLE: str(number), RANKS_VARIABLE: str(count), MEETING_VARIABLE: str(meeting),
+           DEVICES_VARIABLE: devices[number] if number < len(devices) else ""}
+    # They are all on this machine, whose name need not lead to an address.
+    defaults = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo",
+                "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // count))}
+    return {**defaults, **os.environ, **own}
+
+
+def _start(command: List[str], number: int, environment: Dict[str, str],
+           errors: Optional[IO[bytes]]) -> "subprocess.Popen[bytes]":
+    silent: Dict[str, Any] = {} if number == 0 else {"stdout": subprocess.DEVNULL, "stderr": errors}
+    # Later options win: only the first rank tells KFP of its outputs.
+    own = command if number == 0 else [*command, "--executor-input", ""]
+    # A session of its own keeps group signals away, so that the launcher decides who is told of them.
+    return subprocess.Popen(own, env=environment, stdin=subprocess.DEVNULL, start_new_session=True,
+                            preexec_fn=_end_with_the_launcher, **silent)
+
+
+def _end_with_the_launcher() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _wait(started: Sequence[_Rank]) -> int:
+    while True:
+        codes = [each.process.poll() for each in started]
+        failed = next((each for each, code in zip(started, codes) if code), None)
+        if failed is not None:
+            return _failure(failed, started)
+        if all(code == 0 for code in codes):
+            return 0
+        time.sleep(_POLL_SECONDS)
+
+
+def _failure(failed: _Rank, started: Sequence[_Rank]) -> int:
+    """Return the exit code of a failed rank; show its message where the first rank has not said the same."""
+    code = failed.process.returncode
+    if failed.number:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            started[0].process.wait(_SAME_REASON_SECONDS)
+        if started[0].process.returncode != code:
+            print(f"rank {failed.number} of {len(started)} ended with {code}:\n{failed.message()}", file=sys.stderr,
+                  flush=True)
+    return _exit_code(code)
+
+
+def _exit_code(returned: int) -> int:
+    # A signal's number is negative here, and 128 more to a shell.
+    return returned if returned >= 0 else 128 - returned
+
+
+def _end(started: Sequence[_Rank]) -> None:
+    running = [each.process for each in started if each.process.poll() is None]
+    for process in running:
+        process.terminate()
+    deadline = time.monotonic() + _GRACE_SECONDS
+    for process in running:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,139 @@
+"""Two processes that train together by gloo, against one process that does by hand what they should do.
+
+What must be equal: a step's gradient is the mean of the ranks' gradients, each over its own batch, whose batch norm
+sees that batch alone; every rank is compressed alike; images are evaluated once.
+"""
+
+import copy
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the train environment")
+
+from core.checkpoint.checkpoint import load_checkpoint  # noqa: E402
+from core.config.adapt import plain_config  # noqa: E402
+from core.config.fingerprint import config_to_text  # noqa: E402
+from core.training.fit import prepare  # noqa: E402
+from core.training.launch import launch  # noqa: E402
+
+RANK_FIT = Path(__file__).parent / "rank_fit.py"
+BATCH, EPOCHS = 4, 1
+# Of single precision: what is added in another order differs by this at most (measured: 3e-6 plain, 4e-6 int8).
+TOLERANCE = 1e-4
+
+
+@pytest.fixture(name="config")
+def fixture_config(tiny_config):
+    """Return a function that gives a config whose every step is plain gradient descent."""
+    def config():
+        loaded = tiny_config(**{"runner.max_epochs": EPOCHS, "data.samples_per_gpu": BATCH})
+        loaded.lr_config = dict(policy="fixed")
+        loaded.optimizer = dict(type="SGD", lr=0.01, momentum=0.9)
+        loaded.optimizer_config = dict(grad_clip=None)
+        return loaded
+
+    return config
+
+
+def on_two_ranks(config, data_ref, folder, parent=None):
+    job = {"data": data_ref.to_json(), "config": config_to_text(copy.deepcopy(config)), "folder": str(folder),
+           "parent": str(parent or "")}
+    (folder / "job.json").write_text(json.dumps(job))
+    assert launch([sys.executable, str(RANK_FIT), str(folder / "job.json")], 2) == 0
+    return load_checkpoint(folder / "out.pth")
+
+
+def by_hand(config, dataset, folder, parent=None):
+    """Return the trained network, its parameters before and the first rank's losses."""
+    from mmcv.parallel import collate
+    from mmdet.datasets.samplers import DistributedGroupSampler
+    from torch.utils.data import DataLoader
+
+    from core.training.datasets import build_quietly
+    from core.training.samples import SampleOrder, SeededSamples
+
+    training = prepare(config, dataset, folder / "work", parent)
+    training.network.train()
+    start = {name: value.detach().clone() for name, value in training.network.named_parameters()}
+    images = build_quietly(config.data.train)
+    loaders = []
+    for rank in range(2):
+        order = SampleOrder(DistributedGroupSampler(images, BATCH, 2, rank, seed=0), BATCH, 0)
+        loaders.append(DataLoader(SeededSamples(images), batch_size=BATCH, sampler=order,
+                                  collate_fn=lambda batch: collate(batch, samples_per_gpu=BATCH)))
+    losses = []
+    for epoch in range(EPOCHS):
+        for loader in loaders:
+            loader.sampler.start(epoch)
+        for batches in zip(*loaders):
+            training.runner.optimizer.zero_grad()
+            for rank, batch in enumerate(batches):
+                outputs = training.runner.model.train_step(batch, training.runner.optimizer)
+                (outputs["loss"] / 2).backward()
+                if rank == 0:
+                    losses.append(float(outputs["loss"]))
+            training.runner.optimizer.step()
+    return training.network, start, losses
+
+
+def assert_same_training(checkpoint, network, start, losses, folder):
+    trained = dict(network.named_parameters())
+    moved = max(float((trained[name] - value).abs().max()) for name, value in start.items() if name in trained)
+    apart = max(float((checkpoint.state_dict[name] - value).abs().max()) for name, value in trained.items())
+    assert moved > 100 * TOLERANCE
+    assert apart < TOLERANCE
+    metrics = json.loads((folder / "metrics-0.json").read_text())
+    assert metrics["loss"] == pytest.approx(losses[-1], rel=1e-3)
+    assert metrics["map"] == json.loads((folder / "metrics-1.json").read_text())["map"]
+
+
+def only_the_first_writes(folder):
+    assert {path.name for path in folder.glob("*.pth")} == {"out.pth"}
+    assert (folder / "work-0" / "latest.pth").exists()
+    assert not list((folder / "work-1").glob("*.pth"))
+    lines = [json.loads(line) for line in (folder / "out.log").read_text().splitlines()]
+    assert lines[0]["iters_per_epoch"] == 16 // (2 * BATCH)
+    assert sum(line["mode"] == "train" for line in lines) == EPOCHS * 16 // (2 * BATCH)
+
+
+@pytest.fixture(scope="module", name="plain_folder")
+def fixture_plain_folder(tmp_path_factory):
+    """Where the module's plain checkpoint is kept."""
+    return tmp_path_factory.mktemp("plain")
+
+
+@pytest.fixture(name="plain")
+def fixture_plain(plain_folder, config, tiny_ref):
+    if not (plain_folder / "out.pth").exists():
+        on_two_ranks(plain_config(config()), tiny_ref, plain_folder)
+    return plain_folder / "out.pth"
+
+
+def test_two_ranks_train_as_one_process_would(plain, plain_folder, config, tiny_data, tmp_path):
+    network, start, losses = by_hand(plain_config(config()), tiny_data, tmp_path)
+    assert_same_training(load_checkpoint(plain), network, start, losses, plain_folder)
+    only_the_first_writes(plain_folder)
+
+
+def test_two_ranks_compress_as_one_process_would(plain, config, tiny_data, tiny_ref, tmp_path):
+    checkpoint = on_two_ranks(config(), tiny_ref, tmp_path, plain)
+    network, start, losses = by_hand(config(), tiny_data, tmp_path, plain)
+    assert any("scale" in name for name in start)
+    assert_same_training(checkpoint, network, start, losses, tmp_path)
+    only_the_first_writes(tmp_path)
+
+
+def test_the_learning_rate_follows_the_batch_where_the_config_asks_for_it(config, monkeypatch):
+    from core.training.distributed import RANKS_VARIABLE, scale_learning_rate
+
+    monkeypatch.setenv(RANKS_VARIABLE, "8")
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.02)
+    settings = config()
+    scale_learning_rate(optimizer, settings)
+    assert optimizer.param_groups[0]["lr"] == 0.02
+    settings.auto_scale_lr = dict(enable=True, base_batch_size=16)
+    scale_learning_rate(optimizer, settings)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.02 * 8 * BATCH / 16)

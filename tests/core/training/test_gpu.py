@@ -1,0 +1,57 @@
+"""Which GPUs torch 1.8.1 can use, by its own list of architectures."""
+
+import types
+
+import pytest
+
+from core.errors import UserError
+from core.training import gpu
+
+# torch.cuda.get_arch_list() of torch 1.8.1+cu111 and of PyPI's 1.8.1.
+CU111 = ["sm_37", "sm_50", "sm_60", "sm_70", "sm_75", "sm_80", "sm_86"]
+CU102 = ["sm_35", "sm_37", "sm_50", "sm_60", "sm_70", "compute_50"]
+
+
+@pytest.mark.parametrize(("capability", "architectures", "usable"), [
+    ((7, 0), CU111, True), ((7, 5), CU111, True), ((8, 0), CU111, True), ((8, 6), CU111, True), ((8, 9), CU111, True),
+    ((9, 0), CU111, False), ((10, 0), CU111, False), ((3, 5), CU111, False), ((7, 2), ["sm_75"], False),
+    ((8, 0), ["sm_70"], False), ((8, 0), CU102, True), ((4, 9), ["compute_50"], False)])
+def test_code_runs_within_its_family_and_ptx_on_all_that_is_newer(capability, architectures, usable):
+    assert gpu.runs(capability, architectures) is usable
+
+
+def test_a_gpu_torch_does_not_know_is_refused_with_those_it_does(monkeypatch):
+    monkeypatch.delenv(gpu.ARCHITECTURES_VARIABLE, raising=False)
+    with pytest.raises(UserError) as refused:
+        gpu.require_usable("GPU 0 (NVIDIA H100)", (9, 0), CU111, "1.8.1+cu111")
+    assert str(refused.value).startswith(
+        "GPU 0 (NVIDIA H100): compute capability 9.0. torch 1.8.1+cu111 here has code for 3.7, 5.0, 6.0, 7.0, 7.5, "
+        "8.0, 8.6, which runs on")
+    assert "A100 (8.0)" in refused.value.way_out and "gpus=0" in refused.value.way_out
+
+
+def test_our_own_operators_must_have_code_for_it_too(monkeypatch):
+    monkeypatch.setenv(gpu.ARCHITECTURES_VARIABLE, "7.0;7.5;8.0;8.6")
+    gpu.require_usable("GPU", (7, 0), CU111, "1.8.1+cu111")
+    with pytest.raises(UserError, match="compute capability 6.1. mmcv-full and NNCF here has code for 7.0, 7.5, "):
+        gpu.require_usable("GPU", (6, 1), CU111, "1.8.1+cu111")
+
+
+def test_a_newer_gpu_of_a_known_family_is_used_with_a_warning(monkeypatch, caplog):
+    monkeypatch.delenv(gpu.ARCHITECTURES_VARIABLE, raising=False)
+    gpu.require_usable("GPU 0 (NVIDIA L4)", (8, 9), CU111, "1.8.1+cu111")
+    assert "GPU 0 (NVIDIA L4), compute capability 8.9, is newer than torch" in caplog.text
+
+
+def test_the_cpu_image_says_that_it_is_one(monkeypatch):
+    monkeypatch.setenv(gpu.VARIANT_VARIABLE, "cpu")
+    with pytest.raises(UserError, match="CPU variant.*make image-cuda"):
+        gpu.require_gpus(1)
+
+
+def test_fewer_gpus_than_asked_for(monkeypatch):
+    torch = pytest.importorskip("torch", reason="needs the train environment")
+    monkeypatch.delenv(gpu.VARIANT_VARIABLE, raising=False)
+    monkeypatch.setattr(torch, "cuda", types.SimpleNamespace(is_available=lambda: True, device_count=lambda: 1))
+    with pytest.raises(UserError, match="1 of 2 found by torch 1.8.1"):
+        gpu.require_gpus(2)
