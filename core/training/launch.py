@@ -42,8 +42,9 @@ def add_rank_options(parser: argparse.ArgumentParser) -> None:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--gpus", metavar="N", type=int, default=0,
                        help=f"GPUs, 0 to {MOST_GPUS}: a process for each; 0 works on the CPU")
-    where.add_argument("--cpu-processes", metavar="N", type=int, default=1,
-                       help="processes on the CPU, each of which takes its share of every batch of samples")
+    # For calls by hand: the component has no such parameter.
+    where.add_argument("--cpu-processes", metavar="N", type=int, default=argparse.SUPPRESS,
+                       help="processes on the CPU, each with batches of its own (default: 1)")
 
 
 def run_on_ranks(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespace, Any], Optional[int]],
@@ -74,9 +75,10 @@ def run_on_ranks(parser: argparse.ArgumentParser, work: Callable[[argparse.Names
 def _count(arguments: argparse.Namespace) -> int:
     if not 0 <= arguments.gpus <= MOST_GPUS:
         raise UserError("parameter gpus", arguments.gpus, f"It must be from 0 to {MOST_GPUS}.", "Give such a number.")
-    if arguments.cpu_processes < 1:
-        raise UserError("--cpu-processes", arguments.cpu_processes, "It must be 1 or more.", "Give such a number.")
-    return max(arguments.gpus, arguments.cpu_processes)
+    processes = getattr(arguments, "cpu_processes", 1)
+    if processes < 1:
+        raise UserError("--cpu-processes", processes, "It must be 1 or more.", "Give such a number.")
+    return max(arguments.gpus, processes)
 
 
 def _rank_work(work: Callable[[argparse.Namespace, Any], Optional[int]],
