@@ -50,12 +50,12 @@ class S3Connection:
     Attributes:
         client: The boto3 client.
         credentials: botocore's credentials, renewed as they expire; None where there are none.
-        http: botocore's HTTP session, with its proxies and certificates; for ``CONNECTIONS`` threads.
+        authorities: File of the authorities that are trusted, or True for botocore's own.
     """
 
     client: Any
     credentials: Any
-    http: Any
+    authorities: Any
 
 
 def connect(attempts: int = ATTEMPTS) -> S3Connection:
@@ -75,8 +75,6 @@ def connect(attempts: int = ATTEMPTS) -> S3Connection:
     import boto3
     import botocore.session
     from botocore.exceptions import BotoCoreError
-    from botocore.httpsession import URLLib3Session
-    from botocore.utils import get_environ_proxies
 
     # At DEBUG these write signed headers and session tokens.
     for name in ("boto3", "botocore", "s3transfer", "urllib3"):
@@ -86,11 +84,8 @@ def connect(attempts: int = ATTEMPTS) -> S3Connection:
         core.register_component("data_loader", _shared_loader(core.get_config_variable("data_path")))
         config = _config(core, attempts)
         client = boto3.session.Session(botocore_session=core).client("s3", config=config)
-        http = URLLib3Session(
-            verify=core.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE") or True,
-            proxies=get_environ_proxies(client.meta.endpoint_url),
-            timeout=(config.connect_timeout, config.read_timeout), max_pool_connections=CONNECTIONS)
-        return S3Connection(client, core.get_credentials(), http)
+        authorities = core.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE") or True
+        return S3Connection(client, core.get_credentials(), authorities)
     except (BotoCoreError, ValueError) as error:
         raise UserError("S3 settings", _cause(error), "boto3 must be able to use endpoint, region and profile.",
                         "Check AWS_ENDPOINT_URL_S3, AWS_REGION, AWS_PROFILE and the AWS configuration.") from error

@@ -1,19 +1,22 @@
 """Reading S3 objects: many small ones at little cost each, parts of big ones at once, every fault met.
 
-boto3's client takes milliseconds of one core for a request, more than a small object's transfer. Here botocore signs
-and sends, and nothing else of the client is run. Nor does the client repeat what fails while a body is read.
+boto3's client takes milliseconds of one core for a request, more than a small object's transfer. Here botocore signs,
+and nothing else of the client is run. Nor does the client repeat what fails while a body is read.
 """
 
 import contextlib
+import http.client
 import random
 import re
+import ssl
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Iterator, NoReturn, Optional
+from typing import Callable, Dict, Iterator, Mapping, NoReturn, Optional, Tuple
 from urllib.parse import parse_qs, quote, urlsplit
 
 from core.errors import UserError
 from core.storage.s3_client import ATTEMPTS, S3Connection, raise_for, s3_errors
+from core.storage.s3_transport import Answer, transport
 
 BLOCK_BYTES = 1 << 20
 PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 20.0
@@ -31,21 +34,21 @@ class Reading:
 
     Attributes:
         key: The object's key.
-        take: Gets each block and the place in the object where it begins, in order.
+        take: Gets each block, which is valid during the call, and the place in the object where it begins, in order.
         place: The next byte to read.
         stop: The byte after the last, or None for the object's end.
         etag: What the object's ETag must be, or empty while it is not known.
         listed: Whether a listing has told of the object, so that "not found" is worth another try.
-        headers: Those of the last answer, in small letters.
+        headers: Those of the last answer, found whatever the letters' case.
     """
 
     key: str
-    take: Callable[[bytes, int], None]
+    take: Callable[[memoryview, int], None]
     place: int = 0
     stop: Optional[int] = None
     etag: str = ""
     listed: bool = False
-    headers: Dict[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class _Broken(Exception):
@@ -71,7 +74,9 @@ class ObjectReader:
             signed = urlsplit(connection.client.generate_presigned_url(
                 "get_object", Params={"Bucket": bucket, "Key": "x"}))
         self._region = parse_qs(signed.query)["X-Amz-Credential"][0].split("/")[2]
-        self._base = f"{signed.scheme}://{signed.netloc}{signed.path[:-1]}"
+        endpoint = f"{signed.scheme}://{signed.netloc}"
+        self._base = endpoint + signed.path[:-1]
+        self._transport = transport(endpoint, connection.client.meta.config, connection.authorities)
 
     def read(self, reading: Reading) -> None:
         """Read to the end; where a request breaks off, another goes on at that place.
@@ -96,42 +101,41 @@ class ObjectReader:
         return f"s3://{self._bucket}/{key}"
 
     def _request(self, reading: Reading) -> None:
-        from botocore.response import StreamingBody
-
-        with self._network_errors():
-            answer = self._connection.http.send(self._signed(reading))
-        try:
-            reading.headers = {name.lower(): value for name, value in answer.headers.items()}
-            if answer.status_code not in (200, 206):
+        url, headers = self._signed(reading)
+        with contextlib.ExitStack() as stack:
+            with self._network_errors():
+                answer = stack.enter_context(self._transport.get(url, headers))
+            reading.headers = answer.headers
+            if answer.status not in (200, 206):
+                error = memoryview(bytearray(8192))
                 with self._network_errors():
-                    self._refused(reading, answer.status_code, answer.raw.read(8192))
-            length = self._length(reading, answer.status_code)
-            body = StreamingBody(answer.raw, length)
-            while True:
-                with self._network_errors():
-                    block = body.read(BLOCK_BYTES)
-                if not block:
-                    break
-                reading.take(block, reading.place)
-                reading.place += len(block)
-        except BaseException:
-            # What is left of the body must not be taken for the next answer.
-            answer.raw.close()
-            raise
+                    length = answer.readinto(error)
+                self._refused(reading, answer.status, bytes(error[:length]))
+            self._take_all(reading, answer, self._length(reading, answer.status))
         if reading.place != reading.stop:
             raise _Broken(f"the answer ended after {reading.place} of {reading.stop} bytes")
 
-    def _signed(self, reading: Reading) -> Any:
+    def _take_all(self, reading: Reading, answer: Answer, length: int) -> None:
+        buffer = memoryview(bytearray(min(BLOCK_BYTES, max(length, 1))))
+        while True:
+            with self._network_errors():
+                count = answer.readinto(buffer)
+            if not count:
+                return
+            reading.take(buffer[:count], reading.place)
+            reading.place += count
+
+    def _signed(self, reading: Reading) -> Tuple[str, Dict[str, str]]:
         from botocore.auth import S3SigV4Auth
         from botocore.awsrequest import AWSRequest
 
         headers = {"If-Match": f'"{reading.etag}"'} if reading.etag else {}
         if reading.place > 0 or (reading.stop or 0) > 0:
             headers["Range"] = f"bytes={reading.place}-{'' if reading.stop is None else reading.stop - 1}"
-        request = AWSRequest("GET", self._base + quote(reading.key, safe="/~"), headers, stream_output=True)
+        request = AWSRequest("GET", self._base + quote(reading.key, safe="/~"), headers)
         credentials = self._connection.credentials.get_frozen_credentials()
         S3SigV4Auth(credentials, "s3", self._region).add_auth(request)
-        return request.prepare()
+        return request.url, dict(request.headers.items())
 
     def _length(self, reading: Reading, status: int) -> int:
         """Check that the answer begins where it should, and return its length; learn the object's end and ETag."""
@@ -174,14 +178,15 @@ class ObjectReader:
     @contextlib.contextmanager
     def _network_errors(self) -> Iterator[None]:
         from botocore.exceptions import ConnectionError as BotoConnectionError
-        from botocore.exceptions import HTTPClientError, IncompleteReadError, ResponseStreamingError, SSLError
+        from botocore.exceptions import HTTPClientError
         from urllib3.exceptions import HTTPError
 
         try:
             yield
-        except (BotoConnectionError, HTTPClientError, IncompleteReadError, ResponseStreamingError, HTTPError) as error:
-            if isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
-                raise
+        except ssl.SSLCertVerificationError as error:
+            raise UserError(f"server of s3://{self._bucket}", error.verify_message, "Its certificate must be signed by "
+                            "an authority that is trusted.", "Set AWS_CA_BUNDLE to that authority's file.") from error
+        except (OSError, http.client.HTTPException, BotoConnectionError, HTTPClientError, HTTPError) as error:
             raise _Broken(f"{type(error).__name__}: {error}") from error
 
 

@@ -4,7 +4,7 @@ import http.client
 import socket
 import struct
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Callable, Iterator, List, Optional
@@ -109,7 +109,8 @@ class _Handler(BaseHTTPRequestHandler):
                     connection.putheader(name, value)
             connection.endheaders(body or None)
             answer = connection.getresponse()
-            self._answer(answer.status, answer.getheaders(), answer.read(), fault)
+            with suppress(BrokenPipeError, ConnectionResetError):
+                self._answer(answer.status, answer.getheaders(), answer.read(), fault)
         finally:
             connection.close()
 

@@ -22,9 +22,9 @@ MISSING = Fault(404, "NoSuchKey")
 
 @pytest.fixture
 def proxy(s3, monkeypatch):
-    """The environment leads through a proxy; pauses are short, and a server may be silent for a second."""
+    """The environment leads through a proxy; pauses are short, and a server may be silent for 4 s."""
     monkeypatch.setattr(s3_get, "PAUSE_SECONDS", 0.01)
-    monkeypatch.setenv("MMDET_COMPRESS_S3_TIMEOUT", "1")
+    monkeypatch.setenv("MMDET_COMPRESS_S3_TIMEOUT", "4")
     s3.put("set/small", SMALL)
     with fault_proxy(s3.server.endpoint) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.endpoint)
@@ -114,6 +114,8 @@ def test_faults_that_last_name_object_and_cause_and_leave_no_file(store, proxy, 
 
 def test_a_stalled_server_is_given_up_after_bounded_tries(store, proxy, monkeypatch, tmp_path):
     monkeypatch.setattr(s3_get, "ATTEMPTS", 2)
+    monkeypatch.setenv("MMDET_COMPRESS_S3_TIMEOUT", "0.5")
+    store = open_store(f"{store.location}")
     proxy.plan = lambda method, path, before: Fault(stall_after=7) if method == "GET" else None
     with pytest.raises(UserError, match="set/small: .*[Tt]ime"), new_folder(tmp_path / "x") as folder:
         store.download("small", folder / "copy")
