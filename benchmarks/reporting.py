@@ -1,5 +1,6 @@
 """What every benchmark prints and writes: a table, and JSON that says on which machine it was measured."""
 
+import importlib.util
 import json
 import os
 import platform
@@ -25,13 +26,22 @@ def write(benchmark: str, settings: Mapping[str, Any], results: List[Dict[str, A
 
 
 def machine() -> Dict[str, Any]:
-    """Return what a figure depends on: CPU, cores, threads, load and versions."""
-    import torch
-
+    """Return what a figure depends on: CPU, cores, load and versions; threads too where torch is."""
     from core.inference.cpu import describe_cpu
-    from core.training.fit import versions
 
     cpu = describe_cpu()
     return {"cpu": cpu.name, "instruction_set": cpu.instruction_set, "cores": cpu.cores,
-            "torch_threads": torch.get_num_threads(), "load_average": os.getloadavg()[0],
-            "python": platform.python_version(), "versions": versions()}
+            "load_average": os.getloadavg()[0], "python": platform.python_version(), **_runtime()}
+
+
+def _runtime() -> Dict[str, Any]:
+    """Return the versions of this environment: of training, or of OpenVINO."""
+    if importlib.util.find_spec("torch") is None:
+        from core.inference.runtime import import_openvino
+
+        return {"versions": {"openvino": import_openvino().get_version()}}
+    import torch
+
+    from core.checkpoint.versions import versions
+
+    return {"torch_threads": torch.get_num_threads(), "versions": versions()}

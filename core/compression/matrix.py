@@ -115,7 +115,7 @@ def trial_config(detector: str, algorithm: str) -> Any:
     config = load_config(CONFIGS / detector / f"{algorithm}.py")
     set_classes(config, CLASSES)
     height, width = TRIAL_SIZES[detector]
-    _resize_input(config, height, width)
+    resize_input(config, height, width)
     for part in _compression_parts(config):
         for initializer in part.get("initializer", {}).values():
             initializer.update({key: BATCH for key in initializer})
@@ -125,7 +125,8 @@ def trial_config(detector: str, algorithm: str) -> Any:
     return config
 
 
-def _resize_input(config: Any, height: int, width: int) -> None:
+def resize_input(config: Any, height: int, width: int) -> None:
+    """Give a config's network an input of this size, in training, testing and compression."""
     config.nncf_config["input_info"]["sample_size"] = [1, 3, height, width]
     config.data.update(samples_per_gpu=BATCH, workers_per_gpu=0)
     for step in itertools.chain(config.data.train.pipeline, config.data.test.pipeline,

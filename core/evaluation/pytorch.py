@@ -40,7 +40,7 @@ def evaluate_network(network: Any, config: Any, split: "Split", classes: Tuple[s
     started = time.time()
     detections: Dict[int, Detections] = {}
     seen = 0
-    loader = _test_loader(config, split, classes)
+    loader = split_loader(config, split, classes)
     image_ids = [loader.dataset.img_ids[index] for index in loader.sampler]
     model = data_parallel(network).eval()
     bar = progress(len(image_ids), "evaluating", "images")
@@ -86,7 +86,8 @@ def evaluate_checkpoint(checkpoint: Path, dataset: "Dataset", output: Path, dete
     return scored.metrics
 
 
-def _test_loader(config: Any, split: "Split", classes: Tuple[str, ...]) -> Any:
+def split_loader(config: Any, split: "Split", classes: Tuple[str, ...]) -> Any:
+    """Return MMDetection's loader of ``split`` through the config's test pipeline, one image a batch."""
     from mmdet.datasets import build_dataloader
 
     from core.training.datasets import build_quietly

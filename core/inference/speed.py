@@ -207,6 +207,10 @@ class TimedModel:
             first_inference_ms=self._first_ms, streams=int(ask("NUM_STREAMS")), requests=len(self._queue),
             threads=int(ask("INFERENCE_NUM_THREADS")), batch=self._shape[0])
 
+    def profiling_info(self) -> Any:
+        """Return OpenVINO's times of each operation in the last inference; the option PERF_COUNT must be on."""
+        return self._queue[0].profiling_info
+
     def execution(self) -> Execution:
         """Return how the runtime executes the model."""
         return describe_execution(self._model, self.compiled)

@@ -1,0 +1,161 @@
+"""Speed of int8, pruned and pruned + int8 IRs against FP32: ``python -m benchmarks.compressed_speed``.
+
+Each compressed IR and the FP32 IR of its detector take turns by benchmark_app's method (``core.inference.speed``).
+Detectors named by ``--detectors`` have random weights (``benchmarks.random_model``); ``--irs`` takes
+trained ones. Runs in the openvino environment and starts the train environment for the export.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
+
+from benchmarks import reporting
+
+# Input height and width. FPN detectors are made for 800 x 1333, where one FP32 pass takes seconds on two cores.
+SIZES: Dict[str, Tuple[int, int]] = {"ssd300": (300, 300), "ssdlite_mobilenetv2": (320, 320),
+                                     "retinanet_r18": (320, 320), "atss_r50": (320, 320)}
+VARIANTS = ("int8", "pruning", "int8_pruning")
+GOALS = {("ssd300", "int8"): 2.1, ("ssd300", "int8_pruning"): 4.5, ("retinanet_r18_small", "int8"): 2.3}
+MOST_EXPENSIVE = 12
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An FP32 IR and a compressed one of the same detector."""
+
+    detector: str
+    variant: str
+    fp32: Path
+    compressed: Path
+
+
+def random_pairs(detectors: List[str], variants: List[str], models: Path) -> List[Pair]:
+    """Return the IRs of detectors of random weights; what ``models`` holds already is not made again."""
+    pairs = []
+    for detector in detectors:
+        irs = {variant: _random_ir(detector, variant, models / detector) for variant in ("fp32", *variants)}
+        pairs += [Pair(detector, variant, irs["fp32"], irs[variant]) for variant in variants]
+    return pairs
+
+
+def _random_ir(detector: str, variant: str, folder: Path) -> Path:
+    from components import images
+    from core.export.ir import convert_to_ir
+    from pipelines.environments import child_environment, environment_python
+
+    root = Path(__file__).resolve().parents[1]
+    ir = folder / f"{variant}-ir"
+    if not (ir / "model.xml").is_file():
+        python = environment_python(images.TRAIN, root)
+        height, width = SIZES[detector]
+        folder.mkdir(parents=True, exist_ok=True)
+        onnx = (folder / f"{variant}-onnx").absolute()
+        subprocess.run([str(python), "-m", "benchmarks.random_model", detector, variant, "--size", str(height),
+                        str(width), "--output", str(onnx)], cwd=root, check=True,
+                       env=child_environment(python, root, {}))
+        convert_to_ir(onnx, ir)
+    return ir
+
+
+def measure(pair: Pair, repeats: int, seconds: float, threads: Optional[int]) -> Dict[str, Any]:
+    """Return speed, size and execution of a pair."""
+    from core.compression.structure import count_in_ir
+    from core.export.ir import describe_ir
+    from core.inference.cpu import describe_cpu, expect
+    from core.inference.runtime import read_ir
+    from core.inference.speed import compare_speed
+
+    speed = compare_speed(pair.fp32, pair.compressed, repeats, seconds, threads=threads)
+    flops = [count_in_ir(read_ir(ir)[0]).flops for ir in (pair.fp32, pair.compressed)]
+    share = speed.compressed.execution.int8_share
+    expected = expect(describe_cpu().instruction_set, share, flops[1] / flops[0], speed.speedup.median)
+    return {
+        "detector": pair.detector, "variant": pair.variant, "fps_fp32": speed.fp32.throughput.fps,
+        "fps": speed.compressed.throughput.fps, "speedup": speed.speedup.median, "speedup_low": speed.speedup.low,
+        "speedup_high": speed.speedup.high, "latency_ms_fp32": speed.fp32.latency.latency_ms.median,
+        "latency_ms": speed.compressed.latency.latency_ms.median, "latency_ratio": speed.latency_ratio.median,
+        "size_mb_fp32": describe_ir(pair.fp32).size_mb, "size_mb": describe_ir(pair.compressed).size_mb,
+        "gflops_fp32": flops[0] / 1e9, "gflops": flops[1] / 1e9, "int8_share": share,
+        "expected": expected.speedup, "load_average": speed.load.average, "other_cores": speed.load.other_cores,
+        "goal": GOALS.get((pair.detector, pair.variant))}
+
+
+def profile(ir: Path, seconds: float = 3.0) -> List[Dict[str, Any]]:
+    """Return the most expensive operations of an IR: type, precision, milliseconds of one pass and their share."""
+    from core.inference.runtime import Hint
+    from core.inference.speed import TimedModel
+
+    model = TimedModel(ir, Hint.LATENCY, options={"PERF_COUNT": True})
+    model.warm_up(seconds)
+    rows = [{"operation": info.node_name, "type": info.node_type, "runs": info.exec_type,
+             "ms": info.real_time.total_seconds() * 1000} for info in model.profiling_info()]
+    total = sum(row["ms"] for row in rows)
+    ranked = sorted(rows, key=lambda row: -row["ms"])[:MOST_EXPENSIVE]
+    return [{**row, "share": row["ms"] / total} for row in ranked]
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the benchmark's argument parser."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.compressed_speed",
+                                     description=str(__doc__).split("\n")[0],
+                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--detectors", nargs="*", choices=list(SIZES), default=[], help="with random weights")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="of those")
+    parser.add_argument("--irs", nargs=4, action="append", default=[],
+                        metavar=("NAME", "VARIANT", "FP32", "COMPRESSED"), help="IR folders of a trained detector")
+    parser.add_argument("--models", type=Path, default=Path("runs/benchmark-models"), metavar="FOLDER",
+                        help="where models of random weights are kept")
+    parser.add_argument("--repeats", type=int, default=5, help="turns of each model")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of one turn, for each hint")
+    parser.add_argument("--threads", type=int, default=None, help="CPU threads; by default OpenVINO chooses")
+    parser.add_argument("--profile", action="store_true", help="list the most expensive operations of each IR")
+    parser.add_argument("--output", type=Path, default=None, metavar="FILE", help="write the results as JSON")
+    return parser
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """Run the benchmark, print its table and return the exit code."""
+    arguments = build_parser().parse_args(argv)
+    pairs = random_pairs(arguments.detectors, arguments.variants, arguments.models)
+    pairs += [Pair(name, variant, Path(fp32), Path(compressed)) for name, variant, fp32, compressed in arguments.irs]
+    results = []
+    for pair in pairs:
+        found = measure(pair, arguments.repeats, arguments.seconds, arguments.threads)
+        if arguments.profile:
+            found["profile"] = profile(pair.compressed)
+        results.append(found)
+        print(row(found)[0], row(found)[1], row(found)[4], flush=True)
+    print(reporting.table(HEADER, [row(found) for found in results]))
+    for found in results:
+        for operation in found.get("profile", []):
+            print(f"{found['detector']} {found['variant']}: {operation['share']:6.1%} {operation['ms']:8.3f} ms "
+                  f"{operation['type']} {operation['runs']} {operation['operation']}")
+    settings = {"repeats": arguments.repeats, "seconds": arguments.seconds, "threads": arguments.threads,
+                "load_average_at_start": os.getloadavg()[0]}
+    reporting.write("compressed_speed", settings, results, arguments.output)
+    return 0
+
+
+HEADER = ("detector", "variant", "images/s FP32", "images/s", "speed-up", "low", "high", "latency ms FP32",
+          "latency ms", "ratio", "MB FP32", "MB", "GFLOPs FP32", "GFLOPs", "in int8", "expected", "goal",
+          "others' cores")
+
+
+def row(found: Dict[str, Any]) -> List[str]:
+    """Return a pair's results as cells of text."""
+    others = "" if found["other_cores"] is None else f"{found['other_cores']:.2f}"
+    return [found["detector"], found["variant"], f"{found['fps_fp32']:.1f}", f"{found['fps']:.1f}",
+            *(f"{found[key]:.2f}x" for key in ("speedup", "speedup_low", "speedup_high")),
+            f"{found['latency_ms_fp32']:.2f}", f"{found['latency_ms']:.2f}", f"{found['latency_ratio']:.2f}x",
+            f"{found['size_mb_fp32']:.1f}", f"{found['size_mb']:.1f}", f"{found['gflops_fp32']:.2f}",
+            f"{found['gflops']:.2f}", f"{found['int8_share']:.1%}",
+            "" if found["expected"] is None else f"{found['expected']:.2f}x",
+            "" if found["goal"] is None else f">= {found['goal']}x", others]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
