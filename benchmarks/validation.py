@@ -1,8 +1,8 @@
 """Validation's images/s against benchmark_app's, and what more images cost: ``python -m benchmarks.validation``.
 
 OpenVINO's own benchmark_app and validate's data path (read, decode, resize, infer, map boxes back) take turns on the
-same IR under the same hint. ``--growth`` runs validate's data path over 250 and 2,500 images of the set, repeated, each in
-a process of its own, and compares time and peak memory. Runs in the openvino environment.
+same IR under the same hint. ``--growth`` runs validate's data path over 250 and 2,500 images of the set, repeated, each
+in a process of its own, and compares time and peak memory. Runs in the openvino environment.
 """
 
 import argparse

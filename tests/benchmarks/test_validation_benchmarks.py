@@ -1,0 +1,79 @@
+"""The benchmarks of validation run in miniature and say what they measured."""
+
+import json
+
+import pytest
+
+from benchmarks import compressed_speed, mmdet_loop, random_model, validation
+from benchmarks.compressed_speed import HEADER, row
+
+FOUND = {"detector": "ssd300", "variant": "int8", "fps_fp32": 5.0, "fps": 11.0, "speedup": 2.2, "speedup_low": 2.1,
+         "speedup_high": 2.3, "latency_ms_fp32": 200.0, "latency_ms": 90.0, "latency_ratio": 2.22, "size_mb_fp32": 96.0,
+         "size_mb": 24.0, "gflops_fp32": 62.0, "gflops": 62.0, "int8_share": 1.0, "expected": 2.0, "goal": 2.1,
+         "other_cores": 0.1}
+
+
+def test_compressed_irs_take_turns_with_fp32(toy_ir, int8_ir, tmp_path, capsys):
+    code = compressed_speed.main(["--irs", "toy", "int8", str(toy_ir), str(int8_ir), "--repeats", "2", "--seconds",
+                                  "0.03", "--profile", "--output", str(tmp_path / "out.json")])
+    assert code == 0
+    document = json.loads((tmp_path / "out.json").read_text())
+    (found,) = document["results"]
+    assert (found["detector"], found["variant"], found["int8_share"], found["goal"]) == ("toy", "int8", 1, None)
+    assert found["speedup_low"] <= found["speedup"] <= found["speedup_high"]
+    assert found["gflops"] == found["gflops_fp32"] > 0
+    assert any(operation["type"] == "Convolution" for operation in found["profile"])
+    assert document["machine"]["versions"]["openvino"].startswith("2024.6")
+    assert "toy int8:" in capsys.readouterr().out
+
+
+def test_a_row_fits_the_header():
+    assert len(row(FOUND)) == len(row({**FOUND, "goal": None, "expected": None, "other_cores": None})) == len(HEADER)
+    assert row(FOUND)[-2] == ">= 2.1x"
+
+
+def test_validation_and_benchmark_app_take_turns(toy_ir, scenes, tmp_path, capsys):
+    code = validation.main(["--ir", "toy", str(toy_ir), "--images", str(scenes.test.image_root), "--count", "30",
+                            "--repeats", "1", "--seconds", "1", "--output", str(tmp_path / "out.json")])
+    assert code == 0
+    (found,) = json.loads((tmp_path / "out.json").read_text())["results"]
+    assert found["validate"] > 0 and found["benchmark_app"] > 0
+    assert found["ratio"] == pytest.approx(found["validate"] / found["benchmark_app"])
+    assert "goal: ratio >= 0.95" in capsys.readouterr().out
+
+
+def test_growth_compares_passes_of_their_own(toy_ir, scenes, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(validation, "GROWTH_IMAGES", (6, 60))
+    code = validation.main(["--ir", "toy", str(toy_ir), "--images", str(scenes.test.image_root), "--growth",
+                            "--repeats", "1", "--output", str(tmp_path / "out.json")])
+    assert code == 0
+    (found,) = json.loads((tmp_path / "out.json").read_text())["results"]
+    assert found["over_linear"] > 0 and min(found["peak_mb"].values()) > 0
+    assert "over linear <= 1.05" in capsys.readouterr().out
+
+
+def test_images_are_repeated_until_there_are_enough(scenes):
+    files = validation.image_files(scenes.test.image_root, 8)
+    assert len(files) == 8 and files[6:] == files[:2]
+
+
+def test_mmdetections_loop_and_validate_take_turns(toy_ir, scenes, monkeypatch):
+    """MMDetection's side runs in the other environment; what it takes is given here."""
+    speeds = iter([10.0, 20.0])
+    monkeypatch.setattr(mmdet_loop, "_mmdet_apart", lambda *given: {"images_per_second": next(speeds)})
+    monkeypatch.setattr(mmdet_loop, "openvino_pass", lambda *given: {"images_per_second": 100.0})
+    found = mmdet_loop.compare("toy", "x.pth", toy_ir, {}, 2)
+    assert (found["ratio_min"], found["ratio"], found["ratio_max"], found["mmdet"]) == (5, 7.5, 10, 15)
+
+
+@pytest.mark.parametrize("variant, algorithms", [("int8", ["quantization"]), ("pruning", ["filter_pruning"]),
+                                                 ("int8_pruning", ["filter_pruning", "quantization"])])
+def test_a_random_model_is_compressed_as_its_config_says(variant, algorithms):
+    pytest.importorskip("mmcv")
+    config = random_model.variant_config("ssd300", variant, (300, 300))
+    compression = config.nncf_config["compression"]
+    parts = compression if isinstance(compression, list) else [compression]
+    assert [part["algorithm"] for part in parts] == algorithms
+    assert config.nncf_config["input_info"]["sample_size"] == [1, 3, 300, 300]
+    pruning = [part for part in parts if part["algorithm"] == "filter_pruning"]
+    assert all(part["pruning_init"] == part["params"]["pruning_target"] == 0.4 for part in pruning)
