@@ -17,6 +17,7 @@ RESULTS = (
     ("compress", "log", "logs/compress.jsonl"),
     ("convert-fp32", "ir", "model/fp32"),
     ("convert-compressed", "ir", "model/compressed"),
+    ("validate", "validation", "validation"),
     ("report", "summary", "summary.json"),
     ("report", "html", "report.html"),
     ("report", "markdown", "report.md"),

@@ -77,3 +77,18 @@ def test_a_random_model_is_compressed_as_its_config_says(variant, algorithms):
     assert config.nncf_config["input_info"]["sample_size"] == [1, 3, 300, 300]
     pruning = [part for part in parts if part["algorithm"] == "filter_pruning"]
     assert all(part["pruning_init"] == part["params"]["pruning_target"] == 0.4 for part in pruning)
+
+
+def test_noise_disturbs_the_first_convolution_alone_and_goes_again():
+    torch = pytest.importorskip("torch")
+    from benchmarks.rounding import disturb
+
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 1, 3))
+    image = torch.rand(1, 1, 8, 8)
+    before = network(image)
+    hook = disturb(network, 1e-3, seed=1)
+    disturbed = network(image)
+    hook.remove()
+    assert 0 < (disturbed - before).abs().max() < 0.05
+    assert torch.equal(network(image), before)
