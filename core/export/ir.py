@@ -20,6 +20,7 @@ from core.export.fake_quantize import (
     expect_fake_quantize,
     load_onnx,
 )
+from core.export.rounding import keep_rounding
 from core.export.spec import ModelSpec
 from core.inference.runtime import (
     MODEL_BIN,
@@ -95,6 +96,8 @@ def convert_to_ir(onnx_dir: Path, output_dir: Path) -> IrFiles:
     if bool(spec.fake_quantize_nodes) != bool(count_in_ir(model)):
         expect_fake_quantize(spec.fake_quantize_nodes, count_in_ir(model), f"the IR of {onnx_path}")
     _name_deterministically(model, _names(graph))
+    if spec.fake_quantize_nodes:
+        keep_rounding(model)
     for key, value in {**model_info(spec), **removed}.items():
         model.set_rt_info(value, [MODEL_INFO, key])
     _save(model, spec, output_dir)

@@ -19,7 +19,7 @@ def test_shares_are_of_the_work_and_the_rest_is_named():
                            ExecutedLayer("c", "f32", "y", 30)))
     assert execution.int8_share == 0.6
     assert [layer.name for layer in execution.not_int8] == ["c", "b"]
-    assert execution.to_json() == {"layers": 3, "int8_share": 0.6, "not_int8": [
+    assert execution.to_json() == {"layers": 3, "int8_share": 0.6, "unrounded": [], "not_int8": [
         {"name": "c", "precision": "f32", "primitive": "y", "flops": 30, "share": 0.3},
         {"name": "b", "precision": "f32", "primitive": "y", "flops": 10, "share": 0.1}]}
     assert Execution(()).int8_share == 0
