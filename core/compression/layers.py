@@ -257,7 +257,7 @@ def _pruning_findings(entry: Entry, plan: PruningPlan) -> Iterator[Finding]:
         barriers = f" NNCF 2.0.0 cannot prune through {', '.join(plan.barriers)}." if plan.barriers else ""
         yield entry.finding("params", f"No convolution of this detector can be pruned with these settings.{barriers}",
                             "Allow more (prune_downsample_convs, prune_last_conv, fewer ignored_scopes), or use a "
-                            "detector with other operators, such as ReLU for LeakyReLU.")
+                            "detector without these operators.")
     elif len(plan.untouched) == len(plan.groups):
         yield entry.section("params").finding(
             "pruning_target", "What stays is rounded up to a multiple of 8 filters, and here that is all of them.",

@@ -166,6 +166,16 @@ def test_yolov3_is_known_to_mix_coordinates_and_scores():
     assert "coordinates" in postprocessing_obstacle(detector)
 
 
+def test_pruning_goes_through_leaky_relu():
+    """All of DarkNet53's activations; NNCF 2.0.0 by itself finds nothing there that it could prune."""
+    from core.compression.layers import inspect_layers
+
+    config = trial_config("yolov3_darknet53", "pruning")
+    plan = inspect_layers(build_detector(config), nncf_config_of(config)).pruning
+    assert "leaky_relu" not in plan.barriers
+    assert sum(group.removed for group in plan.groups) > 0.3 * sum(group.channels for group in plan.groups)
+
+
 def test_detector_without_an_obstacle(small):
     assert postprocessing_obstacle(small()[0]) == ""
 
