@@ -155,7 +155,8 @@ def _lower_thresholds(model: Any) -> None:
             proposals.update(nms_pre=4 * PROPOSALS, max_per_img=PROPOSALS)
         model.train_cfg.rcnn.sampler.num = PROPOSALS
         return
-    test.score_thr = 1e-3
+    # YOLOX's scores are products of two that begin at a hundredth.
+    test.score_thr = 1e-5 if model.type == "YOLOX" else 1e-3
     if "conf_thr" in test:
         test.conf_thr = 1e-4
 
@@ -447,8 +448,11 @@ def run_row_apart(detector: str, algorithm: str, openvino_python: Optional[Path]
     return Row.from_json(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
-def markdown(rows: Sequence[Row], versions: Dict[str, str]) -> str:
-    """Return the table of ``rows`` as Markdown, every outcome that is not ok explained below it."""
+def markdown(rows: Sequence[Row], versions: Dict[str, str], left: int = 0) -> str:
+    """Return the table of ``rows`` as Markdown, every outcome that is not ok explained below it.
+
+    ``left`` is the number of rows that are not tried yet.
+    """
     stages = list(dict.fromkeys(stage for row in rows for stage in row.cells))
     lines = [f"| detector | algorithm | {' | '.join(stages)} |", "|---|---|" + "---|" * len(stages)]
     notes: List[str] = []
@@ -458,14 +462,16 @@ def markdown(rows: Sequence[Row], versions: Dict[str, str]) -> str:
     text = _INTRODUCTION.format(program=PROGRAM, versions=", ".join(f"{name} {version}" for name, version
                                                                     in sorted(versions.items())))
     text += "\n".join(lines) + "\n"
+    if left:
+        text += f"\n{left} rows are not tried yet: the same command goes on with them.\n"
     return text + "".join(f"\n[{number}] {note}\n" for number, note in enumerate(notes, 1))
 
 
 _INTRODUCTION = """# Detectors and algorithms
 
-Made by `{program} --rows rows.json --output docs/detectors.md`, never by hand: a row builds the detector with random
-weights for Pascal VOC's classes at a small input, wraps it by its config in `configs/nncf_compression/`, and goes
-all the way. {versions}.
+Made by a command, never by hand: `{program} --rows rows.json --output docs/detectors.md`. A row
+builds the detector with random weights for Pascal VOC's classes at a small input, wraps it by its config in
+`configs/nncf_compression/`, and goes all the way. {versions}.
 
 - *without* and *with post-processing*: wrapped with `nncf_compress_postprocessing` False and True; quantization points,
   or pruned of all filters. Without, a train step and a test forward of the quantizers are part of it. What follows goes
@@ -545,12 +551,12 @@ def _run(arguments: argparse.Namespace) -> int:
         print(f"{detector} {algorithm}: {'ok' if row.ok else 'FAILED'} in {row.seconds:.0f} s", file=sys.stderr)
         # After every row: an hour's work is not lost with the last one.
         for output in [*arguments.output, *([arguments.rows] if arguments.rows else [])]:
-            output.write_text(_text(list(rows.values()), output.suffix))
+            output.write_text(_text(list(rows.values()), output.suffix, len(left)))
+    for output in arguments.output:
+        output.write_text(_text(list(rows.values()), output.suffix, len(left)))
     if left:
         print(f"{len(left)} rows are left: start again to go on", file=sys.stderr)
         return EXIT_LEFT
-    for output in arguments.output:
-        output.write_text(_text(list(rows.values()), output.suffix))
     if arguments.counts is not None:
         arguments.counts.write_text(json.dumps(reference_counts(list(rows.values())), indent=1, sort_keys=True) + "\n")
     if not arguments.output:
@@ -582,7 +588,7 @@ def reference_counts(rows: Sequence[Row]) -> Dict[str, Dict[str, Dict[str, int]]
     return kept
 
 
-def _text(rows: List[Row], suffix: str) -> str:
+def _text(rows: List[Row], suffix: str, left: int = 0) -> str:
     from core.checkpoint.versions import versions
     from core.compression.nncf_import import import_nncf
 
@@ -590,7 +596,7 @@ def _text(rows: List[Row], suffix: str) -> str:
     if suffix == ".json":
         return json.dumps([row.to_json() for row in rows], indent=1) + "\n"
     import_nncf()
-    return markdown(rows, versions())
+    return markdown(rows, versions(), left)
 
 
 if __name__ == "__main__":

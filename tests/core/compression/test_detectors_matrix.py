@@ -29,6 +29,7 @@ def test_markdown_explains_every_outcome_that_is_not_ok():
     assert "[1] as without: it is so" in text and "[2] RuntimeError: no NonMaxSuppression" in text
     assert text.count("[2] Runtime") == 1
     assert "torch 1.8.1" in text
+    assert "not tried yet" not in text and "7 rows are not tried yet" in markdown([ROW], {}, 7)
 
 
 def test_reference_counts_leave_out_what_may_change():
@@ -53,7 +54,7 @@ def trials(monkeypatch):
 
     monkeypatch.setattr(matrix, "run_row_apart", run)
     monkeypatch.setattr(matrix, "config_digest", lambda detector, algorithm: f"{detector} {algorithm}")
-    monkeypatch.setattr(matrix, "_text", lambda rows, suffix: json.dumps([row.to_json() for row in rows]))
+    monkeypatch.setattr(matrix, "_text", lambda rows, suffix, left=0: json.dumps([row.to_json() for row in rows]))
     return tried
 
 
