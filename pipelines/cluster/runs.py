@@ -8,7 +8,8 @@ from typing import Any, Iterator, Mapping, Optional
 
 from core.errors import UserError
 from pipelines.cluster.connection import Connection, Unreachable
-from pipelines.cluster.versions import Version, named
+from pipelines.cluster.listing import entries
+from pipelines.cluster.versions import Version
 
 # Parameters that name a place a stage reads or writes; a pod sees none of this machine's folders.
 PLACES = ("data", "checkpoint", "destination")
@@ -92,7 +93,7 @@ def start_run(connection: Connection, version: Version, settings: RunSettings) -
 @contextlib.contextmanager
 def experiment(connection: Connection, name: str) -> Iterator[str]:
     """Yield the id of the experiment of this name; one created for a body that then fails is deleted again."""
-    found = next(named(connection, "experiment", name, lambda **page: connection.client.list_experiments(
+    found = next(entries(connection, "experiment", name, lambda **page: connection.client.list_experiments(
         namespace=connection.namespace, **page), "experiments"), None)
     if found:
         yield found.experiment_id
@@ -108,7 +109,7 @@ def experiment(connection: Connection, name: str) -> Iterator[str]:
 
 
 def _runs(connection: Connection, experiment_id: str, name: str) -> Iterator[Any]:
-    return named(connection, "run", name, lambda **page: connection.client.list_runs(
+    return entries(connection, "run", name, lambda **page: connection.client.list_runs(
         experiment_id=experiment_id, **page), "runs")
 
 

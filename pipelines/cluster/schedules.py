@@ -6,9 +6,10 @@ from typing import Any, Dict, List, Optional
 
 from core.errors import UserError
 from pipelines.cluster.connection import Absent, Connection
+from pipelines.cluster.listing import entries
 from pipelines.cluster.runs import RunSettings, experiment
 from pipelines.cluster.triggers import Trigger
-from pipelines.cluster.versions import PAGE_SIZE, Version, find_pipeline, named
+from pipelines.cluster.versions import Version, find_pipeline
 
 # The version that a schedule is pinned to was deleted: its runs will fail.
 DELETED = "deleted"
@@ -83,7 +84,7 @@ def end_schedule(connection: Connection, name: str) -> None:
 def list_schedules(connection: Connection, pipeline: str) -> List[Listed]:
     """Return the schedules of the pipeline of this name."""
     pipeline_id = find_pipeline(connection, pipeline)
-    listed = [schedule for schedule in _all(connection)
+    listed = [schedule for schedule in _of_name(connection, None)
               if pipeline_id is not None and _reference(schedule).get("pipeline_id") == pipeline_id]
     return [Listed(schedule.display_name, _trigger(schedule), schedule.status == "ENABLED",
                    _version_name(connection, schedule)) for schedule in listed]
@@ -110,21 +111,10 @@ def _delete(connection: Connection, schedule: Any) -> None:
         connection.client.delete_recurring_run(schedule.recurring_run_id)
 
 
-def _of_name(connection: Connection, name: str) -> List[Any]:
-    return list(named(connection, "schedule", name, lambda **page: connection.client.list_recurring_runs(
+def _of_name(connection: Connection, name: Optional[str]) -> List[Any]:
+    """Return the schedules of this name; None stands for all."""
+    return list(entries(connection, "schedule", name, lambda **page: connection.client.list_recurring_runs(
         namespace=connection.namespace, **page), "recurring_runs"))
-
-
-def _all(connection: Connection) -> List[Any]:
-    found, token = [], ""
-    while True:
-        with connection.asking("schedules", connection.namespace or "of this installation"):
-            page = connection.client.list_recurring_runs(namespace=connection.namespace, page_token=token,
-                                                         page_size=PAGE_SIZE)
-        found += page.recurring_runs or []
-        token = page.next_page_token
-        if not token:
-            return found
 
 
 def _is_same(connection: Connection, schedule: Any, version: Version, settings: RunSettings, trigger: Trigger) -> bool:

@@ -1,18 +1,17 @@
 """Pipeline versions on the cluster, named by the digest of their content."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Iterator, Optional
+from typing import Optional
 
 import kfp_server_api
 
 from core.errors import UserError
 from pipelines.cluster.connection import Connection, Exists
+from pipelines.cluster.listing import entries
 
 DIGEST_LENGTH = 16
-PAGE_SIZE = 100
 
 
 @dataclass(frozen=True)
@@ -63,37 +62,15 @@ def ensure_version(connection: Connection, package: Path, pipeline: str) -> Vers
 
 def find_pipeline(connection: Connection, name: str) -> Optional[str]:
     """Return the id of the pipeline of this name, or None."""
-    found = named(connection, "pipeline", name, lambda **page: connection.client.list_pipelines(
+    found = entries(connection, "pipeline", name, lambda **page: connection.client.list_pipelines(
         namespace=connection.namespace, **page), "pipelines")
     first = next(found, None)
     return first.pipeline_id if first else None
 
 
-def named(connection: Connection, thing: str, name: str, list_page: Callable[..., Any], field: str) -> Iterator[Any]:
-    """Yield everything of this exact name, page by page.
-
-    Args:
-        connection: The cluster.
-        thing: What is looked for, in the user's words.
-        name: Its name.
-        list_page: The client's method that lists a page, taking ``page_token``, ``page_size`` and ``filter``.
-        field: The answer's field with the entries.
-    """
-    condition = json.dumps({"predicates": [
-        {"operation": "EQUALS", "key": "display_name", "string_value": name}]})
-    token = ""
-    while True:
-        with connection.asking(thing, name):
-            page = list_page(page_token=token, page_size=PAGE_SIZE, filter=condition)
-        yield from (entry for entry in getattr(page, field) or [] if entry.display_name == name)
-        token = page.next_page_token
-        if not token:
-            return
-
-
 def _create_pipeline(connection: Connection, name: str) -> str:
     body = kfp_server_api.V2beta1Pipeline(
-        display_name=name, namespace=connection.namespace,
+        name=name, display_name=name, namespace=connection.namespace,
         description="Compresses an MMDetection detector with NNCF and proves the OpenVINO result.")
     with connection.asking("pipeline", name):
         # Not upload_pipeline: it makes a first version named like the pipeline instead of by its content.
@@ -101,7 +78,7 @@ def _create_pipeline(connection: Connection, name: str) -> str:
 
 
 def _find_version(connection: Connection, pipeline_id: str, name: str) -> Optional[Version]:
-    found = named(connection, "pipeline version", name, lambda **page: connection.client.list_pipeline_versions(
+    found = entries(connection, "pipeline version", name, lambda **page: connection.client.list_pipeline_versions(
         pipeline_id, **page), "pipeline_versions")
     first = next(found, None)
     return Version(pipeline_id, first.pipeline_version_id, name, uploaded=False) if first else None

@@ -13,6 +13,7 @@ from kfp_api.server import StandIn
 @pytest.mark.parametrize(("method", "path", "query", "body", "message"), [
     ("POST", "/apis/v2beta1/runs", {}, {"display_name": 1}, "is not of type 'string'"),
     ("POST", "/apis/v2beta1/runs", {}, {"name": "a"}, "Additional properties"),
+    ("POST", "/apis/v2beta1/pipelines", {}, {"display_name": "a"}, "'name' is a required property"),
     ("POST", "/apis/v2beta1/runs", {}, None, "None is not of type 'object'"),
     ("POST", "/apis/v2beta1/recurringruns", {}, {"mode": "ON"}, "is not one of"),
     ("POST", "/apis/v2beta1/recurringruns", {}, {"trigger": {"cron_schedule": {"cron": 7}}}, "is not of type"),
@@ -81,7 +82,7 @@ def test_schedules_that_the_server_refuses(schedule):
 
 def test_names_are_taken_once():
     stand_in = StandIn()
-    stand_in.post_pipelines(Request("POST", "", {}, {"display_name": "a"}))
+    stand_in.post_pipelines(Request("POST", "", {}, {"name": "a"}))
     with pytest.raises(Refused) as refused:
-        stand_in.post_pipelines(Request("POST", "", {}, {"display_name": "a"}))
+        stand_in.post_pipelines(Request("POST", "", {}, {"name": "a"}))
     assert refused.value.status == 409

@@ -35,7 +35,8 @@ class Contract:
 
     The patches: no security section, since the stand-in has its own; int64 may be a number, which the document declares
     as text; and a parameter's value may be anything, where the document says an object. Fields and query parameters
-    that the document does not name are refused, which it leaves open.
+    that the document does not name are refused, which it leaves open, and fields that it calls required in its prose
+    are required.
     """
 
     def __init__(self):
@@ -101,8 +102,12 @@ def _patch(node):
     if isinstance(node, dict):
         if node.get("type") == "string" and node.get("format") == "int64":
             node["type"] = "integer"
-        if node.get("type") == "object" and "properties" in node and not isinstance(node.get("in"), str):
+        if node.get("type") == "object" and "properties" in node:
             node.setdefault("additionalProperties", False)
+            required = [name for name, field in node["properties"].items()
+                        if re.match("(Input. )?Required", field.get("description", ""))]
+            if required:
+                node["required"] = required
         for value in node.values():
             _patch(value)
     elif isinstance(node, list):

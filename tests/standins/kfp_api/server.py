@@ -87,12 +87,12 @@ class StandIn:
 
     def post_pipelines(self, request):
         body = request.json()
-        name, namespace = body["display_name"], body.get("namespace", "")
+        name, namespace = body["name"], body.get("namespace", "")
         self._right(namespace)
-        if any((one["display_name"], one["namespace"]) == (name, namespace) for one in self.pipelines.values()):
+        if any((one["name"], one["namespace"]) == (name, namespace) for one in self.pipelines.values()):
             raise Refused(409, f"Already exist error: The name {name} already exist. Please specify a new name")
-        return self._keep(self.pipelines, "pipeline_id", display_name=name, namespace=namespace,
-                          description=body.get("description", ""))
+        return self._keep(self.pipelines, "pipeline_id", name=name, namespace=namespace,
+                          display_name=body.get("display_name") or name, description=body.get("description", ""))
 
     def delete_pipelines_pipeline_id(self, request):
         identity = request.path["pipeline_id"]
@@ -119,7 +119,7 @@ class StandIn:
             raise Refused(409, f"Already exist error: The name {name} already exist. Please specify a new name")
         package = read_package(request.files["uploadfile"])
         version = self._keep(self.versions, "pipeline_version_id", pipeline_id=pipeline, name=name, display_name=name,
-                             pipeline_spec=package)
+                             pipeline_spec=package, package_url={})
         self.packages[version["pipeline_version_id"]] = package
         return version
 
