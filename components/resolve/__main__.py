@@ -3,11 +3,14 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import Any, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence
 
 from core.errors import UserError
 from core.stage.cli import add_training_options, boolean, json_object, name_list, run_stage, stage_parser
 from core.stage.executor_output import ExecutorOutput
+
+if TYPE_CHECKING:
+    from core.storage.parent import ParentRef
 
 MOST_GPUS = 8
 
@@ -36,6 +39,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--min-speedup", metavar="X", type=float, default=1.0, help="the gate's limit, only checked")
     parser.add_argument("--destination", metavar="FOLDER", default="", help="where to publish, only checked")
     parser.add_argument("--model-name", metavar="NAME", default="detector", help="what to publish as, only checked")
+    parser.add_argument("--model-version", metavar="N", type=int, default=0,
+                        help="version to publish as, only checked; 0 takes the next one")
     parser.add_argument("--preflight", metavar="BOOL", type=boolean, default=False,
                         help="true tries the whole compression on random weights and synthetic images first")
     parser.add_argument("--min-initial-map-ratio", metavar="X", type=float, default=0.0,
@@ -70,7 +75,7 @@ def resolve(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
 
     Thresholds(max_map_drop=arguments.max_map_drop, max_class_drop=arguments.max_class_drop,
                min_speedup=arguments.min_speedup)
-    check_destination(arguments.destination, arguments.model_name)
+    check_destination(arguments.destination, arguments.model_name, arguments.model_version)
     check_ratio(arguments.min_initial_map_ratio, "parameter min_initial_map_ratio")
     check_gpus(arguments.gpus)
     check_state(StateSettings.of(arguments.training_state, arguments.checkpoint_minutes))
@@ -85,6 +90,7 @@ def resolve(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
     data = resolve_data(
         arguments.data, data_format=arguments.data_format, classes=classes, train_split=arguments.train_split,
         val_split=arguments.val_split, test_split=arguments.test_split)
+    check_parent(parent, open_config(model, arguments.trust_config), data.classes)
     if arguments.preflight:
         if arguments.strict:
             compression_config.nncf_strict = True
@@ -107,6 +113,22 @@ def check_gpus(count: int) -> None:
     if not 0 <= count <= MOST_GPUS:
         raise UserError("parameter gpus", count, f"A stage runs in one pod, so it can have 0 to {MOST_GPUS} GPUs.",
                         "Choose a number in this range; 0 works on the CPU.")
+
+
+def check_parent(parent: "ParentRef", config: Any, classes: Sequence[str]) -> None:
+    """Check that a given checkpoint is an FP32 one of this model and these classes, as the train stage will.
+
+    Raises:
+        UserError: It is not.
+    """
+    from core.config.adapt import plain_config, set_classes
+    from core.storage.parent import open_parent
+    from core.training.fit import fitting_detector
+
+    path = open_parent(parent)
+    if path is not None:
+        set_classes(config, classes)
+        fitting_detector(path, plain_config(config), classes)
 
 
 def preflight(config: Any, classes: Sequence[str]) -> None:

@@ -23,6 +23,7 @@ def resolve(
     min_speedup: float,
     destination: str,
     model_name: str,
+    model_version: int,
     preflight: bool,
     min_initial_map_ratio: float,
     gpus: int,
@@ -55,6 +56,7 @@ def resolve(
         min_speedup: Limit of the gate, checked here likewise.
         destination: Folder to publish to, checked here likewise.
         model_name: Name to publish under, checked here likewise.
+        model_version: Version to publish as, checked here likewise.
         preflight: Whether to try the whole compression on synthetic images first.
         min_initial_map_ratio: Limit of the compress stage, checked here likewise.
         gpus: GPUs of a training stage, checked here likewise.
@@ -88,6 +90,7 @@ def resolve(
             "--min-speedup", min_speedup,
             "--destination", destination,
             "--model-name", model_name,
+            "--model-version", model_version,
             "--preflight", preflight,
             "--min-initial-map-ratio", min_initial_map_ratio,
             "--gpus", gpus,

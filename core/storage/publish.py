@@ -73,25 +73,40 @@ def publish(bundle: Path, destination: str, model_name: str, version: Optional[i
     return Publication(models / str(version), version, created=True)
 
 
-def check_destination(destination: str, model_name: str) -> None:
+def check_destination(destination: str, model_name: str, version: int = 0) -> None:
     """Check that something could be published; an empty destination publishes nothing.
 
     In a folder nothing is written; on S3 a small object is written and deleted.
 
+    Args:
+        destination: A folder of this machine, ``s3://bucket/prefix``, or empty.
+        model_name: The model's folder there.
+        version: The version to publish as, which must be free; 0 stands for the next one.
+
     Raises:
-        UserError: As :func:`publish`.
+        UserError: As :func:`publish`, or the version is there already.
     """
+    if version < 0:
+        raise UserError("parameter model_version", version, "It must be a positive integer, or 0 for the next one.",
+                        "Leave it at 0.")
     location = _models_location(destination or os.curdir, model_name)
     if location.scheme is Scheme.S3:
-        from core.storage.publish_s3 import check_s3_destination
+        from core.storage.publish_s3 import S3Publisher, check_s3_destination
         from core.storage.s3_store import S3Store
 
-        return check_s3_destination(S3Store(location.bucket, location.key, attempts=_PREFLIGHT_ATTEMPTS))
-    models = Path(location.path)
-    folder = next(path for path in (models, *models.parents) if path.exists())
-    if destination and not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
-        raise UserError("destination", models, f"It must be a folder that can be written, and {folder} is none.",
-                        "Change its rights or choose another destination.")
+        store = S3Store(location.bucket, location.key, attempts=_PREFLIGHT_ATTEMPTS)
+        check_s3_destination(store)
+        taken = version > 0 and S3Publisher(store).is_published(version)
+    else:
+        models = Path(location.path)
+        folder = next(path for path in (models, *models.parents) if path.exists())
+        if destination and not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+            raise UserError("destination", models, f"It must be a folder that can be written, and {folder} is none.",
+                            "Change its rights or choose another destination.")
+        taken = bool(destination) and version > 0 and (models / str(version)).exists()
+    if taken:
+        raise UserError("parameter model_version", version, f"{location} has this version already.",
+                        "Choose a free one, or 0, which publishes the next one and the same content only once.")
 
 
 def _publish_on_s3(bundle: Path, manifest: Manifest, location: Location, version: Optional[int]) -> Publication:

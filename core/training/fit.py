@@ -9,7 +9,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence, Tuple
 
 from core.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from core.checkpoint.versions import versions
@@ -260,21 +260,31 @@ def adopt(parent: Path, config: Any, dataset: "Dataset", output_checkpoint: Path
         UserError: The checkpoint is compressed, or does not fit the config or the classes.
     """
     started = time.time()
+    detector = fitting_detector(parent, config, dataset.classes)
+    if first_rank():
+        save_checkpoint(snapshot(config, dataset, detector, None, None), output_checkpoint)
+        _write_log_head(log_file, _log_meta(config, 0, 0, 0))
+    return FitResult(epochs=0, seconds=time.time() - started)
+
+
+def fitting_detector(parent: Path, config: Any, classes: Sequence[str]) -> Any:
+    """Return the detector of ``config`` with the weights of a given FP32 checkpoint.
+
+    Raises:
+        UserError: The checkpoint is compressed, or does not fit the config or the classes.
+    """
     given = load_checkpoint(parent)
     if given.compression is not None:
         raise UserError("checkpoint", parent, "It holds a compressed model, but the FP32 parent is asked for here.",
                         "Give the uncompressed checkpoint; to compress further, name this one as the compression "
                         "config's load_from.")
-    if given.classes and tuple(given.classes) != tuple(dataset.classes):
+    if given.classes and tuple(given.classes) != tuple(classes):
         raise UserError("checkpoint classes", ", ".join(given.classes),
-                        f"The data set has {', '.join(dataset.classes)}, and both must be equal in names and order.",
+                        f"The data set has {', '.join(classes)}, and both must be equal in names and order.",
                         "Name the classes in the checkpoint's order (parameter classes).")
     detector = build_detector(config)
     load_plain_weights(detector, given, parent)
-    if first_rank():
-        save_checkpoint(snapshot(config, dataset, detector, None, None), output_checkpoint)
-        _write_log_head(log_file, _log_meta(config, 0, 0, 0))
-    return FitResult(epochs=0, seconds=time.time() - started)
+    return detector
 
 
 def snapshot(config: Any, dataset: "Dataset", network: Any, compression: Optional["CompressedDetector"],

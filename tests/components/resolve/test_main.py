@@ -4,6 +4,8 @@ import pytest
 
 from components.resolve.__main__ import main
 
+DIGITS = tuple("0123456789")
+
 
 @pytest.fixture(name="options")
 def fixture_options(tmp_path, monkeypatch):
@@ -16,10 +18,28 @@ def fixture_options(tmp_path, monkeypatch):
               for item in (f"--resolved-{name}", str(tmp_path / "out" / name)))]
 
 
-def test_every_input_becomes_a_reference_that_stays_the_same(options, tmp_path):
+@pytest.fixture(name="parent")
+def fixture_parent(tmp_path):
+    """Return a function that writes a checkpoint of the built-in detector, untrained."""
     pytest.importorskip("sklearn")
-    (tmp_path / "parent.pth").write_bytes(b"weights")
-    options += ["--checkpoint", str(tmp_path / "parent.pth"), "--model-options", '{"runner.max_epochs": 3.0}']
+
+    def write(classes, **changes):
+        from core.checkpoint.checkpoint import Checkpoint, save_checkpoint
+        from core.config.adapt import plain_config, set_classes
+        from core.config.loading import load_config
+        from core.training.model import build_detector
+
+        config = load_config("configs/detectors/retinanet_r18_small_digits.py")
+        set_classes(config, classes)
+        weights = build_detector(plain_config(config)).state_dict()
+        save_checkpoint(Checkpoint(state_dict=weights, classes=classes, **changes), tmp_path / "parent.pth")
+        return ["--checkpoint", str(tmp_path / "parent.pth")]
+
+    return write
+
+
+def test_every_input_becomes_a_reference_that_stays_the_same(options, parent, tmp_path):
+    options += [*parent(DIGITS), "--model-options", '{"runner.max_epochs": 3.0}']
     found = []
     for _ in range(2):
         assert main(options) == 0
@@ -46,6 +66,28 @@ def test_what_would_fail_late_fails_now(options, option, value, message, capsys,
     error = capsys.readouterr().err.strip()
     assert "resolve: " in error and message in error
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("classes", "message"), [
+    (tuple("9876543210"), "checkpoint classes: 9, 8, 7"), (("cat", "dog"), "checkpoint classes: cat, dog")])
+def test_parent_of_other_classes_is_refused_before_anything_is_trained(options, parent, classes, message, capsys,
+                                                                       tmp_path):
+    assert main([*options, *parent(classes)]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_parent_of_another_model_is_refused_before_anything_is_trained(options, parent, capsys):
+    options[1] = "configs/detectors/retinanet_r18.py"
+    assert main([*options, *parent(DIGITS)]) == 2
+    assert "keys" in capsys.readouterr().err
+
+
+def test_version_that_is_published_already_is_refused(options, tmp_path, capsys):
+    (tmp_path / "models" / "detector" / "3").mkdir(parents=True)
+    options += ["--destination", str(tmp_path / "models")]
+    assert main([*options, "--model-version", "3"]) == 2
+    assert "parameter model_version: 3. " in capsys.readouterr().err
 
 
 def test_number_of_gpus_is_passed_on_as_text(options, tmp_path):

@@ -152,6 +152,15 @@ def test_destination_is_checked_before_there_is_a_bundle(tmp_path):
             check_destination(destination, name)
 
 
+def test_version_that_is_taken_or_can_be_none_is_refused_before_there_is_a_bundle(tmp_path):
+    (tmp_path / "cells" / "3").mkdir(parents=True)
+    check_destination(str(tmp_path), "cells", 4)
+    check_destination("", "cells", 3)
+    for version, message in ((3, "has this version already"), (-1, "a positive integer, or 0")):
+        with pytest.raises(UserError, match=f"parameter model_version: {version}. .*{message}"):
+            check_destination(str(tmp_path), "cells", version)
+
+
 @pytest.mark.parametrize("name", ["", "../cells", "a/b", ".hidden", "-x", "a b"])
 def test_model_name_that_is_no_folder_name_is_refused(bundle, tmp_path, name):
     with pytest.raises(UserError, match="parameter model_name"):

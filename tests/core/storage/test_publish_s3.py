@@ -139,6 +139,13 @@ def test_the_destination_is_checked_by_writing(s3, monkeypatch):
     assert "canary" not in str(caught.value)
 
 
+def test_a_version_that_is_published_is_refused_before_there_is_a_bundle(s3):
+    s3.put("cells/3/bundle.json", b"{}")
+    check_destination(s3.uri, "cells", 4)
+    with pytest.raises(UserError, match="parameter model_version: 3. .*cells has this version already"):
+        check_destination(s3.uri, "cells", 3)
+
+
 def test_a_destination_that_may_be_listed_but_not_written_is_refused(s3, monkeypatch):
     with fault_proxy(s3.server.endpoint) as proxy:
         proxy.plan = lambda method, path, before: Fault(403, "AccessDenied") if method == "PUT" else None
