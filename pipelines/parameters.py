@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping
 
+from core.config.data_only import data_from_yaml
 from core.errors import UserError
 
 WAY_OUT = "Run with --list-params to see every parameter with its type and default."
@@ -68,15 +69,14 @@ def load_parameters(path: Path, parameters: Mapping[str, Parameter]) -> Dict[str
     Raises:
         UserError: The file cannot be read, is no such YAML, or sets something that is not a parameter of that type.
     """
-    import yaml
-
     try:
-        content = yaml.safe_load(path.read_bytes())
+        text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise UserError("parameter file", path, f"It cannot be read ({error.strerror}).", "Check the path.") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise UserError("parameter file", path, f"It is not YAML ({' '.join(str(error).split())}).",
-                        "Mend it; every line is 'name: value'.") from error
+    except UnicodeDecodeError as error:
+        raise UserError("parameter file", f"{path} ({error})", "It must be text in UTF-8.",
+                        "Save it as UTF-8.") from error
+    content = data_from_yaml(text, f"parameter file {path}")
     if content is None:
         return {}
     if not isinstance(content, dict):

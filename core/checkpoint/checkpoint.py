@@ -114,20 +114,44 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if not _is_state_dict(state_dict):
         raise UserError("checkpoint", path, f"It holds no weights (keys: {', '.join(map(str, list(contents)[:8]))}).",
                         "Give a checkpoint with a 'state_dict' of tensors.")
-    meta = contents.get("meta") or {}
-    training = None
-    if "optimizer" in contents and "epoch" in meta:
-        training = {"optimizer": contents["optimizer"], "epoch": meta["epoch"], "iter": meta["iter"]}
-        if "progress" in contents:
-            training["progress"] = contents["progress"]
-    classes = meta.get("CLASSES") or ()
+    meta = _entry(contents, "meta", dict, path) or {}
     return Checkpoint(
         state_dict={_without_prefix(name): value for name, value in state_dict.items()},
-        classes=(classes,) if isinstance(classes, str) else tuple(classes),
-        config_text=meta.get("config") or "",
+        classes=_classes(meta.get("CLASSES") or (), path),
+        config_text=_entry(meta, "config", str, path) or "",
         compression=_compression(contents.get("nncf"), path),
-        versions=dict(meta.get("versions") or {}),
-        training=training)
+        versions={str(name): str(value) for name, value in (_entry(meta, "versions", dict, path) or {}).items()},
+        training=_training(contents, meta, path))
+
+
+def _entry(entries: Mapping[str, Any], key: str, kind: type, path: Path) -> Any:
+    """Return an entry of a file, None where it is absent; refuse another type than ``kind``."""
+    value = entries.get(key)
+    if value is None or isinstance(value, kind):
+        return value
+    raise UserError("checkpoint", path, f"Its {key!r} is a {type(value).__name__} where a {kind.__name__} is expected.",
+                    "Save it again, or leave the entry out.")
+
+
+def _classes(value: Any, path: Path) -> Tuple[str, ...]:
+    names = (value,) if isinstance(value, str) else value
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise UserError("checkpoint", path, f"Its class names are {value!r:.80}, and must be a list of texts.",
+                        "Save it again with meta={'CLASSES': [...]}.")
+    return tuple(names)
+
+
+def _training(contents: Mapping[str, Any], meta: Mapping[str, Any], path: Path) -> Optional[Dict[str, Any]]:
+    if "optimizer" not in contents or "epoch" not in meta:
+        return None
+    training = {"optimizer": _entry(contents, "optimizer", dict, path), "epoch": _entry(meta, "epoch", int, path),
+                "iter": _entry(meta, "iter", int, path)}
+    if None in (training["optimizer"], training["epoch"], training["iter"]):
+        raise UserError("checkpoint", path, "It says its epoch, but not the iteration or the optimizer's state.",
+                        "Save it again with both, or without 'optimizer'.")
+    if "progress" in contents:
+        training["progress"] = _entry(contents, "progress", dict, path)
+    return training
 
 
 def _is_state_dict(value: Any) -> bool:
@@ -144,7 +168,8 @@ def _without_prefix(name: str) -> str:
 def _compression(record: Any, path: Path) -> Optional[CompressionRecord]:
     if record is None:
         return None
-    if not isinstance(record, dict) or not {"config", "compression_state"} <= record.keys():
+    if not isinstance(record, dict) or not all(isinstance(record.get(key), dict)
+                                               for key in ("config", "compression_state")):
         raise UserError("checkpoint", path, "Its 'nncf' entry has no config and compression state.",
                         "Compress the model again with this tool.")
     return CompressionRecord(record["config"], record["compression_state"], bool(record.get("postprocessing", True)))

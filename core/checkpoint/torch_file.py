@@ -135,13 +135,12 @@ class _Bounded:
 
 
 def _names(make_tensor: Callable[..., Any]) -> Names:
-    import torch
 
     names = dict(plain_names())
     names.update({("torch", name): Constructor(f"torch.{name}") for name in _STORAGES})
     names["torch", "Size"] = Constructor("torch.Size", _size)
     names["torch", "device"] = Constructor("torch.device", _device)
-    names["torch._utils", "_rebuild_tensor"] = Constructor("tensor", make_tensor, None, torch.Tensor)
+    names["torch._utils", "_rebuild_tensor"] = Constructor("tensor", make_tensor)
     names["torch._utils", "_rebuild_tensor_v2"] = Constructor("tensor", make_tensor)
     names["torch._utils", "_rebuild_parameter"] = Constructor("parameter", _parameter)
     return names

@@ -5,6 +5,8 @@ from typing import Iterable, List
 
 SHOWN = 10
 """So many items of a list are named in a message; the rest is counted."""
+LONGEST = 300
+"""So many letters of an item are shown."""
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> List[str]:
@@ -20,7 +22,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def listed(items: Iterable[str], separator: str = ", ") -> str:
-    """Join items for a message: the first ten, and how many more there are."""
-    items = list(items)
+    """Join items for a message: the first ten, shortened where they are long, and how many more there are."""
+    items = [item if len(item) <= LONGEST else f"{item[:LONGEST]}..." for item in items]
     more = f"{separator}and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
     return separator.join(items[:SHOWN]) + more

@@ -23,7 +23,8 @@ SEED = 20_211_109
 MODEL = {"model.backbone.base_channels": 8, "model.neck.in_channels": [8, 16, 32, 64], "model.neck.out_channels": 16,
          "model.bbox_head.in_channels": 16, "model.bbox_head.feat_channels": 16, "data.workers_per_gpu": 0,
          "data.train.pipeline.2.img_scale": (64, 64), "data.val.pipeline.1.img_scale": (64, 64),
-         "data.test.pipeline.1.img_scale": (64, 64), "log_config.interval": 1, "evaluation.interval": 3}
+         "data.test.pipeline.1.img_scale": (64, 64), "log_config.interval": 1, "evaluation.interval": 3,
+         "runner.max_epochs": 1}
 COMPRESSION = {**MODEL, "runner.max_epochs": 3, "nncf_compress_postprocessing": False,
                "nncf_config.input_info.sample_size": [1, 3, 64, 64],
                "nncf_config.compression.initializer.range.num_init_samples": 8,

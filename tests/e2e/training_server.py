@@ -14,6 +14,9 @@ import sys
 
 
 def main() -> None:
+    # Imports print, and the answers are this process's alone.
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
     import mmdet.apis  # noqa: F401
     import nncf.torch  # noqa: F401
 
@@ -33,9 +36,9 @@ def main() -> None:
             # As at the end of any interpreter: threads of uploads are waited for.
             sys.stdout.flush()
             os._exit(code)
-        print(child, flush=True)
+        print(child, file=answers)
         status = os.waitpid(child, 0)[1]
-        print(-os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status), flush=True)
+        print(-os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status), file=answers)
 
 
 def _mark(pipe, runner, hooks, states) -> None:

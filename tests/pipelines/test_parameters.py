@@ -71,9 +71,9 @@ def test_empty_file_sets_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(("content", "message"), [
-    (b"seed: [1", "It is not YAML"), (b"seed: \xff\xfe", "It is not YAML"), (b"- seed", "It holds a list"),
-    (b"a: !!python/object/apply:os.system [ls]", "It is not YAML"), (b"[" * 5000, "It is not YAML"),
-    (b"sed: 1", "Did you mean 'seed'"), (b"3: 1", "no parameter of this name")])
+    (b"seed: [1", "must be valid YAML"), (b"seed: \xff\xfe", "must be text in UTF-8"), (b"- seed", "It holds a list"),
+    (b"a: !!python/object/apply:os.system [ls]", "must be valid YAML"), (b"[" * 5000, "nested too deeply"),
+    (b"sed: 1", "Did you mean 'seed'"), (b"3: 1", "the key 3 is not text")])
 def test_unusable_file_is_refused(tmp_path, content, message):
     pytest.importorskip("yaml")
     (tmp_path / "p.yaml").write_bytes(content)
