@@ -16,6 +16,7 @@ if __name__ == "__main__":
 from components import images  # noqa: E402
 from core.errors import UserError  # noqa: E402
 from core.stage.cli import run_guarded  # noqa: E402
+from core.storage.location import parse_location  # noqa: E402
 from pipelines.cluster.options import add_cluster_options, check_cluster_options, is_for_cluster  # noqa: E402
 from pipelines.environments import environment_folder  # noqa: E402
 from pipelines.graph import define_pipeline  # noqa: E402
@@ -86,6 +87,9 @@ def chosen_parameters(spec: Any, file: Optional[Path], assignments: List[str],
         file: File of parameters, or None.
         assignments: Parameters of the command line, ``name=value``.
         places: Parameters that are folders or files of this machine.
+
+    Raises:
+        UserError: A parameter is unknown, of another type, or no location where it must be one.
     """
     from pipelines.parameters import defaults, load_parameters, parse_assignment, read_parameters
 
@@ -96,6 +100,10 @@ def chosen_parameters(spec: Any, file: Optional[Path], assignments: List[str],
     for assignment in assignments:
         given = parse_assignment(assignment, parameters)
         values.update({name: _from_here(value, name) if name in places else value for name, value in given.items()})
+    for name in LOCATIONS:
+        # Before a value is written or sent anywhere: a signed URL or a password in it is refused.
+        if values.get(name):
+            parse_location(values[name], f"parameter {name}")
     return values
 
 

@@ -28,7 +28,8 @@ def load_config(path: Union[str, Path], options: Optional[Mapping[str, Any]] = N
         path: A config file or its ``s3://`` location; a relative path is looked up below the repository first, then
             below the current folder.
         options: mmdet's ``--cfg-options`` as a dict of dotted keys.
-        trust: Run the file as Python where it cannot be read as data, and import its ``custom_imports``.
+        trust: Run the file as Python where it cannot be read as data, and import its ``custom_imports``; never one
+            from storage.
 
     Raises:
         UserError: Whatever is wrong with the path, the text, its keys or the options.
@@ -36,7 +37,7 @@ def load_config(path: Union[str, Path], options: Optional[Mapping[str, Any]] = N
     from mmcv import Config
 
     data = load_data(path, options, trust)
-    if trust:
+    if trust and not is_stored(path):
         _import_custom_modules(data, f"config {path}")
     return Config(data, cfg_text=config_to_text(data), filename=str(find_config(path)))
 
@@ -45,6 +46,8 @@ def load_data(path: Union[str, Path], options: Optional[Mapping[str, Any]] = Non
               trust: bool = False) -> Dict[str, Any]:
     """Return the same values as :func:`load_config` as plain data; needs mmcv only where trusted code must run."""
     file, thing = find_config(path), f"config {path}"
+    # A config from storage is data whatever is said: whoever can write there could run code here.
+    trust = trust and not is_stored(path)
     try:
         data = read_config(file, config_root(file))
     except NotData:

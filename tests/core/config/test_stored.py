@@ -19,10 +19,13 @@ def test_a_config_on_s3_is_read_with_its_bases(detector, s3):
     assert load_data(alone)["model"] == data["model"]
 
 
-def test_a_config_on_s3_is_never_run(detector, s3, tmp_path):
+@pytest.mark.parametrize("trust", [False, True])
+def test_a_config_on_s3_is_never_run(detector, s3, tmp_path, trust):
     code = f"open({str(tmp_path / 'executed')!r}, 'w')\n".encode()
-    with pytest.raises(UserError):
-        load_data(s3.put("configs/evil.py", code + detector.read_bytes()))
+    imports = b"custom_imports = dict(imports=['antigravity'])\n"
+    for text in (code, imports):
+        with pytest.raises(UserError):
+            load_data(s3.put("configs/evil.py", text + detector.read_bytes()), trust=trust)
     assert not (tmp_path / "executed").exists()
 
 
