@@ -43,6 +43,16 @@ class TimedLoader:
     def __len__(self) -> int:
         return len(self._loader)
 
+    @property
+    def sampler(self) -> Any:
+        """Return the loader's sampler, which our runner sets to its epoch."""
+        return self._loader.sampler
+
+    @property
+    def num_workers(self) -> int:
+        """Return the loader's number of workers."""
+        return self._loader.num_workers
+
     def __iter__(self) -> Iterator[Any]:
         self.clock, self.cpu = [], []
         clock, cpu = time.perf_counter(), time.process_time()
