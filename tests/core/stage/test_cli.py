@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import UserError
+from core.errors import StateSaved, Terminated, UserError
 from core.stage.cli import boolean, json_object, name_list, run_guarded, run_stage, stage_parser
 
 ROOT = Path(__file__).parents[3]
@@ -22,6 +22,10 @@ def raising(error):
     (UserError("data", "/x", "It must exist.", "Check it."), 2, "tool: data: /x. It must exist. Check it.\n"),
     (KeyboardInterrupt(), 130, "tool: interrupted. "),
     (OSError(errno.ENOSPC, "No space left", "/out/file"), 3, "tool: disk full: /out/file. "),
+    (OSError(errno.EFBIG, "File too large", "/out/file"), 3, "tool: disk full: /out/file. "),
+    (StateSaved("/states/1", "epoch 2"), 75,
+     "tool: terminated by SIGTERM; the training state after epoch 2 is in /states/1. Start again"),
+    (Terminated(), 143, "tool: terminated by SIGTERM. "),
     (PermissionError(errno.EACCES, "Permission denied", "/out/file"), 2, "tool: no permission: /out/file. ")])
 def test_failure_a_user_can_mend_is_one_paragraph(error, code, message, capsys):
     assert run_guarded("tool", raising(error)) == code
