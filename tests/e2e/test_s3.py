@@ -75,7 +75,7 @@ def upload_parent(s3, tmp_path):
 
 
 def keys_below(s3, prefix):
-    return list(filter(lambda key: key.startswith(prefix), s3.keys()))
+    return list(filter(lambda key: key.startswith(prefix), s3.names()))
 
 
 def leaks(canaries, *folders):

@@ -259,7 +259,7 @@ def test_states_on_s3_are_gone_on_with(train, undisturbed, s3):
     settings = StateSettings(f"{s3.uri}/states", minutes=1e-9)
     with pytest.raises(Killed):
         train("plain", "killed", settings, at=(3, killed))
-    names = [key.rpartition("/")[2][:14] for key in list(s3.keys()) if key.endswith(".pth")]
+    names = [key.rpartition("/")[2][:14] for key in s3.names() if key.endswith(".pth")]
     assert names == ["00000-00000002", "00001-00000000", "00001-00000001"]
     resumed, _ = train("plain", "resumed", settings)
     assert weights_digest(resumed.state_dict) == weights_digest(undisturbed.state_dict)
