@@ -17,6 +17,7 @@ from typing import Any, Dict, Iterator, List, Optional
 
 from benchmarks import reporting
 from benchmarks.small_detector import BATCH, CONFIGS, digits, scratch, set_samples, small_config
+from core.stage.cli import run_guarded
 
 GOAL = 1.03
 INITIALISATION_SAMPLES = 16
@@ -105,6 +106,11 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Optional[List[str]] = None) -> int:
     """Run the benchmark, print its table and return the exit code."""
     arguments = build_parser().parse_args(argv)
+    # SIGTERM, too, must reach the end of the block that stops the server.
+    return run_guarded("saving_state", lambda: _measure(arguments))
+
+
+def _measure(arguments: argparse.Namespace) -> int:
     dataset = digits(BATCH * arguments.iterations, arguments.val_images)
     with scratch() as folder, state_location(arguments.state, folder) as location:
         results = [compare(variant, dataset, folder, arguments.rounds, location) for variant in arguments.variants]
