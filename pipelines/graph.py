@@ -47,6 +47,8 @@ def define_pipeline() -> Any:
         training_state: str = "",
         checkpoint_minutes: float = 10.0,
         trust_config: bool = False,
+        dynamic_shape: bool = False,
+        compress_to_fp16: bool = False,
         accelerator: str = "nvidia.com/gpu",
         gpu_node_selector: dict = {},  # noqa: B006
         gpu_tolerations: list = [],  # noqa: B006
@@ -86,6 +88,9 @@ def define_pipeline() -> Any:
                 on with an interrupted training; empty keeps none on a cluster, and locally uses the work folder.
             checkpoint_minutes: Minutes between two states within an epoch; one is kept after every epoch anyway.
             trust_config: Whether a config that is more than data may run as Python; only for configs you wrote.
+            dynamic_shape: Whether the exported models take images of any size, where the detector allows it.
+            compress_to_fp16: Whether to store the compressed model's weights that are not 8-bit as FP16; the FP32
+                model it is compared with stays as it is.
             accelerator: Resource name of the GPUs on the cluster.
             gpu_node_selector: Labels of the nodes for train, compress and evaluate.
             gpu_tolerations: Taints that these stages tolerate besides nvidia.com/gpu, as Kubernetes tolerations.
@@ -115,8 +120,9 @@ def define_pipeline() -> Any:
         evaluations, exports, irs = {}, {}, {}
         for variant, stage in (("fp32", trained), ("compressed", compressed)):
             evaluations[variant] = evaluate(data=data_ref, checkpoint=stage.outputs["checkpoint"], gpus=gpus)
-            exports[variant] = export(checkpoint=stage.outputs["checkpoint"])
-            irs[variant] = convert(onnx=exports[variant].outputs["onnx"])
+            exports[variant] = export(checkpoint=stage.outputs["checkpoint"], dynamic_shape=dynamic_shape)
+            irs[variant] = convert(onnx=exports[variant].outputs["onnx"],
+                                   compress_to_fp16=compress_to_fp16 if variant == "compressed" else False)
             evaluations[variant].set_display_name(f"evaluate-{variant}")
             exports[variant].set_display_name(f"export-{variant}")
             irs[variant].set_display_name(f"convert-{variant}")

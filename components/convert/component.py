@@ -9,12 +9,14 @@ from components import images
 def convert(
     onnx: dsl.Input[dsl.Model],
     ir: dsl.Output[dsl.Model],
+    compress_to_fp16: bool,
 ):
     """Converts an ONNX model to OpenVINO IR.
 
     Args:
         onnx: Folder that export wrote.
         ir: Folder with model.xml, model.bin and spec.json.
+        compress_to_fp16: Whether to store weights that are not 8-bit as FP16.
     """
     return dsl.ContainerSpec(
         image=images.OPENVINO,
@@ -22,5 +24,6 @@ def convert(
         args=[
             "--onnx", onnx.path,
             "--ir", ir.path,
+            "--compress-to-fp16", compress_to_fp16,
             "--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER,
         ])

@@ -14,9 +14,11 @@ from core.compression.structure import OnnxWeights
 from core.compression.structure import count_in_ir as count_structure
 from core.errors import UserError
 from core.export.fake_quantize import (
+    count_distinct_in_onnx,
     count_in_ir,
     count_in_onnx,
     count_int8_weights,
+    count_quantized,
     expect_fake_quantize,
     load_onnx,
 )
@@ -36,10 +38,15 @@ from core.storage.digest import sha256_file
 
 MODEL_ONNX = "model.onnx"
 INPUT = "image"
-OUTPUTS = ("boxes", "labels")
 # Written into the IR's model_info only where filters were removed.
 CHANNELS_BEFORE = "channels_before_pruning"
 BYTES_BEFORE = "weight_bytes_before_pruning"
+# How weights that are not 8-bit are stored.
+WEIGHTS = "weights"
+# What Model API cannot do as the model wants it, for a person to read; empty where it finds the very same boxes.
+MODEL_API_NOTE = "model_api_note"
+# Model API adds 1 to the labels of instance segmentation before it looks for their names.
+_LABEL_BEFORE_FIRST = "no_object"
 
 logger = logging.getLogger(__name__)
 
@@ -72,17 +79,19 @@ class IrFiles:
     weights_mb_before: float
 
 
-def convert_to_ir(onnx_dir: Path, output_dir: Path) -> IrFiles:
+def convert_to_ir(onnx_dir: Path, output_dir: Path, compress_to_fp16: bool = False) -> IrFiles:
     """Convert ``model.onnx`` and ``spec.json`` to ``model.xml``, ``model.bin`` and ``spec.json``.
 
     The IR takes ``image``, float32 ``[1, 3, H, W]`` holding raw BGR values 0..255; channel order, mean and standard
-    deviation are part of the graph. Weights are not turned to FP16. Filters that are all zero, and what reads them,
-    are removed. The same ONNX gives the same bytes. The output folder appears whole or not at all and replaces an
-    earlier one.
+    deviation are part of the graph. Filters that are all zero, and what reads them, are removed. The same ONNX gives
+    the same bytes. The output folder appears whole or not at all and replaces an earlier one.
+
+    Args:
+        compress_to_fp16: Store weights that are not 8-bit as FP16, which its metadata then tell; computing stays FP32.
 
     Raises:
         UserError: A file is missing or damaged, the graph's inputs or outputs are not those of the spec, an operator
-            is not supported, or the quantization was lost.
+            is not supported, or a FakeQuantize operator was lost.
     """
     onnx_dir, output_dir = Path(onnx_dir), Path(output_dir)
     onnx_path = onnx_dir / MODEL_ONNX
@@ -93,14 +102,15 @@ def convert_to_ir(onnx_dir: Path, output_dir: Path) -> IrFiles:
     model, removed = _convert(onnx_path, spec), {}
     if has_zero_filters(graph):
         removed = remove_zero_filters(model)
-    if bool(spec.fake_quantize_nodes) != bool(count_in_ir(model)):
-        expect_fake_quantize(spec.fake_quantize_nodes, count_in_ir(model), f"the IR of {onnx_path}")
+    expect_fake_quantize(spec.fake_quantize_nodes, count_quantized(model), f"the IR of {onnx_path}",
+                         at_least=count_distinct_in_onnx(graph))
     _name_deterministically(model, _names(graph))
     if spec.fake_quantize_nodes:
         keep_rounding(model)
-    for key, value in {**model_info(spec), **removed}.items():
+    described = {**model_info(spec), **removed, WEIGHTS: "FP16" if compress_to_fp16 else "FP32"}
+    for key, value in described.items():
         model.set_rt_info(value, [MODEL_INFO, key])
-    _save(model, spec, output_dir)
+    _save(model, spec, output_dir, compress_to_fp16)
     return describe_ir(output_dir)
 
 
@@ -110,7 +120,10 @@ def describe_ir(ir_dir: Path) -> IrFiles:
     Raises:
         UserError: A file is missing or damaged.
     """
-    model, _ = read_ir(ir_dir)
+    model, spec = read_ir(ir_dir)
+    if spec.dynamic:
+        # FLOPs and channels are counted at the size of the test pipeline.
+        model.reshape([1, 3, spec.input_height, spec.input_width])
     xml, weights = Path(ir_dir) / MODEL_XML, Path(ir_dir) / MODEL_BIN
     channels, weight_bytes = count_structure(model).channels, weights.stat().st_size
     return IrFiles(xml_sha256=sha256_file(xml), bin_sha256=sha256_file(weights),
@@ -134,22 +147,39 @@ def model_info(spec: ModelSpec) -> Dict[str, str]:
 
     Mean, scale and channel order are empty because they are in the graph; Model API would apply them twice.
     """
+    own = {"nncf_algorithm": " ".join(spec.algorithms), "nncf_config_sha256": spec.nncf_config_sha256,
+           "checkpoint_sha256": spec.checkpoint_sha256, SPEC_KEY: spec.to_text()}
+    if not spec.finds_boxes:
+        return {**own, MODEL_API_NOTE: "raw heads: Model API has no post-processing for them"}
+    model_type, task = ("MaskRCNN", "instance_segmentation") if spec.has_masks else ("ssd", "detection")
+    names = ["_".join(name.split()) for name in spec.classes]
     return {
-        "model_type": "ssd", "task_type": "detection",
-        "labels": " ".join("_".join(name.split()) for name in spec.classes),
-        "label_ids": " ".join(str(index) for index in range(len(spec.classes))),
+        **own, MODEL_API_NOTE: _model_api_note(spec), "model_type": model_type, "task_type": task,
+        "labels": " ".join([_LABEL_BEFORE_FIRST, *names] if spec.has_masks else names),
+        "label_ids": " ".join(str(index) for index in range(len(names))),
         "confidence_threshold": str(spec.score_threshold), "iou_threshold": str(spec.iou_threshold),
-        "nms_execute": "False", "resize_type": spec.resize_type, "pad_value": str(_raw_gray(spec)),
+        "nms_execute": "False", "resize_type": spec.resize_type, "pad_value": str(_gray(spec)),
         "mean_values": "", "scale_values": "", "reverse_input_channels": "False",
-        "nncf_algorithm": " ".join(spec.algorithms), "nncf_config_sha256": spec.nncf_config_sha256,
-        "checkpoint_sha256": spec.checkpoint_sha256, SPEC_KEY: spec.to_text(),
     }
 
 
-def _raw_gray(spec: ModelSpec) -> int:
+def _gray(spec: ModelSpec) -> int:
     """Return the padding as one raw pixel value, all that Model API takes; the detector here pads exactly."""
-    raw = [spec.pad_value * std + mean for mean, std in zip(spec.mean, spec.std)]
-    return min(255, max(0, round(sum(raw) / len(raw))))
+    return min(255, max(0, round(sum(spec.pad_pixel) / len(spec.pad_pixel))))
+
+
+def _model_api_note(spec: ModelSpec) -> str:
+    """Return in what Model API's pre-processing must differ from the test pipeline, or an empty text."""
+    notes = []
+    if spec.dynamic:
+        notes.append("it needs a fixed input")
+    elif (spec.resize_height, spec.resize_width) != (spec.input_height, spec.input_width):
+        notes.append(f"it resizes to the whole input, {spec.input_width}x{spec.input_height}, not to "
+                     f"{spec.resize_width}x{spec.resize_height}")
+    if spec.keep_ratio and spec.pad_pixel != (_gray(spec),) * 3:
+        pixel = ", ".join(f"{value:g}" for value in spec.pad_pixel)
+        notes.append(f"it pads with {_gray(spec)} in every channel, not with BGR ({pixel})")
+    return "; ".join(notes)
 
 
 def _check_interface(graph: Any, spec: ModelSpec, onnx_path: Path) -> None:
@@ -159,9 +189,9 @@ def _check_interface(graph: Any, spec: ModelSpec, onnx_path: Path) -> None:
     expected = [1, 3, spec.input_height, spec.input_width]
     found = inputs.get(INPUT, [])
     fits = len(found) == 4 and all(size in (0, wanted) for size, wanted in zip(found, expected))
-    if list(inputs) != [INPUT] or not fits or not set(OUTPUTS) <= set(outputs):
+    if list(inputs) != [INPUT] or not fits or outputs != list(spec.outputs):
         raise UserError("ONNX model", f"{onnx_path} with inputs {inputs} and outputs {outputs}",
-                        f"It must take {INPUT!r} of shape {expected} and give {' and '.join(OUTPUTS)}.",
+                        f"It must take {INPUT!r} of shape {expected} and give {' and '.join(spec.outputs)}.",
                         "Export the model again with this version of mmdet-compress.")
 
 
@@ -179,11 +209,12 @@ def _convert(onnx_path: Path, spec: ModelSpec) -> Any:
 
         refusals = (RuntimeError, BasicError, frontend.InitializationFailure, frontend.GeneralFailure,
                     frontend.NotImplementedFailure, frontend.OpConversionFailure, frontend.OpValidationFailure)
+        sides = [-1, -1] if spec.dynamic else [spec.input_height, spec.input_width]
         try:
             # Its farewell to the Model Optimizer goes to standard output at every call.
             with contextlib.redirect_stdout(io.StringIO()):
                 return mo.convert_model(
-                    str(onnx_path), input_shape=[1, 3, spec.input_height, spec.input_width], layout="nchw",
+                    str(onnx_path), input_shape=[1, 3, *sides], layout="nchw",
                     mean_values=list(spec.mean), scale_values=list(spec.std), reverse_input_channels=spec.to_rgb,
                     compress_to_fp16=False)
         except refusals as error:
@@ -279,12 +310,12 @@ def _names(graph: Any) -> Set[str]:
     return names.union(*({node.name, *node.output} for node in graph.node))
 
 
-def _save(model: Any, spec: ModelSpec, output_dir: Path) -> None:
+def _save(model: Any, spec: ModelSpec, output_dir: Path, compress_to_fp16: bool) -> None:
     output_dir.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output_dir.parent, prefix=f".{output_dir.name}-") as beside:
         new = Path(beside) / "new"
         new.mkdir()
-        import_openvino().save_model(model, new / MODEL_XML, compress_to_fp16=False)
+        import_openvino().save_model(model, new / MODEL_XML, compress_to_fp16=compress_to_fp16)
         spec.write(new)
         if output_dir.exists():
             os.replace(output_dir, Path(beside) / "old")

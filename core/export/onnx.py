@@ -1,15 +1,18 @@
 """Export a checkpoint to ONNX with post-processing inside the graph."""
 
 import logging
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Tuple
 
 from core.compression.tracing import forward_as, tracing_forward
 from core.errors import UserError
 from core.export.conversion import fast_conversion
+from core.export.dynamic_shape import ADDED_SIDES, require_any_size
 from core.export.fake_quantize import count_in_onnx, expect_fake_quantize
-from core.export.postprocessing import exportable_forward, max_detections
-from core.export.spec import ModelSpec
+from core.export.postprocessing import exportable_forward, max_detections, raw_forward
+from core.export.spec import RESIZE_FIT, RESIZE_STRETCH, ModelSpec
 
 logger = logging.getLogger(__name__)
 
@@ -18,15 +21,30 @@ ONNX_FILE = "model.onnx"
 OPSET = 11
 
 
-def export_checkpoint(checkpoint: Path, output_dir: Path) -> ModelSpec:
+@dataclass(frozen=True)
+class ExportOptions:
+    """What is a matter of choice in an exported graph.
+
+    Args:
+        dynamic_shape: Let height and width of the input differ from image to image.
+        raw_heads: End at the outputs of the detector's heads, without decoding boxes and suppressing overlaps.
+    """
+
+    dynamic_shape: bool = False
+    raw_heads: bool = False
+
+
+def export_checkpoint(checkpoint: Path, output_dir: Path, options: ExportOptions = ExportOptions()) -> ModelSpec:
     """Export a checkpoint's detector to ``output_dir`` as model.onnx and spec.json.
 
     The graph takes ``image`` float32 [1, 3, H, W], normalised, and returns ``boxes`` [1, N, 5]
-    (x1, y1, x2, y2, score in input pixels) and ``labels`` [1, N]; a mask head adds ``masks`` [1, N, h, w]. Pruned
-    filters are gone, except where the model is quantized too: there they are zeros.
+    (x1, y1, x2, y2, score in input pixels) and ``labels`` [1, N]; a mask head adds ``masks`` [1, N, h, w]. Raw heads
+    are the maps [1, C, h, w] of each level instead. Pruned filters are gone, except where the model is quantized too:
+    there they are zeros.
 
     Raises:
-        UserError: The detector has no ONNX post-processing, or a quantized model lost its FakeQuantize operators.
+        UserError: The detector has no ONNX post-processing or cannot do what ``options`` ask for, or a quantized model
+            lost its FakeQuantize operators.
     """
     from core.config.adapt import algorithms_of
     from core.config.fingerprint import file_digest, json_digest
@@ -36,21 +54,23 @@ def export_checkpoint(checkpoint: Path, output_dir: Path) -> ModelSpec:
     restored = restore_detector(checkpoint)
     record = restored.checkpoint.compression
     preprocessing = preprocessing_of(restored.config)
+    algorithms = algorithms_of(restored.config) if record else ()
+    _check_options(options, algorithms)
     quantizers = prepare_for_export(restored.compression) if restored.compression else 0
     output_dir = Path(output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
     size = (preprocessing.input_height, preprocessing.input_width)
-    _export(restored, output_dir / ONNX_FILE, size)
+    outputs = _export(restored, output_dir / ONNX_FILE, size, options)
     found = count_in_onnx(output_dir / ONNX_FILE)
     logger.info("FakeQuantize operators: %d quantizers in PyTorch, %d in ONNX", quantizers, found)
     expect_fake_quantize(quantizers, found, "the ONNX model")
     spec = ModelSpec(
         input_height=size[0], input_width=size[1],
         resize_height=preprocessing.resize_height, resize_width=preprocessing.resize_width,
-        keep_ratio=preprocessing.keep_ratio, resize_type="fit_to_window" if preprocessing.keep_ratio else "standard",
-        pad_value=_pad_value(preprocessing), mean=preprocessing.mean, std=preprocessing.std,
-        to_rgb=preprocessing.to_rgb, classes=tuple(restored.checkpoint.classes),
-        algorithms=algorithms_of(restored.config) if record else (), fake_quantize_nodes=found,
+        keep_ratio=preprocessing.keep_ratio, resize_type=RESIZE_FIT if preprocessing.keep_ratio else RESIZE_STRETCH,
+        pad_pixel=preprocessing.pad_pixel, mean=preprocessing.mean, std=preprocessing.std,
+        to_rgb=preprocessing.to_rgb, dynamic=options.dynamic_shape, size_divisor=preprocessing.pad_size_divisor,
+        outputs=outputs, classes=tuple(restored.checkpoint.classes), algorithms=algorithms, fake_quantize_nodes=found,
         nncf_config_sha256=json_digest(record.config) if record else "",
         checkpoint_sha256=file_digest(checkpoint), **_postprocessing(restored.config))
     spec.write(output_dir)
@@ -83,29 +103,40 @@ def _prepare_controller(controller: Any) -> None:
             child.prepare_for_export()
 
 
-def _export(restored: Any, path: Path, size: Tuple[int, int]) -> None:
+def _check_options(options: ExportOptions, algorithms: Tuple[str, ...]) -> None:
+    if options.dynamic_shape and {"quantization", "filter_pruning"} <= set(algorithms):
+        raise UserError("--dynamic-shape", "quantization with filter pruning",
+                        "The Model Optimizer removes pruned filters beside FakeQuantize only where the input is fixed.",
+                        "Leave the option out, or compress with one of the two.")
+
+
+def _export(restored: Any, path: Path, size: Tuple[int, int], options: ExportOptions) -> Tuple[str, ...]:
+    """Write the graph for an input of ``size`` (height, width) and return the names of its outputs."""
     import torch
 
     detector, network = restored.detector.eval().cpu(), restored.network.eval().cpu()
-    forward, names = exportable_forward(detector)
-    image = torch.zeros((1, 3, *size))
-    with torch.no_grad(), forward_as(detector, forward), fast_conversion():
+    forward, names = (raw_forward if options.raw_heads else exportable_forward)(detector)
+    with torch.no_grad(), forward_as(detector, forward):
         if restored.compression is not None:
             # Operators of the export would otherwise be added to NNCF's graph.
             network.disable_dynamic_graph_building()
-        torch.onnx.export(network, image, str(path), input_names=["image"], output_names=list(names),
-                          opset_version=OPSET, enable_onnx_checker=False, do_constant_folding=False)
+        _write_onnx(network, path, size, names, options.dynamic_shape)
+        if options.dynamic_shape:
+            with tempfile.TemporaryDirectory() as folder:
+                larger = Path(folder) / ONNX_FILE
+                _write_onnx(network, larger, (size[0] + ADDED_SIDES[0], size[1] + ADDED_SIDES[1]), names, True)
+                require_any_size(path, larger, type(detector).__name__)
+    return names
 
 
-def _pad_value(preprocessing: Any) -> int:
-    """Return the padding in the normalised image."""
-    plain = preprocessing.mean == (0.0, 0.0, 0.0) and preprocessing.std == (1.0, 1.0, 1.0)
-    padded = (preprocessing.input_height, preprocessing.input_width) != (
-        preprocessing.resize_height, preprocessing.resize_width) or preprocessing.keep_ratio
-    if padded and not preprocessing.pad_after_normalize and not plain:
-        raise UserError("config, data.test.pipeline", "Pad before Normalize",
-                        "The exported input is padded after normalisation.", "Put Normalize before Pad.")
-    return preprocessing.pad_value
+def _write_onnx(network: Any, path: Path, size: Tuple[int, int], names: Tuple[str, ...], dynamic: bool) -> None:
+    import torch
+
+    with fast_conversion():
+        torch.onnx.export(network, torch.zeros((1, 3, *size)), str(path), input_names=["image"],
+                          output_names=list(names), opset_version=OPSET, enable_onnx_checker=False,
+                          do_constant_folding=False,
+                          dynamic_axes={"image": {2: "height", 3: "width"}} if dynamic else None)
 
 
 def _postprocessing(config: Any) -> Dict[str, Any]:

@@ -9,14 +9,14 @@ from typing import Any, Callable, List, Tuple
 
 from core.compression.tracing import image_metas, untraced
 from core.errors import UserError
-
-BOX_OUTPUTS = ("boxes", "labels")
-# Probabilities [1, N, 28, 28] within each box, to be pasted into the image by whoever runs the model.
-MASK_OUTPUT = "masks"
+from core.export.spec import BOX_OUTPUTS, MASK_OUTPUT
 
 _MAX_PER_CLASS = 200
 _MAX_PER_IMAGE = 100
 _MAX_CANDIDATES = 1000
+# By the number of lists that a head returns.
+_RAW_NAMES = {1: ("pred_maps",), 2: ("cls_scores", "bbox_preds"), 3: ("cls_scores", "bbox_preds", "score_factors")}
+_COUNTED_SIZE = (320, 320)
 
 
 def exportable_forward(detector: Any) -> Tuple[Callable[..., Tuple[Any, ...]], Tuple[str, ...]]:
@@ -40,6 +40,31 @@ def exportable_forward(detector: Any) -> Tuple[Callable[..., Tuple[Any, ...]], T
         return lambda img, **ignored: detector.onnx_export(img, image_metas(img)), BOX_OUTPUTS
     raise UserError("detector", type(detector).__name__, "MMDetection has no ONNX export for it.",
                     "Choose a detector with onnx_export, such as a single-stage one, Faster or Mask R-CNN.")
+
+
+def raw_forward(detector: Any) -> Tuple[Callable[..., Tuple[Any, ...]], Tuple[str, ...]]:
+    """Return a forward function that ends at the heads, and the names of its outputs, one a level.
+
+    What MMDetection's head returns is kept as it is: ``cls_scores_0`` of the first level, ``bbox_preds_0`` and so on,
+    ``score_factors_0`` where there is centerness or objectness, ``pred_maps_0`` where all is in one map.
+
+    Raises:
+        UserError: The heads need proposals, which are themselves post-processed.
+    """
+    import torch
+
+    if not hasattr(detector, "bbox_head"):
+        raise UserError("--raw-heads", type(detector).__name__, "Its second stage reads proposals that the first "
+                        "stage's post-processing makes.", "Export it with post-processing, or choose a single-stage "
+                        "detector.")
+
+    def forward(img: Any, **ignored: Any) -> Tuple[Any, ...]:
+        return tuple(level for levels in detector.bbox_head(detector.extract_feat(img)) for level in levels)
+
+    with torch.no_grad():
+        outputs = detector.bbox_head(detector.extract_feat(torch.zeros(1, 3, *_COUNTED_SIZE)))
+    names = _RAW_NAMES[len(outputs)]
+    return forward, tuple(f"{name}_{level}" for name, levels in zip(names, outputs) for level in range(len(levels)))
 
 
 def max_detections(test_cfg: Any) -> int:

@@ -13,6 +13,9 @@ from core.errors import UserError
 SPEC_FILE = "spec.json"
 RESIZE_STRETCH = "standard"
 RESIZE_FIT = "fit_to_window"
+BOX_OUTPUTS = ("boxes", "labels")
+# Probabilities [1, N, 28, 28] within each box, to be pasted into the image by whoever runs the model.
+MASK_OUTPUT = "masks"
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _EXPORT_AGAIN = "Export the model again with this version of mmdet-compress."
@@ -31,10 +34,15 @@ class ModelSpec:
         resize_type: ``standard`` (stretched to the input) or ``fit_to_window`` (scaled to fit, padded at the right
             and the bottom); the names are OpenVINO Model API's.
         keep_ratio: True exactly for ``fit_to_window``, as in MMDetection's Resize.
-        pad_value: MMDetection's ``Pad.pad_val``: the value of the padding *after* normalisation.
+        pad_pixel: Blue, green and red of the padding before normalisation, the pixel that becomes MMDetection's
+            ``Pad.pad_val``; seldom whole numbers where the config pads after normalisation.
         mean: Subtracted from each channel, in the order the network sees the channels (after ``to_rgb``).
         std: Divides each channel after that, in the same order.
         to_rgb: Whether the BGR image's channels are reversed before mean and std.
+        dynamic: Whether the network takes other sides than ``input_height`` and ``input_width``, too.
+        size_divisor: Where the input is dynamic and the ratio kept, each image is padded to multiples of it, as in
+            MMDetection; 1 where all images are padded to one size.
+        outputs: Names of the network's outputs: ``boxes`` and ``labels`` (and ``masks``), else raw heads.
         classes: Class names in the order of the labels.
         score_threshold: Detections must score above it.
         iou_threshold: Overlap above which the lower-scored box of a class is dropped.
@@ -54,10 +62,13 @@ class ModelSpec:
     resize_width: int
     resize_type: str
     keep_ratio: bool
-    pad_value: int
+    pad_pixel: Tuple[float, float, float]
     mean: Tuple[float, float, float]
     std: Tuple[float, float, float]
     to_rgb: bool
+    dynamic: bool
+    size_divisor: int
+    outputs: Tuple[str, ...]
     classes: Tuple[str, ...]
     score_threshold: float
     iou_threshold: float
@@ -68,21 +79,23 @@ class ModelSpec:
     checkpoint_sha256: str
 
     def __post_init__(self) -> None:
-        for name in ("input_height", "input_width", "resize_height", "resize_width", "max_detections"):
+        for name in ("input_height", "input_width", "resize_height", "resize_width", "size_divisor", "max_detections"):
             self._require(name, _is_int(getattr(self, name)) and getattr(self, name) > 0, "a whole number above 0")
         self._require("resize_height", self.resize_height <= self.input_height, "at most input_height")
         self._require("resize_width", self.resize_width <= self.input_width, "at most input_width")
-        for name in ("pad_value", "fake_quantize_nodes"):
-            self._require(name, _is_int(getattr(self, name)) and getattr(self, name) >= 0, "a whole number from 0")
-        for name in ("keep_ratio", "to_rgb"):
+        self._require("fake_quantize_nodes", _is_int(self.fake_quantize_nodes) and self.fake_quantize_nodes >= 0,
+                      "a whole number from 0")
+        for name in ("keep_ratio", "to_rgb", "dynamic"):
             self._require(name, isinstance(getattr(self, name), bool), "true or false")
         for name in ("score_threshold", "iou_threshold"):
             self._require(name, _is_number(getattr(self, name)) and 0 <= getattr(self, name) <= 1,
                           "a number from 0 to 1")
         self._require("resize_type", self.resize_type == (RESIZE_FIT if self.keep_ratio else RESIZE_STRETCH),
                       f"{RESIZE_FIT!r} where keep_ratio is true, else {RESIZE_STRETCH!r}")
+        self._require("pad_pixel", _is_triple(self.pad_pixel), "three numbers")
         self._require("mean", _is_triple(self.mean), "three numbers")
         self._require("std", _is_triple(self.std) and all(value > 0 for value in self.std), "three numbers above 0")
+        self._require("outputs", _are_names(self.outputs) and len(self.outputs) > 0, "one or more different names")
         self._require("classes", _are_names(self.classes) and len(self.classes) > 0, "one or more different names")
         self._require("algorithms", _are_names(self.algorithms), "different names")
         self._require("checkpoint_sha256", _is_sha256(self.checkpoint_sha256), "64 hexadecimal digits")
@@ -94,6 +107,16 @@ class ModelSpec:
     def _require(self, name: str, true: bool, rule: str) -> None:
         if not true:
             raise UserError(f"model spec, {name}", repr(getattr(self, name)), f"It must be {rule}.", _EXPORT_AGAIN)
+
+    @property
+    def finds_boxes(self) -> bool:
+        """Whether post-processing is in the network; without it the outputs are raw heads."""
+        return set(BOX_OUTPUTS) <= set(self.outputs)
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether each box has a mask."""
+        return MASK_OUTPUT in self.outputs
 
     def to_json(self) -> Dict[str, Any]:
         """Return plain JSON values."""

@@ -62,13 +62,18 @@ def detections_of(boxes: np.ndarray, labels: np.ndarray, image_size: Tuple[int, 
         model: Where the network lies, for messages.
 
     Raises:
-        UserError: The scores are not numbers: the model is broken, and dropping them would look like low accuracy.
+        UserError: The scores are not numbers, or a label is none of the model's: the model is broken, and dropping
+            them would look like low accuracy.
     """
     rows, classes, spec = boxes[0], labels[0].astype(np.int64), preprocessor.spec
     if np.isnan(rows).any():
         raise UserError("exported model", model, "It returned boxes or scores that are NaN.",
                         "The weights are damaged or training diverged: check the checkpoint it was made from.")
     kept = np.flatnonzero((rows[:, 4] > spec.score_threshold) & (classes >= 0))
+    if classes[kept].max(initial=-1) >= len(spec.classes):
+        raise UserError("exported model", model, f"It returned label {classes[kept].max()}, but names "
+                        f"{len(spec.classes)} classes.",
+                        "Export the checkpoint again: model and metadata do not belong together.")
     kept = kept[np.argsort(-rows[kept, 4], kind="stable")][:spec.max_detections]
     return Detections(boxes=preprocessor.to_original(rows[kept, :4], image_size),
                       scores=rows[kept, 4].astype(np.float32), labels=classes[kept])
@@ -83,12 +88,15 @@ class OpenVinoDetector:
         threads: CPU threads; None leaves the choice to OpenVINO.
 
     Raises:
-        UserError: A file is missing or damaged, has no metadata, or cannot be run here.
+        UserError: A file is missing or damaged, has no metadata or raw heads, or cannot be run here.
     """
 
     def __init__(self, ir_dir: Path, hint: Hint = Hint.LATENCY, threads: Optional[int] = None) -> None:
         self.ir_dir = Path(ir_dir)
         model, self.spec = read_ir(self.ir_dir)
+        if not self.spec.finds_boxes:
+            raise UserError("OpenVINO IR", self.ir_dir, f"Its outputs are raw heads ({', '.join(self.spec.outputs)}), "
+                            "in which no boxes can be seen.", "Export the checkpoint without --raw-heads.")
         self._compiled = compile_model(model, hint, threads)
         self._request = self._compiled.create_infer_request()
         self._preprocessor = Preprocessor(self.spec)

@@ -16,9 +16,7 @@ class Preprocessor:
 
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
-        # mmdet pads the normalised image; these are the raw BGR values that normalise to pad_value.
-        padding = [spec.pad_value * std + mean for mean, std in zip(spec.mean, spec.std)]
-        self._padding = np.float32(padding[::-1] if spec.to_rgb else padding).reshape(1, 3, 1, 1)
+        self._padding = np.float32(spec.pad_pixel).reshape(1, 3, 1, 1)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Return the network input for an image.
@@ -27,13 +25,14 @@ class Preprocessor:
             image: uint8 ``[H, W, 3]`` in BGR order.
 
         Returns:
-            float32 ``[1, 3, input_height, input_width]``, raw BGR values; float so that padding is exact.
+            float32 ``[1, 3, H, W]`` with the sides that ``padded`` tells, raw BGR values; float so that padding is
+            exact.
         """
         import cv2
 
         height, width = self.resized(image.shape[:2])
         resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
-        network_input = np.empty((1, 3, self.spec.input_height, self.spec.input_width), np.float32)
+        network_input = np.empty((1, 3, *self.padded((height, width))), np.float32)
         if (height, width) != network_input.shape[2:]:
             network_input[:] = self._padding
         network_input[0, :, :height, :width] = resized.transpose(2, 0, 1)
@@ -45,11 +44,26 @@ class Preprocessor:
         With keep_ratio this is mmcv.rescale_size for images of the input's orientation. For the others mmdet swaps
         height and width of its box, which a fixed input cannot follow; they are scaled to fit.
         """
+        box = self.spec.resize_height, self.spec.resize_width
         if not self.spec.keep_ratio:
-            return self.spec.resize_height, self.spec.resize_width
+            return box
         height, width = size
-        scale = min(self.spec.resize_height / height, self.spec.resize_width / width)
+        if self._pads_each_image and (height > width) != (box[0] > box[1]):
+            box = box[::-1]
+        scale = min(box[0] / height, box[1] / width)
         return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
+
+    def padded(self, size: Tuple[int, int]) -> Tuple[int, int]:
+        """Return the height and width of the network input for an image resized to ``size`` (height, width)."""
+        if not self._pads_each_image:
+            return self.spec.input_height, self.spec.input_width
+        height, width = (-(-side // self.spec.size_divisor) * self.spec.size_divisor for side in size)
+        return height, width
+
+    @property
+    def _pads_each_image(self) -> bool:
+        """Whether the input follows the image, as in MMDetection: sides, orientation and all."""
+        return self.spec.dynamic and self.spec.keep_ratio and self.spec.size_divisor > 1
 
     def to_original(self, boxes: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
         """Return boxes in an original image's pixels, clipped to it.

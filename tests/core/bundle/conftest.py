@@ -1,5 +1,6 @@
 """A bundle of the toy detector, put together as the publish stage does it."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -11,17 +12,25 @@ import pytest
 
 from core.bundle.assemble import BundleSources, assemble
 from core.bundle.golden import write_golden
+from core.export.spec import ModelSpec
 from core.storage.digest import sha256_file
+from tests.core.conftest import write_toy_onnx
 
 RUN = "digits-20261126"
+CLASSES = ("red", "größe & <b>", "青 い")
 
 
 @pytest.fixture(scope="session")
-def sources(tmp_path_factory: pytest.TempPathFactory, openvino: Any, toy_ir: Path, int8_ir: Path) -> BundleSources:
+def sources(tmp_path_factory: pytest.TempPathFactory, openvino: Any, toy_ir: Path,
+            int8_spec: ModelSpec) -> BundleSources:
     """What a run leaves: both IRs, a golden image with six squares, summary and report."""
+    from core.export.ir import convert_to_ir
     from core.inference.detector import OpenVinoDetector
 
     folder = tmp_path_factory.mktemp("run")
+    int8_ir = folder / "int8"
+    convert_to_ir(write_toy_onnx(folder / "onnx", dataclasses.replace(int8_spec, classes=CLASSES), quantized=True),
+                  int8_ir)
     picture = np.zeros((96, 128, 3), np.uint8)
     for number, (x, y) in enumerate([(0, 0), (32, 16), (64, 48), (96, 80), (16, 64), (112, 0)]):
         picture[y:y + 16, x:x + 16, number % 3] = 255

@@ -21,7 +21,7 @@ def test_bundle_holds_all_that_is_promised(assembled, sources):
     assert {name for name in manifest.files if not name.startswith("runner/core/")} == CONTENT
     assert manifest.files == describe_files(assembled)
     assert (manifest.model_name, manifest.versions) == ("cells", {"openvino": "2024.6.0", "nncf": "2.0.0"})
-    assert (assembled / "labels.txt").read_text() == "red\ngreen\nblue\n"
+    assert (assembled / "labels.txt").read_bytes().decode() == "red\ngröße & <b>\n青 い\n"
     assert sha256_file(assembled / "model.bin") == sha256_file(sources.compressed / "model.bin")
     assert "`python this-folder/runner image.jpg`" in (assembled / "README.md").read_text()
 

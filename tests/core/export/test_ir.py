@@ -74,7 +74,8 @@ def test_metadata_for_model_api_and_for_us(int8_ir, int8_spec):
         "model_type": "ssd", "task_type": "detection", "labels": "red green blue", "label_ids": "0 1 2",
         "confidence_threshold": "0.05", "iou_threshold": "0.5", "nms_execute": "False", "resize_type": "standard",
         "pad_value": "20", "mean_values": "", "scale_values": "", "reverse_input_channels": "False",
-        "nncf_algorithm": "quantization", "nncf_config_sha256": "1" * 64, "checkpoint_sha256": "0" * 64,
+        "model_api_note": "", "weights": "FP32", "nncf_algorithm": "quantization",
+        "nncf_config_sha256": "1" * 64, "checkpoint_sha256": "0" * 64,
         "mmdet_compress_spec": int8_spec.to_text()}
 
 
@@ -135,6 +136,52 @@ def test_lost_quantization_is_refused(tmp_path, write_onnx, int8_spec):
 def test_unexpected_quantization_is_refused(tmp_path, write_onnx, toy_spec):
     with pytest.raises(UserError, match="FakeQuantize: 2 in .*model.onnx. 0 FakeQuantize operators were expected"):
         convert_to_ir(write_onnx(tmp_path / "onnx", toy_spec, quantized=True), tmp_path / "ir")
+
+
+@pytest.mark.parametrize("lost", ["kernel", "activation"])
+def test_one_lost_fake_quantize_of_the_ir_is_refused(tmp_path, write_onnx, int8_spec, monkeypatch, lost):
+    """OpenVINO does not lose any; here a broken conversion takes one out."""
+    from core.export import ir
+
+    onnx_dir, convert = write_onnx(tmp_path / "onnx", int8_spec, quantized=True), ir._convert
+
+    def convert_and_lose(*arguments):
+        model = convert(*arguments)
+        for operation in model.get_ops():
+            quantized = operation.get_type_name() == "FakeQuantize" if lost == "activation" else is_int8(operation)
+            if quantized:
+                for reader in operation.output(0).get_target_inputs():
+                    reader.replace_source_output(float_like(operation) if lost == "kernel" else
+                                                 operation.input_value(0))
+        return model
+
+    monkeypatch.setattr(ir, "_convert", convert_and_lose)
+    with pytest.raises(UserError, match="FakeQuantize: 1 in the IR of .*model.onnx. 2 FakeQuantize operators"):
+        convert_to_ir(onnx_dir, tmp_path / "ir")
+
+
+def is_int8(operation):
+    source = operation.input_value(0) if operation.get_type_name() == "Convert" else None
+    return source is not None and source.get_element_type().get_type_name() in ("i8", "u8")
+
+
+def float_like(operation):
+    from openvino.runtime import opset13
+
+    return opset13.constant(np.zeros(list(operation.output(0).get_shape()), np.float32)).output(0)
+
+
+def test_fp16_is_a_choice_that_the_model_tells(tmp_path, toy_ir):
+    fp32 = describe_ir(toy_ir)
+    fp16 = convert_to_ir(toy_ir.parent / "onnx", tmp_path / "ir", compress_to_fp16=True)
+    assert fp16.weights_mb < 0.75 * fp32.weights_mb
+    model, spec = read_ir(tmp_path / "ir")
+    assert str(model.get_rt_info(["model_info", "weights"]).value) == "FP16"
+    assert spec == read_ir(toy_ir)[1]
+    image = np.random.default_rng(0).integers(0, 256, (1, 3, 48, 64)).astype(np.float32)
+    found, expected = (np.sort(compile_model(read_ir(folder)[0], Hint.LATENCY)(image)["boxes"][0, :, 4])
+                       for folder in (tmp_path / "ir", toy_ir))
+    assert found == pytest.approx(expected, abs=2e-3)
 
 
 def test_another_input_size_is_refused(tmp_path, write_onnx, toy_spec):

@@ -22,8 +22,9 @@ def test_file_round_trip(tmp_path, letterbox_spec):
 
 
 @pytest.mark.parametrize("changes", [
-    {"input_height": 0}, {"input_width": 64.0}, {"input_width": True}, {"max_detections": -1}, {"pad_value": -1},
-    {"pad_value": "0"}, {"keep_ratio": 1}, {"to_rgb": None}, {"score_threshold": 1.5},
+    {"input_height": 0}, {"input_width": 64.0}, {"input_width": True}, {"max_detections": -1},
+    {"pad_pixel": (0.0, 1.0)}, {"pad_pixel": 0}, {"size_divisor": 0}, {"dynamic": 1}, {"outputs": ()},
+    {"outputs": ("boxes", "boxes")}, {"keep_ratio": 1}, {"to_rgb": None}, {"score_threshold": 1.5},
     {"iou_threshold": float("nan")}, {"keep_ratio": True}, {"resize_type": "fit_to_window_letterbox"},
     {"mean": (1.0, 2.0)}, {"mean": (1.0, 2.0, float("inf"))}, {"std": (1.0, 0.0, 1.0)}, {"classes": ()},
     {"classes": ("red", "red")}, {"classes": ("red", " ")}, {"algorithms": ("",)}, {"checkpoint_sha256": "abc"},

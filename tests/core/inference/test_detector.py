@@ -84,6 +84,28 @@ def test_not_a_number_is_an_error(toy_ir):
         OpenVinoDetector(toy_ir).postprocess(rows, np.int64([[0]]), (96, 128))
 
 
+def test_a_label_without_a_name_is_an_error(toy_ir):
+    rows = np.float32([[[0, 0, 8, 8, 0.9], [0, 0, 8, 8, 0.0]]])
+    with pytest.raises(UserError, match="It returned label 3, but names 3 classes"):
+        OpenVinoDetector(toy_ir).postprocess(rows, np.int64([[3, 9]]), (96, 128))
+    assert len(OpenVinoDetector(toy_ir).postprocess(rows, np.int64([[2, 9]]), (96, 128))) == 1
+
+
+def test_raw_heads_are_refused(tmp_path, write_onnx, toy_spec):
+    import onnx
+
+    onnx_dir = write_onnx(tmp_path / "onnx", dataclasses.replace(toy_spec, outputs=("cls_scores_0", "bbox_preds_0")))
+    model = onnx.load(str(onnx_dir / "model.onnx"))
+    for node in model.graph.node:
+        node.output[:] = [{"boxes": "cls_scores_0", "labels": "bbox_preds_0"}.get(name, name) for name in node.output]
+    for output, name in zip(model.graph.output, ("cls_scores_0", "bbox_preds_0")):
+        output.name = name
+    onnx.save(model, str(onnx_dir / "model.onnx"))
+    convert_to_ir(onnx_dir, tmp_path / "ir")
+    with pytest.raises(UserError, match="Its outputs are raw heads .cls_scores_0, bbox_preds_0., in which no boxes"):
+        OpenVinoDetector(tmp_path / "ir")
+
+
 @pytest.mark.parametrize("hint", list(Hint))
 def test_many_images_as_one_by_one(scenes, toy_ir, hint, capsys):
     files = [ImageFile(number, path) for number, path in enumerate(sorted(scenes.test.image_root.iterdir()) * 5)]

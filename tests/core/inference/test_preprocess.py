@@ -44,7 +44,7 @@ def test_fits_and_pads_at_right_and_bottom(letterbox_spec, image, size, resized)
 
 
 def test_padding_is_a_value_of_the_normalised_image(letterbox_spec, image):
-    spec = dataclasses.replace(letterbox_spec, pad_value=2, to_rgb=False)
+    spec = dataclasses.replace(letterbox_spec, pad_pixel=(110.0, 140.0, 170.0), to_rgb=False)
     network_input = Preprocessor(spec)(image((48, 32)))
     assert network_input[0, :, 0, 40].tolist() == [2 * 50 + 10, 2 * 60 + 20, 2 * 70 + 30]
     assert normalise(network_input, spec)[:, :, :, 32:].tolist() == np.full((1, 3, 48, 32), 2).tolist()
@@ -85,6 +85,33 @@ def test_equals_mmdetections_pipeline(request, image, spec_name, size, to_rgb):
     boxes = np.float32([[1, 2, 30, 40], [0, 0, 64, 48]])
     clipped = np.clip(boxes / expected["scale_factor"], 0, np.float32([size[1], size[0]] * 2))
     assert np.array_equal(preprocessor.to_original(boxes, size), clipped)
+
+
+@pytest.mark.parametrize("size, resized, padded", [
+    ((48, 64), (48, 64), (64, 64)), ((96, 128), (48, 64), (64, 64)), ((128, 96), (64, 48), (64, 64)),
+    ((100, 301), (21, 64), (32, 64)), ((301, 100), (64, 21), (64, 32)), ((50, 50), (48, 48), (64, 64))])
+def test_a_dynamic_input_follows_each_image(letterbox_spec, image, size, resized, padded):
+    spec = dataclasses.replace(letterbox_spec, dynamic=True, size_divisor=32)
+    preprocessor = Preprocessor(spec)
+    assert preprocessor.resized(size) == resized
+    network_input = preprocessor(image(size))
+    assert network_input.shape == (1, 3, *padded)
+    assert not normalise(network_input, spec)[:, :, resized[0]:].any()
+    fixed = dataclasses.replace(spec, size_divisor=1)
+    assert Preprocessor(fixed)(image(size)).shape == (1, 3, 48, 64)
+
+
+@pytest.mark.parametrize("size", [(48, 64), (96, 128), (128, 96), (100, 301), (301, 100), (77, 80)])
+def test_a_dynamic_input_equals_mmdetections_pipeline_in_any_orientation(letterbox_spec, image, size):
+    pipelines = pytest.importorskip("mmdet.datasets.pipelines")
+    spec = dataclasses.replace(letterbox_spec, dynamic=True, size_divisor=32)
+    results = {"img": image(size), "img_fields": ["img"], "scale": (64, 48)}
+    results = pipelines.Resize(img_scale=(64, 48), keep_ratio=True)(results)
+    results = pipelines.Normalize(mean=list(spec.mean), std=list(spec.std), to_rgb=True)(results)
+    expected = pipelines.Pad(size_divisor=32)(results)["img"].transpose(2, 0, 1)
+    found = normalise(Preprocessor(spec)(image(size)), spec)[0]
+    assert found.shape == expected.shape
+    assert found == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_box_smaller_than_the_input_is_padded_as_a_size_divisor_does(letterbox_spec, image):

@@ -1,0 +1,200 @@
+"""What is exported from a checkpoint, proven by running it in OpenVINO: shapes, bytes, operators, results."""
+
+import dataclasses
+import json
+import os
+import subprocess
+
+import pytest
+
+pytest.importorskip("mmdet", reason="needs the train environment")
+pytest.importorskip("nncf", reason="needs NNCF")
+
+import numpy as np
+import torch
+
+from core.checkpoint.checkpoint import save_checkpoint
+from core.compression.matrix import REPOSITORY, Trial, trial_config
+from core.compression.preflight import find_openvino_python
+from core.compression.structure import count_in_onnx as structure_of
+from core.compression.tracing import forward_as
+from core.errors import UserError
+from core.export.fake_quantize import load_onnx
+from core.export.onnx import ExportOptions, _check_options, export_checkpoint
+from core.export.postprocessing import exportable_forward, raw_forward
+from core.training.fit import snapshot
+from core.training.model import build_detector, restore_detector
+
+DETECTOR = "retinanet_r18_small"
+SIZE, OTHER_SIZE = (64, 64), (96, 160)
+# Folder to what is exported: checkpoint and options.
+EXPORTS = {"plain": ("plain", ExportOptions()), "dynamic": ("plain", ExportOptions(dynamic_shape=True)),
+           "raw": ("plain", ExportOptions(raw_heads=True)), "pruned": ("pruned", ExportOptions()),
+           "int8_pruned": ("int8_pruned", ExportOptions())}
+CONVERT_ALL = """
+import dataclasses, json, sys
+from pathlib import Path
+import numpy as np
+from core.export.ir import convert_to_ir
+from core.inference.runtime import Hint, compile_model, read_ir
+root, images, said = Path(sys.argv[1]), np.load(sys.argv[1] + "/images.npz"), {}
+for folder in sorted((root / "onnx").iterdir()):
+    said[folder.name] = dataclasses.asdict(convert_to_ir(folder, root / "ir" / folder.name))
+    model, spec = read_ir(root / "ir" / folder.name)
+    compiled = compile_model(model, Hint.LATENCY)
+    for name in images.files[:2 if spec.dynamic else 1]:
+        found = compiled(images[name])
+        np.savez(root / f"{folder.name}_{name}.npz", **{port.any_name: value for port, value in found.items()})
+print(json.dumps(said))
+"""
+
+
+@dataclasses.dataclass
+class Exported:
+    """Everything that was made: folders by name, what OpenVINO said of each, and the images that were run."""
+
+    root: object
+    said: dict
+    images: dict
+
+    def graph(self, name):
+        return load_onnx(self.root / "onnx" / name / "model.onnx").graph
+
+    def found(self, name, image):
+        with np.load(self.root / f"{name}_{image}.npz") as arrays:
+            return dict(arrays)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """Export and convert all of EXPORTS, random weights, in one process of each environment."""
+    python = find_openvino_python()
+    if python is None:
+        pytest.skip("needs the openvino environment")
+    root = tmp_path_factory.mktemp("exports")
+    for name, algorithm in (("plain", "int8"), ("pruned", "pruning"), ("int8_pruned", "int8_pruning")):
+        config = trial_config(DETECTOR, algorithm)
+        if name == "plain":
+            config.pop("nncf_config")
+            torch.manual_seed(0)
+            detector = build_detector(config)
+            detector.CLASSES = ("one", "two", "three")
+            detector.init_weights()
+            dataset = type("Named", (), {"classes": detector.CLASSES})
+            save_checkpoint(snapshot(config, dataset, detector, None, None), root / "plain.pth")
+        else:
+            trial = Trial(config, root / name)
+            trial.wrap(False)
+            save_checkpoint(snapshot(config, trial.dataset, trial.compression.network, trial.compression, None),
+                            root / f"{name}.pth")
+    for name, (checkpoint, options) in EXPORTS.items():
+        export_checkpoint(root / f"{checkpoint}.pth", root / "onnx" / name, options)
+    random = np.random.default_rng(0)
+    images = {name: random.integers(0, 256, (1, 3, *size)).astype(np.float32)
+              for name, size in (("trained", SIZE), ("other", OTHER_SIZE))}
+    np.savez(root / "images.npz", **images)
+    done = subprocess.run([str(python), "-c", CONVERT_ALL, str(root)], cwd=str(REPOSITORY), capture_output=True,
+                          text=True, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+    assert done.returncode == 0, done.stderr[-2000:]
+    return Exported(root, json.loads(done.stdout.splitlines()[-1]), images)
+
+
+def in_pytorch(exported, image, forward_of):
+    """Return what PyTorch's forward gives for a raw BGR image."""
+    restored = restore_detector(exported.root / "plain.pth")
+    norm = next(step for step in restored.config.data.test.pipeline[-1].transforms if step["type"] == "Normalize")
+    mean, std = (np.float32(norm[key]).reshape(1, 3, 1, 1) for key in ("mean", "std"))
+    pixels = exported.images[image]
+    normalised = torch.from_numpy(((pixels[:, ::-1] if norm["to_rgb"] else pixels) - mean) / std)
+    forward, names = forward_of(restored.detector)
+    with torch.no_grad(), forward_as(restored.detector, forward):
+        return dict(zip(names, (value.numpy() for value in restored.detector(normalised))))
+
+
+def best_rows(found):
+    """Return boxes with scores and labels of real rows, in an order that ties do not change."""
+    rows = np.concatenate([found["boxes"][0], found["labels"][0][:, None]], axis=1)
+    rows = rows[rows[:, 4] > 0]
+    return rows[np.lexsort(rows.round(2).T)]
+
+
+@pytest.mark.parametrize("name, image", [("plain", "trained"), ("dynamic", "trained"), ("dynamic", "other")])
+def test_openvino_finds_what_pytorch_finds_at_every_size(exported, name, image):
+    expected, found = best_rows(in_pytorch(exported, image, exportable_forward)), best_rows(exported.found(name, image))
+    assert len(expected) == len(found) > 20
+    # Random scores lie close together, so that a few rows may change places in suppression.
+    distances = np.abs(expected[:, None, :4] - found[None, :, :4]).max(axis=2)
+    assert (distances.min(axis=1) < 0.05).mean() > 0.95
+    assert np.sort(found[:, 4]) == pytest.approx(np.sort(expected[:, 4]), abs=1e-3)
+
+
+def test_raw_heads_are_what_the_head_returns(exported):
+    expected, found = in_pytorch(exported, "trained", raw_forward), exported.found("raw", "trained")
+    assert sorted(expected) == sorted(found) == sorted(
+        f"{kind}_{level}" for kind in ("cls_scores", "bbox_preds") for level in range(4))
+    for name in expected:
+        assert found[name] == pytest.approx(expected[name], abs=1e-4)
+    kinds = {node.op_type for node in exported.graph("raw").node}
+    assert "NonMaxSuppression" not in kinds and "NonMaxSuppression" in {
+        node.op_type for node in exported.graph("plain").node}
+
+
+def test_input_is_fixed_unless_asked_otherwise(exported):
+    def sides(name):
+        (image,) = [value for value in exported.graph(name).input if value.name == "image"]
+        return [dimension.dim_value for dimension in image.type.tensor_type.shape.dim]
+
+    assert (sides("plain"), sides("dynamic")) == ([1, 3, *SIZE], [1, 3, 0, 0])
+
+
+def test_pruned_channels_are_gone_from_onnx_and_ir(exported):
+    plain, pruned = (structure_of(exported.root / "onnx" / name / "model.onnx") for name in ("plain", "pruned"))
+    assert len(plain.layers) == len(pruned.layers)
+    smaller = [new for old, new in zip(plain.layers, pruned.layers) if new.out_channels < old.out_channels]
+    assert len(smaller) >= 10 and pruned.parameters < 0.8 * plain.parameters
+    assert pruned.nonzero == pytest.approx(pruned.parameters, rel=0.01)
+    onnx_bytes = [(exported.root / "onnx" / name / "model.onnx").stat().st_size for name in ("plain", "pruned")]
+    assert onnx_bytes[1] < 0.85 * onnx_bytes[0]
+    assert exported.said["pruned"]["weights_mb"] < 0.85 * exported.said["plain"]["weights_mb"]
+    assert exported.said["pruned"]["channels"] < exported.said["plain"]["channels"]
+
+
+def test_zeros_stay_in_the_onnx_and_leave_the_ir_beside_8_bits(exported):
+    plain, kept = (structure_of(exported.root / "onnx" / name / "model.onnx") for name in ("plain", "int8_pruned"))
+    assert kept.channels == plain.channels and kept.nonzero < 0.9 * kept.parameters
+    said = exported.said["int8_pruned"]
+    assert said["channels"] < said["channels_before"]
+    assert said["weights_mb"] < 0.85 * said["weights_mb_before"]
+    assert said["weights_mb"] < 0.3 * exported.said["plain"]["weights_mb"]
+
+
+def test_every_fake_quantize_of_pytorch_is_in_onnx_and_ir(exported):
+    said, spec = exported.said["int8_pruned"], json.loads(
+        (exported.root / "onnx" / "int8_pruned" / "spec.json").read_text())
+    nodes = [node for node in exported.graph("int8_pruned").node if node.op_type == "FakeQuantize"]
+    assert spec["fake_quantize_nodes"] == len(nodes) == said["fake_quantize_nodes"] + said["int8_weights"] > 50
+    assert [exported.said[name]["fake_quantize_nodes"] for name in ("plain", "pruned")] == [0, 0]
+
+
+def test_a_graph_that_depends_on_the_size_is_refused(exported, tmp_path, monkeypatch):
+    from mmdet.models import RetinaNet
+
+    original = RetinaNet.onnx_export
+
+    def bake_in(self, img, img_metas, with_nms=True):
+        boxes, labels = original(self, img, img_metas, with_nms)
+        return boxes * torch.tensor(float(int(img.shape[-1]) / 64)), labels
+
+    monkeypatch.setattr(RetinaNet, "onnx_export", bake_in)
+    with pytest.raises(UserError) as caught:
+        export_checkpoint(exported.root / "plain.pth", tmp_path / "onnx", ExportOptions(dynamic_shape=True))
+    assert (caught.value.thing, caught.value.value) == ("--dynamic-shape", "RetinaNet")
+    assert "depends on the size of the input in 1 places" in caught.value.rule
+
+
+def test_options_that_cannot_be_met_are_refused_before_anything_is_exported():
+    with pytest.raises(UserError, match="--dynamic-shape: quantization with filter pruning"):
+        _check_options(ExportOptions(dynamic_shape=True), ("quantization", "filter_pruning"))
+    _check_options(ExportOptions(dynamic_shape=True), ("quantization",))
+    with pytest.raises(UserError, match="--raw-heads: FasterRCNN. Its second stage reads proposals"):
+        raw_forward(build_detector(trial_config("faster_rcnn_r50", "int8")))
