@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import json
 import re
 import shutil
 import subprocess
@@ -42,6 +43,20 @@ def test_every_figure_is_there_and_derived_ones_agree(digits):
     assert all(isinstance(summary[name], float) for name in FIGURES)
     assert summary["map_drop"] == pytest.approx(summary["map_fp32"] - summary["map_ir"])
     assert summary["size_mb"] < 0.5 * summary["size_mb_fp32"]
+
+
+def test_the_waterfall_locates_what_is_lost(digits):
+    measured = json.loads((digits.folder / "validation" / "metrics.json").read_text())
+    steps = {name: metrics["map"] for name, metrics in measured["waterfall"]["steps"].items()}
+    assert list(steps) == ["fp32_pytorch", "fp32_onnx", "fp32_ir", "compressed_pytorch", "compressed_ir"]
+    assert steps["fp32_onnx"] == pytest.approx(steps["fp32_pytorch"], abs=0.002)
+    assert steps["fp32_ir"] == pytest.approx(steps["fp32_onnx"], abs=0.002)
+    pairs = {(pair["first"], pair["second"]): pair for pair in measured["waterfall"]["neighbours"]}
+    assert pairs["fp32_pytorch", "fp32_onnx"]["share"] > 0.99 and pairs["fp32_onnx", "fp32_ir"]["share"] > 0.99
+    assert pairs["compressed_pytorch", "compressed_ir"]["share"] > 0.9
+    assert measured["compressed"]["execution"]["unrounded"] == []
+    assert measured["compressed"]["execution"]["int8_share"] > 0.95
+    assert measured["map_drop"]["low"] <= digits.summary["map_drop"] <= measured["map_drop"]["high"]
 
 
 def test_provenance_names_the_files_that_lie_beside_it(digits):
