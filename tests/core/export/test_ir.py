@@ -231,3 +231,18 @@ def test_nothing_is_reported_or_written_to_the_home_folder(tmp_path, toy_ir):
                          cwd=str(REPOSITORY), env={**environment, "HOME": str(home)}, capture_output=True, text=True)
     assert (ran.returncode, ran.stdout) == (0, ""), ran.stderr
     assert list(home.iterdir()) == []
+
+
+def test_a_dynamic_model_converts_with_its_zero_filters(tmp_path, write_onnx, toy_spec):
+    import onnx
+
+    onnx_dir = write_onnx(tmp_path / "onnx", dataclasses.replace(toy_spec, dynamic=True))
+    model = onnx.load(str(onnx_dir / "model.onnx"))
+    weight = next(tensor for tensor in model.graph.initializer if tensor.name == "weight")
+    values = onnx.numpy_helper.to_array(weight).copy()
+    values[1] = 0
+    weight.CopyFrom(onnx.numpy_helper.from_array(values, "weight"))
+    onnx.save(model, str(onnx_dir / "model.onnx"))
+    files = convert_to_ir(onnx_dir, tmp_path / "ir")
+    assert (files.channels, files.channels_before) == (3, 3)
+    assert read_ir(tmp_path / "ir")[0].input(0).get_partial_shape().to_string() == "[1,3,?,?]"

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from core.checkpoint.checkpoint import save_checkpoint
-from core.compression.matrix import REPOSITORY, Trial, trial_config
+from core.compression.matrix import REPOSITORY, Trial, _wake, trial_config
 from core.compression.preflight import find_openvino_python
 from core.compression.structure import count_in_onnx as structure_of
 from core.compression.tracing import forward_as
@@ -80,6 +80,7 @@ def exported(tmp_path_factory):
             detector = build_detector(config)
             detector.CLASSES = ("one", "two", "three")
             detector.init_weights()
+            _wake(detector)
             dataset = type("Named", (), {"classes": detector.CLASSES})
             save_checkpoint(snapshot(config, dataset, detector, None, None), root / "plain.pth")
         else:
