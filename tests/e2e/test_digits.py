@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import json
 import re
 import shutil
 import subprocess
