@@ -14,10 +14,11 @@ import numpy as np
 import torch
 
 from core.checkpoint.checkpoint import save_checkpoint
-from core.compression.matrix import REPOSITORY, Trial, _wake, trial_config
+from core.compression.matrix import REPOSITORY, Trial, trial_config
 from core.compression.preflight import find_openvino_python
 from core.compression.structure import count_in_onnx as structure_of
 from core.compression.tracing import forward_as
+from core.compression.trials import wake
 from core.errors import UserError
 from core.export.fake_quantize import load_onnx
 from core.export.onnx import ExportOptions, _check_options, export_checkpoint
@@ -80,7 +81,9 @@ def exported(tmp_path_factory):
             detector = build_detector(config)
             detector.CLASSES = ("one", "two", "three")
             detector.init_weights()
-            _wake(detector)
+            wake(detector)
+            # Scores that differ, so that suppression has an order.
+            detector.bbox_head.retina_cls.weight.data.normal_(std=0.1)
             dataset = type("Named", (), {"classes": detector.CLASSES})
             save_checkpoint(snapshot(config, dataset, detector, None, None), root / "plain.pth")
         else:
