@@ -112,7 +112,7 @@ def _config(session: Any, attempts: int) -> Any:
     # Many compatible servers do not know the checksums that boto3 >= 1.36 sends by default.
     return Config(signature_version="s3v4", request_checksum_calculation="when_required",
                   response_checksum_validation="when_required", retries=retries, read_timeout=read_timeout(),
-                  connect_timeout=min(_CONNECT_SECONDS, read_timeout()), max_pool_connections=CONNECTIONS, **settings)
+                  connect_timeout=_CONNECT_SECONDS, max_pool_connections=CONNECTIONS, **settings)
 
 
 def read_timeout() -> float:

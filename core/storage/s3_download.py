@@ -64,18 +64,10 @@ class Downloader:
         Raises:
             UserError: It cannot be read, or its content differs from its ETag or stored sha256 again and again.
         """
-        for _ in range(_TRIES):
-            with ThreadPoolExecutor(SPAN_THREADS) as pool:
-                if self._download_once(info, target, pool, advance):
-                    return
-            advance(-info.size)
-            target.path.unlink()
-            if target.journal is not None:
-                target.journal.unlink(missing_ok=True)
-        raise UserError(f"object {self._reader.uri(self._prefix + info.name)}",
-                        f"its content does not match its ETag {info.etag} or its stored sha256",
-                        f"What arrives must be what is stored; {_TRIES} downloads were not.",
-                        "Look for a faulty network or server, or write the object again.")
+        if info.size <= SPAN_BYTES:
+            self._download_small(info, target, advance)
+        else:
+            self._download_spans(info, target, advance)
 
     def download_all(self, infos: Sequence[StoredObject], folder: Path, work: Path, advance: Advance) -> None:
         """Bring objects into a folder under their names; files that are there are kept, and those of a killed call
@@ -102,7 +94,7 @@ class Downloader:
 
         def small(info: StoredObject) -> None:
             beside = work / f"small-{next(counter)}"
-            self._download_small(info, beside, advance)
+            self.download(info, Target(beside), advance)
             places.put(info, beside)
 
         _run_all(small, (info for info in missing if info.size <= SPAN_BYTES))
@@ -114,16 +106,14 @@ class Downloader:
                 places.put(info, target.path)
                 target.journal.unlink()
 
-    def _download_small(self, info: StoredObject, path: Path, advance: Advance) -> None:
+    def _download_small(self, info: StoredObject, target: Target, advance: Advance) -> None:
         """Bring one object in by one request; the common case has its MD5 as the ETag."""
-        if info.size > 0 and not is_plain_md5(info.etag):
-            return self.download(info, Target(path), advance)
-        for _ in range(_TRIES):
+        for _ in range(_TRIES if is_plain_md5(info.etag) else 0):
             digest = hashlib.md5()
-            with open(path, "wb", buffering=0) as file:
+            with open(target.path, "wb", buffering=0) as file:
                 def take(block: memoryview, place: int, file=file, digest=digest) -> None:
                     digest.update(block)
-                    file.write(block)
+                    _write_all(file.fileno(), block, place)
 
                 reading = Reading(self._prefix + info.name, take, 0, info.size, info.etag, listed=True)
                 self._reader.read(reading)
@@ -132,7 +122,21 @@ class Downloader:
             if not trusted_etag(info.etag, reading.headers):
                 break
         # The slow way tells whether the ETag means nothing or the content is wrong.
-        self.download(info, Target(path), advance)
+        self._download_spans(info, target, advance)
+
+    def _download_spans(self, info: StoredObject, target: Target, advance: Advance) -> None:
+        for _ in range(_TRIES):
+            with ThreadPoolExecutor(SPAN_THREADS) as pool:
+                if self._download_once(info, target, pool, advance):
+                    return
+            advance(-info.size)
+            target.path.unlink()
+            if target.journal is not None:
+                target.journal.unlink(missing_ok=True)
+        raise UserError(f"object {self._reader.uri(self._prefix + info.name)}",
+                        f"its content does not match its ETag {info.etag} or its stored sha256",
+                        f"What arrives must be what is stored; {_TRIES} downloads were not.",
+                        "Look for a faulty network or server, or write the object again.")
 
     def _download_once(self, info: StoredObject, target: Target, pool: ThreadPoolExecutor, advance: Advance) -> bool:
         headers = self._headers(info)
@@ -260,11 +264,14 @@ def _run_all(work: Callable[[StoredObject], None], items: Iterable[StoredObject]
     try:
         for batch in _batches(items, 1000):
             futures = [pool.submit(work, item) for item in batch]
-            done, waiting = wait(futures, return_when=FIRST_EXCEPTION)
-            for future in waiting:
-                future.cancel()
-            for future in done:
-                future.result()
+            try:
+                wait(futures, return_when=FIRST_EXCEPTION)
+            finally:
+                for future in futures:
+                    future.cancel()
+            for future in futures:
+                if not future.cancelled():
+                    future.result()
     finally:
         pool.shutdown()
 
