@@ -17,14 +17,14 @@ from core.checkpoint.checkpoint import save_checkpoint
 from core.compression.matrix import REPOSITORY, Trial, trial_config
 from core.compression.preflight import find_openvino_python
 from core.compression.structure import count_in_onnx as structure_of
-from core.compression.tracing import forward_as
 from core.compression.trials import wake
 from core.errors import UserError
 from core.export.fake_quantize import load_onnx
 from core.export.onnx import ExportOptions, _check_options, export_checkpoint
-from core.export.postprocessing import exportable_forward, raw_forward
+from core.export.postprocessing import raw_forward
 from core.training.fit import snapshot
 from core.training.model import build_detector, restore_detector
+from tests.core.export.test_postprocessing import detected, overlaps
 
 DETECTOR = "retinanet_r18_small"
 SIZE, OTHER_SIZE = (64, 64), (96, 160)
@@ -103,37 +103,35 @@ def exported(tmp_path_factory):
     return Exported(root, json.loads(done.stdout.splitlines()[-1]), images)
 
 
-def in_pytorch(exported, image, forward_of):
-    """Return what PyTorch's forward gives for a raw BGR image."""
+def restored_with_input(exported, image):
+    """Return PyTorch's detector and a raw BGR image as its test pipeline normalises it."""
     restored = restore_detector(exported.root / "plain.pth")
     norm = next(step for step in restored.config.data.test.pipeline[-1].transforms if step["type"] == "Normalize")
     mean, std = (np.float32(norm[key]).reshape(1, 3, 1, 1) for key in ("mean", "std"))
     pixels = exported.images[image]
-    normalised = torch.from_numpy(((pixels[:, ::-1] if norm["to_rgb"] else pixels) - mean) / std)
-    forward, names = forward_of(restored.detector)
-    with torch.no_grad(), forward_as(restored.detector, forward):
-        return dict(zip(names, (value.numpy() for value in restored.detector(normalised))))
-
-
-def best_rows(found):
-    """Return boxes with scores and labels of real rows, in an order that ties do not change."""
-    rows = np.concatenate([found["boxes"][0], found["labels"][0][:, None]], axis=1)
-    rows = rows[rows[:, 4] > 0]
-    return rows[np.lexsort(rows.round(2).T)]
+    return restored.detector, torch.from_numpy(((pixels[:, ::-1] if norm["to_rgb"] else pixels) - mean) / std)
 
 
 @pytest.mark.parametrize("name, image", [("plain", "trained"), ("dynamic", "trained"), ("dynamic", "other")])
 def test_openvino_finds_what_pytorch_finds_at_every_size(exported, name, image):
-    expected, found = best_rows(in_pytorch(exported, image, exportable_forward)), best_rows(exported.found(name, image))
-    assert len(expected) == len(found) > 20
-    # Random scores lie close together, so that a few rows may change places in suppression.
-    distances = np.abs(expected[:, None, :4] - found[None, :, :4]).max(axis=2)
-    assert (distances.min(axis=1) < 0.05).mean() > 0.95
-    assert np.sort(found[:, 4]) == pytest.approx(np.sort(expected[:, 4]), abs=1e-3)
+    rows, labels = detected(*restored_with_input(exported, image))
+    found = exported.found(name, image)
+    real = found["boxes"][0][:, 4] > 0
+    theirs, their_labels = found["boxes"][0][real], found["labels"][0][real]
+    best = np.argsort(-rows[:, 4], kind="stable")[:len(theirs)]
+    rows, labels = rows[best], labels[best]
+    assert len(rows) == len(theirs) >= 5
+    same = (overlaps(rows, theirs) > 0.99) & (labels[:, None] == their_labels[None]) & (
+        abs(rows[:, None, 4] - theirs[None, :, 4]) < 1e-3)
+    assert same.any(axis=1).mean() > 0.9
 
 
 def test_raw_heads_are_what_the_head_returns(exported):
-    expected, found = in_pytorch(exported, "trained", raw_forward), exported.found("raw", "trained")
+    detector, image = restored_with_input(exported, "trained")
+    forward, names = raw_forward(detector)
+    with torch.no_grad():
+        expected = dict(zip(names, (value.numpy() for value in forward(image))))
+    found = exported.found("raw", "trained")
     assert sorted(expected) == sorted(found) == sorted(
         f"{kind}_{level}" for kind in ("cls_scores", "bbox_preds") for level in range(4))
     for name in expected:
