@@ -44,7 +44,7 @@ image-cuda: ## build the CUDA variant of the train image (TORCH_WHEELS and hashe
 	$(PYTHON) scripts/images.py train --variant cuda $(ARGS)
 
 push: ## push both images (REGISTRY=HOST/PATH) and write their digests to images/digests.json
-	$(PYTHON) scripts/images.py --push "$(REGISTRY)"
+	$(PYTHON) scripts/images.py --push "$(REGISTRY)" $(ARGS)
 
 test-docker: setup images ## the whole built-in job in both images
 	$(OPENVINO_PYTHON) -m pytest -m docker --capture=no $(ARGS)

@@ -179,7 +179,12 @@ def build(docker: str, image: Image, tag: str, variant: str, release: bool, envi
                         "Find what grew: docker history.")
 
 
-def push(docker: str, registry: str) -> Dict[str, str]:
+def tag_of(name: str, variant: str, registry: str = images.REGISTRY) -> str:
+    """Return an image's name; the CUDA variant of train has a tag of its own."""
+    return images.tagged(name, registry) + ("-cuda" if name == "train" and variant == "cuda" else "")
+
+
+def push(docker: str, registry: str, variant: str = "cpu") -> Dict[str, str]:
     """Push both images to ``registry`` and return their names by digest.
 
     Raises:
@@ -187,7 +192,7 @@ def push(docker: str, registry: str) -> Dict[str, str]:
     """
     released = {}
     for name in IMAGES:
-        source, target = images.tagged(name), images.tagged(name, registry)
+        source, target = tag_of(name, variant), tag_of(name, variant, registry)
         for command in ([docker, "tag", source, target], [docker, "push", "--quiet", target]):
             done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
             if done.returncode:
@@ -217,20 +222,20 @@ def work(arguments: argparse.Namespace, environ: Dict[str, str]) -> None:
     unknown = sorted(set(arguments.names) - set(IMAGES))
     if unknown:
         raise UserError("image", ", ".join(unknown), f"The images are {', '.join(IMAGES)}.", "Name one of them.")
-    if arguments.variant == "cuda":
+    if arguments.variant == "cuda" and arguments.push is None:
         require_cuda_arguments(environ)
     docker = find_docker(environ)
     if arguments.push is not None:
         if not arguments.push:
             raise UserError("--push", repr(arguments.push), "It must name a registry.", "make push REGISTRY=HOST/PATH")
-        images.DIGESTS.write_text(json.dumps(push(docker, arguments.push), indent=1) + "\n")
+        released = push(docker, arguments.push, arguments.variant)
+        images.DIGESTS.write_text(json.dumps(released, indent=1) + "\n")
         print(f"images: digests written to {images.DIGESTS.relative_to(ROOT)}")
         return
     stage_wheels(environ.get("MMCV_WHEEL_INDEX", ""))
     for name in arguments.names or list(IMAGES):
         variant = arguments.variant if name == "train" else "cpu"
-        tag = images.tagged(name) + ("" if variant == "cpu" else "-cuda")
-        build(docker, IMAGES[name], tag, variant, arguments.release, environ)
+        build(docker, IMAGES[name], tag_of(name, variant), variant, arguments.release, environ)
 
 
 def main(argv: Optional[List[str]] = None) -> int:

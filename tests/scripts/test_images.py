@@ -101,8 +101,12 @@ def test_pushing_writes_down_the_digests(docker, tmp_path, monkeypatch):
 
     monkeypatch.setenv("PATH", str(tmp_path / "able"))
     monkeypatch.setenv("KNOWN", "1")
-    assert push(str(tmp_path / "able" / "docker"), "registry.local:5000/team") == {
+    able = str(tmp_path / "able" / "docker")
+    assert push(able, "registry.local:5000/team") == {
         name: f"registry.local:5000/team/{name}@{DIGEST}" for name in ("openvino", "train")}
+    push(able, "registry.local/gpu", "cuda")
+    pushed = [line for line in (tmp_path / "asked").read_text().splitlines() if '"push"' in line]
+    assert pushed[-1] == f'["push", "--quiet", "registry.local/gpu/train:{images.TAG}-cuda"]'
     done, _ = docker("--push", "registry.local/team", KNOWN="1", REFUSED="1")
     assert done.returncode == 2
     assert "denied: log in first." in done.stderr and "docker login" in done.stderr
