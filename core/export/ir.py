@@ -213,9 +213,11 @@ def _convert(onnx_path: Path, spec: ModelSpec) -> Any:
         sides = [-1, -1] if spec.dynamic else [spec.input_height, spec.input_width]
         try:
             # Its farewell to the Model Optimizer goes to standard output at every call.
-            with contextlib.redirect_stdout(io.StringIO()):
+            with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as folder:
                 return mo.convert_model(
-                    str(onnx_path), input_shape=[1, 3, *sides], layout="nchw",
+                    # It writes nothing, but refuses to work where its output folder, by default the current one,
+                    # cannot be written, as in a container (openvino/tools/mo/utils/cli_parser.py, writable_dir).
+                    str(onnx_path), output_dir=folder, input_shape=[1, 3, *sides], layout="nchw",
                     mean_values=list(spec.mean), scale_values=list(spec.std), reverse_input_channels=spec.to_rgb,
                     compress_to_fp16=False)
         except refusals as error:

@@ -30,14 +30,18 @@ def openvino() -> Any:
     return import_openvino()
 
 
-@pytest.fixture(scope="session")
-def toy_spec() -> ModelSpec:
+def toy_model_spec() -> ModelSpec:
     return ModelSpec(
         input_height=48, input_width=64, resize_height=48, resize_width=64, resize_type="standard", keep_ratio=False,
         pad_pixel=(30.0, 20.0, 10.0), mean=(10.0, 20.0, 30.0), std=(50.0, 60.0, 70.0), to_rgb=True, dynamic=False,
         size_divisor=1, outputs=("boxes", "labels"), classes=("red", "green", "blue"),
         score_threshold=0.05, iou_threshold=0.5, max_detections=100, algorithms=(), fake_quantize_nodes=0,
         nncf_config_sha256="", checkpoint_sha256=DIGEST)
+
+
+@pytest.fixture(scope="session")
+def toy_spec() -> ModelSpec:
+    return toy_model_spec()
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from components import images
-from core.export.spec import ModelSpec
 from pipelines.code_digest import CODE_LABEL, image_code_digest
 
 ROOT = Path(__file__).parents[2]
@@ -69,12 +68,8 @@ def module(path):
 @pytest.fixture(name="onnx")
 def fixture_onnx(shared):
     """The toy detector in ONNX."""
-    spec = ModelSpec(
-        input_height=48, input_width=64, resize_height=48, resize_width=64, resize_type="standard", keep_ratio=False,
-        pad_value=0, mean=(10.0, 20.0, 30.0), std=(50.0, 60.0, 70.0), to_rgb=True, classes=("red", "green", "blue"),
-        score_threshold=0.05, iou_threshold=0.5, max_detections=100, algorithms=(), fake_quantize_nodes=0,
-        nncf_config_sha256="", checkpoint_sha256="0" * 64)
-    return module(ROOT / "tests/core/conftest.py").write_toy_onnx(shared / "onnx", spec)
+    toy = module(ROOT / "tests/core/conftest.py")
+    return toy.write_toy_onnx(shared / "onnx", toy.toy_model_spec())
 
 
 def test_a_stage_answers_to_its_name(openvino_image):
