@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-from core.compression.trials import Batches, NotRun, tensors, wake
+from core.compression.trials import Batches, NotRun, bound_gradients, tensors, wake
 from core.errors import UserError
 from core.stage.cli import name_list, run_guarded
 
@@ -240,6 +240,7 @@ class Trial:
         network = self.compression.network
         network.train()
         weights = {name: value.detach().clone() for name, value in network.named_parameters() if value.requires_grad}
+        bound_gradients(network)
         optimizer = build_optimizer(network, self.config.optimizer)
         with _expect_all(self.compression.controller) as ran:
             loss = data_parallel(network).train_step(self.batches[0], optimizer)["loss"]

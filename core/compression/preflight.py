@@ -18,7 +18,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from core.compression.trials import Batches, NotRun, tensors, wake
+from core.compression.trials import Batches, NotRun, bound_gradients, tensors, wake
 from core.errors import UserError
 from core.stage.cli import name_list, run_guarded
 
@@ -306,6 +306,7 @@ class _Trial:
         self.network.train()
         trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         before = [parameter.detach().clone() for parameter in trained]
+        bound_gradients(self.network)
         runner = EpochBasedRunner(data_parallel(self.network), optimizer=build_optimizer(
             self.network, copy.deepcopy(self.config.optimizer)), work_dir=str(self.folder), max_epochs=1,
             logger=_quiet_logger())

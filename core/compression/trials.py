@@ -2,6 +2,8 @@
 
 from typing import Any, Iterable, Iterator
 
+LARGEST_GRADIENT = 1.0
+
 
 class NotRun(Exception):
     """A stage that does not apply or cannot be tried here; the message says why."""
@@ -21,6 +23,17 @@ def wake(detector: Any) -> None:
         weight = getattr(module, "weight", None)
         if weight is not None and weight.dim() == 1 and not weight.detach().any():
             weight.data.fill_(1.0)
+
+
+def bound_gradients(network: Any) -> None:
+    """Keep each element of a gradient within ``LARGEST_GRADIENT``.
+
+    Those of random weights can be so large (1e32 in YOLOv3 with MobileNetV2) that their norm is infinite, and clipping
+    by it would leave nothing to learn from.
+    """
+    for parameter in network.parameters():
+        if parameter.requires_grad:
+            parameter.register_hook(lambda gradient: gradient.clamp(-LARGEST_GRADIENT, LARGEST_GRADIENT))
 
 
 def tensors(value: Any) -> Iterator[Any]:
