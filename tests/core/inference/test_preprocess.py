@@ -73,7 +73,8 @@ def test_boxes_are_clipped_to_the_original_image(letterbox_spec):
 def test_equals_mmdetections_pipeline(request, image, spec_name, size, to_rgb):
     """Landscape images only: see Preprocessor.resized."""
     pipelines = pytest.importorskip("mmdet.datasets.pipelines")
-    spec = dataclasses.replace(request.getfixturevalue(spec_name), to_rgb=to_rgb)
+    spec = request.getfixturevalue(spec_name)
+    spec = dataclasses.replace(spec, to_rgb=to_rgb, pad_pixel=spec.mean[::-1] if to_rgb else spec.mean)
     picture = image(size)
     results = {"img": picture, "img_fields": ["img"], "scale": (64, 48)}
     results = pipelines.Resize(img_scale=(64, 48), keep_ratio=spec.keep_ratio)(results)
