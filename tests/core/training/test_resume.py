@@ -1,5 +1,6 @@
 """Interrupted training ends with the bits of undisturbed training, and only the same training is gone on with."""
 
+import copy
 import dataclasses
 import errno
 import json
@@ -43,7 +44,7 @@ def config(tiny_config):
         for step in loaded.data.train.pipeline:
             if step["type"] == "RandomFlip":
                 step["flip_ratio"] = 0.5
-        loaded.nncf_config.compression = KINDS.get(kind, [])
+        loaded.nncf_config.compression = copy.deepcopy(KINDS[kind])
         return loaded if kind != "plain" else plain_config(loaded)
 
     return make
