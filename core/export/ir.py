@@ -8,7 +8,7 @@ import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Set
+from typing import Any, Dict, Iterator, List, Set
 
 from core.compression.structure import OnnxWeights
 from core.compression.structure import count_in_ir as count_structure
@@ -213,7 +213,7 @@ def _convert(onnx_path: Path, spec: ModelSpec) -> Any:
         sides = [-1, -1] if spec.dynamic else [spec.input_height, spec.input_width]
         try:
             # Its farewell to the Model Optimizer goes to standard output at every call.
-            with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as folder:
+            with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as folder, _root_log_kept():
                 return mo.convert_model(
                     # It writes nothing, but refuses to work where its output folder, by default the current one,
                     # cannot be written, as in a container (openvino/tools/mo/utils/cli_parser.py, writable_dir).
@@ -224,6 +224,18 @@ def _convert(onnx_path: Path, spec: ModelSpec) -> Any:
             raise UserError("ONNX model", onnx_path, f"OpenVINO cannot convert it: {last_line(error)}",
                             "Export the model again; an operator that is not supported must be left out of the graph "
                             "or replaced.") from error
+
+
+@contextlib.contextmanager
+def _root_log_kept() -> Iterator[None]:
+    """Keep the root logger as it is: the Model Optimizer sets its level to ERROR (mo/utils/logger.py, init_logger)."""
+    root = logging.getLogger()
+    level, filters, handlers = root.level, list(root.filters), list(root.handlers)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.filters[:], root.handlers[:] = filters, handlers
 
 
 def remove_zero_filters(model: Any) -> Dict[str, str]:

@@ -1,4 +1,5 @@
 import dataclasses
+import logging
 import os
 import subprocess
 import sys
@@ -34,6 +35,13 @@ def test_files_are_described(toy_ir, int8_ir):
     assert described.size_mb == sum((int8_ir / name).stat().st_size for name in ("model.xml", "model.bin")) / 1e6
     assert (described.fake_quantize_nodes, described.int8_weights) == (1, 1)
     assert (describe_ir(toy_ir).fake_quantize_nodes, describe_ir(toy_ir).int8_weights) == (0, 0)
+
+
+def test_conversion_leaves_the_root_log_as_it_was(tmp_path, write_onnx, toy_spec):
+    root = logging.getLogger()
+    before = root.level, list(root.filters), list(root.handlers)
+    convert_to_ir(write_onnx(tmp_path / "onnx", toy_spec), tmp_path / "ir")
+    assert (root.level, root.filters, root.handlers) == before
 
 
 def test_input_and_outputs(toy_ir):
