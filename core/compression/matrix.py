@@ -470,8 +470,8 @@ def markdown(rows: Sequence[Row], versions: Dict[str, str], left: int = 0) -> st
 
 _INTRODUCTION = """# Detectors and algorithms
 
-Made by a command, never by hand: `{program} --rows rows.json --output docs/detectors.md`. A row
-builds the detector with random weights for Pascal VOC's classes at a small input, wraps it by its config in
+Made by a command, never by hand: `{program} --rows docs/detectors.json --output docs/detectors.md`.
+A row builds the detector with random weights for Pascal VOC's classes at a small input, wraps it by its config in
 `configs/nncf_compression/`, and goes all the way. {versions}.
 
 - *without* and *with post-processing*: wrapped with `nncf_compress_postprocessing` False and True; quantization points,

@@ -1,0 +1,36 @@
+"""Every detector with 8 bits and both settings of post-processing; counts as a decision keeps them.
+
+ONNX and IR of each, and the other algorithms, are in docs/detectors.md; the counts come from the same program.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("mmdet", reason="needs the train environment")
+pytest.importorskip("nncf", reason="needs NNCF")
+
+from core.compression.matrix import TRIAL_SIZES, Trial, trial_config
+from core.compression.tracing import INSEPARABLE
+
+REFERENCE = json.loads(Path(__file__).with_name("quantization_points.json").read_text())
+COUNTS = ("points_without", "points_with", "fake_quantize_without", "fake_quantize_with")
+
+
+def test_every_detector_has_reference_counts():
+    assert {detector for detector in REFERENCE if "int8" in REFERENCE[detector]} == set(TRIAL_SIZES)
+
+
+@pytest.mark.parametrize("detector", sorted(TRIAL_SIZES))
+def test_every_quantizer_runs_and_comes_back(detector, tmp_path):
+    trial = Trial(trial_config(detector, "int8"), tmp_path)
+    trial.without_postprocessing() if detector == "retinanet_r18_small" else trial.wrap(False)
+    with_postprocessing = trial.with_postprocessing()
+    assert {name: trial.counts[name] for name in COUNTS} == {name: REFERENCE[detector]["int8"][name] for name in COUNTS}
+    points = trial.counts["points_with"]
+    assert trial.train_step() == f"{points}/{points}"
+    assert trial.test_forward() == f"{points}/{points}"
+    assert trial.resume().endswith("outputs identical")
+    fell_back = trial.compression.obstacle != ""
+    assert fell_back == any(reason in with_postprocessing for reason in INSEPARABLE.values())
