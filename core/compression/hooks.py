@@ -28,6 +28,8 @@ class CompressionHook(Hook):
             # A restored scheduler knows its epoch, but not that the masks were final: they would be chosen anew.
             if pruning.scheduler.current_epoch >= pruning.scheduler.freeze_epoch:
                 pruning.freeze()
+                # Masks stay now; the level, which NNCF's state leaves out and its compression_stage reads, is set.
+                pruning.set_pruning_rate(pruning.scheduler.target_level)
         self._handles = [quantizer.register_forward_hook(self._mark(index))
                          for index, quantizer in enumerate(self._quantizers)]
         self._log(runner, "before training")

@@ -16,6 +16,7 @@ class Scheduler:
     """Writes down when it is stepped."""
 
     freeze_epoch = 2
+    target_level = 0.4
 
     def __init__(self, calls, current_epoch=-1):
         self.calls, self.current_epoch = calls, current_epoch
@@ -42,6 +43,9 @@ class Pruning:
     def freeze(self):
         self.calls.append("freeze")
 
+    def set_pruning_rate(self, level):
+        self.calls.append(f"level {level}")
+
 
 def compression(*children, scheduler=None):
     controller = SimpleNamespace(child_ctrls=list(children), scheduler=scheduler or children[0].scheduler)
@@ -54,7 +58,7 @@ def quantization():
 
 @pytest.fixture
 def runner():
-    return SimpleNamespace(logger=logging.getLogger("test_hooks"), epoch=0)
+    return SimpleNamespace(logger=logging.getLogger("test_hooks"), epoch=0, inner_iter=0)
 
 
 def test_schedulers_step_first_and_masks_are_applied_before_a_model_is_scored_or_saved(runner):
@@ -73,7 +77,7 @@ def test_schedulers_step_first_and_masks_are_applied_before_a_model_is_scored_or
 def test_final_masks_stay_final_after_a_restart(runner, epoch, frozen):
     calls = []
     CompressionHook(compression(Pruning(calls, current_epoch=epoch))).before_run(runner)
-    assert calls == (["freeze"] if frozen else [])
+    assert calls == (["freeze", "level 0.4"] if frozen else [])
 
 
 def test_every_quantizer_must_run_in_the_first_iteration(runner):
