@@ -11,10 +11,10 @@ OPENVINO_PYTHON = $(ENVS)/openvino/bin/python
 export MMDET_COMPRESS_ENVS := $(abspath $(ENVS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast test-e2e lint images image-cuda push test-docker lock clean
+.PHONY: help setup run test test-fast test-e2e test-detectors lint images image-cuda push test-docker lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## create or update both environments
 	@$(PYTHON) scripts/setup.py --envs $(ENVS)
@@ -28,11 +28,14 @@ test: ## all tests: test-fast, then test-e2e
 	@$(MAKE) --no-print-directory test-e2e
 
 test-fast: setup ## tests of seconds, in each environment those whose imports it has
-	$(TRAIN_PYTHON) -m pytest -m "not e2e and not docker" $(ARGS)
+	$(TRAIN_PYTHON) -m pytest -m "not e2e and not docker and not detectors" $(ARGS)
 	$(OPENVINO_PYTHON) -m pytest -m "not e2e and not docker" $(ARGS)
 
 test-e2e: setup ## the pipeline and its stages as a user runs them
 	$(OPENVINO_PYTHON) -m pytest -m "e2e and not docker" --capture=no $(ARGS)
+
+test-detectors: setup ## every detector with 8 bits, and every export, in the train environment; half an hour or more
+	$(TRAIN_PYTHON) -m pytest -m "detectors or (e2e and not docker)" tests/core $(ARGS)
 
 lint: setup ## ruff check
 	$(OPENVINO_PYTHON) -m ruff check .

@@ -15,6 +15,8 @@ from core.compression.matrix import TRIAL_SIZES, Trial, trial_config
 from core.compression.tracing import INSEPARABLE
 
 REFERENCE = json.loads(Path(__file__).with_name("quantization_points.json").read_text())
+# The others take up to minutes each: `make test-detectors` runs all.
+QUICK = ("retinanet_r18_small", "yolox_tiny")
 COUNTS = ("points_without", "points_with", "fake_quantize_without", "fake_quantize_with")
 
 
@@ -22,7 +24,8 @@ def test_every_detector_has_reference_counts():
     assert {detector for detector in REFERENCE if "int8" in REFERENCE[detector]} == set(TRIAL_SIZES)
 
 
-@pytest.mark.parametrize("detector", sorted(TRIAL_SIZES))
+@pytest.mark.parametrize("detector", [
+    name if name in QUICK else pytest.param(name, marks=pytest.mark.detectors) for name in sorted(TRIAL_SIZES)])
 def test_every_quantizer_runs_and_comes_back(detector, tmp_path):
     trial = Trial(trial_config(detector, "int8"), tmp_path)
     trial.without_postprocessing() if detector == "retinanet_r18_small" else trial.wrap(False)
