@@ -25,8 +25,13 @@ class CompressionHook(Hook):
 
     def before_run(self, runner: Any) -> None:
         for pruning in pruning_controllers(self._controller):
-            # A restored scheduler knows its epoch, but not that the masks were final: they would be chosen anew.
-            if pruning.scheduler.current_epoch >= pruning.scheduler.freeze_epoch:
+            scheduler = pruning.scheduler
+            # A restored scheduler knows its epoch, but not its level, by which NNCF tells the stage of compression,
+            # nor that the masks were final: they would be chosen anew.
+            if scheduler.current_epoch >= 0:
+                scheduler._current_level = scheduler._calculate_pruning_level()
+                pruning._pruning_rate = scheduler.current_pruning_level
+            if scheduler.current_epoch >= scheduler.freeze_epoch:
                 pruning.freeze()
                 # Masks stay now; the level, which NNCF's state leaves out and its compression_stage reads, is set.
                 pruning.set_pruning_rate(pruning.scheduler.target_level)
