@@ -26,15 +26,14 @@ class CompressionHook(Hook):
     def before_run(self, runner: Any) -> None:
         for pruning in pruning_controllers(self._controller):
             scheduler = pruning.scheduler
-            # A restored scheduler knows its epoch, but not its level, by which NNCF tells the stage of compression,
-            # nor that the masks were final: they would be chosen anew.
-            if scheduler.current_epoch >= 0:
-                scheduler._current_level = scheduler._calculate_pruning_level()
-                pruning._pruning_rate = scheduler.current_pruning_level
+            # A restored scheduler knows its epoch, but not that the masks were final: they would be chosen anew. Nor
+            # the level, which NNCF's state leaves out and its compression_stage reads.
             if scheduler.current_epoch >= scheduler.freeze_epoch:
                 pruning.freeze()
-                # Masks stay now; the level, which NNCF's state leaves out and its compression_stage reads, is set.
-                pruning.set_pruning_rate(pruning.scheduler.target_level)
+                pruning.set_pruning_rate(scheduler.target_level)
+            elif scheduler.current_epoch >= 0:
+                scheduler._current_level = scheduler._calculate_pruning_level()
+                pruning._pruning_rate = scheduler.current_pruning_level
         self._handles = [quantizer.register_forward_hook(self._mark(index))
                          for index, quantizer in enumerate(self._quantizers)]
         self._log(runner, "before training")

@@ -21,6 +21,13 @@ class Scheduler:
     def __init__(self, calls, current_epoch=-1):
         self.calls, self.current_epoch = calls, current_epoch
 
+    @property
+    def current_pruning_level(self):
+        return self._current_level
+
+    def _calculate_pruning_level(self):
+        return self.target_level * min(self.current_epoch, self.freeze_epoch) / self.freeze_epoch
+
     def epoch_step(self):
         self.calls.append("epoch")
 
@@ -76,8 +83,11 @@ def test_schedulers_step_first_and_masks_are_applied_before_a_model_is_scored_or
 @pytest.mark.parametrize("epoch, frozen", [(-1, False), (1, False), (2, True), (7, True)])
 def test_final_masks_stay_final_after_a_restart(runner, epoch, frozen):
     calls = []
-    CompressionHook(compression(Pruning(calls, current_epoch=epoch))).before_run(runner)
+    pruning = Pruning(calls, current_epoch=epoch)
+    CompressionHook(compression(pruning)).before_run(runner)
     assert calls == (["freeze", "level 0.4"] if frozen else [])
+    if epoch == 1:
+        assert pruning._pruning_rate == pytest.approx(0.2)
 
 
 def test_every_quantizer_must_run_in_the_first_iteration(runner):
