@@ -78,8 +78,15 @@ class S3Store(Store):
             self._put(name, contents, {})
         except ObjectExists:
             # A request whose answer was lost and that was sent again finds what it wrote itself.
-            if self.read(name) != contents:
+            if self._contents(name) != contents:
                 raise
+
+    def _contents(self, name: str) -> Optional[bytes]:
+        """Return an object's contents, or None where somebody has deleted it in the meantime."""
+        try:
+            return self.read(name)
+        except ObjectNotFound:
+            return None
 
     def download(self, name: str, path: Path) -> None:
         """See :class:`Store`."""

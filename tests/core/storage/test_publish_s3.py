@@ -1,4 +1,4 @@
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -81,15 +81,11 @@ def test_publishers_at_the_same_time_get_versions_of_their_own(bundle, s3, tmp_p
         for name in ("model.xml", "model.bin"):
             (folders[-1] / name).write_text(f"{number} {name}")
         seal(folders[-1])
-    results = {}
-    threads = [threading.Thread(target=lambda number=number: results.update(
-        {number: publish(folders[number], s3.uri, "cells").version})) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(results.values()) == [1, 2, 3, 4]
-    for number, version in results.items():
+    with ThreadPoolExecutor(len(folders)) as pool:
+        versions = [published.version for published in
+                    pool.map(lambda folder: publish(folder, s3.uri, "cells"), folders)]
+    assert sorted(versions) == [1, 2, 3, 4]
+    for number, version in enumerate(versions):
         for name in ("bundle.json", "model.bin", "model.xml"):
             assert s3.get(f"cells/{version}/{name}") == (folders[number] / name).read_bytes()
 
