@@ -93,18 +93,29 @@ def s3_test_client(s3_server: S3Server) -> Any:
                       s3={"addressing_style": "path"}))
 
 
+def _empty_bucket(server: S3Server, client: Any, monkeypatch: pytest.MonkeyPatch) -> S3Bucket:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", server.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", server.secret_key)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    name = f"test-{uuid.uuid4().hex}"
+    client.create_bucket(Bucket=name)
+    return S3Bucket(server, name, client)
+
+
 @pytest.fixture
 def s3(s3_server: S3Server, s3_test_client: Any, monkeypatch: pytest.MonkeyPatch) -> S3Bucket:
     """An empty bucket, and the environment variables by which boto3 finds its server."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_server.endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3_server.access_key)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3_server.secret_key)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    name = f"test-{uuid.uuid4().hex}"
-    s3_test_client.create_bucket(Bucket=name)
-    return S3Bucket(s3_server, name, s3_test_client)
+    return _empty_bucket(s3_server, s3_test_client, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def s3_of_module(s3_server: S3Server, s3_test_client: Any) -> Iterator[S3Bucket]:
+    """The same for tests that look at one piece of work together."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        yield _empty_bucket(s3_server, s3_test_client, monkeypatch)
 
 
 @pytest.fixture

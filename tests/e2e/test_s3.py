@@ -1,4 +1,4 @@
-"""The whole pipeline on a real S3 server: killed within compress, started again, gone on with; and nothing leaks."""
+"""The pipeline on a real S3 server: killed within compress, gone on with, repeated as by a schedule; nothing leaks."""
 
 import json
 import os
@@ -7,7 +7,9 @@ import subprocess
 import sys
 import tarfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import List
 
 import pytest
 
@@ -64,18 +66,23 @@ def upload_data(s3, tmp_path):
     folder = materialise(DigitsOptions.from_query({"train": "16", "val": "4", "test": "4"}))
     with tarfile.open(tmp_path / "digits.tar", "w") as archive:
         archive.add(folder, "digits")
-    return s3.put("data/digits.tar", (tmp_path / "digits.tar").read_bytes())
+    s3.put("data/v1/digits.tar", (tmp_path / "digits.tar").read_bytes())
 
 
-def upload_parent(s3, tmp_path):
+def upload_parent(s3, tmp_path, name):
     python = environment_folder("train", ROOT) / "bin" / "python"
-    subprocess.run([str(python), "-c", PARENT, json.dumps(MODEL), str(tmp_path / "fp32.pth")], cwd=ROOT, check=True,
+    subprocess.run([str(python), "-c", PARENT, json.dumps(MODEL), str(tmp_path / name)], cwd=ROOT, check=True,
                    env=child_environment(python, ROOT, {}))
-    return s3.put("parents/fp32.pth", (tmp_path / "fp32.pth").read_bytes())
+    s3.put(f"parents/{name}", (tmp_path / name).read_bytes())
 
 
 def keys_below(s3, prefix):
     return list(filter(lambda key: key.startswith(prefix), s3.names()))
+
+
+def versions(s3):
+    """Return the versions that lie at the destination."""
+    return {key.split("/")[2] for key in keys_below(s3, "models/digits/")}
 
 
 def leaks(canaries, *folders):
@@ -89,36 +96,84 @@ def leaks(canaries, *folders):
     return found
 
 
-def test_killed_within_compress_the_pipeline_on_s3_goes_on_and_passes(s3, tmp_path, monkeypatch):
-    monkeypatch.setenv("MMDET_COMPRESS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    work_dir = tmp_path / "runs"
+@dataclass(frozen=True)
+class Journey:
+    """A pipeline with everything on S3, to be started again and again with the same parameters."""
+
+    work_dir: Path
+    options: List[str]
+
+    def start(self):
+        return start(self.work_dir, *self.options)
+
+    def finish(self):
+        """Run it to its end and return what this run printed."""
+        before = len(self.log)
+        assert self.start().wait() == 0, self.log[-3000:]
+        return self.log[before:]
+
+    @property
+    def log(self):
+        path = self.work_dir.with_suffix(".log")
+        return path.read_text() if path.exists() else ""
+
+
+@pytest.fixture(scope="module")
+def journey(s3_of_module, tmp_path_factory):
+    """The journey after its first start was killed within compress."""
+    s3, tmp_path = s3_of_module, tmp_path_factory.mktemp("journey")
+    upload_data(s3, tmp_path)
+    upload_parent(s3, tmp_path, "v1.pth")
     parameters = {
-        "data": upload_data(s3, tmp_path), "checkpoint": upload_parent(s3, tmp_path), "model_name": "digits",
+        "data": f"{s3.uri}/data/v1/digits.tar", "checkpoint": f"{s3.uri}/parents?latest=v*", "model_name": "digits",
         "destination": f"{s3.uri}/models", "training_state": f"{s3.uri}/states", "checkpoint_minutes": 0.0001,
         "model_options": json.dumps(MODEL), "compression_options": json.dumps(COMPRESSION), "max_map_drop": 1.0,
         "max_class_drop": 1.0, "min_speedup": 0.01}
     options = [part for name, value in parameters.items() for part in ("-p", f"{name}={value}")]
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("MMDET_COMPRESS_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setenv("OMP_NUM_THREADS", "1")
+        killed = Journey(tmp_path / "runs", options)
+        pipeline = killed.start()
+        # A state is there once its training.json and so many checkpoints are.
+        while pipeline.poll() is None and len(keys_below(s3, "states/")) < 1 + KILL_AFTER_STATES:
+            time.sleep(0.05)
+        assert pipeline.poll() is None, killed.log[-3000:]
+        pipeline.kill()
+        os.kill(process_of("components.compress", f"{s3.uri}/states"), signal.SIGKILL)
+        pipeline.wait()
+        yield killed
 
-    pipeline = start(work_dir, *options)
-    # A state is there once its training.json and so many checkpoints are.
-    while pipeline.poll() is None and len(keys_below(s3, "states/")) < 1 + KILL_AFTER_STATES:
-        time.sleep(0.05)
-    assert pipeline.poll() is None, work_dir.with_suffix(".log").read_text()[-3000:]
-    pipeline.kill()
-    os.kill(process_of("components.compress", f"{s3.uri}/states"), signal.SIGKILL)
-    pipeline.wait()
-    assert keys_below(s3, "models/") == []
 
-    assert start(work_dir, *options).wait() == 0, work_dir.with_suffix(".log").read_text()[-3000:]
+@pytest.fixture(scope="module")
+def finished(journey, s3_of_module):
+    """The folder of the journey's second start, which had to come to its end."""
+    assert keys_below(s3_of_module, "models/") == []
+    journey.finish()
+    return (journey.work_dir / "latest").resolve()
 
-    folder = (work_dir / "latest").resolve()
-    assert "an interrupted training goes on after" in (folder / "logs" / "compress.log").read_text()
-    assert json.loads((folder / "summary.json").read_text())["verdict"] == "pass"
-    published = keys_below(s3, "models/digits/1/")
+
+def test_killed_within_compress_the_pipeline_on_s3_goes_on_and_passes(journey, finished, s3_of_module):
+    assert "an interrupted training goes on after" in (finished / "logs" / "compress.log").read_text()
+    assert json.loads((finished / "summary.json").read_text())["verdict"] == "pass"
+    published = keys_below(s3_of_module, "models/digits/1/")
     assert {"model.xml", "model.bin"} <= {key.rpartition("/")[2] for key in published}
-    assert leaks([s3.server.access_key, s3.server.secret_key], work_dir, work_dir.with_suffix(".log"),
-                 tmp_path / "cache") == []
+    server = s3_of_module.server
+    assert leaks([server.access_key, server.secret_key], journey.work_dir.parent) == []
+
+
+def test_a_schedule_ends_in_the_cache_until_a_new_parent_makes_the_next_version(journey, finished, s3_of_module,
+                                                                                tmp_path):
+    printed = journey.finish()
+    assert all(f"{stage} unchanged" in printed for stage in ("train", "compress", "validate"))
+    assert versions(s3_of_module) == {"1"}
+
+    upload_parent(s3_of_module, tmp_path, "v2.pth")
+    printed = journey.finish()
+    assert "compress unchanged" not in printed and "parents/v2.pth" in printed
+    assert versions(s3_of_module) == {"1", "2"}
+    parents = [json.loads(s3_of_module.get(f"models/digits/{version}/bundle.json")) for version in "12"]
+    assert parents[0]["content_sha256"] != parents[1]["content_sha256"]
 
 
 def test_refused_credentials_and_signed_urls_are_in_nothing_that_a_run_leaves(s3, tmp_path):
