@@ -29,6 +29,7 @@ from core.storage.cache import new_file
 if TYPE_CHECKING:
     from core.data.dataset import Dataset, Split
 
+# Described in docs/metrics.md and, for programs, in metrics.schema.json.
 SCHEMA = 2
 METRICS_FILE = "metrics.json"
 SAMPLES, WORST = "samples", "worst"
