@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from core.data.dataset import Dataset, Split
 
 # Described in docs/metrics.md and, for programs, in metrics.schema.json.
-SCHEMA = 2
+SCHEMA = 3
 METRICS_FILE = "metrics.json"
 SAMPLES, WORST = "samples", "worst"
 WORST_OF_A_PAIR = 2

@@ -41,7 +41,7 @@ def validate(*arguments, **options):
 def test_writes_what_the_report_reads(tmp_path, scenes, toy_ir, int8_ir):
     result = validate(scenes, toy_ir, int8_ir, tmp_path / "out", samples=2, **QUICK)
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == result
-    assert (result["schema"], result["kind"], result["inference_precision"]) == (2, "openvino", "f32")
+    assert (result["schema"], result["kind"], result["inference_precision"]) == (3, "openvino", "f32")
     assert (result["data_digest"], result["corrupt_images"]) == (scenes.digest, [])
     assert set(result["cpu"]) == {"name", "instruction_set", "instruction_sets", "cores"}
     assert result["versions"]["openvino"].startswith("2024.6")
@@ -186,6 +186,23 @@ def test_every_form_of_the_model_sees_the_same_images(tmp_path, scenes, toy_ir, 
     assert [picture["image"] for picture in missed["worst"]] == ["scene 4.png"]
     assert read_image(tmp_path / "out" / missed["worst"][0]["file"]).shape[1] == 3 * 360 + 2 * 6
     assert result["map_drop"]["first"] == "fp32_pytorch"
+
+
+def test_a_full_list_of_detections_is_known_as_one(tmp_path, scenes, write_onnx, toy_spec, int8_spec):
+    """Both IRs keep two boxes of three; PyTorch's three hold one that they had no place for."""
+    specs = [dataclasses.replace(spec, max_detections=2) for spec in (toy_spec, int8_spec)]
+    for name, spec in zip(("fp32", "int8"), specs):
+        convert_to_ir(write_onnx(tmp_path / name, spec, quantized=name == "int8"), tmp_path / f"{name}_ir")
+    convert_to_ir(write_onnx(tmp_path / "whole", toy_spec), tmp_path / "whole_ir")
+    whole = OpenVinoDetector(tmp_path / "whole_ir")
+    found = {number: whole(read_image(scenes.test.image_root / f"scene {number}.png")) for number in range(1, 7)}
+    write_detections(tmp_path / "fp32.npz", found)
+    result = validate(scenes, tmp_path / "fp32_ir", tmp_path / "int8_ir", tmp_path / "out",
+                      Sources(tmp_path / "fp32.npz"), samples=0, **QUICK)
+    pair = result["waterfall"]["neighbours"][0]
+    assert (pair["first"], pair["second"]) == ("fp32_pytorch", "fp32_ir")
+    assert (pair["matched"], pair["only_first"], pair["only_second"], pair["cut_off"]) == (12, 0, 0, 6)
+    assert pair["share"] == 1 and pair["worst"] == []
 
 
 def test_detections_of_other_images_are_refused(tmp_path, scenes, toy_ir, int8_ir):
