@@ -105,8 +105,8 @@ def define_pipeline() -> Any:
             train_split=train_split, val_split=val_split, test_split=test_split, checkpoint=checkpoint,
             max_map_drop=max_map_drop, max_class_drop=max_class_drop, min_speedup=min_speedup,
             destination=destination, model_name=model_name, model_version=model_version, preflight=preflight,
-            min_initial_map_ratio=min_initial_map_ratio, strict=strict, gpus=gpus, training_state=training_state,
-            checkpoint_minutes=checkpoint_minutes, trust_config=trust_config)
+            min_initial_map_ratio=min_initial_map_ratio, dynamic_shape=dynamic_shape, strict=strict, gpus=gpus,
+            training_state=training_state, checkpoint_minutes=checkpoint_minutes, trust_config=trust_config)
         data_ref, model_ref = resolved.outputs["resolved_data"], resolved.outputs["resolved_model"]
         compression_ref, parent_ref = resolved.outputs["resolved_compression"], resolved.outputs["resolved_parent"]
 

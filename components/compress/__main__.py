@@ -27,19 +27,17 @@ def build_parser() -> argparse.ArgumentParser:
     add_training_options(parser)
     parser.add_argument("--checkpoint", metavar="FILE", type=Path, required=True, help="where to write the checkpoint")
     parser.add_argument("--log", metavar="FILE", type=Path, required=True, help="where to write the training log")
-    parser.add_argument("--metrics", metavar="FILE", type=Path, required=True, help="where to write the metrics")
     add_rank_options(parser)
     return parser
 
 
 def compress(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
-    """Fine-tune with compression; write checkpoint, log and metrics."""
+    """Fine-tune with compression; write checkpoint and log."""
     from core.config.adapt import set_classes, set_data
     from core.config.reference import ConfigRef, open_config
     from core.data.dataset import open_dataset
     from core.data.reference import DataRef
-    from core.stage.outputs import write_metrics
-    from core.training.distributed import first_rank, first_rank_first
+    from core.training.distributed import first_rank_first
     from core.training.fit import fit
     from core.training.initial import check_ratio
     from core.training.states import StateSettings
@@ -58,10 +56,8 @@ def compress(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
     with tempfile.TemporaryDirectory(prefix=".compress-", dir=str(arguments.checkpoint.parent)) as work_dir:
         result = fit(config, dataset, arguments.checkpoint, arguments.log, Path(work_dir),
                      parent=arguments.fp32_checkpoint, seed=arguments.seed, state=state)
-    output.artifact("checkpoint", {"algorithms": list(result.algorithms)})
-    if first_rank():
-        write_metrics(output, "metrics", arguments.metrics,
-                      {"epochs": result.epochs, "seconds": result.seconds, **result.reported()})
+    output.artifact("checkpoint", {"algorithms": list(result.algorithms), "epochs": result.epochs,
+                                   "seconds": result.seconds, **result.reported()})
 
 
 def main(argv: Optional[List[str]] = None) -> int:

@@ -19,7 +19,6 @@ def compress(
     gpus: int,
     checkpoint: dsl.Output[dsl.Model],
     log: dsl.Output[dsl.Artifact],
-    metrics: dsl.Output[dsl.Metrics],
 ):
     """Fine-tunes the detector with NNCF compression.
 
@@ -35,9 +34,8 @@ def compress(
         checkpoint_minutes: Minutes between two states within an epoch.
         trust_config: Whether a config that is more than data may run as Python.
         gpus: GPUs to work on, a process for each; 0 works on the CPU.
-        checkpoint: The compressed checkpoint.
+        checkpoint: The compressed checkpoint; algorithms, epochs, seconds and the last validation in its metadata.
         log: Training log in JSON lines.
-        metrics: Epochs, seconds and the last validation.
     """
     return dsl.ContainerSpec(
         image=images.TRAIN,
@@ -55,6 +53,5 @@ def compress(
             "--gpus", gpus,
             "--checkpoint", checkpoint.path,
             "--log", log.path,
-            "--metrics", metrics.path,
             "--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER,
         ])

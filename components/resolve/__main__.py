@@ -45,6 +45,8 @@ def build_parser() -> argparse.ArgumentParser:
                         help="true tries the whole compression on random weights and synthetic images first")
     parser.add_argument("--min-initial-map-ratio", metavar="X", type=float, default=0.0,
                         help="the compress stage's limit, only checked")
+    parser.add_argument("--dynamic-shape", metavar="BOOL", type=boolean, nargs="?", const=True, default=False,
+                        help="the export stages' choice, only checked")
     parser.add_argument("--gpus", metavar="N", type=int, default=0, help="GPUs of a training stage, only checked")
     add_training_options(parser)
     parser.add_argument("--strict", metavar="BOOL", type=boolean, default=False,
@@ -63,9 +65,10 @@ def resolve(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
     Parameters of the last stages are checked, too: better now than after the training.
     """
     from core.compression.config_check import epochs_of, require_valid
-    from core.config.adapt import classes_of, nncf_config_of
+    from core.config.adapt import algorithms_of, classes_of, nncf_config_of
     from core.config.reference import open_config, resolve_config
     from core.data.dataset import resolve_data
+    from core.export.dynamic_shape import check_dynamic_shape
     from core.report.gate import Thresholds
     from core.stage.outputs import write_json, write_text
     from core.storage.parent import resolve_parent
@@ -85,6 +88,7 @@ def resolve(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
     nncf_config = nncf_config_of(compression_config)
     if nncf_config is not None:
         require_valid(nncf_config, epochs_of(compression_config))
+        check_dynamic_shape(arguments.dynamic_shape, algorithms_of(compression_config))
     classes = tuple(arguments.classes) or classes_of(open_config(model, arguments.trust_config))
     parent = resolve_parent(arguments.checkpoint)
     data = resolve_data(
@@ -94,7 +98,7 @@ def resolve(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
     if arguments.preflight:
         if arguments.strict:
             compression_config.nncf_strict = True
-        preflight(compression_config, data.classes)
+        preflight(compression_config, data.classes, arguments.dynamic_shape)
     references = {
         arguments.resolved_parent: parent, arguments.resolved_model: model,
         arguments.resolved_compression: compression, arguments.resolved_data: data}
@@ -131,12 +135,13 @@ def check_parent(parent: "ParentRef", config: Any, classes: Sequence[str]) -> No
         fitting_detector(path, plain_config(config), classes)
 
 
-def preflight(config: Any, classes: Sequence[str]) -> None:
+def preflight(config: Any, classes: Sequence[str], dynamic_shape: bool) -> None:
     """Try the compression that ``config`` describes, printing a row a stage; stop where a stage fails."""
     from core.compression.preflight import HEADER, run_preflight
 
     print(f"preflight: {HEADER}", flush=True)
-    run_preflight(config, classes, on_stage=lambda result: print(f"preflight: {result.row()}", flush=True)).require_ok()
+    run_preflight(config, classes, on_stage=lambda result: print(f"preflight: {result.row()}", flush=True),
+                  dynamic_shape=dynamic_shape).require_ok()
 
 
 def main(argv: Optional[List[str]] = None) -> int:

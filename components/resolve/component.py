@@ -26,6 +26,7 @@ def resolve(
     model_version: int,
     preflight: bool,
     min_initial_map_ratio: float,
+    dynamic_shape: bool,
     gpus: int,
     strict: bool,
     training_state: str,
@@ -59,6 +60,7 @@ def resolve(
         model_version: Version to publish as, checked here likewise.
         preflight: Whether to try the whole compression on synthetic images first.
         min_initial_map_ratio: Limit of the compress stage, checked here likewise.
+        dynamic_shape: Whether the export stages are to allow images of any size, checked here likewise.
         gpus: GPUs of a training stage, checked here likewise.
         strict: Whether the preflight fails where nncf_compress_postprocessing=True would fall back to False.
         training_state: Where the state of training is kept, checked here likewise.
@@ -93,6 +95,7 @@ def resolve(
             "--model-version", model_version,
             "--preflight", preflight,
             "--min-initial-map-ratio", min_initial_map_ratio,
+            "--dynamic-shape", dynamic_shape,
             "--gpus", gpus,
             "--strict", strict,
             "--training-state", training_state,

@@ -29,7 +29,7 @@ def train(
         checkpoint_minutes: Minutes between two states within an epoch.
         trust_config: Whether a config that is more than data may run as Python.
         gpus: GPUs to work on, a process for each; 0 works on the CPU.
-        checkpoint: The FP32 checkpoint.
+        checkpoint: The FP32 checkpoint; epochs, seconds and the last validation in its metadata.
         log: Training log in JSON lines.
     """
     return dsl.ContainerSpec(

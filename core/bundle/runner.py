@@ -17,8 +17,9 @@ DRAWN = "{stem}.detected.jpg"
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's argument parser."""
     parser = argparse.ArgumentParser(
-        prog=f"python -m {RUNNER}", description="Find objects in images, print them and draw their boxes. "
-        "Needs openvino, numpy and opencv. Exit code 0: done, 2: an image or the bundle is at fault.")
+        prog=f"python -m {RUNNER}", description="Find objects in images, print them and draw their boxes "
+        "and, where the model has any, masks. Needs openvino, numpy and opencv. Exit code 0: done, 2: an image or the "
+        "bundle is at fault.")
     parser.add_argument("images", metavar="IMAGE", type=Path, nargs="*", help="image files")
     parser.add_argument("--output", metavar="FOLDER", type=Path, default=Path(),
                         help="where NAME.detected.jpg is written (default: here)")
@@ -60,7 +61,7 @@ def check(bundle: Path) -> None:
 
 
 def detect(bundle: Path, arguments: argparse.Namespace) -> None:
-    """Detect in every image; print the boxes and draw them."""
+    """Detect in every image; print the boxes and draw them, with their masks where the model has any."""
     from core.inference.detector import OpenVinoDetector
     from core.inference.image import CorruptImageError, read_image
 

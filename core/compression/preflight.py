@@ -98,7 +98,8 @@ class PreflightReport:
 
 
 def run_preflight(config: Any, classes: Sequence[str] = (), openvino_python: Optional[Path] = None,
-                  on_stage: Callable[[StageResult], None] = lambda result: None) -> PreflightReport:
+                  on_stage: Callable[[StageResult], None] = lambda result: None,
+                  dynamic_shape: bool = False) -> PreflightReport:
     """Try every step from ``nncf_config`` to a loaded IR on random weights and a handful of synthetic images.
 
     Nothing of the config's checkpoints and data is read, and nothing is left behind. Without ``nncf_config`` the
@@ -109,6 +110,7 @@ def run_preflight(config: Any, classes: Sequence[str] = (), openvino_python: Opt
         classes: Class names; those of the config, or as many as its head has, where empty.
         openvino_python: Python of an environment with OpenVINO; see ``find_openvino_python``.
         on_stage: Called with each result at once.
+        dynamic_shape: Whether the model is to be exported for images of any size.
 
     Raises:
         UserError: MMDetection is not installed, or the config does not tell the number of classes.
@@ -121,7 +123,7 @@ def run_preflight(config: Any, classes: Sequence[str] = (), openvino_python: Opt
     names = tuple(classes) or classes_in(config)
     results: List[StageResult] = []
     with tempfile.TemporaryDirectory(prefix="mmdet-compress-preflight-") as folder:
-        trial = _Trial(config, names, Path(folder), openvino_python)
+        trial = _Trial(config, names, Path(folder), openvino_python, dynamic_shape)
         for stage, attempt in trial.stages():
             if any(result.outcome is Outcome.FAILED for result in results):
                 results.append(StageResult(stage, Outcome.SKIPPED, "", 0.0))
@@ -213,11 +215,12 @@ def _attempt(stage: str, attempt: Callable[[], str]) -> StageResult:
 class _Trial:
     """One detector on its way; each stage leaves what the next one needs."""
 
-    def __init__(self, config: Any, classes: Tuple[str, ...], folder: Path, openvino_python: Optional[Path]) -> None:
+    def __init__(self, config: Any, classes: Tuple[str, ...], folder: Path, openvino_python: Optional[Path],
+                 dynamic_shape: bool) -> None:
         from core.config.adapt import nncf_config_of
 
         self.config, self.classes, self.folder = config, classes, folder
-        self.openvino_python = openvino_python
+        self.openvino_python, self.dynamic_shape = openvino_python, dynamic_shape
         self.nncf_config = nncf_config_of(config)
         self.postprocessing = bool(config.get("nncf_compress_postprocessing", True))
         self.compression: Any = None
@@ -230,12 +233,15 @@ class _Trial:
 
     def check(self) -> str:
         from core.compression.config_check import ERROR, check_nncf_config, epochs_of, require_valid
+        from core.config.adapt import algorithms_of
+        from core.export.dynamic_shape import check_dynamic_shape
 
         if self.nncf_config is None:
             raise NotRun("the config has no nncf_config: the plain model is tried")
         findings = check_nncf_config(self.nncf_config, epochs_of(self.config))
         if any(finding.severity == ERROR for finding in findings):
             require_valid(self.nncf_config, epochs_of(self.config))
+        check_dynamic_shape(self.dynamic_shape, algorithms_of(self.config))
         return "; ".join(["valid for NNCF 2.0.0", *(str(finding) for finding in findings)])
 
     def layers(self) -> str:
@@ -359,9 +365,9 @@ class _Trial:
         return f"{self.checkpoint.stat().st_size / 1e6:.1f} MB; all {len(before)} outputs of the heads identical"
 
     def export(self) -> str:
-        from core.export.onnx import ONNX_FILE, export_checkpoint
+        from core.export.onnx import ONNX_FILE, ExportOptions, export_checkpoint
 
-        spec = export_checkpoint(self.checkpoint, self.onnx)
+        spec = export_checkpoint(self.checkpoint, self.onnx, ExportOptions(dynamic_shape=self.dynamic_shape))
         size = (self.onnx / ONNX_FILE).stat().st_size / 1e6
         return f"{spec.fake_quantize_nodes} FakeQuantize operators, {size:.1f} MB"
 
@@ -425,6 +431,8 @@ def build_parser() -> argparse.ArgumentParser:
                         help="Python with openvino-dev (default: the openvino environment of the project)")
     parser.add_argument("--strict", action="store_true",
                         help="fail where nncf_compress_postprocessing=True would fall back to False")
+    parser.add_argument("--dynamic-shape", action="store_true",
+                        help="the model is to be exported for images of any size: fail where it cannot be")
     parser.add_argument("--trust-config", action="store_true",
                         help="run the config as Python where it cannot be read as data")
     return parser
@@ -442,7 +450,8 @@ def preflight(arguments: argparse.Namespace) -> int:
     classes = tuple(arguments.classes) or numbered(arguments.num_classes)
     print(HEADER, flush=True)
     report = run_preflight(config, classes, arguments.openvino_python,
-                           on_stage=lambda result: print(result.row(), flush=True))
+                           on_stage=lambda result: print(result.row(), flush=True),
+                           dynamic_shape=arguments.dynamic_shape)
     print(f"{arguments.config}: {'ok' if report.ok else 'FAILED'} in {report.seconds:.0f} s")
     return 0 if report.ok else EXIT_FAILED
 

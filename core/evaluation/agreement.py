@@ -1,7 +1,7 @@
 """How far two models that should agree find the same boxes in the same images."""
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from core.evaluation.detections import Detections
 IOU = 0.5
 # Below this a box is not worth a look, and would only make two noisy tails be compared.
 MIN_SCORE = 0.3
+Limits = Tuple[Optional[int], Optional[int]]
+"""Most boxes that the first and the second model keep of an image; None where that is not known."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class ImageAgreement:
         image: Its id.
         matched: Boxes that both found.
         only_first: Boxes of the first model that the second has not; ``only_second`` the other way round.
+        cut_off: Boxes without a partner that the other model had no place for; in neither of those.
         score_differences: Absolute difference of the scores of each matched pair.
         overlaps: IoU of each matched pair.
     """
@@ -29,6 +32,7 @@ class ImageAgreement:
     matched: int
     only_first: int
     only_second: int
+    cut_off: int
     score_differences: Tuple[float, ...]
     overlaps: Tuple[float, ...]
 
@@ -50,7 +54,7 @@ class Agreement:
 
     @property
     def share(self) -> float:
-        """Return the share of all boxes that have a partner; 1 where no model found any."""
+        """Return the share of all boxes, but for those cut off, that have a partner; 1 where no model found any."""
         matched = sum(image.matched for image in self.images)
         alone = sum(image.only_first + image.only_second for image in self.images)
         return 2 * matched / (2 * matched + alone) if matched or alone else 1.0
@@ -61,32 +65,44 @@ class Agreement:
         overlaps = [value for image in self.images for value in image.overlaps]
         return {"matched": sum(image.matched for image in self.images),
                 "only_first": sum(image.only_first for image in self.images),
-                "only_second": sum(image.only_second for image in self.images), "share": self.share,
+                "only_second": sum(image.only_second for image in self.images),
+                "cut_off": sum(image.cut_off for image in self.images), "share": self.share,
                 "largest_score_difference": max(differences, default=None),
                 "mean_score_difference": float(np.mean(differences)) if differences else None,
                 "smallest_iou": min(overlaps, default=None), "min_score": MIN_SCORE, "iou": IOU}
 
 
-def compare(first: Mapping[int, Detections], second: Mapping[int, Detections]) -> Agreement:
+def compare(first: Mapping[int, Detections], second: Mapping[int, Detections], limits: Limits = (None, None)
+            ) -> Agreement:
     """Match the boxes of two models in every image that both have looked at.
 
     A box scored ``MIN_SCORE`` or more must have a partner of its class at IoU 0.5 or more in the other model, whatever
     the partner's score, so that a box that passes the threshold by a hair in one model alone is no disagreement.
+    Neither is one that the other model may have found as well and had no place for: its list is full, and the box is
+    scored no higher than the lowest in it.
     """
-    found = [_compare(image, first[image], second[image]) for image in sorted(first.keys() & second.keys())]
+    found = [_compare(image, first[image], second[image], limits) for image in sorted(first.keys() & second.keys())]
     return Agreement(tuple(sorted(found, key=lambda item: -item.disagreement)))
 
 
-def _compare(image: int, first: Detections, second: Detections) -> ImageAgreement:
+def _compare(image: int, first: Detections, second: Detections, limits: Limits) -> ImageAgreement:
     pairs = _pairs(first, second)
     looked_at = [(one, other, overlap) for one, other, overlap in pairs
                  if max(first.scores[one], second.scores[other]) >= MIN_SCORE]
     with_partner = {one for one, _, _ in looked_at}, {other for _, other, _ in looked_at}
-    alone = [sum(index not in partners for index in np.flatnonzero(found.scores >= MIN_SCORE))
+    alone = [[found.scores[index] for index in np.flatnonzero(found.scores >= MIN_SCORE) if index not in partners]
              for found, partners in zip((first, second), with_partner)]
-    return ImageAgreement(image, len(looked_at), *alone,
+    cut_off = [int(np.sum(np.array(scores) <= _lowest_kept(other, limit)))
+               for scores, other, limit in zip(alone, (second, first), reversed(limits))]
+    only_first, only_second = (len(scores) - cut for scores, cut in zip(alone, cut_off))
+    return ImageAgreement(image, len(looked_at), only_first, only_second, sum(cut_off),
                           tuple(float(abs(first.scores[one] - second.scores[other])) for one, other, _ in looked_at),
                           tuple(overlap for _, _, overlap in looked_at))
+
+
+def _lowest_kept(found: Detections, limit: Optional[int]) -> float:
+    """Return the score up to which a box may have had no place in a list; minus infinity where the list is not full."""
+    return float(found.scores.min()) if limit and len(found) >= limit else -np.inf
 
 
 def _pairs(first: Detections, second: Detections) -> List[Tuple[int, int, float]]:

@@ -1,8 +1,25 @@
 """What a detector found in one image, whichever runtime it ran in."""
 
 from dataclasses import dataclass
+from typing import Optional
 
 import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Masks:
+    """Which part of each box its object fills.
+
+    Args:
+        probabilities: float32 ``[N, h, w]``, spread over the whole box.
+        boxes: float32 ``[N, 4]``: the same boxes before they were clipped to the image.
+    """
+
+    probabilities: np.ndarray
+    boxes: np.ndarray
+
+    def __getitem__(self, kept: np.ndarray) -> "Masks":
+        return Masks(self.probabilities[kept], self.boxes[kept])
 
 
 @dataclass(frozen=True, eq=False)
@@ -13,6 +30,7 @@ class Detections:
         boxes: float32 ``[N, 4]``: x1, y1, x2, y2 in pixels of the original image.
         scores: float32 ``[N]`` in 0..1.
         labels: int64 ``[N]``: index into the class names, from 0.
+        masks: Of each box, where the detector has a mask head and they were asked for.
 
     Raises:
         ValueError: The shapes do not agree.
@@ -21,6 +39,7 @@ class Detections:
     boxes: np.ndarray
     scores: np.ndarray
     labels: np.ndarray
+    masks: Optional[Masks] = None
 
     def __post_init__(self) -> None:
         count = len(self.scores)
@@ -36,7 +55,8 @@ class Detections:
     def above(self, score: float) -> "Detections":
         """Return the boxes scored at least ``score``."""
         kept = self.scores >= score
-        return Detections(self.boxes[kept], self.scores[kept], self.labels[kept])
+        return Detections(self.boxes[kept], self.scores[kept], self.labels[kept],
+                          None if self.masks is None else self.masks[kept])
 
     def __len__(self) -> int:
         return len(self.scores)

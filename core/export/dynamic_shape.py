@@ -1,7 +1,10 @@
-"""Whether an exported graph works for any input size: exported at two sizes, it must be the same graph."""
+"""Whether an exported graph works for any input size.
+
+Exported at two sizes, it must be the same graph; what cannot be known before is refused before any training.
+"""
 
 from pathlib import Path
-from typing import Any, Dict, Iterator, Tuple
+from typing import Any, Dict, Iterator, Sequence, Tuple
 
 from core.errors import UserError
 from core.export.fake_quantize import load_onnx
@@ -9,6 +12,18 @@ from core.export.fake_quantize import load_onnx
 # What the second export's input has more than the first's: a multiple of every stride.
 ADDED_SIDES = (128, 256)
 _LISTED = 3
+
+
+def check_dynamic_shape(dynamic_shape: bool, algorithms: Sequence[str]) -> None:
+    """Check that a model compressed by these NNCF algorithms can be exported with the input that is asked for.
+
+    Raises:
+        UserError: The input is to be dynamic, and filters are pruned beside quantization.
+    """
+    if dynamic_shape and {"quantization", "filter_pruning"} <= set(algorithms):
+        raise UserError("--dynamic-shape", "quantization with filter pruning",
+                        "The Model Optimizer removes pruned filters beside FakeQuantize only where the input is fixed.",
+                        "Leave the option out, or compress with one of the two.")
 
 
 def require_any_size(path: Path, larger: Path, detector: str) -> None:

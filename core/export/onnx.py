@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any, Dict, Tuple
 
 from core.compression.tracing import forward_as, tracing_forward
-from core.errors import UserError
 from core.export.conversion import fast_conversion
-from core.export.dynamic_shape import ADDED_SIDES, require_any_size
+from core.export.dynamic_shape import ADDED_SIDES, check_dynamic_shape, require_any_size
 from core.export.fake_quantize import count_in_onnx, expect_fake_quantize
 from core.export.postprocessing import exportable_forward, max_detections, raw_forward
 from core.export.spec import RESIZE_FIT, RESIZE_STRETCH, ModelSpec
@@ -55,7 +54,7 @@ def export_checkpoint(checkpoint: Path, output_dir: Path, options: ExportOptions
     record = restored.checkpoint.compression
     preprocessing = preprocessing_of(restored.config)
     algorithms = algorithms_of(restored.config) if record else ()
-    _check_options(options, algorithms)
+    check_dynamic_shape(options.dynamic_shape, algorithms)
     quantizers = prepare_for_export(restored.compression) if restored.compression else 0
     output_dir = Path(output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
@@ -101,13 +100,6 @@ def _prepare_controller(controller: Any) -> None:
             child._apply_masks()
         else:
             child.prepare_for_export()
-
-
-def _check_options(options: ExportOptions, algorithms: Tuple[str, ...]) -> None:
-    if options.dynamic_shape and {"quantization", "filter_pruning"} <= set(algorithms):
-        raise UserError("--dynamic-shape", "quantization with filter pruning",
-                        "The Model Optimizer removes pruned filters beside FakeQuantize only where the input is fixed.",
-                        "Leave the option out, or compress with one of the two.")
 
 
 def _export(restored: Any, path: Path, size: Tuple[int, int], options: ExportOptions) -> Tuple[str, ...]:

@@ -114,20 +114,35 @@ def _two_stage(detector: Any, img: Any) -> Tuple[Any, ...]:
 
 def _proposals(head: Any, outputs: Any, metas: List[Any]) -> Any:
     """Return proposals [1, N, 5], suppressed level by level as in PyTorch: a level takes the place of a class."""
-    import torch
     from mmdet.core.export import add_dummy_nms_for_onnx
     from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 
     cfg = head.test_cfg
     with untraced():
         boxes, scores = BaseDenseHead.onnx_export(head, *outputs, img_metas=metas, with_nms=False)
-        sizes = [int(level[0].numel()) for level in outputs[0]]
-        kept = [min(size, cfg.nms_pre) if cfg.nms_pre > 0 else size for size in sizes]
-        level_of = torch.cat([torch.full((count,), level) for level, count in enumerate(kept)])
-        in_level = (level_of[:, None] == torch.arange(len(kept))[None]).to(scores.dtype)
+        in_level = _level_marks(outputs[0], cfg.nms_pre, scores)
         proposals, _ = add_dummy_nms_for_onnx(boxes, scores * in_level[None], cfg.max_per_img, cfg.nms.iou_threshold,
                                               0.0, -1, cfg.max_per_img)
         return proposals
+
+
+def _level_marks(levels: List[Any], most: int, scores: Any) -> Any:
+    """Return [N, levels] of 1 and 0: which of the N rows of ``scores`` [1, N, 1] are of which level.
+
+    A level has a row for each of its values, ``most`` where that is positive and they are more. All is calculated in
+    the graph, so that it follows the size of the input.
+    """
+    import torch
+
+    ends, end = [], torch.zeros(1, dtype=torch.long)
+    for level in levels:
+        size = torch._shape_as_tensor(level)[1:].prod().reshape(1)
+        end = end + (torch.min(size, torch.tensor([most])) if most > 0 else size)
+        ends.append(end)
+    last = torch.cat(ends)[None]
+    first = torch.cat([torch.zeros(1, dtype=torch.long), *ends[:-1]])[None]
+    row = torch.cumsum(torch.ones_like(scores[0, :, :1], dtype=torch.long), dim=0) - 1
+    return ((row >= first) & (row < last)).to(scores.dtype)
 
 
 def _masks(head: Any, features: Any, boxes: Any, labels: Any) -> Any:

@@ -24,7 +24,7 @@ class CorruptImage:
 class Accuracy:
     """A detector's scores on a split, what it found by image id, the images left out, and the wall time.
 
-    ``skipped`` are the ids of the images in ``corrupt_images``.
+    ``skipped`` are the ids of the images in ``corrupt_images``; ``max_detections`` is the most it keeps of an image.
     """
 
     scores: Scores
@@ -32,6 +32,7 @@ class Accuracy:
     corrupt_images: Tuple[CorruptImage, ...]
     skipped: FrozenSet[int]
     seconds: float
+    max_detections: int
 
     @property
     def metrics(self) -> DetectionMetrics:
@@ -56,4 +57,5 @@ def measure_accuracy(detector: OpenVinoDetector, split: "Split", classes: Sequen
     scores = score_detections(split.annotation_file, run.detections, classes, skipped=list(run.corrupt))
     corrupt = tuple(CorruptImage(image["file_name"], run.corrupt[image["id"]])
                     for image in images if image["id"] in run.corrupt)
-    return Accuracy(scores, run.detections, corrupt, frozenset(run.corrupt), run.seconds)
+    return Accuracy(scores, run.detections, corrupt, frozenset(run.corrupt), run.seconds,
+                    detector.spec.max_detections)

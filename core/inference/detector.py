@@ -10,7 +10,8 @@ from typing import Any, Deque, Dict, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 
 from core.errors import UserError
-from core.evaluation.detections import Detections
+from core.evaluation.detections import Detections, Masks
+from core.export.spec import MASK_OUTPUT
 from core.inference.cpu import usable_cores
 from core.inference.image import CorruptImageError, read_image
 from core.inference.preprocess import Preprocessor
@@ -51,7 +52,7 @@ class _Decoded:
 
 
 def detections_of(boxes: np.ndarray, labels: np.ndarray, image_size: Tuple[int, int], preprocessor: Preprocessor,
-                  model: Path) -> Detections:
+                  model: Path, masks: Optional[np.ndarray] = None) -> Detections:
     """Turn an exported network's output for one image into detections in that image's pixels.
 
     Args:
@@ -60,6 +61,7 @@ def detections_of(boxes: np.ndarray, labels: np.ndarray, image_size: Tuple[int, 
         image_size: Height and width of the original image.
         preprocessor: What made the network's input.
         model: Where the network lies, for messages.
+        masks: ``[1, N, h, w]``: probabilities within each box; None leaves them out.
 
     Raises:
         UserError: The scores are not numbers, or a label is none of the model's: the model is broken, and dropping
@@ -75,8 +77,10 @@ def detections_of(boxes: np.ndarray, labels: np.ndarray, image_size: Tuple[int, 
                         f"{len(spec.classes)} classes.",
                         "Export the checkpoint again: model and metadata do not belong together.")
     kept = kept[np.argsort(-rows[kept, 4], kind="stable")][:spec.max_detections]
-    return Detections(boxes=preprocessor.to_original(rows[kept, :4], image_size),
-                      scores=rows[kept, 4].astype(np.float32), labels=classes[kept])
+    return Detections(
+        boxes=preprocessor.to_original(rows[kept, :4], image_size), scores=rows[kept, 4].astype(np.float32),
+        labels=classes[kept], masks=None if masks is None else Masks(
+            masks[0][kept].astype(np.float32), preprocessor.to_original(rows[kept, :4], image_size, clip=False)))
 
 
 class OpenVinoDetector:
@@ -102,9 +106,10 @@ class OpenVinoDetector:
         self._preprocessor = Preprocessor(self.spec)
 
     def __call__(self, image: np.ndarray) -> Detections:
-        """Return what is in an image, uint8 ``[H, W, 3]`` in BGR order."""
+        """Return what is in an image, uint8 ``[H, W, 3]`` in BGR order; with masks, where the model has them."""
         self._request.infer({"image": self.preprocess(image)})
-        return self.postprocess(*_outputs(self._request), image_size=image.shape[:2])
+        masks = self._request.get_tensor(MASK_OUTPUT).data if self.spec.has_masks else None
+        return detections_of(*_outputs(self._request), image.shape[:2], self._preprocessor, self.ir_dir, masks)
 
     def preprocess(self, image: np.ndarray) -> np.ndarray:
         """Return the network input for an image, as ``Preprocessor`` does."""
@@ -118,7 +123,8 @@ class OpenVinoDetector:
                    decode_threads: Optional[int] = None) -> DetectionRun:
         """Detect in many images; decoding and resizing run beside inference, in bounded memory.
 
-        Images that cannot be decoded are listed in the result and have no detections.
+        Images that cannot be decoded are listed in the result and have no detections. Masks, which would fill the
+        memory, are left out.
 
         Args:
             decode_threads: Threads that decode and resize; by default one for each core, up to ``MOST_DECODE_THREADS``.

@@ -6,12 +6,15 @@ from typing import List, Sequence, Tuple
 import numpy as np
 
 from core.evaluation.detections import Detections
+from core.inference.masks import paste_mask
 
 PANEL_PIXELS = 360
 TITLE_PIXELS = 22
 GAP_PIXELS = 6
 FONT_SCALE = 0.35
 MIN_SCORE = 0.3
+# Share of the class's colour where a mask lies.
+MASK_OPACITY = 0.5
 _WHITE = (255, 255, 255)
 _BLACK = (0, 0, 0)
 
@@ -47,7 +50,7 @@ def draw_panels(image: np.ndarray, panels: Sequence[Panel], classes: Sequence[st
 
 
 def draw_detections(image: np.ndarray, found: Detections, classes: Sequence[str]) -> np.ndarray:
-    """Draw all boxes with classes and scores on a copy of an image, in its own size.
+    """Draw all boxes with classes and scores, and masks where there are any, on a copy of an image, in its own size.
 
     Args:
         image: uint8 ``[H, W, 3]`` in BGR order.
@@ -56,6 +59,7 @@ def draw_detections(image: np.ndarray, found: Detections, classes: Sequence[str]
         uint8 ``[H, W, 3]`` in BGR order.
     """
     picture = image.copy()
+    _draw_masks(picture, found, classes)
     _draw_boxes(picture, found, classes)
     return picture
 
@@ -70,6 +74,17 @@ def _draw_panel(picture: np.ndarray, scale: float, panel: Panel, classes: Sequen
     cv2.putText(strip, _ascii(panel.title), (4, TITLE_PIXELS - 7), cv2.FONT_HERSHEY_SIMPLEX, FONT_SCALE, _BLACK, 1,
                 cv2.LINE_AA)
     return np.concatenate([strip, picture])
+
+
+def _draw_masks(picture: np.ndarray, found: Detections, classes: Sequence[str]) -> None:
+    if found.masks is None:
+        return
+    for index in np.argsort(found.scores, kind="stable"):
+        rows, columns, inside = paste_mask(found.masks.probabilities[index], found.masks.boxes[index],
+                                           picture.shape[:2])
+        color = np.float32(_color(found.labels[index], len(classes)))
+        part = picture[rows, columns]
+        part[inside] = np.round(part[inside] * (1 - MASK_OPACITY) + color * MASK_OPACITY).astype(np.uint8)
 
 
 def _draw_boxes(picture: np.ndarray, found: Detections, classes: Sequence[str], show_scores: bool = True) -> None:

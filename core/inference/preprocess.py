@@ -65,12 +65,13 @@ class Preprocessor:
         """Whether the input follows the image, as in MMDetection: sides, orientation and all."""
         return self.spec.dynamic and self.spec.keep_ratio and self.spec.size_divisor > 1
 
-    def to_original(self, boxes: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
-        """Return boxes in an original image's pixels, clipped to it.
+    def to_original(self, boxes: np.ndarray, size: Tuple[int, int], clip: bool = True) -> np.ndarray:
+        """Return boxes in an original image's pixels.
 
         Args:
             boxes: ``[N, 4]``: x1, y1, x2, y2 in pixels of the network input.
             size: Height and width of the original image.
+            clip: Clip the boxes to the image.
 
         Returns:
             float32 ``[N, 4]``.
@@ -79,4 +80,5 @@ class Preprocessor:
         resized_height, resized_width = self.resized(size)
         # mmdet's Resize keeps the factors as float32, and its heads divide the boxes by them.
         factors = np.float32([resized_width / width, resized_height / height] * 2)
-        return np.clip(boxes.astype(np.float32) / factors, 0, np.float32([width, height] * 2))
+        scaled = boxes.astype(np.float32) / factors
+        return np.clip(scaled, 0, np.float32([width, height] * 2)) if clip else scaled

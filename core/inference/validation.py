@@ -29,7 +29,8 @@ from core.storage.cache import new_file
 if TYPE_CHECKING:
     from core.data.dataset import Dataset, Split
 
-SCHEMA = 2
+# Described in docs/metrics.md and, for programs, in metrics.schema.json.
+SCHEMA = 3
 METRICS_FILE = "metrics.json"
 SAMPLES, WORST = "samples", "worst"
 WORST_OF_A_PAIR = 2

@@ -53,10 +53,11 @@ class Sources:
 
 @dataclass(frozen=True)
 class MeasuredStep:
-    """One form of the model: what it found by image id, and its scores."""
+    """One form of the model: what it found by image id, its scores, and the most it keeps of an image."""
 
     detections: Dict[int, Detections]
     scores: Scores
+    max_detections: int
 
 
 @dataclass(frozen=True)
@@ -113,13 +114,15 @@ def build_waterfall(split: "Split", classes: Sequence[str], images: Mapping[int,
              Step.FP32_ONNX: sources.onnx_fp32, Step.COMPRESSED_ONNX: sources.onnx_compressed}
     for step in Step:
         if step in irs:
-            steps[step] = MeasuredStep(irs[step].detections, irs[step].scores)
+            steps[step] = MeasuredStep(irs[step].detections, irs[step].scores, irs[step].max_detections)
             continue
         found, reason = _detections(step, given[step], split, images)
         if reason:
             missing[step] = reason
         else:
-            steps[step] = MeasuredStep(found, score_detections(split.annotation_file, found, classes, skipped))
+            ir = irs[Step.FP32_IR if step in FP32_CHAIN else Step.COMPRESSED_IR]
+            steps[step] = MeasuredStep(found, score_detections(split.annotation_file, found, classes, skipped),
+                                       ir.max_detections)
     return Waterfall(steps, missing, tuple(_compare(steps, first, second) for first, second in _pairs(steps)))
 
 
@@ -152,8 +155,9 @@ def _pairs(steps: Mapping[Step, MeasuredStep]) -> List[Tuple[Step, Step]]:
 
 
 def _compare(steps: Mapping[Step, MeasuredStep], first: Step, second: Step) -> Neighbours:
-    change = steps[second].scores.metrics.map - steps[first].scores.metrics.map
-    return Neighbours(first, second, change, compare(steps[first].detections, steps[second].detections))
+    before, after = steps[first], steps[second]
+    return Neighbours(first, second, after.scores.metrics.map - before.scores.metrics.map,
+                      compare(before.detections, after.detections, (before.max_detections, after.max_detections)))
 
 
 def _number(value: float) -> Optional[float]:

@@ -14,7 +14,8 @@ MOST_CONFUSED = 20
 def waterfall(irs: Validation) -> str:
     """Return the accuracy of every form of the model, and how far neighbours agree."""
     lead = ("The same test images through every form of the model, so that a drop is located. Agreement: boxes scored "
-            "0.3 or more that have a partner of their class at IoU 0.5 in the other form.")
+            "0.3 or more that have a partner of their class at IoU 0.5 in the other form; not counted where the "
+            "other form's list of detections is full of higher scores.")
     missing = "; ".join(f"{step_title(name)}: {reason}" for name, reason in irs.waterfall.missing.items())
     steps = table(["Form", "mAP", "mAP50"], [[step_title(step.name), fraction(step.map), fraction(step.map50)]
                                              for step in irs.waterfall.steps],

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 from core.errors import UserError
 
 # The version of each kind of measurement that this report reads.
-SCHEMAS = {"pytorch": 1, "openvino": 2}
+SCHEMAS = {"pytorch": 1, "openvino": 3}
 _REMEDY = "Run the stage that measures again; a file of another version cannot be reported."
 
 

@@ -139,6 +139,25 @@ def write_toy_onnx(directory: Path, spec: ModelSpec, quantized: bool = False) ->
     return directory
 
 
+def add_masks(onnx_dir: Path, mask: np.ndarray) -> None:
+    """Give the toy detector of a folder the output ``masks``: ``mask``, float32 [28, 28], for every box."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    model = onnx.load(str(onnx_dir / "model.onnx"))
+    constants = {"first_two": np.int64([0, 1]), "sides": np.int64([1, 1]), "mask": mask[None, None]}
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in constants.items())
+    model.graph.node.extend([
+        helper.make_node("Shape", ["boxes"], ["boxes_shape"]),
+        helper.make_node("Gather", ["boxes_shape", "first_two"], ["rows_shape"]),
+        helper.make_node("Concat", ["rows_shape", "sides"], ["masks_shape"], axis=0),
+        helper.make_node("ConstantOfShape", ["masks_shape"], ["ones"],
+                         value=helper.make_tensor("value", TensorProto.FLOAT, [1], [1.0])),
+        helper.make_node("Mul", ["ones", "mask"], ["masks"])])
+    model.graph.output.append(helper.make_tensor_value_info("masks", TensorProto.FLOAT, [1, None, *mask.shape]))
+    onnx.save(model, str(onnx_dir / "model.onnx"))
+
+
 def _head(spec: ModelSpec) -> Any:
     from onnx import helper
 

@@ -58,6 +58,13 @@ def test_the_waterfall_locates_what_is_lost(digits):
     assert measured["map_drop"]["low"] <= digits.summary["map_drop"] <= measured["map_drop"]["high"]
 
 
+def test_metrics_keep_their_published_schema(digits):
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads((Path(__file__).parents[2] / "core/inference/metrics.schema.json").read_text())
+    written = json.loads((digits.folder / "validation" / "metrics.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(written)
+
+
 def test_provenance_names_the_files_that_lie_beside_it(digits):
     digests = digits.summary["provenance"]["sha256"]
     model = digits.folder / "model"

@@ -123,8 +123,8 @@ def test_killed_at_twenty_moments_compress_ends_with_the_undisturbed_weights(sta
 
     def compress(name, seed, state, moment=None):
         options = ["--data", json.dumps(data), "--compression", json.dumps(compression), "--fp32-checkpoint", parent,
-                   "--checkpoint", tmp_path / f"{name}.pth", "--log", tmp_path / f"{name}.jsonl", "--metrics",
-                   tmp_path / f"{name}.json", "--seed", seed, "--checkpoint-minutes", 1e-9, "--training-state", state]
+                   "--checkpoint", tmp_path / f"{name}.pth", "--log", tmp_path / f"{name}.jsonl",
+                   "--seed", seed, "--checkpoint-minutes", 1e-9, "--training-state", state]
         return stages.run("compress", options, moment)
 
     left, killed_in, trainings, unfinished = moments(), [], 0, False

@@ -117,6 +117,7 @@ def test_ui_shows_metrics_report_and_verdict(document):
     assert outputs["comp-report"] == {
         "summary": "system.Artifact", "metrics": "system.Metrics", "confusion": "system.ClassificationMetrics",
         "html": "system.HTML", "markdown": "system.Markdown"}
+    assert [name for name, artifacts in outputs.items() if "system.Metrics" in artifacts.values()] == ["comp-report"]
 
 
 def test_nothing_starts_before_the_first_task_has_checked_everything(document):

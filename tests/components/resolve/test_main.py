@@ -60,7 +60,10 @@ def test_every_input_becomes_a_reference_that_stays_the_same(options, parent, tm
     ("--model-options", '{"runner.max_epoch": 1}', "max_epoch"),
     ("--min-initial-map-ratio", "1.5", "parameter min_initial_map_ratio: 1.5"),
     ("--gpus", "9", "parameter gpus: 9"), ("--gpus", "-1", "parameter gpus: -1"),
-    ("--compression-options", '{"nncf_config.target_device": "TOASTER"}', "TOASTER")])
+    ("--compression-options", '{"nncf_config.target_device": "TOASTER"}', "TOASTER"),
+    # The last --compression-config counts.
+    ("--dynamic-shape=true", "--compression-config=configs/nncf_compression/retinanet_r18_small/int8_pruning.py",
+     "--dynamic-shape: quantization with filter pruning. The Model Optimizer")])
 def test_what_would_fail_late_fails_now(options, option, value, message, capsys, tmp_path):
     assert main([*options, option, value]) == 2
     error = capsys.readouterr().err.strip()
@@ -109,7 +112,7 @@ def test_classes_come_from_the_config_where_it_names_them(options, tmp_path, cap
 def test_preflight_is_run_where_it_is_asked_for(options, failed, code, monkeypatch, capsys, tmp_path):
     from core.compression import preflight
 
-    def run(config, classes, on_stage):
+    def run(config, classes, on_stage, dynamic_shape):
         assert config.nncf_config and len(classes) == 10
         row = preflight.StageResult("wrap", preflight.Outcome.FAILED if failed else preflight.Outcome.OK, "why so", 1.0)
         on_stage(row)
@@ -125,16 +128,16 @@ def test_preflight_is_run_where_it_is_asked_for(options, failed, code, monkeypat
     assert ("preflight, stage wrap: why so" in shown.err) == failed
 
 
-def test_strict_reaches_the_preflight(options, monkeypatch):
+def test_strict_and_dynamic_shape_reach_the_preflight(options, monkeypatch):
     from core.compression import preflight
 
     seen = []
 
-    def run(config, classes, on_stage):
-        seen.append(config.get("nncf_strict"))
+    def run(config, classes, on_stage, dynamic_shape):
+        seen.append((config.get("nncf_strict"), dynamic_shape))
         return preflight.PreflightReport(())
 
     monkeypatch.setattr(preflight, "run_preflight", run)
     assert main([*options, "--preflight", "true"]) == 0
-    assert main([*options, "--preflight", "true", "--strict", "true"]) == 0
-    assert seen == [None, True]
+    assert main([*options, "--preflight", "true", "--strict", "true", "--dynamic-shape", "true"]) == 0
+    assert seen == [(None, False), (True, True)]

@@ -83,6 +83,32 @@ def test_an_error_in_the_nncf_config_is_the_first_failure(config):
         report.require_ok()
 
 
+def test_what_a_dynamic_shape_rules_out_fails_before_anything_is_built(config):
+    report = run_preflight(config("configs/nncf_compression/retinanet_r18_small/int8_pruning.py"), dynamic_shape=True)
+    assert outcomes(report) == {"config": Outcome.FAILED, **dict.fromkeys(STAGES[1:], Outcome.SKIPPED)}
+    assert why(report, "config").startswith("--dynamic-shape: quantization with filter pruning. The Model Optimizer")
+
+
+def test_a_dynamic_shape_is_exported_and_what_cannot_be_fails(config, monkeypatch):
+    from core.export import onnx
+
+    monkeypatch.setattr(preflight, "find_openvino_python", lambda given: None)
+    plain, sizes = "configs/detectors/retinanet_r18_small_digits.py", []
+    write = onnx._write_onnx
+    monkeypatch.setattr(onnx, "_write_onnx", lambda network, path, size, *rest: (
+        sizes.append(size), write(network, path, size, *rest)))
+    assert run_preflight(config(plain), dynamic_shape=True).ok
+    assert len(set(sizes)) == 2
+
+    def depends(*arguments):
+        raise UserError("--dynamic-shape", "RetinaNet", "Its export depends on the size.", "Leave it out.")
+
+    monkeypatch.setattr(onnx, "require_any_size", depends)
+    report = run_preflight(config(plain), dynamic_shape=True)
+    assert outcomes(report)["export"] is Outcome.FAILED
+    assert "depends on the size" in why(report, "export")
+
+
 def test_frozen_layers_fail_with_the_scopes(config):
     report = run_preflight(config("configs/nncf_compression/retinanet_r18_small/pruning.py",
                                   **{"model.backbone.frozen_stages": 1}))
@@ -165,6 +191,7 @@ def test_a_report_is_ok_where_nothing_failed():
 @pytest.mark.parametrize(("arguments", "code", "text"), [
     (["configs/absent.py"], 2, "configs/absent.py"),
     ([INT8, "--openvino-python", "/absent"], 2, "--openvino-python"),
+    (["configs/nncf_compression/retinanet_r18_small/int8_pruning.py", "--dynamic-shape"], 1, "--dynamic-shape"),
     ([INT8, "--cfg-options", "nncf_config.compression.initializer.range.num_init_samples=-3"], 1, "num_init_samples")])
 def test_the_command_ends_with_a_code_and_a_reason(arguments, code, text):
     pytest.importorskip("torch", reason="needs the train environment")

@@ -18,7 +18,7 @@ def found(*rows):
 def test_a_model_agrees_with_itself():
     both = {1: found((BOX, 0.9, 0), (FAR, 0.4, 1)), 2: found()}
     agreement = compare(both, both)
-    assert agreement.to_json() == {"matched": 2, "only_first": 0, "only_second": 0, "share": 1.0,
+    assert agreement.to_json() == {"matched": 2, "only_first": 0, "only_second": 0, "cut_off": 0, "share": 1.0,
                                    "largest_score_difference": 0.0, "mean_score_difference": 0.0, "smallest_iou": 1.0,
                                    "min_score": 0.3, "iou": 0.5}
 
@@ -51,3 +51,24 @@ def test_images_that_one_did_not_see_are_not_compared_and_nothing_agrees_with_no
     agreement = compare({1: found(), 2: found((BOX, 0.9, 0))}, {1: found()})
     assert [item.image for item in agreement.images] == [1]
     assert agreement.share == 1 and agreement.to_json()["largest_score_difference"] is None
+
+
+@pytest.mark.parametrize("score, limit, expected", [
+    (0.4, 2, (0, 1)), (0.5, 2, (0, 1)), (0.51, 2, (1, 0)),  # not above the lowest score, and above it
+    (0.4, 3, (1, 0)), (0.4, None, (1, 0))])  # the other list has a place left, or its limit is not known
+def test_a_box_that_a_full_list_has_no_place_for_is_no_disagreement(score, limit, expected):
+    full = {1: found((BOX, 0.9, 0), ([20, 20, 30, 30], 0.5, 0))}
+    more = {1: found((BOX, 0.9, 0), ([20, 20, 30, 30], 0.5, 0), (FAR, score, 0))}
+    for agreement, side in ((compare(more, full, (100, limit)), "only_first"),
+                            (compare(full, more, (limit, 100)), "only_second")):
+        (image,) = agreement.images
+        assert (getattr(image, side), image.cut_off) == expected
+        assert image.disagreement == expected[0]
+        assert agreement.share == (1.0 if expected[1] else pytest.approx(4 / 5))
+
+
+def test_both_lists_can_be_full():
+    first = {1: found((BOX, 0.9, 0), (FAR, 0.45, 0))}
+    second = {1: found((BOX, 0.9, 0), ([20, 20, 30, 30], 0.4, 0))}
+    (image,) = compare(first, second, (2, 2)).images
+    assert (image.matched, image.only_first, image.only_second, image.cut_off) == (1, 1, 0, 1)

@@ -13,7 +13,7 @@ from model_api.models import DetectionModel, Model
 from core.export.ir import convert_to_ir
 from core.inference.detector import OpenVinoDetector
 from core.inference.runtime import read_ir
-from tests.core.conftest import COLOURS, write_toy_onnx
+from tests.core.conftest import COLOURS, add_masks, write_toy_onnx
 
 pytestmark = pytest.mark.usefixtures("openvino")
 # Dark, so that the toy detector sees nothing in the padding.
@@ -114,23 +114,10 @@ def test_a_threshold_of_its_own_is_kept(models):
 
 
 def test_instance_segmentation_has_its_masks_and_names(tmp_path, toy_spec):
-    import onnx
-    from onnx import TensorProto, helper
-
     spec = dataclasses.replace(toy_spec, classes=("red", "white blood cell", "größe"),
                                outputs=("boxes", "labels", "masks"))
     onnx_dir = write_toy_onnx(tmp_path / "onnx", spec)
-    model = onnx.load(str(onnx_dir / "model.onnx"))
-    constants = {"first_two": np.int64([0, 1]), "sides": np.int64([28, 28])}
-    model.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in constants.items())
-    model.graph.node.extend([
-        helper.make_node("Shape", ["boxes"], ["boxes_shape"]),
-        helper.make_node("Gather", ["boxes_shape", "first_two"], ["rows_shape"]),
-        helper.make_node("Concat", ["rows_shape", "sides"], ["masks_shape"], axis=0),
-        helper.make_node("ConstantOfShape", ["masks_shape"], ["masks"],
-                         value=helper.make_tensor("value", TensorProto.FLOAT, [1], [1.0]))])
-    model.graph.output.append(helper.make_tensor_value_info("masks", TensorProto.FLOAT, [1, None, 28, 28]))
-    onnx.save(model, str(onnx_dir / "model.onnx"))
+    add_masks(onnx_dir, np.ones((28, 28), np.float32))
     convert_to_ir(onnx_dir, tmp_path / "ir")
 
     image = scene((48, 64))

@@ -19,8 +19,9 @@ from core.compression.preflight import find_openvino_python
 from core.compression.structure import count_in_onnx as structure_of
 from core.compression.trials import wake
 from core.errors import UserError
+from core.export.dynamic_shape import check_dynamic_shape
 from core.export.fake_quantize import load_onnx
-from core.export.onnx import ExportOptions, _check_options, export_checkpoint
+from core.export.onnx import ExportOptions, export_checkpoint
 from core.export.postprocessing import raw_forward
 from core.training.fit import snapshot
 from core.training.model import build_detector, restore_detector
@@ -196,7 +197,9 @@ def test_a_graph_that_depends_on_the_size_is_refused(exported, tmp_path, monkeyp
 
 def test_options_that_cannot_be_met_are_refused_before_anything_is_exported():
     with pytest.raises(UserError, match="--dynamic-shape: quantization with filter pruning"):
-        _check_options(ExportOptions(dynamic_shape=True), ("quantization", "filter_pruning"))
-    _check_options(ExportOptions(dynamic_shape=True), ("quantization",))
+        check_dynamic_shape(True, ("quantization", "filter_pruning"))
+    check_dynamic_shape(False, ("quantization", "filter_pruning"))
+    for algorithms in (("quantization",), ("filter_pruning",), ("quantization", "magnitude_sparsity"), ()):
+        check_dynamic_shape(True, algorithms)
     with pytest.raises(UserError, match="--raw-heads: FasterRCNN. Its second stage reads proposals"):
         raw_forward(build_detector(trial_config("faster_rcnn_r50", "int8")))

@@ -14,7 +14,7 @@ from core.compression.matrix import REPOSITORY, trial_config
 from core.compression.preflight import find_openvino_python
 from core.compression.tracing import forward_as, image_metas, tracing_forward
 from core.errors import UserError
-from core.export.postprocessing import exportable_forward, max_detections
+from core.export.postprocessing import _level_marks, exportable_forward, max_detections
 from core.training.model import build_detector
 
 KINDS = ("yolox_tiny", "faster_rcnn_r50", "mask_rcnn_r50", "ssd300", "fcos_r50", "yolov3_mobilenetv2")
@@ -108,6 +108,13 @@ def test_openvino_finds_the_same_in_the_exported_graph(name, tmp_path):
     # Random proposals lie close to the limits of suppression, where the last bit decides.
     assert same.any(axis=1).mean() > 0.9
     assert masks == ((100, 28, 28) if name == "mask_rcnn_r50" else None)
+
+
+@pytest.mark.parametrize("most, counts", [(0, (24, 6, 3)), (-1, (24, 6, 3)), (5, (5, 5, 3)), (100, (24, 6, 3))])
+def test_rows_of_proposals_are_marked_with_their_level(most, counts):
+    levels = [torch.zeros(1, 3, 2, 4), torch.zeros(1, 3, 1, 2), torch.zeros(1, 3, 1, 1)]
+    expected = torch.eye(3)[[level for level, count in enumerate(counts) for _ in range(count)]]
+    assert torch.equal(_level_marks(levels, most, torch.rand(1, sum(counts), 1)), expected)
 
 
 def test_number_of_detections_comes_from_the_last_stage():

@@ -1,5 +1,8 @@
+import copy
 import dataclasses
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -9,17 +12,36 @@ from core.evaluation.store import write_detections
 from core.export.ir import convert_to_ir, describe_ir
 from core.inference.detector import OpenVinoDetector
 from core.inference.image import read_image
-from core.inference.validation import validate
+from core.inference.validation import SCHEMA
+from core.inference.validation import validate as measure
 from core.inference.waterfall import Sources
 
 pytestmark = pytest.mark.usefixtures("openvino")
 QUICK = {"repeats": 2, "seconds": 0.03}
+ROOT = Path(__file__).parents[3]
+METRICS_SCHEMA = json.loads((ROOT / "core" / "inference" / "metrics.schema.json").read_text(encoding="ascii"))
+# Words of the page that are values rather than keys.
+VALUES = {"null", "background"}
+
+
+def mistakes(record):
+    """Return what is wrong with a metrics.json by its published schema."""
+    jsonschema = pytest.importorskip("jsonschema")
+    return [f"{error.json_path}: {error.message}"
+            for error in jsonschema.Draft202012Validator(METRICS_SCHEMA).iter_errors(record)]
+
+
+def validate(*arguments, **options):
+    """Validate; whatever a test makes of it, what is written keeps the schema."""
+    result = measure(*arguments, **options)
+    assert mistakes(result) == []
+    return result
 
 
 def test_writes_what_the_report_reads(tmp_path, scenes, toy_ir, int8_ir):
     result = validate(scenes, toy_ir, int8_ir, tmp_path / "out", samples=2, **QUICK)
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == result
-    assert (result["schema"], result["kind"], result["inference_precision"]) == (2, "openvino", "f32")
+    assert (result["schema"], result["kind"], result["inference_precision"]) == (3, "openvino", "f32")
     assert (result["data_digest"], result["corrupt_images"]) == (scenes.digest, [])
     assert set(result["cpu"]) == {"name", "instruction_set", "instruction_sets", "cores"}
     assert result["versions"]["openvino"].startswith("2024.6")
@@ -58,6 +80,58 @@ def test_the_report_can_read_it(tmp_path, scenes, toy_ir, int8_ir):
     result = validate(scenes, toy_ir, int8_ir, tmp_path / "out", samples=0, **QUICK)
     parsed = parse_validation(result, "validation")
     assert (parsed.fp32.fake_quantize_nodes, parsed.compressed.fake_quantize_nodes) == (0, 1)
+
+
+def test_the_schema_is_of_this_version_and_notices_what_is_not_in_it(tmp_path, scenes, toy_ir, int8_ir):
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.Draft202012Validator.check_schema(METRICS_SCHEMA)
+    assert METRICS_SCHEMA["properties"]["schema"] == {"const": SCHEMA}
+    assert METRICS_SCHEMA["$id"].endswith(f":{SCHEMA}")
+    result = validate(scenes, toy_ir, int8_ir, tmp_path / "out", samples=0, **QUICK)
+    for change, where in ((lambda found: found.update(extra=1), "'extra' was unexpected"),
+                          (lambda found: found.pop("warnings"), "'warnings' is a required property"),
+                          (lambda found: found.update(schema=SCHEMA - 1), "$.schema:"),
+                          (lambda found: found["fp32"]["metrics"].update(map=1.5), "$.fp32.metrics.map:"),
+                          (lambda found: found["waterfall"]["steps"].update(ir=1), "$.waterfall.steps")):
+        changed = copy.deepcopy(result)
+        change(changed)
+        (mistake, *_) = mistakes(changed)
+        assert where in mistake
+
+
+def keys_below(schema, described_elsewhere):
+    """Return the keys of all objects in a part of the schema, those of definitions that have rows of their own not."""
+    if isinstance(schema, list):
+        return set().union(*(keys_below(item, described_elsewhere) for item in schema))
+    if not isinstance(schema, dict):
+        return set()
+    name = schema.get("$ref", "").rpartition("/")[2]
+    if name and name not in described_elsewhere:
+        return keys_below(METRICS_SCHEMA["$defs"][name], described_elsewhere)
+    below = set(schema.get("properties", {}))
+    for inner in [*schema.get("properties", {}).values(), schema.get("items"), schema.get("additionalProperties")]:
+        below |= keys_below(inner, described_elsewhere)
+    return below
+
+
+def rows_of(table):
+    """Return each row of a Markdown table as its keys and the other words in code."""
+    cells = [line.strip("|").split("|") for line in table.strip().splitlines()[2:]]
+    return [(re.findall(r"`(\w+)`", keys), set(re.findall(r"`([a-z]\w+)`", content))) for keys, content in cells]
+
+
+def test_the_page_and_the_schema_name_the_same_keys():
+    page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    first, second = (rows_of(table) for table in re.findall(r"(?:^\|.*\n)+", page, flags=re.MULTILINE))
+    values = {*VALUES, *METRICS_SCHEMA["$defs"]["step"]["enum"], "openvino",
+              *METRICS_SCHEMA["properties"]["inference_precision"]["enum"]}
+    for rows, part, described_elsewhere in ((first, METRICS_SCHEMA, {"ir", "metrics"}),
+                                            (second, METRICS_SCHEMA["$defs"]["ir"], {})):
+        properties = part["properties"]
+        assert sorted(key for keys, _ in rows for key in keys) == sorted(properties)
+        for keys, words in rows:
+            below = set().union(*(keys_below(properties[key], described_elsewhere) for key in keys))
+            assert words - values == below - values, keys
 
 
 @pytest.mark.parametrize("asked, drawn", [(0, 0), (1, 1), (4, 4), (50, 6)])
@@ -112,6 +186,23 @@ def test_every_form_of_the_model_sees_the_same_images(tmp_path, scenes, toy_ir, 
     assert [picture["image"] for picture in missed["worst"]] == ["scene 4.png"]
     assert read_image(tmp_path / "out" / missed["worst"][0]["file"]).shape[1] == 3 * 360 + 2 * 6
     assert result["map_drop"]["first"] == "fp32_pytorch"
+
+
+def test_a_full_list_of_detections_is_known_as_one(tmp_path, scenes, write_onnx, toy_spec, int8_spec):
+    """Both IRs keep two boxes of three; PyTorch's three hold one that they had no place for."""
+    specs = [dataclasses.replace(spec, max_detections=2) for spec in (toy_spec, int8_spec)]
+    for name, spec in zip(("fp32", "int8"), specs):
+        convert_to_ir(write_onnx(tmp_path / name, spec, quantized=name == "int8"), tmp_path / f"{name}_ir")
+    convert_to_ir(write_onnx(tmp_path / "whole", toy_spec), tmp_path / "whole_ir")
+    whole = OpenVinoDetector(tmp_path / "whole_ir")
+    found = {number: whole(read_image(scenes.test.image_root / f"scene {number}.png")) for number in range(1, 7)}
+    write_detections(tmp_path / "fp32.npz", found)
+    result = validate(scenes, tmp_path / "fp32_ir", tmp_path / "int8_ir", tmp_path / "out",
+                      Sources(tmp_path / "fp32.npz"), samples=0, **QUICK)
+    pair = result["waterfall"]["neighbours"][0]
+    assert (pair["first"], pair["second"]) == ("fp32_pytorch", "fp32_ir")
+    assert (pair["matched"], pair["only_first"], pair["only_second"], pair["cut_off"]) == (12, 0, 0, 6)
+    assert pair["share"] == 1 and pair["worst"] == []
 
 
 def test_detections_of_other_images_are_refused(tmp_path, scenes, toy_ir, int8_ir):

@@ -61,7 +61,7 @@ def waterfall(maps: Tuple[float, float, float, float], classes: Sequence[str]) -
     return {"steps": {name: accuracy(values[name], classes) for name in names},
             "missing": {"fp32_onnx": "not given", "compressed_onnx": "not given"},
             "neighbours": [{"first": first, "second": second, "map_change": values[second] - values[first],
-                            "matched": 870, "only_first": 3, "only_second": 5, "share": 0.9954,
+                            "matched": 870, "only_first": 3, "only_second": 5, "cut_off": 2, "share": 0.9954,
                             "largest_score_difference": 0.0421, "mean_score_difference": 0.002, "smallest_iou": 0.71,
                             "min_score": 0.3, "iou": 0.5, "worst": []} for first, second in pairs]}
 
@@ -70,7 +70,7 @@ def validation_record(classes: Sequence[str], maps: Tuple[float, float, float, f
     curve = [round(max(0.0, 1 - (step / 100) ** 3), 4) for step in range(101)]
     counts = [[40 if row == column else (row + column) % 3 for column in range(len(classes) + 1)]
               for row in range(len(classes) + 1)]
-    return {"schema": 2, "kind": "openvino", "fp32": ir(maps[2], classes, False),
+    return {"schema": 3, "kind": "openvino", "fp32": ir(maps[2], classes, False),
             "compressed": ir(maps[3], classes, True), "speedup": 2.345,
             "speed": {"speedup": {"median": 2.345, "low": 2.21, "high": 2.41},
                       "latency_ratio": {"median": 2.3, "low": 2.2, "high": 2.4},
