@@ -233,9 +233,9 @@ class Trial:
     def train_step(self) -> str:
         """Do one training step: every quantizer runs, the loss is finite and the weights move."""
         import torch
-        from mmdet.core import build_optimizer
 
         from core.training.device import data_parallel
+        from core.training.optimizer import build_optimizer
 
         network = self.compression.network
         network.train()

@@ -303,18 +303,18 @@ class _Trial:
     def train_step(self) -> str:
         import torch
         from mmcv.runner import EpochBasedRunner
-        from mmdet.core import build_optimizer
 
         from core.compression.hooks import CompressionHook, quantizers_of
         from core.training.device import data_parallel
         from core.training.hooks import CheckLossHook
+        from core.training.optimizer import build_optimizer
 
         self.network.train()
         trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         before = [parameter.detach().clone() for parameter in trained]
         bound_gradients(self.network)
         runner = EpochBasedRunner(data_parallel(self.network), optimizer=build_optimizer(
-            self.network, copy.deepcopy(self.config.optimizer)), work_dir=str(self.folder), max_epochs=1,
+            self.network, self.config.optimizer), work_dir=str(self.folder), max_epochs=1,
             logger=_quiet_logger())
         runner.last_metrics = {}
         runner.register_optimizer_hook(copy.deepcopy(self.config.get("optimizer_config", {})))

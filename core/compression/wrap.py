@@ -10,6 +10,7 @@ from typing import Any, Dict, Iterable, List, Optional, Set, Tuple
 from core.checkpoint.checkpoint import CompressionRecord
 from core.compression.distillation import add_compression_loss, require_distillable
 from core.compression.nncf_import import import_nncf
+from core.compression.shared_weights import share_weight_quantizers
 from core.compression.state import state_from_data, state_to_data
 from core.compression.tracing import (
     INPUT_DIVISORS,
@@ -138,6 +139,7 @@ def _wrap(detector: Any, config: Any, restore: Optional[CompressionRecord], post
             raise
         raise UserError("data.samples_per_gpu", 1, "Batch-norm adaptation of a detector whose last feature map is 1x1, "
                         "such as SSDLite, needs two images a batch or more.", "Set data.samples_per_gpu=2.") from error
+    share_weight_quantizers(network)
     _bind_steps(network, detector)
     add_compression_loss(network, controller)
     return network, controller

@@ -375,9 +375,8 @@ def _compress(detector: Any, nncf_config: Dict[str, Any], config: Any, dataset: 
 
 def _build_runner(config: Any, dataset: "Dataset", network: Any, compression: Optional["CompressedDetector"],
                   interruptions: Interruptions) -> Any:
-    from mmdet.core import build_optimizer
-
     from core.training.hooks import AverageStatisticsHook, CheckLossHook, EvaluationHook
+    from core.training.optimizer import build_optimizer
     from core.training.runner import ResumableRunner
 
     # Built after wrapping: the quantizers' parameters are trained too.

@@ -1,0 +1,20 @@
+"""The optimizer of a config."""
+
+import copy
+from typing import Any, Dict
+
+
+def build_optimizer(network: Any, settings: Dict[str, Any]) -> Any:
+    """Build the optimizer as MMDetection does, also where modules of a compressed network share parameters.
+
+    Args:
+        network: What is trained.
+        settings: The config's ``optimizer``; it is left as it is.
+    """
+    from mmdet.core import build_optimizer as build
+
+    settings = copy.deepcopy(settings)
+    if settings.get("paramwise_cfg"):
+        # mmcv goes through the modules then, and would put a shared parameter into two groups, which torch refuses.
+        settings["paramwise_cfg"].setdefault("bypass_duplicate", True)
+    return build(network, settings)
