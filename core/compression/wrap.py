@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, List, Optional, Set, Tuple
 
 from core.checkpoint.checkpoint import CompressionRecord
+from core.checkpoint.dtypes import check_dtypes
 from core.compression.distillation import add_compression_loss, require_distillable
 from core.compression.nncf_import import import_nncf
 from core.compression.state import state_from_data, state_to_data
@@ -228,10 +229,20 @@ def _history(outputs: Any) -> Set[Any]:
     return found
 
 
-def load_compressed_weights(compressed: CompressedDetector, state_dict: Dict[str, Any]) -> None:
-    """Load a compressed checkpoint's weights into a restored network; every key must match."""
+def load_compressed_weights(compressed: CompressedDetector, state_dict: Dict[str, Any], source: object) -> None:
+    """Load a compressed checkpoint's weights into a restored network; every key must match.
+
+    Args:
+        compressed: The restored network.
+        state_dict: The weights.
+        source: The checkpoint, for messages.
+
+    Raises:
+        UserError: A key is missing, unknown, or of another shape or kind of number.
+    """
     from nncf.torch import load_state
 
+    check_dtypes(state_dict, compressed.network.state_dict(), source)
     try:
         load_state(compressed.network, state_dict, is_resume=True)
     except RuntimeError as error:
