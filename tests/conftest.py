@@ -4,7 +4,9 @@ import contextlib
 import json
 import os
 import resource
+import shutil
 import signal
+import subprocess
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +107,19 @@ def s3(s3_server: S3Server, s3_test_client: Any, monkeypatch: pytest.MonkeyPatch
     name = f"test-{uuid.uuid4().hex}"
     s3_test_client.create_bucket(Bucket=name)
     return S3Bucket(s3_server, name, s3_test_client)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """An empty file system of its own with room for 2 MiB, which a test can really fill."""
+    folder = tmp_path / "small disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], capture_output=True,
+                             text=True) if os.geteuid() == 0 and shutil.which("mount") else None
+    if mounted is None or mounted.returncode:
+        pytest.skip("a file system can be mounted by root alone, and not in every container")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 @pytest.fixture
