@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, List, Optional, Set, Tuple
 
 from core.checkpoint.checkpoint import CompressionRecord
-from core.checkpoint.dtypes import check_dtypes
 from core.compression.distillation import add_compression_loss, require_distillable
 from core.compression.nncf_import import import_nncf
 from core.compression.state import state_from_data, state_to_data
@@ -83,7 +82,8 @@ def compress_detector(detector: Any, nncf_config: Dict[str, Any], data_loader: O
     require_distillable(detector, nncf_config)
     if restore is None:
         _register_initialisation(config, data_loader)
-    Path(config.get("log_dir", ".")).mkdir(parents=True, exist_ok=True)
+        # A checkpoint, which may come from anywhere, makes no folders.
+        Path(config.get("log_dir", ".")).mkdir(parents=True, exist_ok=True)
     if not postprocessing or restore is not None:
         return CompressedDetector(*_wrap(detector, config, restore, postprocessing), nncf_config, postprocessing)
     obstacle = postprocessing_obstacle(detector)
@@ -227,29 +227,6 @@ def _history(outputs: Any) -> Set[Any]:
             found.add(item)
             waiting.extend(function for function, _ in item.next_functions)
     return found
-
-
-def load_compressed_weights(compressed: CompressedDetector, state_dict: Dict[str, Any], source: object) -> None:
-    """Load a compressed checkpoint's weights into a restored network; every key must match.
-
-    Args:
-        compressed: The restored network.
-        state_dict: The weights.
-        source: The checkpoint, for messages.
-
-    Raises:
-        UserError: A key is missing, unknown, or of another shape or kind of number.
-    """
-    from nncf.torch import load_state
-
-    check_dtypes(state_dict, compressed.network.state_dict(), source)
-    try:
-        load_state(compressed.network, state_dict, is_resume=True)
-    except RuntimeError as error:
-        raise UserError("compressed checkpoint", str(error).splitlines()[0],
-                        "Its weights must fit the model compressed with its nncf_config: "
-                        + " ".join(line.strip() for line in str(error).splitlines()[1:6]),
-                        "Use the same nncf_config and model config as when it was made.") from error
 
 
 def _nncf_config(nncf_config: Dict[str, Any]) -> Any:

@@ -354,16 +354,14 @@ def _build_plain(config: Any, dataset: "Dataset", given: Optional[Checkpoint], s
 
 def _compress(detector: Any, nncf_config: Dict[str, Any], config: Any, dataset: "Dataset",
               given: Optional[Checkpoint], source: object, seed: int) -> "CompressedDetector":
-    from core.compression.wrap import compress_detector, load_compressed_weights
+    from core.compression.restoring import restore_compression
+    from core.compression.wrap import compress_detector
 
     logger = logging.getLogger(__name__)
     postprocessing = bool(config.get("nncf_compress_postprocessing", True))
     if given is not None and given.compression is not None:
         logger.info("restoring compression (%s)", ", ".join(algorithms_of(config)))
-        compression = compress_detector(detector, nncf_config, restore=given.compression,
-                                        postprocessing=given.compression.postprocessing)
-        load_compressed_weights(compression, dict(given.state_dict), source)
-        return compression
+        return restore_compression(detector, nncf_config, given, source)
     logger.info("initialising compression (%s) on the training data", ", ".join(algorithms_of(config)))
     started = time.time()
     compression = compress_detector(detector, nncf_config,

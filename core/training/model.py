@@ -129,9 +129,7 @@ def restore_detector(path: Path, classes: Tuple[str, ...] = ()) -> RestoredDetec
     if checkpoint.compression is None:
         load_plain_weights(detector, checkpoint, path)
         return RestoredDetector(detector.eval(), detector, config, None, checkpoint)
-    from core.compression.wrap import compress_detector, load_compressed_weights
+    from core.compression.restoring import restore_compression
 
-    record = checkpoint.compression
-    compression = compress_detector(detector, record.config, restore=record, postprocessing=record.postprocessing)
-    load_compressed_weights(compression, dict(checkpoint.state_dict), path)
+    compression = restore_compression(detector, checkpoint.compression.config, checkpoint, path)
     return RestoredDetector(compression.network.eval(), detector, config, compression, checkpoint)
