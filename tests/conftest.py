@@ -4,7 +4,9 @@ import contextlib
 import json
 import os
 import resource
+import shutil
 import signal
+import subprocess
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,6 +118,19 @@ def s3_of_module(s3_server: S3Server, s3_test_client: Any) -> Iterator[S3Bucket]
     """The same for tests that look at one piece of work together."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         yield _empty_bucket(s3_server, s3_test_client, monkeypatch)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """An empty file system of its own with room for 2 MiB, which a test can really fill."""
+    folder = tmp_path / "small disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], capture_output=True,
+                             text=True) if os.geteuid() == 0 and shutil.which("mount") else None
+    if mounted is None or mounted.returncode:
+        pytest.skip("a file system can be mounted by root alone, and not in every container")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 @pytest.fixture

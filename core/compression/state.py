@@ -2,7 +2,7 @@
 
 from typing import Any
 
-_STAGE = "compression_stage"
+STAGE = "compression_stage"
 
 
 def state_to_data(state: Any) -> Any:
@@ -10,7 +10,7 @@ def state_to_data(state: Any) -> Any:
     from nncf.api.compression import CompressionStage
 
     if isinstance(state, CompressionStage):
-        return {_STAGE: state.name}
+        return {STAGE: state.name}
     if isinstance(state, dict):
         return {key: state_to_data(value) for key, value in state.items()}
     if isinstance(state, (list, tuple)):
@@ -23,8 +23,8 @@ def state_from_data(data: Any) -> Any:
     from nncf.api.compression import CompressionStage
 
     if isinstance(data, dict):
-        if set(data) == {_STAGE} and isinstance(data[_STAGE], str):
-            return CompressionStage[data[_STAGE]]
+        if set(data) == {STAGE} and isinstance(data[STAGE], str):
+            return CompressionStage[data[STAGE]]
         return {key: state_from_data(value) for key, value in data.items()}
     if isinstance(data, list):
         return [state_from_data(value) for value in data]

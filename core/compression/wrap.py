@@ -83,7 +83,8 @@ def compress_detector(detector: Any, nncf_config: Dict[str, Any], data_loader: O
     require_distillable(detector, nncf_config)
     if restore is None:
         _register_initialisation(config, data_loader)
-    Path(config.get("log_dir", ".")).mkdir(parents=True, exist_ok=True)
+        # A checkpoint, which may come from anywhere, makes no folders.
+        Path(config.get("log_dir", ".")).mkdir(parents=True, exist_ok=True)
     if not postprocessing or restore is not None:
         return CompressedDetector(*_wrap(detector, config, restore, postprocessing), nncf_config, postprocessing)
     obstacle = postprocessing_obstacle(detector)
@@ -228,19 +229,6 @@ def _history(outputs: Any) -> Set[Any]:
             found.add(item)
             waiting.extend(function for function, _ in item.next_functions)
     return found
-
-
-def load_compressed_weights(compressed: CompressedDetector, state_dict: Dict[str, Any]) -> None:
-    """Load a compressed checkpoint's weights into a restored network; every key must match."""
-    from nncf.torch import load_state
-
-    try:
-        load_state(compressed.network, state_dict, is_resume=True)
-    except RuntimeError as error:
-        raise UserError("compressed checkpoint", str(error).splitlines()[0],
-                        "Its weights must fit the model compressed with its nncf_config: "
-                        + " ".join(line.strip() for line in str(error).splitlines()[1:6]),
-                        "Use the same nncf_config and model config as when it was made.") from error
 
 
 def _nncf_config(nncf_config: Dict[str, Any]) -> Any:

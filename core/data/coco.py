@@ -5,13 +5,13 @@ The format: https://cocodataset.org/#format-data
 
 import json
 import math
-import os
 import re
 import reprlib
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 from core.data.annotations import AnnotatedImage, AnnotatedSplit, Box, check_relative, is_unicode
+from core.data.image_files import ON_DISK, ImageFiles
 from core.data.masks import sound_mask
 from core.errors import UserError
 
@@ -20,6 +20,7 @@ _ANNOTATION_LAYOUTS = ("annotations/{}.json", "annotations/instances_{}.json", "
 _IMAGE_LAYOUTS = ("{}", "{}2017", "images/{}", "images", "")
 # COCO's own companions of the instances files, which hold no boxes to train on.
 _OTHER_TASKS = re.compile(r"^(captions|person_keypoints|image_info|panoptic|stuff)_")
+_ANNOTATION_NAME = re.compile(r"annotations/([^/]+)\.json|[^/]+/_annotations\.coco\.json")
 _ROOT_SAMPLE = 100
 _FIX = "Correct the annotation file."
 # Bounded in depth and length, as hostile annotations are in neither.
@@ -32,8 +33,14 @@ def describe_layouts() -> str:
     return ", ".join(layout.format("<split>") for layout in _ANNOTATION_LAYOUTS)
 
 
-def list_splits(root: Path) -> Tuple[str, ...]:
-    """Return the names of the splits that a folder has in COCO format, sorted."""
+def is_annotation(name: str) -> bool:
+    """Tell whether a file of this name, relative to the data folder, can be one that :func:`read_split` reads."""
+    match = _ANNOTATION_NAME.fullmatch(name)
+    return bool(match) and not _OTHER_TASKS.match(match.group(1) or "")
+
+
+def list_splits(root: Path, images: ImageFiles = ON_DISK) -> Tuple[str, ...]:
+    """Return the names of the splits that a folder has in COCO format, sorted; its images are not asked for."""
     names = {path.parent.name for path in root.glob("*/_annotations.coco.json")}
     for path in root.glob("annotations/*.json"):
         if not _OTHER_TASKS.match(path.stem):
@@ -41,8 +48,13 @@ def list_splits(root: Path) -> Tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def read_split(root: Path, name: str) -> AnnotatedSplit:
+def read_split(root: Path, name: str, images: ImageFiles = ON_DISK) -> AnnotatedSplit:
     """Read and check one split; only faults of structure stop it, boxes are cleaned later.
+
+    Args:
+        root: The data folder, which holds the annotation files.
+        name: The split's name, one of ``list_splits``.
+        images: Which images the data set has.
 
     Raises:
         UserError: The file is not a sound COCO annotation file; file, value and rule are named.
@@ -51,11 +63,11 @@ def read_split(root: Path, name: str) -> AnnotatedSplit:
     document = _read_document(files[0])
     reader = _Reader(files[0])
     categories = reader.categories(document["categories"])
-    images = reader.images(document["images"])
-    boxes = reader.boxes(document["annotations"], images, categories)
-    annotated = tuple(image._replace(boxes=tuple(boxes.get(key, ()))) for key, image in images.items())
+    entries = reader.images(document["images"])
+    boxes = reader.boxes(document["annotations"], entries, categories)
+    annotated = tuple(image._replace(boxes=tuple(boxes.get(key, ()))) for key, image in entries.items())
     warnings = tuple(f"split {name!r}: {path} is not used, {files[0].name} is" for path in files[1:])
-    return AnnotatedSplit(name, _find_image_root(root, name, annotated), (files[0],),
+    return AnnotatedSplit(name, _find_image_root(root, name, annotated, images), (files[0],),
                           tuple(categories[key] for key in sorted(categories)), annotated, warnings)
 
 
@@ -74,12 +86,11 @@ def _read_document(file: Path) -> Dict[str, Any]:
     return document
 
 
-def _find_image_root(root: Path, name: str, images: Tuple[AnnotatedImage, ...]) -> Path:
+def _find_image_root(root: Path, name: str, annotated: Tuple[AnnotatedImage, ...], images: ImageFiles) -> Path:
     """Return the first customary folder that has all of the first images, else the one that has most of them."""
-    sample = images[:_ROOT_SAMPLE]
+    sample = annotated[:_ROOT_SAMPLE]
     candidates = [root / layout.format(name) for layout in _IMAGE_LAYOUTS]
-    # os.path.isfile, not Path.is_file: it answers False for names that no file can have.
-    found = [sum(os.path.isfile(folder / image.file_name) for image in sample) for folder in candidates]
+    found = [sum(images.has(folder / image.file_name) for image in sample) for folder in candidates]
     return candidates[found.index(max(found))]
 
 

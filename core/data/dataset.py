@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Sequence, Tuple
 
-from core.data.digest import FileMemory, data_digest
-from core.data.examination import FORMATS, choose_format, examine
-from core.data.place import locate
+from core.data.digest import FileMemory, FileRow, data_digest
+from core.data.examination import FORMATS, choose_format, examine, examine_listed, may_be_annotation
+from core.data.image_files import ON_DISK, ListedImages
+from core.data.place import Place, locate
 from core.data.prepared import entry_folder, read_manifest, write_entry
 from core.data.reference import DataRef
 from core.data.splits import AUTO, SplitNames, choose_splits
@@ -62,7 +63,10 @@ class Dataset:
 
 def resolve_data(uri: str, data_format: str = AUTO, classes: Sequence[str] = (), train_split: str = AUTO,
                  val_split: str = AUTO, test_split: str = AUTO) -> DataRef:
-    """Check a whole data set, log its warnings and return the reference that later stages open.
+    """Check a data set, log its warnings and return the reference that later stages open.
+
+    Of a prefix on S3 only the annotation files are fetched: images must be in the listing and not empty, and
+    :func:`open_dataset` looks into them. Anything else is checked whole.
 
     Args:
         uri: A folder or an archive (path, ``file://`` or ``s3://bucket/prefix``), or ``builtin://digits`` with options.
@@ -75,13 +79,18 @@ def resolve_data(uri: str, data_format: str = AUTO, classes: Sequence[str] = (),
     Raises:
         UserError: Anything in the data that training or measuring would stumble over.
     """
-    place = locate(uri)
+    place = locate(uri, lambda name: may_be_annotation(name, data_format))
     root = place.root
-    data_format = choose_format(root, data_format)
-    names = choose_splits(train_split, val_split, test_split, FORMATS[data_format].list_splits(root), root)
-    examined = examine(root, data_format, names, tuple(classes))
-    ref = DataRef(place.uri, data_digest(examined.rows), data_format, examined.classes, *names, source=place.source)
-    write_entry(entry_folder(ref), root, examined)
+    images = ListedImages(root, place.uri, place.objects) if place.objects else ON_DISK
+    found = choose_format(root, data_format, images)
+    names = choose_splits(train_split, val_split, test_split, FORMATS[found].list_splits(root, images), root)
+    if isinstance(images, ListedImages):
+        examined = examine_listed(root, found, names, tuple(classes), images)
+    else:
+        examined = examine(root, found, names, tuple(classes))
+    ref = DataRef(place.uri, data_digest(examined.rows), found, examined.classes, *names, source=place.source)
+    if not place.objects:
+        write_entry(entry_folder(ref), root, examined)
     for warning in examined.warnings:
         _LOGGER.warning("data: %s", warning)
     return ref
@@ -90,8 +99,10 @@ def resolve_data(uri: str, data_format: str = AUTO, classes: Sequence[str] = (),
 def open_dataset(ref: DataRef) -> Dataset:
     """Open a resolved data set; its images stay in place, its cleaned annotations lie in the cache.
 
+    The first to open one on S3 fetches it and looks into every image.
+
     Raises:
-        UserError: The data is not there or is not what was resolved.
+        UserError: The data is not there or is not what was resolved, or an image cannot be used.
     """
     place = locate(ref.uri)
     if place.source != ref.source:
@@ -104,7 +115,7 @@ def open_dataset(ref: DataRef) -> Dataset:
     else:
         names = SplitNames(ref.train_split, ref.val_split, ref.test_split)
         examined = examine(root, ref.format, names, ref.classes)
-        found = data_digest(examined.rows)
+        found = data_digest(_listed_rows(place, examined.rows))
         if found != ref.digest:
             raise _changed(ref, f"digest {found[:12]}...")
         manifest = write_entry(entry, root, examined)
@@ -113,6 +124,14 @@ def open_dataset(ref: DataRef) -> Dataset:
               for role, described in manifest["splits"].items()}
     return Dataset(ref.classes, splits["train"], splits.get("val"), splits["test"], ref.digest,
                    tuple(manifest["warnings"]))
+
+
+def _listed_rows(place: Place, rows: Sequence[FileRow]) -> Sequence[FileRow]:
+    """Return the rows that the resolve stage saw: of a prefix on S3 the listing's."""
+    if not place.objects:
+        return rows
+    listing = ListedImages(place.root, place.uri, place.objects)
+    return [listing.row(place.root / row[0]) for row in rows]
 
 
 def _verify_files(ref: DataRef, root: Path, rows: Sequence[Sequence[Any]]) -> None:

@@ -1,7 +1,8 @@
 """The digest of a data set, and hashes remembered so that an unchanged folder is not read again.
 
 The digest is the sha256 of the JSON list of [path relative to the data folder, size, sha256 of the content] of
-every file that matters (annotation and split files and the images that they name), sorted by path.
+every file that matters (annotation and split files and the images that they name), sorted by path. Of a prefix on S3,
+which is not fetched to be resolved, the ETags stand for the sha256.
 """
 
 import hashlib

@@ -1,20 +1,21 @@
-"""Examining a data set: read, checked, cleaned and hashed, in whichever format it is."""
+"""Examining a data set: read, checked, cleaned and hashed, in whichever format it is. On S3 first by its listing."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 from core.data import coco, voc
 from core.data.annotations import AnnotatedSplit, clean_split
 from core.data.classes import choose_classes, class_warnings
 from core.data.digest import FileFacts, FileMemory, FileRow
+from core.data.image_files import ON_DISK, ImageFiles, ListedImages
 from core.data.images import check_sizes, examine_images
 from core.data.splits import AUTO, SplitNames, split_warnings
 from core.data.suggest import did_you_mean, listed
 from core.errors import UserError
 
 FORMATS = {"coco": coco, "voc": voc}
-"""The reader of each format: list_splits, read_split, describe_layouts."""
+"""The reader of each format: is_annotation, list_splits, read_split, describe_layouts."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,12 @@ class Examined:
     warnings: Tuple[str, ...]
 
 
-def choose_format(root: Path, asked: str) -> str:
+def may_be_annotation(name: str, asked: str) -> bool:
+    """Tell whether a file of this name is needed to read annotations of the format asked for."""
+    return any(reader.is_annotation(name) for reader in _readers(asked).values())
+
+
+def choose_format(root: Path, asked: str, images: ImageFiles = ON_DISK) -> str:
     """Return the format of a folder: the one asked for where the folder has it, or the only one that it has.
 
     Raises:
@@ -43,7 +49,7 @@ def choose_format(root: Path, asked: str) -> str:
     if asked not in (AUTO, *FORMATS):
         raise UserError("parameter data_format", repr(asked) + did_you_mean(asked, FORMATS),
                         "It must be auto, coco or voc.", "Leave it at auto to have it found out.")
-    found = [name for name, reader in FORMATS.items() if reader.list_splits(root)]
+    found = [name for name, reader in FORMATS.items() if reader.list_splits(root, images)]
     if asked in found:
         return asked
     if asked == AUTO and len(found) == 1:
@@ -51,9 +57,8 @@ def choose_format(root: Path, asked: str) -> str:
     if asked == AUTO and found:
         raise UserError("parameter data_format", f"auto, and {root} has annotations in both formats",
                         "Only one of them can be used.", "Set data_format to coco or voc.")
-    wanted = {name: reader for name, reader in FORMATS.items() if asked in (AUTO, name)}
-    layouts = "; or ".join(f"{name}: {reader.describe_layouts()}" for name, reader in wanted.items())
-    entries = listed(sorted(path.name for path in root.iterdir())) or "nothing"
+    layouts = "; or ".join(f"{name}: {reader.describe_layouts()}" for name, reader in _readers(asked).items())
+    entries = listed(images.names(root)) or "nothing"
     raise UserError("data folder", f"{root} has no annotations (it holds {entries})", f"Looked for {layouts}.",
                     "Pass the folder that holds these, or arrange the data so.")
 
@@ -70,34 +75,78 @@ def examine(root: Path, data_format: str, names: SplitNames, asked: Tuple[str, .
     Raises:
         UserError: Anything in the data that training or measuring would stumble over.
     """
+    by_name = _read(root, data_format, names, ON_DISK)
+    memory = FileMemory(root)
+    facts = _check_images(root, tuple(by_name.values()), memory)
+    rows = {memory.row(file) for split in by_name.values() for file in split.files}
+    rows.update((memory.relative(file), found.size, found.sha256) for file, found in facts.items())
+    memory.save()
+    contents = {file: found.sha256 for file, found in facts.items()}
+    return _examined(by_name, _classes(by_name, data_format, asked), names, sorted(rows), contents)
+
+
+def examine_listed(root: Path, data_format: str, names: SplitNames, asked: Tuple[str, ...],
+                   images: ListedImages) -> Examined:
+    """Read and check the annotations, which alone are in ``root``, and that a listing has every image.
+
+    What only pixels tell - a corrupt image, one of another size - is left to :func:`examine`, which the stage runs
+    that fetches the images. The rows are the listing's, with ETags for hashes.
+
+    Args:
+        root: The folder with the annotation files.
+        data_format: A key of ``FORMATS``.
+        names: The splits in use.
+        asked: The classes to use, in this order; all where empty.
+        images: The listing.
+
+    Raises:
+        UserError: Anything in annotations or listing that training or measuring would stumble over.
+    """
+    by_name = _read(root, data_format, names, images)
+    files = [file for split in by_name.values() for file in _image_paths(split)]
+    images.check(files)
+    rows = {images.row(file) for split in by_name.values() for file in (*split.files, *_image_paths(split))}
+    contents = {file: images.row(file)[1:] for file in files}
+    return _examined(by_name, _classes(by_name, data_format, asked), names, sorted(rows), contents)
+
+
+def _readers(asked: str) -> Dict[str, Any]:
+    return {name: reader for name, reader in FORMATS.items() if asked in (AUTO, name)}
+
+
+def _read(root: Path, data_format: str, names: SplitNames, images: ImageFiles) -> Dict[str, AnnotatedSplit]:
+    """Return the splits in use by name."""
     reader = FORMATS[data_format]
-    missing = [name for name in names if name and name not in reader.list_splits(root)]
+    missing = [name for name in names if name and name not in reader.list_splits(root, images)]
     if missing:
         raise UserError("data", f"{root} has no split {listed(map(repr, missing))} any more",
                         "It must be the data that was resolved.", "Restore it, or start again from resolve.")
-    by_name = {name: reader.read_split(root, name) for name in names if name}
-    read = tuple(by_name.values())
-    known = dict.fromkeys(name for split in read for name in split.classes)
+    return {name: reader.read_split(root, name, images) for name in names if name}
+
+
+def _classes(splits: Dict[str, AnnotatedSplit], data_format: str, asked: Tuple[str, ...]) -> Tuple[str, ...]:
+    known = dict.fromkeys(name for split in splits.values() for name in split.classes)
     # Pascal VOC has no list of its own; sorted, the order does not depend on which split comes first.
-    classes = choose_classes(asked, sorted(known) if data_format == "voc" else tuple(known))
-    cleaned = {name: clean_split(split, classes) for name, split in by_name.items()}
+    return choose_classes(asked, sorted(known) if data_format == "voc" else tuple(known))
 
-    memory = FileMemory(root)
-    facts = _check_images(root, read, memory)
-    rows = {memory.row(file) for split in read for file in split.files}
-    rows.update((memory.relative(file), found.size, found.sha256) for file, found in facts.items())
-    memory.save()
 
-    warnings = (split_warnings(names) + class_warnings(classes, read)
+def _examined(read: Dict[str, AnnotatedSplit], classes: Tuple[str, ...], names: SplitNames, rows: Sequence[FileRow],
+              contents: Dict[Path, Any]) -> Examined:
+    cleaned = {name: clean_split(split, classes) for name, split in read.items()}
+    warnings = (split_warnings(names) + class_warnings(classes, tuple(read.values()))
                 + tuple(warning for split in cleaned.values() for warning in split.warnings)
-                + _overlap_warnings(cleaned, names, facts))
+                + _overlap_warnings(cleaned, names, contents))
     splits = {role: cleaned[name] for role, name in names._asdict().items() if name}
-    return Examined(classes, splits, tuple(sorted(rows)), warnings)
+    return Examined(classes, splits, tuple(rows), warnings)
+
+
+def _image_paths(split: AnnotatedSplit) -> List[Path]:
+    return [split.image_root / image.file_name for image in split.images]
 
 
 def _check_images(root: Path, splits: Sequence[AnnotatedSplit], memory: FileMemory) -> Dict[Path, FileFacts]:
-    expected = [(split.image_root / image.file_name, image.width, image.height)
-                for split in splits for image in split.images]
+    expected = [(file, image.width, image.height)
+                for split in splits for file, image in zip(_image_paths(split), split.images)]
     found = examine_images((file for file, _, _ in expected), memory)
     memory.save()
     check_sizes(expected, found, root)
@@ -105,13 +154,12 @@ def _check_images(root: Path, splits: Sequence[AnnotatedSplit], memory: FileMemo
 
 
 def _overlap_warnings(splits: Dict[str, AnnotatedSplit], names: SplitNames,
-                      facts: Dict[Path, FileFacts]) -> Tuple[str, ...]:
+                      contents: Dict[Path, Any]) -> Tuple[str, ...]:
     """Return warnings about images, told by their content, that are trained on and measured with."""
-    contents = {name: {facts[split.image_root / image.file_name].sha256 for image in split.images}
-                for name, split in splits.items()}
+    seen = {name: {contents[file] for file in _image_paths(split)} for name, split in splits.items()}
     warnings = []
     for name in dict.fromkeys((names.val, names.test)):
-        shared = len(contents[names.train] & contents[name]) if name else 0
+        shared = len(seen[names.train] & seen[name]) if name else 0
         if shared:
             warnings.append(f"{shared} images of split {name!r} are also in {names.train!r}: "
                             "figures measured on them flatter the model")

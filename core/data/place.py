@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Callable, Tuple
 
 from core.data import digits
 from core.data.suggest import did_you_mean
@@ -10,6 +11,7 @@ from core.errors import UserError
 from core.storage.archive import SUFFIXES, is_archive, unpack
 from core.storage.digest import sha256_file
 from core.storage.location import Location, Scheme, parse_location
+from core.storage.store import StoredObject, check_names
 
 _LAYOUT_RULE = "It must be a folder in COCO or Pascal VOC layout, or an archive of one."
 
@@ -22,15 +24,22 @@ class Place:
         uri: Where it comes from, complete and without ``?latest``.
         root: Its folder.
         source: Digest of the archive or of the listing on S3 that it was taken from; empty for a folder.
+        objects: The listing of a prefix on S3; empty for anything else.
     """
 
     uri: str
     root: Path
     source: str = ""
+    objects: Tuple[StoredObject, ...] = ()
 
 
-def locate(uri: str) -> Place:
+def locate(uri: str, wanted: Callable[[str], bool] = lambda name: True) -> Place:
     """Find a data set, and bring it here where it is not; what was brought once is kept in the cache.
+
+    Args:
+        uri: Where it lies.
+        wanted: Tells by the name, relative to the data folder, what of a prefix on S3 is brought here. An archive is
+            always brought whole.
 
     Raises:
         UserError: It is not there, cannot be fetched or is of no known kind.
@@ -41,7 +50,7 @@ def locate(uri: str) -> Place:
     if location.scheme is Scheme.BUILTIN:
         return _built_in(uri, location)
     if location.scheme is Scheme.S3:
-        return _on_s3(uri)
+        return _on_s3(uri, wanted)
     return _here(Path(resolve_latest(location, "data").path))
 
 
@@ -67,13 +76,16 @@ def _here(path: Path) -> Place:
                     else f"It does not exist, nor does {parent}.", "Pass the data set's folder, or builtin://digits.")
 
 
-def _on_s3(uri: str) -> Place:
+def _on_s3(uri: str, wanted: Callable[[str], bool]) -> Place:
     from core.storage.fetch import fetch
-    from core.storage.source import resolve_source
+    from core.storage.source import listing_source, resolve_source
 
     source = resolve_source(uri, "data")
     if not source.single:
-        return Place(source.uri, fetch(source), source.digest)
+        check_names((info.name for info in source.objects), source.uri)
+        # A part has a digest of its own, so the cache never takes it for the whole.
+        part = listing_source(source.uri, (info for info in source.objects if wanted(info.name)))
+        return Place(source.uri, fetch(part), source.digest, source.objects)
     if not is_archive(source.uri):
         raise UserError("data", source.uri, _LAYOUT_RULE, f"Pass the prefix, or an archive ({', '.join(SUFFIXES)}).")
     return Place(source.uri, _unpacked(fetch(source), source.digest, source.size), source.digest)

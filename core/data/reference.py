@@ -13,7 +13,8 @@ class DataRef:
     Attributes:
         uri: Where it lies: an absolute path, ``s3://bucket/prefix`` or ``builtin://digits?...`` with every option
             spelled out.
-        digest: sha256 over the files that matter (see ``core.data.digest``).
+        digest: sha256 over the files that matter, with their hashes, or their ETags for a prefix on S3 (see
+            ``core.data.digest``).
         format: ``coco`` or ``voc``.
         classes: The class names, in the order of the model's outputs.
         train_split: Name of the split to train on.

@@ -5,13 +5,13 @@ The format: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.ht
 
 import math
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Dict, List, NoReturn, Optional, Tuple
 from xml.etree import ElementTree
 from xml.parsers import expat
 
 from core.data.annotations import AnnotatedImage, AnnotatedSplit, Box, check_relative
-from core.data.images import image_size
+from core.data.image_files import ON_DISK, ImageFiles
 from core.errors import UserError
 
 _ANNOTATIONS, _IMAGES, _SPLITS = "Annotations", "JPEGImages", "ImageSets/Main"
@@ -26,30 +26,42 @@ def describe_layouts() -> str:
     return f"{_SPLITS}/<split>.txt with {_ANNOTATIONS}/ and {_IMAGES}/"
 
 
-def list_splits(root: Path) -> Tuple[str, ...]:
+def is_annotation(name: str) -> bool:
+    """Tell whether a file of this name, relative to the data folder, can be one that :func:`read_split` reads."""
+    folder, _, own = name.rpartition("/")
+    return (folder == _SPLITS and own.endswith(".txt")
+            or name.startswith(f"{_ANNOTATIONS}/") and own.endswith(".xml"))
+
+
+def list_splits(root: Path, images: ImageFiles = ON_DISK) -> Tuple[str, ...]:
     """Return the names of the splits that a folder has in Pascal VOC format, sorted."""
-    if not (root / _ANNOTATIONS).is_dir() or not (root / _IMAGES).is_dir():
+    if not images.has_folder(root / _ANNOTATIONS) or not images.has_folder(root / _IMAGES):
         return ()
     return tuple(sorted(path.stem for path in (root / _SPLITS).glob("*.txt") if not _CLASS_LIST.match(path.stem)))
 
 
-def read_split(root: Path, name: str) -> AnnotatedSplit:
+def read_split(root: Path, name: str, images: ImageFiles = ON_DISK) -> AnnotatedSplit:
     """Read and check one split; only faults of structure stop it, boxes are cleaned later.
 
     Classes are the names found, sorted.
+
+    Args:
+        root: The data folder, which holds the split and annotation files.
+        name: The split's name, one of ``list_splits``.
+        images: Which images the data set has.
 
     Raises:
         UserError: A file is missing or is not a sound Pascal VOC annotation; file, value and rule are named.
     """
     split_file = root / _SPLITS / f"{name}.txt"
-    names = _image_names(root / _IMAGES)
-    images, files = [], [split_file]
+    names = _by_stem(images.names(root / _IMAGES))
+    annotated, files = [], [split_file]
     for stem in _read_names(split_file):
         file = root / _ANNOTATIONS / f"{stem}.xml"
-        images.append(_read_image(file, root / _IMAGES, names.get(stem, f"{stem}.jpg")))
+        annotated.append(_read_image(file, names.get(stem, f"{stem}.jpg"), root / _IMAGES, images))
         files.append(file)
-    classes = sorted({box.category for image in images for box in image.boxes})
-    return AnnotatedSplit(name, root / _IMAGES, tuple(files), tuple(classes), tuple(images))
+    classes = sorted({box.category for image in annotated for box in image.boxes})
+    return AnnotatedSplit(name, root / _IMAGES, tuple(files), tuple(classes), tuple(annotated))
 
 
 def parse_xml(data: bytes) -> ElementTree.Element:
@@ -75,10 +87,10 @@ def _refuse_doctype(*declaration: object) -> NoReturn:
     raise ValueError("a document type declaration (<!DOCTYPE ...>) is not accepted in annotations")
 
 
-def _image_names(folder: Path) -> Dict[str, str]:
+def _by_stem(file_names: List[str]) -> Dict[str, str]:
     """Return image file names by stem; .jpg, the format's own, wins over other endings."""
     names: Dict[str, str] = {}
-    for path in sorted(folder.iterdir()):
+    for path in map(PurePosixPath, file_names):
         if path.stem not in names or path.suffix == ".jpg":
             names[path.stem] = path.name
     return names
@@ -103,7 +115,7 @@ def _read_names(split_file: Path) -> List[str]:
     return list(names)
 
 
-def _read_image(file: Path, image_folder: Path, file_name: str) -> AnnotatedImage:
+def _read_image(file: Path, file_name: str, folder: Path, images: ImageFiles) -> AnnotatedImage:
     try:
         root = parse_xml(file.read_bytes())
     except FileNotFoundError as error:
@@ -112,7 +124,7 @@ def _read_image(file: Path, image_folder: Path, file_name: str) -> AnnotatedImag
     except ValueError as error:
         raise UserError("annotation file", f"{file} ({error})", "It must be well-formed XML without a document type.",
                         "Export the annotation again or correct the place named.") from error
-    width, height = _size(root, file) or image_size(image_folder / file_name)
+    width, height = _size(root, file) or images.size(folder / file_name)
     boxes = tuple(_read_object(entry, file, number) for number, entry in enumerate(root.findall("object"), start=1))
     return AnnotatedImage(file_name, width, height, boxes)
 

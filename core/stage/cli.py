@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 from core.errors import StateSaved, Terminated, UserError
 from core.stage.executor_output import ExecutorOutput
+from core.storage.cache import FULL_DISK
 
 EXIT_USER_ERROR = 2
 EXIT_DISK_FULL = 3
@@ -108,7 +109,7 @@ def run_guarded(program: str, work: Callable[[], int]) -> int:
         return _fail(program, "terminated by SIGTERM. Finished stages are kept; start again to go on from here.",
                      EXIT_TERMINATED)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in FULL_DISK:
             return _fail(program, f"disk full: {error.filename or error}. The stage needs room for its outputs. "
                          "Free some space or choose another --work-dir, then start again.", EXIT_DISK_FULL)
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

@@ -11,6 +11,7 @@ from typing import Iterator
 from core.errors import UserError
 
 CACHE_VARIABLE = "MMDET_COMPRESS_CACHE"
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 PARTIAL_SUFFIX = ".part"
 """How the names of folders end in which something is being written."""
 
@@ -28,7 +29,7 @@ def cache_folder() -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL_DISK:
             raise
         raise UserError("cache folder", folder, f"It cannot be made ({error.strerror}).",
                         f"Set {CACHE_VARIABLE} to a folder that can be written.") from error
@@ -45,6 +46,17 @@ def _cache_location() -> Path:
 
 
 @contextmanager
+def naming_full_disk(path: Path) -> Iterator[None]:
+    """Give the error of a full disk the path of what was written: writing says none, and copying the source."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL_DISK and (error.filename is None or error.filename2 is not None):
+            error.filename, error.filename2 = str(path), None
+        raise
+
+
+@contextmanager
 def new_file(path: Path) -> Iterator[Path]:
     """Give a path beside ``path`` to write to; it takes the place of ``path`` when the block ends well.
 
@@ -54,9 +66,10 @@ def new_file(path: Path) -> Iterator[Path]:
     # mkdtemp, not mkstemp: the file inside gets the umask's rights, not 0600.
     beside = Path(tempfile.mkdtemp(prefix=f".{path.name[:100]}.", suffix=PARTIAL_SUFFIX, dir=str(path.parent)))
     try:
-        yield beside / path.name
-        with open(beside / path.name, "rb") as written:
-            os.fsync(written.fileno())
+        with naming_full_disk(path):
+            yield beside / path.name
+            with open(beside / path.name, "rb") as written:
+                os.fsync(written.fileno())
         os.replace(beside / path.name, path)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -74,7 +87,8 @@ def new_folder(path: Path) -> Iterator[Path]:
     try:
         folder = beside / path.name
         folder.mkdir()
-        yield folder
+        with naming_full_disk(path):
+            yield folder
         try:
             os.rename(folder, path)
         except OSError as error:

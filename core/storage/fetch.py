@@ -12,7 +12,7 @@ from typing import Callable, Iterator, List
 
 from core.errors import UserError
 from core.stage.progress import progress
-from core.storage.cache import PARTIAL_SUFFIX, cache_folder
+from core.storage.cache import PARTIAL_SUFFIX, cache_folder, naming_full_disk
 from core.storage.location import parse_location
 from core.storage.s3_store import S3Store
 from core.storage.source import Source
@@ -131,7 +131,8 @@ def _fill(folder: Path, fill: Fill, size: int) -> None:
     make_room(max(size - arrived, 0))
     for name in ("content", "work"):
         (partial / name).mkdir(parents=True, exist_ok=True)
-    fill(partial / "content", partial / "work")
+    with naming_full_disk(partial):
+        fill(partial / "content", partial / "work")
     folder.with_name(folder.name + _BYTES).write_text(str(_bytes_of(partial / "content")))
     os.rename(partial / "content", folder)
     shutil.rmtree(partial)

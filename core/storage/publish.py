@@ -14,6 +14,7 @@ from typing import Iterator, List, Optional, Union
 
 from core.bundle.manifest import MANIFEST, Manifest, damage
 from core.errors import UserError
+from core.storage.cache import naming_full_disk
 from core.storage.digest import BLOCK_BYTES, sha256_file
 from core.storage.location import Location, Scheme, parse_location
 
@@ -158,7 +159,7 @@ def _copy(source: Path, target: Path, expected: str) -> None:
     """Copy a file durably and check that its bytes were still the ones digested."""
     target.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
-    with open(source, "rb") as original, open(target, "wb") as copy:
+    with naming_full_disk(target), open(source, "rb") as original, open(target, "wb") as copy:
         for block in iter(lambda: original.read(BLOCK_BYTES), b""):
             digest.update(block)
             copy.write(block)

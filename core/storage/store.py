@@ -3,8 +3,8 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import List, Optional
+from pathlib import Path, PurePosixPath
+from typing import Iterable, List, Optional
 
 from core.errors import UserError
 from core.storage.location import Location, Scheme, parse_location
@@ -109,6 +109,21 @@ def check_name(name: str, store: str) -> None:
     if any(part in ("", ".", "..") for part in name.split("/")) or any(ord(letter) < 32 for letter in name):
         raise UserError("object name", f"{name!r:.200} in {store}", "It must be names between slashes, without '.', "
                         "'..', control characters or a slash at its ends.", "Rename the object.")
+
+
+def check_names(names: Iterable[str], store: str) -> None:
+    """Refuse names that files of one folder cannot have.
+
+    Raises:
+        UserError: A name is one that :func:`check_name` refuses, or is also the folder of another.
+    """
+    files = set(names)
+    for name in files:
+        check_name(name, store)
+    folders = {str(folder) for name in files for folder in PurePosixPath(name).parents}
+    for name in sorted(files & folders):
+        raise UserError("object", f"{name} in {store}", "No object's name may be another's folder: both cannot be "
+                        "files.", "Rename one of them.")
 
 
 def open_store(location: str, thing: str = "location") -> Store:

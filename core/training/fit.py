@@ -22,7 +22,7 @@ from core.training.datasets import build_quietly
 from core.training.device import data_parallel, device
 from core.training.distributed import distributed_model, first_rank, ranks, scale_learning_rate
 from core.training.initial import InitialScore, initial_split, min_initial_map_ratio, require_good_start, score
-from core.training.model import build_detector, load_plain_weights
+from core.training.model import build_detector, load_all_weights, load_plain_weights
 from core.training.progress import ModuleMemory, Position, progress_of, restore_progress
 from core.training.samples import build_loader
 from core.training.signals import Interruptions
@@ -181,14 +181,15 @@ def prepare(config: Any, dataset: "Dataset", work_dir: Path, parent: Optional[Pa
     loader = train_loader(config, dataset, seed)
     # Where a state is resumed the parent is loaded all the same: knowledge distillation keeps it as the teacher.
     detector = _build_plain(config, dataset, given, source)
+    origin = f"the training state in {states.place}" if states is not None and saved is not None else source
     network, compression, parent_map = detector, None, None
     if nncf_config is not None:
         if ratio > 0 and resumed is None:
             parent_map = _parent_map(detector, config, dataset, given)
-        compression = _compress(detector, nncf_config, config, dataset, saved or given, seed)
+        compression = _compress(detector, nncf_config, config, dataset, saved or given, origin, seed)
         network = compression.network
     elif saved is not None:
-        network.load_state_dict(saved.state_dict)
+        load_all_weights(network, saved, origin)
     interruptions = Interruptions()
     runner = _build_runner(config, dataset, network, compression, interruptions)
     _write_log_head(_json_log(Path(work_dir)), _log_meta(config, config.runner.max_epochs, len(loader), seed))
@@ -352,17 +353,15 @@ def _build_plain(config: Any, dataset: "Dataset", given: Optional[Checkpoint], s
 
 
 def _compress(detector: Any, nncf_config: Dict[str, Any], config: Any, dataset: "Dataset",
-              given: Optional[Checkpoint], seed: int) -> "CompressedDetector":
-    from core.compression.wrap import compress_detector, load_compressed_weights
+              given: Optional[Checkpoint], source: object, seed: int) -> "CompressedDetector":
+    from core.compression.restoring import restore_compression
+    from core.compression.wrap import compress_detector
 
     logger = logging.getLogger(__name__)
     postprocessing = bool(config.get("nncf_compress_postprocessing", True))
     if given is not None and given.compression is not None:
         logger.info("restoring compression (%s)", ", ".join(algorithms_of(config)))
-        compression = compress_detector(detector, nncf_config, restore=given.compression,
-                                        postprocessing=given.compression.postprocessing)
-        load_compressed_weights(compression, dict(given.state_dict))
-        return compression
+        return restore_compression(detector, nncf_config, given, source)
     logger.info("initialising compression (%s) on the training data", ", ".join(algorithms_of(config)))
     started = time.time()
     compression = compress_detector(detector, nncf_config,
@@ -430,7 +429,12 @@ def _resume(runner: Any, resumed: Checkpoint, source: Optional[Path], memory: Mo
     else:
         position = restore_progress(progress, runner, memory, log_file)
         logging.getLogger(__name__).info("an interrupted training goes on after %s", position)
-    runner.optimizer.load_state_dict(resumed.training["optimizer"])
+    try:
+        runner.optimizer.load_state_dict(resumed.training["optimizer"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError("optimizer state", f"{type(error).__name__}: {error}", "It must be of this config's optimizer "
+                        "and this network's parameters.", "Name the checkpoint as load_from instead, to begin with a "
+                        "new optimizer.") from error
 
 
 def _portable(config: Any) -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from core.checkpoint.checkpoint import Checkpoint, load_checkpoint
+from core.checkpoint.dtypes import check_dtypes
 from core.errors import UserError
 
 MIN_MATCHED_SHARE = 0.99
@@ -58,10 +59,10 @@ def _drop_pretrained(model: Any) -> None:
 
 
 def load_plain_weights(detector: Any, checkpoint: Checkpoint, source: Path) -> None:
-    """Load FP32 weights; at least 99 % of the detector's keys must match in name and shape.
+    """Load FP32 weights; at least 99 % of the detector's keys must match in name and shape, those in kind of number.
 
     Raises:
-        UserError: Too few keys match; the message lists the first of them.
+        UserError: Too few keys match; the message lists the first of them. Or a tensor is of another kind of number.
     """
     own: Mapping[str, Any] = detector.state_dict()
     matching: Dict[str, Any] = {}
@@ -81,9 +82,25 @@ def load_plain_weights(detector: Any, checkpoint: Checkpoint, source: Path) -> N
                         f"Only {len(matching)} of the model's {len(own)} keys ({share:.1%}) match it, at least "
                         f"{MIN_MATCHED_SHARE:.0%} must. Not matching: {listed}.",
                         "Give the checkpoint of this model config and these classes, or the config it was made with.")
+    check_dtypes(matching, own, source)
     detector.load_state_dict(matching, strict=False)
     for misfit in misfits:
         logger.warning("left at its initial value: %s", misfit)
+
+
+def load_all_weights(network: Any, checkpoint: Checkpoint, source: object) -> None:
+    """Load the weights of a training state: every key must match in name, shape and kind of number.
+
+    Raises:
+        UserError: One does not.
+    """
+    check_dtypes(checkpoint.state_dict, network.state_dict(), source)
+    try:
+        network.load_state_dict(checkpoint.state_dict)
+    except RuntimeError as error:
+        raise UserError("checkpoint", source, "Its weights must be those of this model: "
+                        + " ".join(line.strip() for line in str(error).splitlines()[1:6]),
+                        "Delete it to begin anew.") from error
 
 
 def restore_detector(path: Path, classes: Tuple[str, ...] = ()) -> RestoredDetector:
@@ -112,9 +129,7 @@ def restore_detector(path: Path, classes: Tuple[str, ...] = ()) -> RestoredDetec
     if checkpoint.compression is None:
         load_plain_weights(detector, checkpoint, path)
         return RestoredDetector(detector.eval(), detector, config, None, checkpoint)
-    from core.compression.wrap import compress_detector, load_compressed_weights
+    from core.compression.restoring import restore_compression
 
-    record = checkpoint.compression
-    compression = compress_detector(detector, record.config, restore=record, postprocessing=record.postprocessing)
-    load_compressed_weights(compression, dict(checkpoint.state_dict))
+    compression = restore_compression(detector, checkpoint.compression.config, checkpoint, path)
     return RestoredDetector(compression.network.eval(), detector, config, compression, checkpoint)

@@ -13,11 +13,12 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train environment")
 
-from core.checkpoint.checkpoint import load_checkpoint  # noqa: E402
+from core.checkpoint.checkpoint import load_checkpoint, weights_digest  # noqa: E402
 from core.config.adapt import plain_config  # noqa: E402
 from core.config.fingerprint import config_to_text  # noqa: E402
 from core.training.fit import prepare  # noqa: E402
 from core.training.launch import launch  # noqa: E402
+from tests.core.training.rank_fit import STOPPED  # noqa: E402
 
 RANK_FIT = Path(__file__).parent / "rank_fit.py"
 BATCH, EPOCHS = 4, 1
@@ -40,11 +41,17 @@ def fixture_config(tiny_config):
 
 
 def on_two_ranks(config, data_ref, folder, parent=None):
-    job = {"data": data_ref.to_json(), "config": config_to_text(copy.deepcopy(config)), "folder": str(folder),
-           "parent": str(parent or "")}
-    (folder / "job.json").write_text(json.dumps(job))
-    assert launch([sys.executable, str(RANK_FIT), str(folder / "job.json")], 2) == 0
+    assert run_two_ranks(config, data_ref, folder, parent) == 0
     return load_checkpoint(folder / "out.pth")
+
+
+def run_two_ranks(config, data_ref, folder, parent=None, **options):
+    """Return the exit code; options are those of rank_fit.py's job."""
+    folder.mkdir(exist_ok=True)
+    job = {"data": data_ref.to_json(), "config": config_to_text(copy.deepcopy(config)), "folder": str(folder),
+           "parent": str(parent or ""), **options}
+    (folder / "job.json").write_text(json.dumps(job))
+    return launch([sys.executable, str(RANK_FIT), str(folder / "job.json")], 2)
 
 
 def weights(network):
@@ -131,6 +138,45 @@ def test_two_ranks_compress_as_one_process_would(plain, config, tiny_data, tiny_
     assert any("scale" in name for name in start)
     assert_same_training(checkpoint, network, start, losses, tmp_path)
     only_the_first_writes(tmp_path)
+
+
+def stopped_and_resumed(config, data_ref, folder, parent, stop_after):
+    """Return checkpoints of two epochs on two ranks: in one go, and in two after so many iterations."""
+    states = str(folder / "states")
+    whole = on_two_ranks(config(), data_ref, folder / "whole", parent)
+    assert run_two_ranks(config(), data_ref, folder / "first", parent, states=states, stop_after=stop_after) == STOPPED
+    assert not (folder / "first" / "out.pth").exists()
+    assert run_two_ranks(config(), data_ref, folder / "second", parent, states=states) == 0
+    lines = [json.loads(line) for line in (folder / "second" / "out.log").read_text().splitlines()]
+    trained = [(line["epoch"], line["iter"]) for line in lines if line["mode"] == "train"]
+    assert trained == [(epoch, number) for epoch in (1, 2) for number in (1, 2)]
+    assert len(list((folder / "states").glob("*/00002-*.pth"))) == 1
+    return whole, load_checkpoint(folder / "second" / "out.pth")
+
+
+@pytest.mark.parametrize("kind", ["plain", "int8"])
+def test_two_ranks_resumed_after_an_epoch_end_with_the_same_bits(kind, plain, config, tiny_ref, tmp_path):
+    def two_epochs():
+        loaded = config() if kind == "int8" else plain_config(config())
+        loaded.runner.max_epochs = 2
+        return loaded
+
+    parent = plain if kind == "int8" else None
+    whole, resumed = stopped_and_resumed(two_epochs, tiny_ref, tmp_path, parent, stop_after=2)
+    assert weights_digest(resumed.state_dict) == weights_digest(whole.state_dict)
+    if kind == "int8":
+        assert resumed.compression.state["ctrl_state"] == whole.compression.state["ctrl_state"]
+
+
+def test_two_ranks_resumed_within_an_epoch_lose_the_other_rank_s_statistics_alone(config, tiny_ref, tmp_path):
+    def two_epochs():
+        loaded = plain_config(config())
+        loaded.runner.max_epochs = 2
+        return loaded
+
+    whole, resumed = stopped_and_resumed(two_epochs, tiny_ref, tmp_path, None, stop_after=3)
+    differing = [name for name, value in whole.state_dict.items() if not torch.equal(value, resumed.state_dict[name])]
+    assert differing and all("running_" in name for name in differing)
 
 
 def test_the_learning_rate_follows_the_batch_where_the_config_asks_for_it(config, monkeypatch):

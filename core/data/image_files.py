@@ -1,0 +1,125 @@
+"""Which image files a data set has: those in its folder, or those that a listing on S3 names."""
+
+import os
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Dict, List, Sequence, Set, Tuple
+
+from core.data.digest import FileRow
+from core.data.images import image_size
+from core.data.suggest import listed
+from core.errors import UserError
+from core.storage.store import StoredObject
+
+SIZE_UNKNOWN = (2 ** 31, 2 ** 31)
+"""Width and height that clip no box, of an image that is not here yet and whose annotation does not say its size."""
+
+
+class ImageFiles(ABC):
+    """What the readers of annotations ask about the files beside them."""
+
+    @abstractmethod
+    def names(self, folder: Path) -> List[str]:
+        """Return the names of what is directly in a folder, sorted."""
+
+    @abstractmethod
+    def has_folder(self, folder: Path) -> bool:
+        """Tell whether there is such a folder."""
+
+    @abstractmethod
+    def has(self, file: Path) -> bool:
+        """Tell whether there is such a file; a name that no file can have is none."""
+
+    @abstractmethod
+    def size(self, file: Path) -> Tuple[int, int]:
+        """Return an image's (width, height) in pixels, for annotations that do not say it.
+
+        Raises:
+            UserError: The file is no whole image.
+        """
+
+
+class FolderImages(ImageFiles):
+    """Files of this machine."""
+
+    def names(self, folder: Path) -> List[str]:
+        """See :class:`ImageFiles`."""
+        return sorted(os.listdir(folder))
+
+    def has_folder(self, folder: Path) -> bool:
+        """See :class:`ImageFiles`."""
+        return folder.is_dir()
+
+    def has(self, file: Path) -> bool:
+        """See :class:`ImageFiles`."""
+        # os.path.isfile, not Path.is_file: it answers False for names that no file can have.
+        return os.path.isfile(file)
+
+    def size(self, file: Path) -> Tuple[int, int]:
+        """See :class:`ImageFiles`."""
+        return image_size(file)
+
+
+ON_DISK = FolderImages()
+
+
+class ListedImages(ImageFiles):
+    """Files below a prefix on S3, known by its listing alone.
+
+    Args:
+        root: The folder that they are, or are to be, fetched to; files are named by their paths there.
+        uri: Where they lie, for messages.
+        objects: The listing of the whole prefix.
+    """
+
+    def __init__(self, root: Path, uri: str, objects: Sequence[StoredObject]) -> None:
+        self._root, self._uri = root, uri
+        self._objects = {info.name: info for info in objects}
+        self._folders: Dict[Path, Set[str]] = {root: set()}
+        for name in self._objects:
+            path = root / name
+            while path != root and path.name not in self._folders.setdefault(path.parent, set()):
+                self._folders[path.parent].add(path.name)
+                path = path.parent
+
+    def names(self, folder: Path) -> List[str]:
+        """See :class:`ImageFiles`."""
+        return sorted(self._folders[folder])
+
+    def has_folder(self, folder: Path) -> bool:
+        """See :class:`ImageFiles`."""
+        return folder in self._folders
+
+    def has(self, file: Path) -> bool:
+        """See :class:`ImageFiles`."""
+        return self._name(file) in self._objects
+
+    def size(self, file: Path) -> Tuple[int, int]:
+        """Return a size that clips nothing: the stage that fetches the image looks at it."""
+        return SIZE_UNKNOWN
+
+    def row(self, file: Path) -> FileRow:
+        """Return a file's row of the digest: its ETag stands for the sha256 of its content."""
+        info = self._objects[self._name(file)]
+        return info.name, info.size, info.etag
+
+    def check(self, files: Sequence[Path]) -> None:
+        """Make sure that images are there and not empty.
+
+        Raises:
+            UserError: Any is not; up to ten are named, all are counted.
+        """
+        faults = {file: fault for file, fault in ((file, self._fault(file)) for file in files) if fault}
+        if faults:
+            lines = [f"{self._name(file)} ({fault})" for file, fault in sorted(faults.items())]
+            raise UserError("images", f"{len(faults)} of {len(set(files))} in {self._uri} cannot be used: "
+                            f"{listed(lines, '; ')}", "Every image that the annotations name must be there and whole.",
+                            "Restore these files, or take them out of the annotations.")
+
+    def _fault(self, file: Path) -> str:
+        if not self.has(file):
+            return "missing"
+        return "" if self._objects[self._name(file)].size else "empty file"
+
+    def _name(self, file: Path) -> str:
+        return file.relative_to(self._root).as_posix()
