@@ -109,9 +109,8 @@ def _export(restored: Any, path: Path, size: Tuple[int, int], options: ExportOpt
     detector, network = restored.detector.eval().cpu(), restored.network.eval().cpu()
     forward, names = (raw_forward if options.raw_heads else exportable_forward)(detector)
     with torch.no_grad(), forward_as(detector, forward):
-        if restored.compression is not None:
-            # Operators of the export would otherwise be added to NNCF's graph.
-            network.disable_dynamic_graph_building()
+        # NNCF's graph must be free to grow: of an operator that is not in it, as none is at another size than
+        # sample_size, NNCF lets go of the trace, and quantizers behind additions would be left out.
         _write_onnx(network, path, size, names, options.dynamic_shape)
         if options.dynamic_shape:
             with tempfile.TemporaryDirectory() as folder:

@@ -113,6 +113,20 @@ def restored_with_input(exported, image):
     return restored.detector, torch.from_numpy(((pixels[:, ::-1] if norm["to_rgb"] else pixels) - mean) / std)
 
 
+@pytest.mark.parametrize("algorithm, size", [("int8", (160, 96)), ("int8_sparsity", SIZE)])
+def test_every_quantizer_is_exported_at_any_size_and_beside_any_algorithm(tmp_path, algorithm, size):
+    """NNCF knows the operators of sample_size and of its own algorithm's graph; the export has others."""
+    config = trial_config(DETECTOR, algorithm)
+    trial = Trial(config, tmp_path)
+    trial.wrap(False)
+    config.data.test.pipeline[-1]["img_scale"] = size[::-1]
+    save_checkpoint(snapshot(config, trial.dataset, trial.compression.network, trial.compression, None),
+                    tmp_path / "int8.pth")
+    spec = export_checkpoint(tmp_path / "int8.pth", tmp_path / "onnx", ExportOptions(raw_heads=True))
+    assert (spec.input_height, spec.input_width) == size
+    assert spec.fake_quantize_nodes == 107
+
+
 @pytest.mark.parametrize("name, image", [("plain", "trained"), ("dynamic", "trained"), ("dynamic", "other")])
 def test_openvino_finds_what_pytorch_finds_at_every_size(exported, name, image):
     rows, labels = detected(*restored_with_input(exported, image))
