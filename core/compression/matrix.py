@@ -14,8 +14,9 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
+from core.compression.matrix_summary import write_summary
 from core.compression.trials import Batches, NotRun, bound_gradients, tensors, wake
 from core.errors import UserError
 from core.stage.cli import name_list, run_guarded
@@ -155,8 +156,8 @@ def _lower_thresholds(model: Any) -> None:
             proposals.update(nms_pre=4 * PROPOSALS, max_per_img=PROPOSALS)
         model.train_cfg.rcnn.sampler.num = PROPOSALS
         return
-    # YOLOX's scores are products of two that begin at a hundredth.
-    test.score_thr = 1e-5 if model.type == "YOLOX" else 1e-3
+    # Their scores are products of two, of which one begins at a hundredth or less.
+    test.score_thr = 1e-5 if model.type in ("YOLOX", "YOLOV3") else 1e-3
     if "conf_thr" in test:
         test.conf_thr = 1e-4
 
@@ -470,9 +471,9 @@ def markdown(rows: Sequence[Row], versions: Dict[str, str], left: int = 0) -> st
 
 _INTRODUCTION = """# Detectors and algorithms
 
-Made by a command, never by hand: `{program} --rows docs/detectors.json --output docs/detectors.md`.
-A row builds the detector with random weights for Pascal VOC's classes at a small input, wraps it by its config in
-`configs/nncf_compression/`, and goes all the way. {versions}.
+Made by a command, never by hand: `{program} --rows docs/detectors.json --output docs/detectors.md
+--readme README.md`. A row builds the detector with random weights for Pascal VOC's classes at a small input, wraps it
+by its config in `configs/nncf_compression/`, and goes all the way. {versions}.
 
 - *without* and *with post-processing*: wrapped with `nncf_compress_postprocessing` False and True; quantization points,
   or pruned of all filters. Without, a train step and a test forward of the quantizers are part of it. What follows goes
@@ -511,6 +512,8 @@ def build_parser() -> argparse.ArgumentParser:
                         help="write the quantization points and filters as the tests keep them")
     parser.add_argument("--output", metavar="FILE", type=Path, action="append", default=[],
                         help="where the table goes, .md or .json; may be repeated (default: Markdown to the terminal)")
+    parser.add_argument("--readme", metavar="FILE", type=Path, default=None,
+                        help="Markdown file in which the summary of a complete table is replaced")
     parser.add_argument("--rows", metavar="FILE", type=Path, default=None,
                         help="JSON of rows, written after each and read at the start: those without a failure whose "
                         "config has not changed are not tried again")
@@ -558,6 +561,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if left:
         print(f"{len(left)} rows are left: start again to go on", file=sys.stderr)
         return EXIT_LEFT
+    if arguments.readme is not None:
+        write_summary(arguments.readme, _sorted(rows.values()))
     if arguments.counts is not None:
         arguments.counts.write_text(json.dumps(reference_counts(list(rows.values())), indent=1, sort_keys=True) + "\n")
     if not arguments.output:
@@ -589,11 +594,15 @@ def reference_counts(rows: Sequence[Row]) -> Dict[str, Dict[str, Dict[str, int]]
     return kept
 
 
+def _sorted(rows: Iterable[Row]) -> List[Row]:
+    return sorted(rows, key=lambda row: (row.detector, ALGORITHMS.index(row.algorithm)))
+
+
 def _text(rows: List[Row], suffix: str, left: int = 0) -> str:
     from core.checkpoint.versions import versions
     from core.compression.nncf_import import import_nncf
 
-    rows = sorted(rows, key=lambda row: (row.detector, ALGORITHMS.index(row.algorithm)))
+    rows = _sorted(rows)
     if suffix == ".json":
         return json.dumps([row.to_json() for row in rows], indent=1) + "\n"
     import_nncf()

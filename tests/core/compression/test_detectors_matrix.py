@@ -6,6 +6,8 @@ import pytest
 
 from core.compression import matrix
 from core.compression.matrix import Cell, Row, main, markdown, reference_counts
+from core.compression.matrix_summary import BEGIN, END, summary, write_summary
+from core.errors import UserError
 
 ROW = Row("ssd300", "int8", "d1", {
     "wrap": Cell("ok", "60 points (as without: it is so)"), "train step": Cell("ok", "60/60"),
@@ -88,3 +90,18 @@ def test_a_file_without_rows_is_refused(tmp_path, capsys):
     (tmp_path / "rows.json").write_text('[{"detector": "ssd300"}]')
     assert main(["--rows", str(tmp_path / "rows.json")]) == 2
     assert "rows.json" in capsys.readouterr().err
+
+
+def test_the_summary_has_a_cell_for_each_detector_and_algorithm(tmp_path):
+    rows = [ROW, Row("ssd300", "pruning", cells={"IR": Cell("ok", "7 MB")}),
+            Row("yolox_s", "int8", cells={"wrap": Cell("ok", "60 points (as without: it is so)")})]
+    table = summary(rows)
+    assert table.splitlines()[2:] == ["| ssd300 | fails at ONNX | IR |", "| yolox_s | IR, raw heads compressed |  |"]
+    page = tmp_path / "README.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    write_summary(page, rows)
+    assert page.read_text() == f"before\n{BEGIN}\n{table}\n{END}\nafter\n"
+    page.write_text(f"{END} {BEGIN}")
+    with pytest.raises(UserError, match="begin detectors"):
+        write_summary(page, rows)
+    assert page.read_text() == f"{END} {BEGIN}"
