@@ -234,7 +234,7 @@ def test_compress_and_evaluate_say_so_too(name, tampered, references, tmp_path, 
     from components.evaluate.__main__ import main as evaluate
 
     path, data = tampered(CHANGES[name]), ["--data", json.dumps(references[0].to_json())]
-    out = [text for option in ("checkpoint", "log", "metrics") for text in (f"--{option}", str(tmp_path / option))]
+    out = [text for option in ("checkpoint", "log") for text in (f"--{option}", str(tmp_path / option))]
     code = compress([*data, "--compression", json.dumps(references[1].to_json()), "--fp32-checkpoint", str(path), *out])
     assert "compression state is damaged" in message_of(code, capsys, "compress")
     code = evaluate([*data, "--checkpoint", str(path), "--evaluation", str(tmp_path / "evaluation"),
