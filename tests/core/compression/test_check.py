@@ -65,7 +65,7 @@ def test_epochs_come_from_the_config(capsys):
     pruning = ('nncf_config.compression={"_delete_": true, "algorithm": "filter_pruning", "params": '
                '{"pruning_target": 0.4, "schedule": "exponential", "pruning_steps": 4}}')
     code, out, _ = run(capsys, SMALL, "--no-trace", "--cfg-options", pruning)
-    assert code == 2 and "(0 + 4) are below the 2 epochs" in out
+    assert code == 2 and "(0 + 4) are below the 4 epochs" in out
     code, _, _ = run(capsys, SMALL, "--no-trace", "--cfg-options", pruning, "runner.max_epochs=5")
     assert code == 0
 

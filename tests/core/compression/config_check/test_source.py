@@ -17,7 +17,7 @@ def test_an_mmdet_config_tells_epochs_and_batch_size():
     source = read_source(SMALL)
     assert source.nncf_config["compression"]["algorithm"] == "quantization"
     assert source.config["model"]["type"] == "RetinaNet"
-    assert (source.epochs, source.batch_size) == (2, 8)
+    assert (source.epochs, source.batch_size) == (4, 8)
     assert source.path.name == "int8.py"
 
 
