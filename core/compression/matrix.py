@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
-from core.compression.matrix_summary import write_summary
+from core.compression.matrix_summary import AS_WITHOUT, FAILED, write_summary
 from core.compression.trials import Batches, NotRun, bound_gradients, tensors, wake
 from core.errors import UserError
 from core.stage.cli import name_list, run_guarded
@@ -49,7 +49,7 @@ PROPOSALS = 50
 REFERENCE_COUNTS = ("points_without", "points_with", "fake_quantize_without", "fake_quantize_with", "filters",
                     "pruned_filters")
 
-OK, FAILED, NOT_RUN, NOT_REACHED = "ok", "FAILED", "not run", "-"
+OK, NOT_RUN, NOT_REACHED = "ok", "not run", "-"
 
 logger = logging.getLogger(__name__)
 
@@ -203,7 +203,7 @@ class Trial:
     def with_postprocessing(self) -> str:
         """Wrap with nncf_compress_postprocessing=True; what follows goes on with that."""
         seen = self.wrap(True)
-        return f"{seen} (as without: {self.compression.obstacle})" if self.compression.obstacle else seen
+        return f"{seen} ({AS_WITHOUT}: {self.compression.obstacle})" if self.compression.obstacle else seen
 
     def wrap(self, postprocessing: bool) -> str:
         """Build the detector anew with random weights and wrap it; record its quantization points."""

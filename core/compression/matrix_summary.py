@@ -8,8 +8,11 @@ from core.errors import UserError
 if TYPE_CHECKING:
     from core.compression.matrix import Row
 
+FAILED = "FAILED"
+"""The outcome of a stage that failed."""
+AS_WITHOUT = "as without"
+"""Begins the aside of a row whose post-processing could not be part of the graph."""
 BEGIN, END = "<!-- begin detectors -->", "<!-- end detectors -->"
-_FALLBACK = "(as without"
 
 
 def summary(rows: Sequence["Row"]) -> str:
@@ -39,7 +42,7 @@ def write_summary(path: Path, rows: List["Row"]) -> None:
 
 
 def _came(row: "Row") -> str:
-    failed = [stage for stage, cell in row.cells.items() if cell.outcome == "FAILED"]
+    failed = [stage for stage, cell in row.cells.items() if cell.outcome == FAILED]
     if failed:
         return f"fails at {failed[0]}"
-    return "IR, raw heads compressed" if any(_FALLBACK in cell.seen for cell in row.cells.values()) else "IR"
+    return "IR, raw heads compressed" if any(f"({AS_WITHOUT}" in cell.seen for cell in row.cells.values()) else "IR"

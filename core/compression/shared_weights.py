@@ -3,35 +3,23 @@
 from typing import Any, Dict, List, Tuple
 
 
-def share_weight_quantizers(network: Any) -> int:
+def share_weight_quantizers(network: Any) -> None:
     """Let all quantizers of one weight have the same parameters, in place.
 
     A head that works on every level of a pyramid is one module with several calls, and NNCF 2.0.0 gives its weight a
     quantizer for each call. In PyTorch they all run, one on the other's result; what is exported is the last one on the
     bare weight (``BaseQuantizer.forward`` returns its input unquantized while it is traced). With ranges that training
-    moves apart the two differ by a level in some tenths of the weights. With the same range a quantizer changes nothing
+    moves apart the two differ by a level in a tenth of the weights. With the same range a quantizer changes nothing
     that has been quantized, and both are one quantizer.
 
     Args:
         network: An ``NNCFNetwork``, with its quantizers initialised or restored, its weights not necessarily loaded.
-
-    Returns:
-        How many quantizers got the parameters of another one.
     """
-    import torch
-
-    shared = 0
     for module in network.modules():
         for first, *others in _weight_quantizers(module).values():
+            shared = {name: parameter for name, parameter in first._parameters.items() if parameter.requires_grad}
             for other in others:
-                for name, parameter in first.named_parameters(recurse=False):
-                    if parameter.requires_grad:
-                        other._parameters[name] = parameter
-                with torch.no_grad():
-                    for name, buffer in first.named_buffers(recurse=False):
-                        getattr(other, name).copy_(buffer)
-                shared += 1
-    return shared
+                other._parameters.update(shared)
 
 
 def _weight_quantizers(module: Any) -> Dict[Tuple[Any, ...], List[Any]]:
