@@ -10,7 +10,7 @@ from core.compression.tracing import forward_as, tracing_forward
 from core.export.conversion import fast_conversion
 from core.export.dynamic_shape import ADDED_SIDES, check_dynamic_shape, require_any_size
 from core.export.fake_quantize import count_in_onnx, expect_fake_quantize
-from core.export.postprocessing import exportable_forward, max_detections, raw_forward
+from core.export.postprocessing import exportable_forward, max_detections, raw_forward, score_threshold
 from core.export.spec import RESIZE_FIT, RESIZE_STRETCH, ModelSpec
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def export_checkpoint(checkpoint: Path, output_dir: Path, options: ExportOptions
         to_rgb=preprocessing.to_rgb, dynamic=options.dynamic_shape, size_divisor=preprocessing.pad_size_divisor,
         outputs=outputs, classes=tuple(restored.checkpoint.classes), algorithms=algorithms, fake_quantize_nodes=found,
         nncf_config_sha256=json_digest(record.config) if record else "",
-        checkpoint_sha256=file_digest(checkpoint), **_postprocessing(restored.config))
+        checkpoint_sha256=file_digest(checkpoint), **_postprocessing(restored.config, restored.detector))
     spec.write(output_dir)
     return spec
 
@@ -130,9 +130,9 @@ def _write_onnx(network: Any, path: Path, size: Tuple[int, int], names: Tuple[st
                           dynamic_axes={"image": {2: "height", 3: "width"}} if dynamic else None)
 
 
-def _postprocessing(config: Any) -> Dict[str, Any]:
+def _postprocessing(config: Any, detector: Any) -> Dict[str, Any]:
     test_cfg = config.model.get("test_cfg") or config.get("test_cfg")
     last = test_cfg.get("rcnn", test_cfg)
-    return {"score_threshold": float(last.get("score_thr", 0.05)),
+    return {"score_threshold": score_threshold(detector, test_cfg),
             "iou_threshold": float(last.get("nms", {}).get("iou_threshold", 0.5)),
             "max_detections": max_detections(test_cfg)}

@@ -1,22 +1,31 @@
 """The forward function that is exported: a detector with post-processing made of standard ONNX operators.
 
 MMDetection's own ``onnx_export`` does that for most detectors. What it lacks is here: YOLOX has none, Mask R-CNN's
-pastes masks by an operator that ONNX got only in opset 16, and two-stage detectors suppress proposals over all
-pyramid levels at once where PyTorch does so level by level.
+pastes masks by an operator that ONNX got only in opset 16, two-stage detectors suppress proposals over all pyramid
+levels at once where PyTorch does so level by level, and centerness lowers scores before the threshold where in PyTorch
+it does so afterwards.
 """
 
+import math
 from typing import Any, Callable, List, Tuple
 
 from core.compression.tracing import image_metas, untraced
 from core.errors import UserError
 from core.export.spec import BOX_OUTPUTS, MASK_OUTPUT
 
+# MMDetection's own defaults.
+_SCORE_THRESHOLD = 0.05
+_IOU_THRESHOLD = 0.5
 _MAX_PER_CLASS = 200
 _MAX_PER_IMAGE = 100
 _MAX_CANDIDATES = 1000
 # By the number of lists that a head returns.
 _RAW_NAMES = {1: ("pred_maps",), 2: ("cls_scores", "bbox_preds"), 3: ("cls_scores", "bbox_preds", "score_factors")}
 _COUNTED_SIZE = (320, 320)
+# Below any score that counts, above that of padding, which is 0.
+_LEAST_SCORE = 1e-6
+# A logit whose sigmoid is 0 in float32.
+_NEVER = -1e4
 
 
 def exportable_forward(detector: Any) -> Tuple[Callable[..., Tuple[Any, ...]], Tuple[str, ...]]:
@@ -36,6 +45,8 @@ def exportable_forward(detector: Any) -> Tuple[Callable[..., Tuple[Any, ...]], T
         if hasattr(detector.roi_head, "bbox_onnx_export"):
             names = (*BOX_OUTPUTS, MASK_OUTPUT) if detector.roi_head.with_mask else BOX_OUTPUTS
             return lambda img, **ignored: _two_stage(detector, img), names
+    elif _scored_by_factors(detector):
+        return lambda img, **ignored: _with_score_factors(detector, img), BOX_OUTPUTS
     elif hasattr(detector, "onnx_export"):
         return lambda img, **ignored: detector.onnx_export(img, image_metas(img)), BOX_OUTPUTS
     raise UserError("detector", type(detector).__name__, "MMDetection has no ONNX export for it.",
@@ -51,8 +62,6 @@ def raw_forward(detector: Any) -> Tuple[Callable[..., Tuple[Any, ...]], Tuple[st
     Raises:
         UserError: The heads need proposals, which are themselves post-processed.
     """
-    import torch
-
     if not hasattr(detector, "bbox_head"):
         raise UserError("--raw-heads", type(detector).__name__, "Its second stage reads proposals that the first "
                         "stage's post-processing makes.", "Export it with post-processing, or choose a single-stage "
@@ -61,8 +70,7 @@ def raw_forward(detector: Any) -> Tuple[Callable[..., Tuple[Any, ...]], Tuple[st
     def forward(img: Any, **ignored: Any) -> Tuple[Any, ...]:
         return tuple(level for levels in detector.bbox_head(detector.extract_feat(img)) for level in levels)
 
-    with torch.no_grad():
-        outputs = detector.bbox_head(detector.extract_feat(torch.zeros(1, 3, *_COUNTED_SIZE)))
+    outputs = _trial_outputs(detector)
     names = _RAW_NAMES[len(outputs)]
     return forward, tuple(f"{name}_{level}" for name, levels in zip(names, outputs) for level in range(len(levels)))
 
@@ -70,6 +78,52 @@ def raw_forward(detector: Any) -> Tuple[Callable[..., Tuple[Any, ...]], Tuple[st
 def max_detections(test_cfg: Any) -> int:
     """Return the number of rows a detector's exported output has, by its ``test_cfg``."""
     return int(test_cfg.get("rcnn", test_cfg).get("max_per_img", _MAX_PER_IMAGE))
+
+
+def score_threshold(detector: Any, test_cfg: Any) -> float:
+    """Return the score that a row of the exported output must exceed to be a detection.
+
+    It is ``score_thr``, except where PyTorch compares that with the score of the class alone, before centerness or
+    objectness lowers it: there the graph has done so, and every row that is no padding counts.
+    """
+    kinds = {kind.__name__ for kind in type(getattr(detector, "bbox_head", None)).__mro__}
+    if "YOLOV3Head" in kinds or _scored_by_factors(detector):
+        return _LEAST_SCORE
+    return float(test_cfg.get("rcnn", test_cfg).get("score_thr", _SCORE_THRESHOLD))
+
+
+def _scored_by_factors(detector: Any) -> bool:
+    """Return whether MMDetection's common post-processing multiplies a sigmoid's scores by a third output."""
+    from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
+
+    head = getattr(detector, "bbox_head", None)
+    common = (getattr(type(head), "_get_bboxes_single", None) is BaseDenseHead._get_bboxes_single
+              and type(head).onnx_export is BaseDenseHead.onnx_export)
+    return common and bool(head.use_sigmoid_cls) and len(_trial_outputs(detector)) == len(_RAW_NAMES[3])
+
+
+def _trial_outputs(detector: Any) -> Any:
+    """Return what a single-stage detector's head makes of an empty image."""
+    import torch
+
+    with torch.no_grad():
+        return detector.bbox_head(detector.extract_feat(torch.zeros(1, 3, *_COUNTED_SIZE)))
+
+
+def _with_score_factors(detector: Any, img: Any) -> Tuple[Any, Any]:
+    from mmdet.core.export import add_dummy_nms_for_onnx
+
+    head, cfg = detector.bbox_head, detector.bbox_head.test_cfg
+    classes, boxes, factors = head(detector.extract_feat(img))
+    metas = _metas_of_any_size(img)
+    with untraced():
+        if cfg.score_thr > 0:
+            limit = math.log(cfg.score_thr / (1 - cfg.score_thr))
+            classes = [level.masked_fill(level <= limit, _NEVER) for level in classes]
+        found, scores = head.onnx_export(classes, boxes, factors, img_metas=metas, with_nms=False)
+        return add_dummy_nms_for_onnx(found, scores, cfg.nms.get("max_output_boxes_per_class", _MAX_PER_CLASS),
+                                      cfg.nms.get("iou_threshold", _IOU_THRESHOLD), _LEAST_SCORE,
+                                      cfg.get("deploy_nms_pre", -1), cfg.max_per_img)
 
 
 def _yolox(detector: Any, img: Any) -> Tuple[Any, Any]:
@@ -94,11 +148,19 @@ def _rows(maps: List[Any]) -> List[Any]:
     return [level.permute(0, 2, 3, 1).reshape(level.shape[0], -1, level.shape[1]) for level in maps]
 
 
+def _metas_of_any_size(img: Any) -> List[Any]:
+    """Return the meta data of ``img`` with its size as part of the graph."""
+    import torch
+
+    metas = image_metas(img)
+    metas[0]["img_shape_for_onnx"] = torch._shape_as_tensor(img)[2:]
+    return metas
+
+
 def _two_stage(detector: Any, img: Any) -> Tuple[Any, ...]:
     import torch
 
-    metas, head = image_metas(img), detector.roi_head
-    metas[0]["img_shape_for_onnx"] = torch._shape_as_tensor(img)[2:]
+    metas, head = _metas_of_any_size(img), detector.roi_head
     features = detector.extract_feat(img)
     proposals = _proposals(detector.rpn_head, detector.rpn_head(features), metas)
     boxes, labels = head.bbox_onnx_export(features, metas, proposals, head.test_cfg)

@@ -7,6 +7,7 @@ code, config, data and locks.
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ ROOT = Path(__file__).parents[2]
 MOST_BYTES = 4e9
 # What may be lost of FP32's mAP, in PyTorch and in OpenVINO, and of the megabytes of its weights what may be left.
 LIMITS = {"bccd": (0.010, 0.35), "bccd_pruned": (0.015, 0.85), "bccd_pruned_int8": (0.015, 0.27)}
+
+SURE = 0.3
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +74,46 @@ def test_the_fp32_model_is_trained_once(bccd_runs):
 def test_boxes_without_area_are_dropped_by_name(bccd_runs):
     resolved = (bccd_runs("bccd").folder / "logs" / "resolve.log").read_text()
     assert all(f"box without area dropped: BloodImage_00{number}.jpg" in resolved for number in (338, 343))
+
+
+@pytest.fixture(scope="module")
+def bundle(bccd_runs, bccd_root, run_in, kept_work_dir, tmp_path_factory):
+    """Return a bundle of the 8-bit model, published and then copied to another place."""
+    bccd_runs("bccd")
+    folder = tmp_path_factory.mktemp("bccd")
+    run = run_in(kept_work_dir, "--params", "configs/pipelines/bccd.yaml", "-p", f"data={bccd_root}", "-p",
+                 f"destination={folder / 'published'}")
+    assert run.code == 0, run.text[-3000:]
+    return shutil.copytree(folder / "published" / "bccd" / "1", folder / "copied to" / "bccd")
+
+
+def test_the_copied_bundle_checks_itself(bundle):
+    checked = subprocess.run([sys.executable, "-I", str(bundle / "runner"), "--self-check"], cwd=str(bundle.parent),
+                             capture_output=True, text=True)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert "golden image: 0 of" in checked.stdout and "boxes missing, 0 unexpected" in checked.stdout
+
+
+# Another way to resize moves single pixels by a level: some thousandths of an FP32 score, and where 8 bits round to the
+# next level, some hundredths.
+@pytest.mark.parametrize("model, score_difference", [("fp32", 0.02), (".", 0.1)])
+def test_model_api_finds_the_same_in_the_bundle(bundle, bccd_root, model, score_difference):
+    cv2 = pytest.importorskip("cv2")
+    pytest.importorskip("model_api", reason="needs openvino-model-api")
+    from core.inference.detector import OpenVinoDetector
+    from tests.core.export.model_api_rows import model_api_of, rows_of_model_api, rows_of_ours, without_partner
+
+    names = (bccd_root / "ImageSets" / "Main" / "test.txt").read_text().split()
+    images = [cv2.imread(str(bccd_root / "JPEGImages" / f"{name}.jpg")) for name in names]
+    detector, loaded = OpenVinoDetector(bundle / model), model_api_of(bundle / model)
+    sure, alone = 0, []
+    for image in images:
+        ours, theirs = rows_of_ours(detector, image), rows_of_model_api(loaded, image)
+        sure += sum(score >= SURE for _, score, _ in ours)
+        alone += [row for row in without_partner(ours, theirs, score_difference) if row[1] >= SURE]
+    print(f"Model API, {model}: {len(alone)} of {sure} boxes scored {SURE} or more without partner")
+    assert sure > 10 * len(images)
+    assert len(alone) <= 0.01 * sure, alone
 
 
 def run_in_train_environment(*command):

@@ -1,24 +1,23 @@
 """OpenVINO Model API loads a model with no further parameter and finds what the detector here finds."""
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("model_api", reason="needs openvino-model-api")
 
-from model_api.models import DetectionModel, Model
+from model_api.models import Model
 
 from core.export.ir import convert_to_ir
 from core.inference.detector import OpenVinoDetector
 from core.inference.runtime import read_ir
 from tests.core.conftest import COLOURS, add_masks, write_toy_onnx
+from tests.core.export.model_api_rows import model_api_of, rows_of_model_api, rows_of_ours, without_partner
 
 pytestmark = pytest.mark.usefixtures("openvino")
 # Dark, so that the toy detector sees nothing in the padding.
 GRAY = (20.0, 20.0, 20.0)
-NAMES = ("red", "white_blood_cell", "größe")
 SIZES = [(48, 64), (99, 140), (37, 250), (200, 60)]
 
 
@@ -51,46 +50,21 @@ def models(tmp_path_factory, toy_spec, letterbox_spec):
     return make
 
 
-def rows_of_model_api(folder: Path, image):
-    """Return rows of class, score and box, best first, found by a user who knows nothing but the file."""
-    model = Model.create_model(str(folder / "model.xml"), device="CPU")
-    assert isinstance(model, DetectionModel)
-    objects = model(image).objects
-    return sorted([(item.str_label, float(item.score), [item.xmin, item.ymin, item.xmax, item.ymax])
-                   for item in objects], key=lambda row: -row[1])
-
-
-def rows_of_ours(folder: Path, image):
-    detector = OpenVinoDetector(folder)
-    found = detector(image)
-    # Model API rounds to whole pixels and leaves out what is smaller than one.
-    whole = np.round(found.boxes)
-    large = np.prod(whole[:, 2:] - whole[:, :2], axis=1) >= 1
-    return [(NAMES[label], float(score), box.tolist()) for box, score, label in zip(
-        found.boxes[large], found.scores[large], found.labels[large])]
+def rows_of_both(folder, image):
+    return rows_of_ours(OpenVinoDetector(folder), image), rows_of_model_api(model_api_of(folder), image)
 
 
 def compare(ours, theirs, score_difference, pixels=0.0):
-    """Each box of either has its own partner of the same class, unless its score is at the threshold.
-
-    Partners lie within a whole pixel of rounding and ``pixels`` more.
-    """
-    waiting = list(theirs)
-    for label, score, box in ours:
-        partner = next((row for row in waiting if row[0] == label and abs(row[1] - score) <= score_difference
-                        and np.abs(np.subtract(row[2], box)).max() <= 1 + pixels), None)
-        if partner is not None:
-            waiting.remove(partner)
-        else:
-            assert score <= 0.05 + score_difference, (label, score, box)
-    assert all(score <= 0.05 + score_difference for _, score, _ in waiting), waiting
+    """Each box of either has its own partner, unless its score is at the threshold."""
+    alone = without_partner(ours, theirs, score_difference, pixels)
+    assert all(score <= 0.05 + score_difference for _, score, _ in alone), alone
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("pipeline", ["stretch", "fit"])
 def test_same_boxes_labels_and_scores(models, pipeline, size):
     folder, image = models(pipeline, pad_pixel=GRAY), scene(size)
-    ours, theirs = rows_of_ours(folder, image), rows_of_model_api(folder, image)
+    ours, theirs = rows_of_both(folder, image)
     assert len(ours) >= 4 and len({label for label, *_ in ours}) >= 2
     # OpenCV's resizing rounds in fixed point: some pixels differ by a level of 256. MMDetection scales boxes back by
     # sides in whole pixels, Model API does not round them: half a pixel of the network.
@@ -103,13 +77,13 @@ def test_padding_that_is_no_gray_is_said_and_near(models):
     info = read_ir(folder)[0].get_rt_info(["model_info"]).value
     assert str(info["model_api_note"]) == (
         "it pads with 17 in every channel, not with BGR (10.53, 16.28, 23.675)")
-    compare(rows_of_ours(folder, image), rows_of_model_api(folder, image), 0.15)
+    compare(*rows_of_both(folder, image), 0.15)
 
 
 def test_a_threshold_of_its_own_is_kept(models):
     folder, image = models("stretch", score_threshold=0.9), scene((96, 128))
-    ours, theirs = rows_of_ours(folder, image), rows_of_model_api(folder, image)
-    assert 0 < len(ours) < len(rows_of_ours(models("stretch"), image))
+    ours, theirs = rows_of_both(folder, image)
+    assert 0 < len(ours) < len(rows_of_both(models("stretch"), image)[0])
     compare(ours, theirs, 0.02)
 
 
@@ -125,7 +99,7 @@ def test_instance_segmentation_has_its_masks_and_names(tmp_path, toy_spec):
     assert loaded.__model__ == "MaskRCNN"
     objects = loaded(image).segmentedObjects
     theirs = [(item.str_label, float(item.score), [item.xmin, item.ymin, item.xmax, item.ymax]) for item in objects]
-    compare(rows_of_ours(tmp_path / "ir", image), theirs, 1e-5)
+    compare(rows_of_ours(OpenVinoDetector(tmp_path / "ir"), image), theirs, 1e-5)
     for item in objects:
         assert item.mask.shape == (48, 64)
         assert item.mask[item.ymin:item.ymax, item.xmin:item.xmax].mean() > 0.9

@@ -14,10 +14,10 @@ from core.compression.matrix import REPOSITORY, trial_config
 from core.compression.preflight import find_openvino_python
 from core.compression.tracing import forward_as, image_metas, tracing_forward
 from core.errors import UserError
-from core.export.postprocessing import _level_marks, exportable_forward, max_detections
+from core.export.postprocessing import _level_marks, exportable_forward, max_detections, score_threshold
 from core.training.model import build_detector
 
-KINDS = ("yolox_tiny", "faster_rcnn_r50", "mask_rcnn_r50", "ssd300", "fcos_r50", "yolov3_mobilenetv2")
+KINDS = ("yolox_tiny", "faster_rcnn_r50", "mask_rcnn_r50", "ssd300", "fcos_r50", "atss_r50", "yolov3_mobilenetv2")
 # Layers that make scores and boxes: where each detector's raw outputs come from.
 LAST_LAYERS = ("retina_cls", "retina_reg", "conv_cls", "conv_reg", "conv_centerness", "rpn_cls", "rpn_reg", "fc_cls",
                "fc_reg", "conv_logits", "convs_pred", "multi_level_conv", "bbox_head.cls_convs", "bbox_head.reg_convs")
@@ -77,37 +77,64 @@ def overlaps(first, second):
     return shared / (areas[0][:, None] + areas[1][None] - shared + 1e-9)
 
 
-@pytest.mark.e2e
-@pytest.mark.parametrize("name", KINDS)
-def test_openvino_finds_the_same_in_the_exported_graph(name, tmp_path):
+def exported(detector, image, folder):
+    """Return rows [N, 5], labels [N] and the shape of the masks that OpenVINO finds with the exported graph."""
     python = find_openvino_python()
     if python is None:
         pytest.skip("needs the openvino environment")
-    height, width = trial_config(name, "int8").nncf_config.input_info.sample_size[-2:]
-    torch.manual_seed(1)
-    image = torch.randn(1, 3, height, width) * 2
-    detector = lively_detector(name, image)
-    rows, labels = detected(detector, image)
     forward, names = exportable_forward(detector)
     with torch.no_grad(), forward_as(detector, forward):
-        torch.onnx.export(detector, image, str(tmp_path / "model.onnx"), input_names=["image"],
+        torch.onnx.export(detector, image, str(folder / "model.onnx"), input_names=["image"],
                           output_names=list(names), opset_version=11, do_constant_folding=False)
-    np.savez(tmp_path / "in.npz", image=image.numpy())
-    subprocess.run([str(python), "-c", RUN_ONNX, str(tmp_path / "model.onnx"), str(tmp_path / "in.npz"),
-                    str(tmp_path / "out.npz")], check=True, cwd=str(REPOSITORY), env={**os.environ})
-    with np.load(tmp_path / "out.npz") as found:
-        real = found["boxes"][0][:, 4] > 0
-        exported, exported_labels = found["boxes"][0][real], found["labels"][0][real]
+    np.savez(folder / "in.npz", image=image.numpy())
+    subprocess.run([str(python), "-c", RUN_ONNX, str(folder / "model.onnx"), str(folder / "in.npz"),
+                    str(folder / "out.npz")], check=True, cwd=str(REPOSITORY), env={**os.environ})
+    with np.load(folder / "out.npz") as found:
+        real = found["boxes"][0][:, 4] > score_threshold(detector, detector.test_cfg)
         masks = found["masks"].shape[1:] if "masks" in found else None
-    best = np.argsort(-rows[:, 4], kind="stable")[:len(exported)]
-    rows, labels = rows[best], labels[best]
-    assert len(exported) == min(len(best), max_detections(detector.test_cfg))
-    assert len(rows) >= 5
-    same = (overlaps(rows, exported) > 0.99) & (labels[:, None] == exported_labels[None]) & (
-        abs(rows[:, None, 4] - exported[None, :, 4]) < 1e-3)
+        return found["boxes"][0][real], found["labels"][0][real], masks
+
+
+def picture(name):
+    height, width = trial_config(name, "int8").nncf_config.input_info.sample_size[-2:]
+    torch.manual_seed(1)
+    return torch.randn(1, 3, height, width) * 2
+
+
+def share_found(rows, labels, others, other_labels):
+    """Return the share of rows that have their like among the others: class, place and score."""
+    same = (overlaps(rows, others) > 0.99) & (labels[:, None] == other_labels[None]) & (
+        abs(rows[:, None, 4] - others[None, :, 4]) < 1e-3)
+    return same.any(axis=1).mean()
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("name", KINDS)
+def test_openvino_finds_the_same_in_the_exported_graph(name, tmp_path):
+    image = picture(name)
+    detector = lively_detector(name, image)
+    rows, labels = detected(detector, image)
+    found, found_labels, masks = exported(detector, image, tmp_path)
+    best = np.argsort(-rows[:, 4], kind="stable")[:len(found)]
+    assert len(found) == min(len(best), max_detections(detector.test_cfg))
+    assert len(best) >= 5
     # Random proposals lie close to the limits of suppression, where the last bit decides.
-    assert same.any(axis=1).mean() > 0.9
+    assert share_found(rows[best], labels[best], found, found_labels) > 0.9
     assert masks == ((100, 28, 28) if name == "mask_rcnn_r50" else None)
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("name", ["fcos_r50", "atss_r50", "yolov3_mobilenetv2"])
+def test_the_threshold_is_for_the_class_alone_where_pytorch_compares_that(name, tmp_path):
+    image = picture(name)
+    detector = lively_detector(name, image)
+    detector.test_cfg.score_thr = detector.bbox_head.test_cfg.score_thr = 0.6
+    rows, labels = detected(detector, image)
+    assert (rows[:, 4] < 0.5).any()
+    found, found_labels, _ = exported(detector, image, tmp_path)
+    assert len(found) == len(rows)
+    assert share_found(rows, labels, found, found_labels) > 0.9
+    assert share_found(found, found_labels, rows, labels) > 0.9
 
 
 @pytest.mark.parametrize("most, counts", [(0, (24, 6, 3)), (-1, (24, 6, 3)), (5, (5, 5, 3)), (100, (24, 6, 3))])
