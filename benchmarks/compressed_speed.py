@@ -9,15 +9,17 @@ import argparse
 import os
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from benchmarks import reporting
 
 # Input height and width. FPN detectors are made for 800 x 1333, where one FP32 pass takes seconds on two cores.
 SIZES: Dict[str, Tuple[int, int]] = {"ssd300": (300, 300), "ssdlite_mobilenetv2": (320, 320),
-                                     "retinanet_r18": (320, 320), "atss_r50": (320, 320)}
+                                     "retinanet_r18": (320, 320), "atss_r50": (320, 320),
+                                     "retinanet_r18_small": (192, 256)}
 VARIANTS = ("int8", "pruning", "int8_pruning")
 GOALS = {("ssd300", "int8"): 2.1, ("ssd300", "int8_pruning"): 4.5, ("retinanet_r18_small", "int8"): 2.3}
 MOST_EXPENSIVE = 12
@@ -37,25 +39,34 @@ def random_pairs(detectors: List[str], variants: List[str], models: Path) -> Lis
     """Return the IRs of detectors of random weights; what ``models`` holds already is not made again."""
     pairs = []
     for detector in detectors:
-        irs = {variant: _random_ir(detector, variant, models / detector) for variant in ("fp32", *variants)}
+        irs = {variant: random_ir(detector, variant, models / detector) for variant in ("fp32", *variants)}
         pairs += [Pair(detector, variant, irs["fp32"], irs[variant]) for variant in variants]
     return pairs
 
 
-def _random_ir(detector: str, variant: str, folder: Path) -> Path:
+def random_ir(detector: str, variant: str, folder: Path, changes: Sequence[str] = (), raw_heads: bool = False) -> Path:
+    """Return the IR of a detector of random weights; one that ``folder`` holds already is not made again.
+
+    Args:
+        changes: To its config, as ``--cfg-options`` takes them.
+        raw_heads: Leave post-processing out.
+    """
     from components import images
+    from core.config.fingerprint import json_digest
     from core.export.ir import convert_to_ir
     from pipelines.environments import child_environment, environment_python
 
     root = Path(__file__).resolve().parents[1]
-    ir = folder / f"{variant}-ir"
+    name = "-".join([variant, *(["raw"] if raw_heads else []), *([json_digest(list(changes))[:8]] if changes else [])])
+    ir = folder / f"{name}-ir"
     if not (ir / "model.xml").is_file():
         python = environment_python(images.TRAIN, root)
         height, width = SIZES[detector]
         folder.mkdir(parents=True, exist_ok=True)
-        onnx = (folder / f"{variant}-onnx").absolute()
+        onnx = (folder / f"{name}-onnx").absolute()
         subprocess.run([str(python), "-m", "benchmarks.random_model", detector, variant, "--size", str(height),
-                        str(width), "--output", str(onnx)], cwd=root, check=True,
+                        str(width), "--output", str(onnx), *(["--raw-heads"] if raw_heads else []),
+                        *(["--cfg-options", *changes] if changes else [])], cwd=root, check=True,
                        env=child_environment(python, root, {}))
         convert_to_ir(onnx, ir)
     return ir
@@ -84,8 +95,11 @@ def measure(pair: Pair, repeats: int, seconds: float, threads: Optional[int]) ->
         "goal": GOALS.get((pair.detector, pair.variant))}
 
 
-def profile(ir: Path, seconds: float = 3.0) -> List[Dict[str, Any]]:
-    """Return the most expensive operations of an IR: type, precision, milliseconds of one pass and their share."""
+def profile(ir: Path, seconds: float = 3.0) -> Tuple[Dict[str, float], List[Dict[str, Any]]]:
+    """Return the share of each type of operation in the time of one pass of an IR, and the most expensive operations.
+
+    An operation has type, the code it runs, milliseconds of one pass and their share of all.
+    """
     from core.inference.runtime import Hint
     from core.inference.speed import TimedModel
 
@@ -94,8 +108,11 @@ def profile(ir: Path, seconds: float = 3.0) -> List[Dict[str, Any]]:
     rows = [{"operation": info.node_name, "type": info.node_type, "runs": info.exec_type,
              "ms": info.real_time.total_seconds() * 1000} for info in model.profiling_info()]
     total = sum(row["ms"] for row in rows)
+    by_type: Counter = Counter()
+    for operation in rows:
+        by_type[operation["type"]] += operation["ms"] / total
     ranked = sorted(rows, key=lambda row: -row["ms"])[:MOST_EXPENSIVE]
-    return [{**row, "share": row["ms"] / total} for row in ranked]
+    return dict(by_type.most_common()), [{**row, "share": row["ms"] / total} for row in ranked]
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -126,11 +143,13 @@ def main(argv: Optional[List[str]] = None) -> int:
     for pair in pairs:
         found = measure(pair, arguments.repeats, arguments.seconds, arguments.threads)
         if arguments.profile:
-            found["profile"] = profile(pair.compressed)
+            found["time_by_type"], found["profile"] = profile(pair.compressed)
         results.append(found)
         print(row(found)[0], row(found)[1], row(found)[4], flush=True)
     print(reporting.table(HEADER, [row(found) for found in results]))
     for found in results:
+        for kind, share in list(found.get("time_by_type", {}).items())[:MOST_EXPENSIVE]:
+            print(f"{found['detector']} {found['variant']}: {share:6.1%} {kind}, all of them")
         for operation in found.get("profile", []):
             print(f"{found['detector']} {found['variant']}: {operation['share']:6.1%} {operation['ms']:8.3f} ms "
                   f"{operation['type']} {operation['runs']} {operation['operation']}")

@@ -8,7 +8,7 @@ import argparse
 import itertools
 import sys
 from pathlib import Path
-from typing import Any, List, Optional, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 from benchmarks.small_detector import scratch
 
@@ -20,16 +20,18 @@ PRUNED_SHARE = 0.4
 SCORE_THRESHOLD = 0.9
 
 
-def variant_config(detector: str, variant: str, size: Tuple[int, int]) -> Any:
-    """Return a detector's config with an input of ``size`` (height, width); ``fp32`` has no nncf_config.
+def variant_config(detector: str, variant: str, size: Tuple[int, int], changes: Sequence[str] = ()) -> Any:
+    """Return a detector's config with an input of ``size`` (height, width) and with changes ``key=value``.
 
     Pruning starts at its final level, which the schedule would reach in later epochs.
     """
     from core.compression.matrix import resize_input
     from core.config.adapt import set_classes
     from core.config.loading import load_config
+    from core.config.options import parse_options
 
-    config = load_config(Path("configs/nncf_compression") / detector / f"{'int8' if variant == 'fp32' else variant}.py")
+    config = load_config(Path("configs/nncf_compression") / detector / f"{'int8' if variant == 'fp32' else variant}.py",
+                         parse_options(changes))
     set_classes(config, CLASSES)
     resize_input(config, *size)
     compression = config.nncf_config["compression"]
@@ -42,20 +44,21 @@ def variant_config(detector: str, variant: str, size: Tuple[int, int]) -> Any:
     return config
 
 
-def export_variant(detector: str, variant: str, size: Tuple[int, int], output: Path) -> None:
-    """Build, compress and export a detector to the folder ``output``."""
+def export_variant(detector: str, variant: str, size: Tuple[int, int], output: Path, changes: Sequence[str] = (),
+                   raw_heads: bool = False) -> None:
+    """Build, compress and export a detector to the folder ``output``; ``fp32`` is not compressed."""
     from mmdet.apis import set_random_seed
 
     from core.checkpoint.checkpoint import save_checkpoint
     from core.compression.synthetic import write_dataset
     from core.compression.wrap import compress_detector
     from core.config.adapt import nncf_config_of, set_data
-    from core.export.onnx import export_checkpoint
+    from core.export.onnx import ExportOptions, export_checkpoint
     from core.training.fit import snapshot, train_loader
     from core.training.model import build_detector
 
     set_random_seed(0)
-    config = variant_config(detector, variant, size)
+    config = variant_config(detector, variant, size, changes)
     with scratch() as folder:
         dataset = write_dataset(folder / "data", CLASSES, IMAGES)
         set_data(config, dataset)
@@ -73,7 +76,7 @@ def export_variant(detector: str, variant: str, size: Tuple[int, int], output: P
             network = compression.network
         checkpoint = folder / "model.pth"
         save_checkpoint(snapshot(config, dataset, network, compression, None), checkpoint)
-        export_checkpoint(checkpoint, output)
+        export_checkpoint(checkpoint, output, ExportOptions(raw_heads=raw_heads))
 
 
 class Batches(list):
@@ -90,13 +93,16 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("variant", choices=("fp32", "int8", "pruning", "int8_pruning"))
     parser.add_argument("--size", nargs=2, type=int, required=True, metavar=("HEIGHT", "WIDTH"), help="network input")
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="where to write the ONNX model")
+    parser.add_argument("--raw-heads", action="store_true", help="leave post-processing out")
+    parser.add_argument("--cfg-options", metavar="KEY=VALUE", nargs="+", default=[], help="changes to the config")
     return parser
 
 
 def main(argv: Optional[List[str]] = None) -> int:
     """Run the command and return the exit code."""
     arguments = build_parser().parse_args(argv)
-    export_variant(arguments.detector, arguments.variant, tuple(arguments.size), arguments.output)
+    export_variant(arguments.detector, arguments.variant, tuple(arguments.size), arguments.output,
+                   arguments.cfg_options, arguments.raw_heads)
     return 0
 
 

@@ -44,7 +44,7 @@ class ModelSpec:
             MMDetection; 1 where all images are padded to one size.
         outputs: Names of the network's outputs: ``boxes`` and ``labels`` (and ``masks``), else raw heads.
         classes: Class names in the order of the labels.
-        score_threshold: Detections must score above it.
+        score_threshold: Detections must score above it; next to 0 where the graph has applied score_thr itself.
         iou_threshold: Overlap above which the lower-scored box of a class is dropped.
         max_detections: Detections kept per image.
         algorithms: NNCF algorithms applied, empty for FP32.

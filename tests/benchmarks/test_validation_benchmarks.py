@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import compressed_speed, mmdet_loop, random_model, validation
+from benchmarks import compressed_speed, mmdet_loop, random_model, speed_tries, validation
 from benchmarks.compressed_speed import HEADER, row
 
 FOUND = {"detector": "ssd300", "variant": "int8", "fps_fp32": 5.0, "fps": 11.0, "speedup": 2.2, "speedup_low": 2.1,
@@ -23,6 +23,7 @@ def test_compressed_irs_take_turns_with_fp32(toy_ir, int8_ir, tmp_path, capsys):
     assert found["speedup_low"] <= found["speedup"] <= found["speedup_high"]
     assert found["gflops"] == found["gflops_fp32"] > 0
     assert any(operation["type"] == "Convolution" for operation in found["profile"])
+    assert sum(found["time_by_type"].values()) == pytest.approx(1) and "Convolution" in found["time_by_type"]
     assert document["machine"]["versions"]["openvino"].startswith("2024.6")
     assert "toy int8:" in capsys.readouterr().out
 
@@ -39,6 +40,7 @@ def test_validation_and_benchmark_app_take_turns(toy_ir, scenes, tmp_path, capsy
     (found,) = json.loads((tmp_path / "out.json").read_text())["results"]
     assert found["validate"] > 0 and found["benchmark_app"] > 0
     assert found["ratio"] == pytest.approx(found["validate"] / found["benchmark_app"])
+    assert found["bound"] == pytest.approx(found["decode"] / (found["decode"] + found["benchmark_app"]))
     assert "goal: ratio >= 0.95" in capsys.readouterr().out
 
 
@@ -77,6 +79,26 @@ def test_a_random_model_is_compressed_as_its_config_says(variant, algorithms):
     assert config.nncf_config["input_info"]["sample_size"] == [1, 3, 300, 300]
     pruning = [part for part in parts if part["algorithm"] == "filter_pruning"]
     assert all(part["pruning_init"] == part["params"]["pruning_target"] == 0.4 for part in pruning)
+
+
+def test_changes_reach_the_config_of_a_random_model():
+    pytest.importorskip("mmcv")
+    for _, changes, _ in speed_tries.SETUPS:
+        config = random_model.variant_config("retinanet_r18_small", "int8", (192, 256), changes)
+        assert config.nncf_config["compression"]["algorithm"] == "quantization"
+    per_tensor = dict((name, changes) for name, changes, _ in speed_tries.SETUPS)["weights per tensor"]
+    config = random_model.variant_config("retinanet_r18_small", "int8", (192, 256), per_tensor)
+    assert config.nncf_config["compression"]["weights"] == {"per_channel": False}
+
+
+def test_settings_of_the_runtime_are_tried_on_both_irs(toy_ir, int8_ir, tmp_path, capsys):
+    code = speed_tries.main(["--irs", "toy", str(toy_ir), str(int8_ir), "--repeats", "2", "--seconds", "0.03",
+                             "--output", str(tmp_path / "out.json")])
+    assert code == 0
+    results = json.loads((tmp_path / "out.json").read_text())["results"]
+    assert [found["try"] for found in results] == [f"toy, {setting}" for setting in speed_tries.RUNTIME]
+    assert all(found["speedup_low"] <= found["speedup"] <= found["speedup_high"] for found in results)
+    assert "toy, one thread" in capsys.readouterr().out
 
 
 def test_noise_disturbs_the_first_convolution_alone_and_goes_again():
