@@ -51,6 +51,7 @@ def export_variant(detector: str, variant: str, size: Tuple[int, int], output: P
 
     from core.checkpoint.checkpoint import save_checkpoint
     from core.compression.synthetic import write_dataset
+    from core.compression.trials import wake
     from core.compression.wrap import compress_detector
     from core.config.adapt import nncf_config_of, set_data
     from core.export.onnx import ExportOptions, export_checkpoint
@@ -66,6 +67,8 @@ def export_variant(detector: str, variant: str, size: Tuple[int, int], output: P
         network = build_detector(config)
         network.CLASSES = CLASSES
         network.init_weights()
+        # A layer of zeros is no trained one's like, and would take its time for nothing.
+        wake(network)
         compression = None
         if variant == "fp32":
             config.pop("nncf_config")

@@ -27,7 +27,7 @@ _STEM = r"{re}.*backbone\]/NNCFConv2d\[conv1\].*"
 # Name, changes to the config of the compressed model, and whether both end at the raw heads.
 SETUPS: Tuple[Tuple[str, Tuple[str, ...], bool], ...] = (
     ("as configured", (), False),
-    ("weights per tensor", ("nncf_config.compression.weights.per_channel=false",), False),
+    ("weights per tensor", ('nncf_config.compression.weights={"per_channel": false}',), False),
     ("first convolution in FP32", (f"nncf_config.compression.ignored_scopes=['{_STEM}']",), False),
     ("without post-processing", (), True),
 )

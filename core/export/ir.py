@@ -103,6 +103,12 @@ def convert_to_ir(onnx_dir: Path, output_dir: Path, compress_to_fp16: bool = Fal
     # A dynamic model has none but by chance: export takes pruned filters out, or refuses.
     if has_zero_filters(graph) and not spec.dynamic:
         removed = remove_zero_filters(model)
+        emptied = emptied_layers(model)
+        if emptied:
+            logger.warning("pruned filters stay in the IR as zeros: %d layers (such as %s) are multiplied by nothing "
+                           "but zeros, as residual branches are before training, and OpenVINO's pruning "
+                           "transformation would leave nothing of them; results are the same", len(emptied), emptied[0])
+            model, removed = _convert(onnx_path, spec), {}
     expect_fake_quantize(spec.fake_quantize_nodes, count_quantized(model), f"the IR of {onnx_path}",
                          at_least=count_distinct_in_onnx(graph))
     _name_deterministically(model, _names(graph))
@@ -261,6 +267,13 @@ def remove_zero_filters(model: Any) -> Dict[str, str]:
     logger.info("pruned filters removed: %d of %d channels, %d of %d weights", before.channels - after.channels,
                 before.channels, before.parameters - after.parameters, before.parameters)
     return {CHANNELS_BEFORE: str(before.channels), BYTES_BEFORE: str(stored)}
+
+
+def emptied_layers(model: Any) -> List[str]:
+    """Return the convolutions of which ``remove_zero_filters`` left nothing, because zeros scale their weights."""
+    return [operation.get_friendly_name() for operation in model.get_ordered_ops()
+            if operation.get_type_name() in ("Convolution", "GroupConvolution")
+            and 0 in operation.input_value(1).get_partial_shape().get_min_shape()]
 
 
 def _interpolate_as_pad(model: Any) -> Dict[str, Any]:

@@ -24,8 +24,8 @@ CHANNELS = 5 * WIDTH + 2 * (WIDTH + 5)
 class Pyramid:
     """A graph like a small RetinaNet's: residual block, two levels, top-down addition, shared head."""
 
-    def __init__(self, pruned=PRUNED, quantized=False, before_resize=False, seed=0):
-        self.before_resize = before_resize
+    def __init__(self, pruned=PRUNED, quantized=False, before_resize=False, seed=0, dead=""):
+        self.before_resize, self.dead = before_resize, dead
         self.random, self.pruned, self.quantized = np.random.default_rng(seed), list(pruned), quantized
         self.nodes, self.constants, self.fake_quantize_nodes = [], {}, 0
 
@@ -80,7 +80,11 @@ class Pyramid:
             limit = 2 * np.maximum(np.abs(self.constants[weight]).reshape(shape[0], -1).max(axis=1), 1e-3)
             weight = self._fake_quantize(weight, limit.reshape(-1, 1, 1, 1).astype(np.float32), 255)
             source = self._fake_quantize(source, np.full((1, 1, 1, 1), 4, np.float32), 256)
-        return self._node("Conv", [source, weight, bias], pads=[shape[2] // 2] * 4, strides=[stride] * 2)
+        found = self._node("Conv", [source, weight, bias], pads=[shape[2] // 2] * 4, strides=[stride] * 2)
+        if name != self.dead:
+            return found
+        self.constants["nothing"] = np.zeros((1, shape[0], 1, 1), np.float32)
+        return self._node("Mul", [found, "nothing"])
 
     def _fake_quantize(self, source, limit, levels):
         self.fake_quantize_nodes += 1
@@ -142,6 +146,17 @@ def test_outputs_stay_the_same(tmp_path, any_pyramid):
         one, other = (compile_model(model, Hint.LATENCY)({"image": image})["boxes"] for model in (dense, pruned))
         assert np.ptp(one) > 1
         np.testing.assert_allclose(other, one, atol=1e-4)
+
+
+def test_a_layer_of_zeros_alone_is_kept_and_said(tmp_path, toy_spec, caplog):
+    """As a residual branch whose last normalisation has only zeros, which is how MMDetection begins."""
+    onnx_dir = Pyramid(quantized=True, dead="lateral").write(tmp_path / "onnx", toy_spec)
+    with caplog.at_level("WARNING"):
+        convert_to_ir(onnx_dir, tmp_path / "ir")
+    model, _ = read_ir(tmp_path / "ir")
+    image = np.random.default_rng(0).uniform(0, 255, (1, 3, 48, 64)).astype(np.float32)
+    assert np.ptp(compile_model(model, Hint.LATENCY)({"image": image})["boxes"]) > 1
+    assert "stay in the IR as zeros" in caplog.text
 
 
 def test_conversion_of_a_pruned_model_is_deterministic(tmp_path, pyramid):
