@@ -3,6 +3,8 @@ ENVS ?= $(or $(MMDET_COMPRESS_ENVS),.envs)
 PYTHON ?= python3
 PARAMS ?= configs/pipelines/digits.yaml
 ARGS ?=
+# Processes of the train environment's tests: each spends most of its time on one core. 0 for one process, as with --pdb.
+WORKERS ?= 2
 
 TRAIN_PYTHON = $(ENVS)/train/bin/python
 OPENVINO_PYTHON = $(ENVS)/openvino/bin/python
@@ -28,14 +30,14 @@ test: ## all tests: test-fast, then test-e2e
 	@$(MAKE) --no-print-directory test-e2e
 
 test-fast: setup ## tests of seconds, in each environment those whose imports it has
-	$(TRAIN_PYTHON) -m pytest -m "not e2e and not docker and not detectors" $(ARGS)
+	$(TRAIN_PYTHON) -m pytest -n $(WORKERS) --dist loadfile -m "not e2e and not docker and not detectors" $(ARGS)
 	$(OPENVINO_PYTHON) -m pytest -m "not e2e and not docker" $(ARGS)
 
 test-e2e: setup ## the pipeline and its stages as a user runs them
 	$(OPENVINO_PYTHON) -m pytest -m "e2e and not docker" --capture=no $(ARGS)
 
 test-detectors: setup ## every detector with 8 bits, and every export, in the train environment; half an hour or more
-	$(TRAIN_PYTHON) -m pytest -m "detectors or (e2e and not docker)" tests/core $(ARGS)
+	$(TRAIN_PYTHON) -m pytest -n $(WORKERS) -m "detectors or (e2e and not docker)" tests/core $(ARGS)
 
 lint: setup ## ruff check
 	$(OPENVINO_PYTHON) -m ruff check .

@@ -1,5 +1,6 @@
 """What NNCF may see of a detector: one table of patches, and the forward function that is traced."""
 
+import contextlib
 import functools
 import importlib
 import sys
@@ -111,6 +112,7 @@ def untraced() -> Iterator[None]:
 def keep_out_of_graph(detector: Any, postprocessing: bool = False) -> None:
     """Patch ``detector``'s parts by the table, for one value of ``nncf_compress_postprocessing``."""
     _teach_operators()
+    _teach_fusing()
     _teach_pruning()
     for module_name, function_name, _ in UNTRACED_FUNCTIONS:
         module = importlib.import_module(module_name)
@@ -192,6 +194,24 @@ def _teach_operators() -> None:
 
     patch_namespace_by_patchspec(TracedTensor, DetachMetatype.torch_tensor_patch_spec)
     DEFAULT_PT_QUANT_TRAIT_TO_OP_DICT[QuantizationTrait.NON_QUANTIZABLE].append(OpaqueMetatype)
+
+
+def _teach_fusing() -> None:
+    """Let a quantizer stay behind a group norm's ReLU, as NNCF 2.0.0 has it of a batch norm's.
+
+    It would go before the ReLU, where OpenVINO cannot use it: the next convolution, as in the heads of FCOS and ATSS,
+    would run in FP32.
+    """
+    from nncf.common.graph.patterns import GraphPattern
+    from nncf.torch.graph.pattern_operations import GROUP_NORMALIZATION_OPERATIONS, RELU_OPERATIONS
+    from nncf.torch.hardware.fused_patterns import PT_HW_FUSED_PATTERNS
+
+    group_norm, relu = GraphPattern(), GraphPattern()
+    group_norm.add_node(**GROUP_NORMALIZATION_OPERATIONS)
+    relu.add_node(**RELU_OPERATIONS)
+    # It raises where the name is known, as for the second detector of a process.
+    with contextlib.suppress(KeyError):
+        PT_HW_FUSED_PATTERNS.register(group_norm + relu, "GROUP_NORM + RELU")
 
 
 def _teach_pruning() -> None:
