@@ -1,0 +1,21 @@
+"""Heads with group norm, as those of FCOS and ATSS: their convolutions must be ones that OpenVINO can run in int8."""
+
+import pytest
+
+pytest.importorskip("mmdet", reason="needs the train environment")
+pytest.importorskip("nncf", reason="needs NNCF")
+
+from core.compression.matrix import Trial, trial_config
+from core.compression.wrap import named_quantizers
+
+
+def test_quantizers_stay_behind_the_relu(tmp_path):
+    config = trial_config("retinanet_r18_small", "int8")
+    config.model.bbox_head.norm_cfg = {"type": "GN", "num_groups": 4, "requires_grad": True}
+    trial = Trial(config, tmp_path)
+    trial.wrap(False)
+    names = [name for name, _ in named_quantizers(trial.compression.controller) if "bbox_head" in name]
+    operations = trial.compression.network.get_original_graph().get_all_node_keys()
+    assert any("GroupNorm[gn]" in operation for operation in operations)
+    assert any("ReLU[activate]" in name for name in names)
+    assert not [name for name in names if "group_norm" in name], names
