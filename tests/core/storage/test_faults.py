@@ -85,7 +85,7 @@ def test_faults_that_pass_leave_no_trace_on_big_objects(store, proxy, s3, tmp_pa
     assert os.listdir(tmp_path / "work") == []
 
 
-@pytest.mark.parametrize("name, content", [("small", SMALL), ("big", BIG)])
+@pytest.mark.parametrize("name, content", [("small", SMALL), ("big", BIG)], ids=["small", "big"])
 def test_a_server_that_falls_silent_is_asked_again(proxy, s3, tmp_path, monkeypatch, big_file, name, content):
     monkeypatch.setenv("MMDET_COMPRESS_S3_TIMEOUT", "2")
     s3.client.upload_file(str(big_file), s3.name, "set/big")
