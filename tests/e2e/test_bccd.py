@@ -136,7 +136,8 @@ def test_model_api_resizes_to_the_same_objects(bundle, photographs, model):
     sure = lost = 0
     for both in rows_of_both(bundle / model, photographs):
         for rows, others in (both, both[::-1]):
-            overlaps = intersections_over_unions(*(np.float64([box for *_, box in some]).reshape(-1, 4) for some in (rows, others)))
+            boxes, other_boxes = (np.float64([box for *_, box in some]).reshape(-1, 4) for some in (rows, others))
+            overlaps = intersections_over_unions(boxes, other_boxes)
             for (label, score, _), overlap in zip(rows, overlaps):
                 if score >= SURE:
                     sure += 1
