@@ -37,7 +37,7 @@ test-e2e: setup ## the pipeline and its stages as a user runs them
 	$(OPENVINO_PYTHON) -m pytest -m "e2e and not docker" --capture=no $(ARGS)
 
 test-detectors: setup ## every detector with 8 bits, and every export, in the train environment; half an hour or more
-	$(TRAIN_PYTHON) -m pytest -n $(WORKERS) -m "detectors or (e2e and not docker)" tests/core $(ARGS)
+	$(TRAIN_PYTHON) -m pytest -n $(WORKERS) --dist loadfile -m "detectors or (e2e and not docker)" tests/core $(ARGS)
 
 lint: setup ## ruff check
 	$(OPENVINO_PYTHON) -m ruff check .
