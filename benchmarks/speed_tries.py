@@ -61,14 +61,10 @@ def setup_tries(detector: str, models: Path) -> List[Try]:
 def measure(one: Try, repeats: int, seconds: float) -> Dict[str, Any]:
     """Return both models' images/s under the throughput hint and the ratio of each turn's pair."""
     from core.inference.runtime import Hint
-    from core.inference.speed import WARM_UP_SECONDS, Ratio, TimedModel
+    from core.inference.speed import Ratio, TimedModel, take_turns
 
     fp32, compressed = (TimedModel(ir, Hint.THROUGHPUT, options=one.options) for ir in (one.fp32, one.compressed))
-    for model in (fp32, compressed):
-        model.warm_up(WARM_UP_SECONDS)
-    for repeat in range(repeats):
-        for model in (fp32, compressed) if repeat % 2 == 0 else (compressed, fp32):
-            model.measure(seconds)
+    take_turns(fp32, compressed, repeats, seconds)
     speedup = Ratio.of(compressed.fps_repeats, fp32.fps_repeats)
     return {"try": one.name, "fps_fp32": fp32.speed().fps, "fps": compressed.speed().fps, "speedup": speedup.median,
             "speedup_low": speedup.low, "speedup_high": speedup.high}

@@ -120,8 +120,6 @@ def compare_speed(ir_fp32: Path, ir_compressed: Path, repeats: int = REPEATS, se
                   load_average: Optional[float] = None) -> SpeedComparison:
     """Measure both IRs on one fixed random image, ``repeats`` times ``seconds`` for throughput and for latency each.
 
-    The order changes from repeat to repeat, so that neither model always runs on the warmer processor.
-
     Args:
         load_average: The machine's load average before this process began to work; taken now where None.
 
@@ -131,16 +129,25 @@ def compare_speed(ir_fp32: Path, ir_compressed: Path, repeats: int = REPEATS, se
     fp32, compressed = ({hint: TimedModel(Path(ir), hint, threads) for hint in Hint} for ir in (ir_fp32, ir_compressed))
     meter = LoadMeter(load_average)
     for hint in Hint:
-        for model in (fp32[hint], compressed[hint]):
-            model.warm_up(warm_up)
-        for repeat in range(repeats):
-            for model in (fp32[hint], compressed[hint]) if repeat % 2 == 0 else (compressed[hint], fp32[hint]):
-                model.measure(seconds)
+        take_turns(fp32[hint], compressed[hint], repeats, seconds, warm_up)
     load = meter.read()
     return SpeedComparison(
         _speed(fp32), _speed(compressed), load=load,
         speedup=Ratio.of(compressed[Hint.THROUGHPUT].fps_repeats, fp32[Hint.THROUGHPUT].fps_repeats),
         latency_ratio=Ratio.of(fp32[Hint.LATENCY].median_repeats, compressed[Hint.LATENCY].median_repeats))
+
+
+def take_turns(first: "TimedModel", second: "TimedModel", repeats: int, seconds: float,
+               warm_up: float = WARM_UP_SECONDS) -> None:
+    """Measure both models ``repeats`` times ``seconds``, after ``warm_up`` seconds of each.
+
+    The order changes from repeat to repeat, so that neither model always runs on the warmer processor.
+    """
+    for model in (first, second):
+        model.warm_up(warm_up)
+    for repeat in range(repeats):
+        for model in (first, second) if repeat % 2 == 0 else (second, first):
+            model.measure(seconds)
 
 
 def _speed(models: Dict[Hint, "TimedModel"]) -> ModelSpeed:

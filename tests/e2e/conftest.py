@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -37,6 +38,16 @@ def compress(work_dir: Path, *options: str) -> Run:
         lines.append(line)
     latest = work_dir / "latest"
     return Run(process.wait(), "".join(lines), latest.resolve() if latest.exists() else work_dir)
+
+
+def boxes_of_self_check(bundle: Path) -> int:
+    """Let a copied bundle check itself, with nothing of this repository, and return its golden image's boxes."""
+    checked = subprocess.run([sys.executable, "-I", str(bundle / "runner"), "--self-check"], cwd=str(bundle.parent),
+                             capture_output=True, text=True)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    expected = re.search(r"golden image: 0 of (\d+) boxes missing, 0 unexpected", checked.stdout)
+    assert expected, checked.stdout
+    return int(expected.group(1))
 
 
 @pytest.fixture(scope="session")
