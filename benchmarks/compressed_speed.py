@@ -10,14 +10,15 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any
 
 from benchmarks import reporting
 
 # Input height and width. FPN detectors are made for 800 x 1333, where one FP32 pass takes seconds on two cores.
-SIZES: Dict[str, Tuple[int, int]] = {"ssd300": (300, 300), "ssdlite_mobilenetv2": (320, 320),
+SIZES: dict[str, tuple[int, int]] = {"ssd300": (300, 300), "ssdlite_mobilenetv2": (320, 320),
                                      "retinanet_r18": (320, 320), "atss_r50": (320, 320),
                                      "retinanet_r18_small": (192, 256)}
 VARIANTS = ("int8", "pruning", "int8_pruning")
@@ -35,7 +36,7 @@ class Pair:
     compressed: Path
 
 
-def random_pairs(detectors: List[str], variants: List[str], models: Path) -> List[Pair]:
+def random_pairs(detectors: list[str], variants: list[str], models: Path) -> list[Pair]:
     """Return the IRs of detectors of random weights; what ``models`` holds already is not made again."""
     pairs = []
     for detector in detectors:
@@ -72,7 +73,7 @@ def random_ir(detector: str, variant: str, folder: Path, changes: Sequence[str] 
     return ir
 
 
-def measure(pair: Pair, repeats: int, seconds: float, threads: Optional[int]) -> Dict[str, Any]:
+def measure(pair: Pair, repeats: int, seconds: float, threads: int | None) -> dict[str, Any]:
     """Return speed, size and execution of a pair."""
     from core.compression.structure import count_in_ir
     from core.export.ir import describe_ir
@@ -95,7 +96,7 @@ def measure(pair: Pair, repeats: int, seconds: float, threads: Optional[int]) ->
         "goal": GOALS.get((pair.detector, pair.variant))}
 
 
-def profile(ir: Path, seconds: float = 3.0) -> Tuple[Dict[str, float], List[Dict[str, Any]]]:
+def profile(ir: Path, seconds: float = 3.0) -> tuple[dict[str, float], list[dict[str, Any]]]:
     """Return the share of each type of operation in the time of one pass of an IR, and the most expensive operations.
 
     An operation has type, the code it runs, milliseconds of one pass and their share of all.
@@ -134,7 +135,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the benchmark, print its table and return the exit code."""
     arguments = build_parser().parse_args(argv)
     pairs = random_pairs(arguments.detectors, arguments.variants, arguments.models)
@@ -164,7 +165,7 @@ HEADER = ("detector", "variant", "images/s FP32", "images/s", "speed-up", "low",
           "others' cores")
 
 
-def row(found: Dict[str, Any]) -> List[str]:
+def row(found: dict[str, Any]) -> list[str]:
     """Return a pair's results as cells of text."""
     others = "" if found["other_cores"] is None else f"{found['other_cores']:.2f}"
     return [found["detector"], found["variant"], f"{found['fps_fp32']:.1f}", f"{found['fps']:.1f}",

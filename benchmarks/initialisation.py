@@ -4,7 +4,7 @@ import argparse
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 from benchmarks import reporting
 from benchmarks.small_detector import CONFIGS, digits, scratch, set_samples, small_config
@@ -13,7 +13,7 @@ CLASSES_OF_A_PREFLIGHT = 3
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-def initialisation_seconds(variant: str, samples: int, dataset: Any, input_size: Tuple[int, int]) -> Dict[str, Any]:
+def initialisation_seconds(variant: str, samples: int, dataset: Any, input_size: tuple[int, int]) -> dict[str, Any]:
     """Return how long wrapping takes: tracing, range estimation and batch-norm adaptation on ``samples`` images."""
     from mmdet.apis import set_random_seed
 
@@ -34,7 +34,7 @@ def initialisation_seconds(variant: str, samples: int, dataset: Any, input_size:
     return {"variant": variant, "samples": samples, "seconds": time.perf_counter() - started}
 
 
-def preflight_seconds(config_file: str) -> Dict[str, Any]:
+def preflight_seconds(config_file: str) -> dict[str, Any]:
     """Return how long a config's preflight takes, and each of its stages."""
     from core.compression.preflight import numbered, run_preflight
     from core.config.loading import load_config
@@ -45,7 +45,7 @@ def preflight_seconds(config_file: str) -> Dict[str, Any]:
                        for stage in report.stages}}
 
 
-def preflight_configs(detectors: List[str], algorithm: str) -> List[str]:
+def preflight_configs(detectors: list[str], algorithm: str) -> list[str]:
     """Return the config files of detectors, of all where the list holds ``all``."""
     folder = REPOSITORY / "configs" / "nncf_compression"
     found = {file.parent.name: str(file.relative_to(REPOSITORY)) for file in sorted(folder.glob(f"*/{algorithm}.py"))}
@@ -72,7 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the benchmark, print its tables and return the exit code."""
     arguments = build_parser().parse_args(argv)
     configs = preflight_configs(arguments.preflight, arguments.algorithm)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from benchmarks import reporting
 
@@ -20,7 +20,7 @@ GOAL = 5.0
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def mmdet_pass(checkpoint: Path, data: Dict[str, Any]) -> Dict[str, float]:
+def mmdet_pass(checkpoint: Path, data: dict[str, Any]) -> dict[str, float]:
     """Return seconds and images/s of MMDetection's loop over the test split; model and loader are made before."""
     from mmdet.apis import single_gpu_test
 
@@ -42,7 +42,7 @@ def mmdet_pass(checkpoint: Path, data: Dict[str, Any]) -> Dict[str, float]:
     return {"seconds": seconds, "images_per_second": len(results) / seconds}
 
 
-def openvino_pass(ir: Path, data: Dict[str, Any]) -> Dict[str, float]:
+def openvino_pass(ir: Path, data: dict[str, Any]) -> dict[str, float]:
     """Return seconds and images/s of validate's data path over the test split; the model is compiled before."""
     from core.data.dataset import open_dataset
     from core.data.reference import DataRef
@@ -57,7 +57,7 @@ def openvino_pass(ir: Path, data: Dict[str, Any]) -> Dict[str, float]:
     return {"seconds": run.seconds, "images_per_second": len(images) / run.seconds}
 
 
-def compare(name: str, checkpoint: Path, ir: Path, data: Dict[str, Any], repeats: int) -> Dict[str, Any]:
+def compare(name: str, checkpoint: Path, ir: Path, data: dict[str, Any], repeats: int) -> dict[str, Any]:
     """Let both take turns and return the ratio of each turn's pair."""
     turns = []
     for number in range(repeats):
@@ -72,7 +72,7 @@ def compare(name: str, checkpoint: Path, ir: Path, data: Dict[str, Any], repeats
             "ratio_min": min(ratios), "ratio_max": max(ratios)}
 
 
-def _mmdet_apart(checkpoint: Path, data: Dict[str, Any]) -> Dict[str, float]:
+def _mmdet_apart(checkpoint: Path, data: dict[str, Any]) -> dict[str, float]:
     from components import images
     from pipelines.environments import child_environment, environment_python
 
@@ -98,7 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the benchmark, print its table and return the exit code."""
     arguments = build_parser().parse_args(argv)
     if arguments.mmdet_pass:

@@ -8,7 +8,7 @@ import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, List, Optional
+from typing import TYPE_CHECKING, Any
 
 from benchmarks import reporting
 from benchmarks.small_detector import scratch
@@ -24,7 +24,7 @@ CONFIG = "configs/nncf_compression/retinanet_r18_small/int8.py"
 class Setting:
     """What a value of nncf_compress_postprocessing, None for no compression, gives on the test split."""
 
-    postprocessing: Optional[bool]
+    postprocessing: bool | None
     quantizers: int
     map: float
     map50: float
@@ -35,7 +35,7 @@ class Setting:
         return "FP32" if self.postprocessing is None else f"post-processing {self.postprocessing}"
 
 
-def measure(config_file: str, checkpoint: Path, dataset: "Dataset", postprocessing: Optional[bool]) -> Setting:
+def measure(config_file: str, checkpoint: Path, dataset: "Dataset", postprocessing: bool | None) -> Setting:
     """Load the plain ``checkpoint``, compress it unless ``postprocessing`` is None, and score the test split."""
     from core.compression.hooks import quantizers_of
     from core.config.adapt import set_classes, set_data
@@ -84,7 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the benchmark, print its table and return the exit code."""
     from core.data.dataset import open_dataset, resolve_data
 

@@ -7,8 +7,9 @@ which layers are quantized is the same. Runs in the train environment; ``benchma
 import argparse
 import itertools
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any
 
 from benchmarks.small_detector import scratch
 
@@ -20,7 +21,7 @@ PRUNED_SHARE = 0.4
 SCORE_THRESHOLD = 0.9
 
 
-def variant_config(detector: str, variant: str, size: Tuple[int, int], changes: Sequence[str] = ()) -> Any:
+def variant_config(detector: str, variant: str, size: tuple[int, int], changes: Sequence[str] = ()) -> Any:
     """Return a detector's config with an input of ``size`` (height, width) and with changes ``key=value``.
 
     Pruning starts at its final level, which the schedule would reach in later epochs.
@@ -44,7 +45,7 @@ def variant_config(detector: str, variant: str, size: Tuple[int, int], changes: 
     return config
 
 
-def export_variant(detector: str, variant: str, size: Tuple[int, int], output: Path, changes: Sequence[str] = (),
+def export_variant(detector: str, variant: str, size: tuple[int, int], output: Path, changes: Sequence[str] = (),
                    raw_heads: bool = False) -> None:
     """Build, compress and export a detector to the folder ``output``; ``fp32`` is not compressed."""
     from mmdet.apis import set_random_seed
@@ -101,7 +102,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the command and return the exit code."""
     arguments = build_parser().parse_args(argv)
     export_variant(arguments.detector, arguments.variant, tuple(arguments.size), arguments.output,

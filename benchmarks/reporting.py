@@ -4,8 +4,9 @@ import importlib.util
 import json
 import os
 import platform
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -16,7 +17,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
                                for column, (cell, width) in enumerate(zip(line, widths))).rstrip() for line in lines)
 
 
-def write(benchmark: str, settings: Mapping[str, Any], results: List[Dict[str, Any]], output: Optional[Path]) -> None:
+def write(benchmark: str, settings: Mapping[str, Any], results: list[dict[str, Any]], output: Path | None) -> None:
     """Write settings, machine and results to ``output`` as JSON; nothing where it is None."""
     if output is None:
         return
@@ -25,7 +26,7 @@ def write(benchmark: str, settings: Mapping[str, Any], results: List[Dict[str, A
     output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
-def machine() -> Dict[str, Any]:
+def machine() -> dict[str, Any]:
     """Return what a figure depends on: CPU, cores, load and versions; threads too where torch is."""
     from core.inference.cpu import describe_cpu
 
@@ -34,7 +35,7 @@ def machine() -> Dict[str, Any]:
             "load_average": os.getloadavg()[0], "python": platform.python_version(), **_runtime()}
 
 
-def _runtime() -> Dict[str, Any]:
+def _runtime() -> dict[str, Any]:
     """Return the versions of this environment: of training, or of OpenVINO."""
     if importlib.util.find_spec("torch") is None:
         from core.inference.runtime import import_openvino

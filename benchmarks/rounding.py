@@ -11,7 +11,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from benchmarks import reporting
 
@@ -28,7 +28,7 @@ def disturb(network: Any, noise: float, seed: int) -> Any:
         lambda module, given, output: output * (1 + noise * torch.randn(output.shape, generator=random)))
 
 
-def measure(checkpoint: Path, data: Dict[str, Any], noise: float, seeds: int) -> List[Dict[str, Any]]:
+def measure(checkpoint: Path, data: dict[str, Any], noise: float, seeds: int) -> list[dict[str, Any]]:
     """Return mAP without and with noise, and the agreement of each pass with the undisturbed one."""
     from core.config.adapt import set_data
     from core.data.dataset import open_dataset
@@ -69,7 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the benchmark, print its table and return the exit code."""
     arguments = build_parser().parse_args(argv)
     results = measure(arguments.checkpoint, arguments.data, arguments.noise, arguments.seeds)

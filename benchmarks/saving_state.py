@@ -12,8 +12,9 @@ import os
 import statistics
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any
 
 from benchmarks import reporting
 from benchmarks.small_detector import BATCH, CONFIGS, digits, scratch, set_samples, small_config
@@ -51,7 +52,7 @@ class Contestant:
         return (Path(self._training.config.work_dir) / "latest.pth").stat().st_size / 1e6
 
 
-def compare(variant: str, dataset: Any, folder: Path, rounds: int, location: str) -> Dict[str, Any]:
+def compare(variant: str, dataset: Any, folder: Path, rounds: int, location: str) -> dict[str, Any]:
     """Measure one variant in ``rounds`` turns after one for warming up, and return its figures."""
     contestants = {}
     for name, place in (("stored", location), ("unsaved", "")):
@@ -59,7 +60,7 @@ def compare(variant: str, dataset: Any, folder: Path, rounds: int, location: str
         if variant != "plain":
             set_samples(config, INITIALISATION_SAMPLES)
         contestants[name] = Contestant(config, dataset, folder / f"{variant}-{name}", max(rounds + 1, 4), place)
-    turns: List[Dict[str, float]] = []
+    turns: list[dict[str, float]] = []
     for number in range(rounds + 1):
         turns.append({name: contestants[name].epoch() for name in sorted(contestants, reverse=bool(number % 2))})
     ratios = [turn["stored"] / turn["unsaved"] for turn in turns[1:]]
@@ -103,7 +104,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the benchmark, print its table and return the exit code."""
     arguments = build_parser().parse_args(argv)
     # SIGTERM, too, must reach the end of the block that stops the server.

@@ -2,13 +2,14 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, Tuple
+from typing import Any
 
 # The same for every variant, whatever their configs train with.
 BATCH = 8
-CONFIGS: Dict[str, str] = {
+CONFIGS: dict[str, str] = {
     "plain": "configs/detectors/retinanet_r18_small_digits.py",
     "int8": "configs/nncf_compression/retinanet_r18_small/digits_int8.py",
     "pruned": "configs/nncf_compression/retinanet_r18_small/pruning.py",
@@ -23,7 +24,7 @@ def digits(train: int, val: int) -> Any:
     return open_dataset(resolve_data(f"builtin://digits?train={train}&val={val}&test=1"))
 
 
-def small_config(variant: str, dataset: Any, input_size: Tuple[int, int] = (0, 0)) -> Any:
+def small_config(variant: str, dataset: Any, input_size: tuple[int, int] = (0, 0)) -> Any:
     """Return the config of a variant on ``dataset``, in batches of ``BATCH`` and without worker processes.
 
     Args:

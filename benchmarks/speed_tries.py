@@ -10,12 +10,12 @@ import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 from benchmarks import reporting
 from benchmarks.compressed_speed import SIZES, random_ir
 
-RUNTIME: Dict[str, Dict[str, Any]] = {
+RUNTIME: dict[str, dict[str, Any]] = {
     "as shipped": {},
     "one thread": {"INFERENCE_NUM_THREADS": 1},
     "one stream": {"NUM_STREAMS": 1},
@@ -25,7 +25,7 @@ RUNTIME: Dict[str, Dict[str, Any]] = {
 }
 _STEM = r"{re}.*backbone\]/NNCFConv2d\[conv1\].*"
 # Name, changes to the config of the compressed model, and whether both end at the raw heads.
-SETUPS: Tuple[Tuple[str, Tuple[str, ...], bool], ...] = (
+SETUPS: tuple[tuple[str, tuple[str, ...], bool], ...] = (
     ("as configured", (), False),
     ("weights per tensor", ('nncf_config.compression.weights={"per_channel": false}',), False),
     ("first convolution in FP32", (f"nncf_config.compression.ignored_scopes=['{_STEM}']",), False),
@@ -40,15 +40,15 @@ class Try:
     name: str
     fp32: Path
     compressed: Path
-    options: Dict[str, Any]
+    options: dict[str, Any]
 
 
-def runtime_tries(name: str, fp32: Path, compressed: Path) -> List[Try]:
+def runtime_tries(name: str, fp32: Path, compressed: Path) -> list[Try]:
     """Return a try for each setting of the runtime."""
     return [Try(f"{name}, {setting}", fp32, compressed, options) for setting, options in RUNTIME.items()]
 
 
-def setup_tries(detector: str, models: Path) -> List[Try]:
+def setup_tries(detector: str, models: Path) -> list[Try]:
     """Return a try for each place of quantizers, on random weights; IRs that ``models`` holds are not made again."""
     tries = []
     for setup, changes, raw_heads in SETUPS:
@@ -58,7 +58,7 @@ def setup_tries(detector: str, models: Path) -> List[Try]:
     return tries
 
 
-def measure(one: Try, repeats: int, seconds: float) -> Dict[str, Any]:
+def measure(one: Try, repeats: int, seconds: float) -> dict[str, Any]:
     """Return both models' images/s under the throughput hint and the ratio of each turn's pair."""
     from core.inference.runtime import Hint
     from core.inference.speed import Ratio, TimedModel, take_turns
@@ -86,7 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the benchmark, print its table and return the exit code."""
     arguments = build_parser().parse_args(argv)
     tries = [one for name, fp32, compressed in arguments.irs

@@ -12,10 +12,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any
 
 from benchmarks import reporting
 from core.storage.s3_store import S3Store
@@ -58,9 +59,9 @@ def measure(command: Sequence[str]) -> Transfer:
     return Transfer(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
 
 
-def commands(aws: Optional[str], key: str, file: Path, objects: int, folder: Path) -> Dict[str, Dict[str, List[str]]]:
+def commands(aws: str | None, key: str, file: Path, objects: int, folder: Path) -> dict[str, dict[str, list[str]]]:
     """Return the commands by what is transferred and by whom."""
-    def work(*arguments: Any) -> List[str]:
+    def work(*arguments: Any) -> list[str]:
         return [sys.executable, "-m", "benchmarks.storage_transfer", "--work", *map(str, arguments)]
 
     uri, tree = f"s3://{BUCKET}/{key}", f"s3://{BUCKET}/{TREE}-{objects}"
@@ -76,9 +77,9 @@ def commands(aws: Optional[str], key: str, file: Path, objects: int, folder: Pat
     return found
 
 
-def compare(ways: Dict[str, List[str]], folder: Path, rounds: int) -> Dict[str, List[Transfer]]:
+def compare(ways: dict[str, list[str]], folder: Path, rounds: int) -> dict[str, list[Transfer]]:
     """Let the ways take turns, each with an empty folder to write to."""
-    found: Dict[str, List[Transfer]] = {way: [] for way in ways}
+    found: dict[str, list[Transfer]] = {way: [] for way in ways}
     for turn in range(rounds):
         order = list(ways)[turn % len(ways):] + list(ways)[:turn % len(ways)]
         for way in order:
@@ -88,7 +89,7 @@ def compare(ways: Dict[str, List[str]], folder: Path, rounds: int) -> Dict[str, 
     return found
 
 
-def figures(what: str, size: int, count: int, found: Dict[str, List[Transfer]]) -> List[Dict[str, Any]]:
+def figures(what: str, size: int, count: int, found: dict[str, list[Transfer]]) -> list[dict[str, Any]]:
     """Return medians a way; the ratio is how many times as fast as the way our way is."""
     ours = found["ours"]
     return [{"what": what, "way": way, "bytes": size, "objects": count,
@@ -116,10 +117,10 @@ def send_objects(store: S3Store, count: int, size: int) -> None:
             pass
 
 
-def run(arguments: argparse.Namespace, scratch: Path) -> List[Dict[str, Any]]:
+def run(arguments: argparse.Namespace, scratch: Path) -> list[dict[str, Any]]:
     """Measure everything that was asked for on a server that is running."""
     file, folder = scratch / BIG, scratch / "down"
-    results: List[Dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     if arguments.megabytes:
         size = arguments.megabytes * MB
         write_random(file, size)
@@ -136,7 +137,7 @@ def run(arguments: argparse.Namespace, scratch: Path) -> List[Dict[str, Any]]:
     return results
 
 
-def report(what: str, size: int, count: int, found: Dict[str, List[Transfer]]) -> List[Dict[str, Any]]:
+def report(what: str, size: int, count: int, found: dict[str, list[Transfer]]) -> list[dict[str, Any]]:
     """Print a table of one comparison and return its figures."""
     results = figures(what, size, count, found)
     rows = [(row["way"], f"{row['seconds']:.2f}", f"{size / MB / row['seconds']:.0f}",
@@ -148,7 +149,7 @@ def report(what: str, size: int, count: int, found: Dict[str, List[Transfer]]) -
     return results
 
 
-def linearity(results: Sequence[Dict[str, Any]]) -> Optional[float]:
+def linearity(results: Sequence[dict[str, Any]]) -> float | None:
     """Return our seconds an object with the most objects over those with the fewest; None without two counts."""
     ours = sorted((row["objects"], row["seconds"]) for row in results
                   if row["what"] == "objects" and row["way"] == "ours")
@@ -193,7 +194,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the benchmark and return its exit code."""
     arguments = build_parser().parse_args(argv)
     if arguments.work:

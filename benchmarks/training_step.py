@@ -9,9 +9,10 @@ import argparse
 import statistics
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any
 
 from benchmarks import reporting
 from benchmarks.small_detector import BATCH, CONFIGS, digits, scratch, set_samples, small_config
@@ -36,8 +37,8 @@ class TimedLoader:
 
     def __init__(self, loader: Any) -> None:
         self._loader = loader
-        self.clock: List[float] = []
-        self.cpu: List[float] = []
+        self.clock: list[float] = []
+        self.cpu: list[float] = []
         self.finished = 0.0
 
     def __len__(self) -> int:
@@ -127,7 +128,7 @@ def bare_runner(config: Any, dataset: Any, folder: Path, epochs: int) -> Contest
     return Contestant(runner, train_loader(config, dataset, 0), epochs)
 
 
-def compare(variant: str, dataset: Any, folder: Path, rounds: int, input_size: Tuple[int, int]) -> Dict[str, Any]:
+def compare(variant: str, dataset: Any, folder: Path, rounds: int, input_size: tuple[int, int]) -> dict[str, Any]:
     """Measure one variant in ``rounds`` turns after one for warming up, and return its figures."""
     contestants = {}
     for name, build in (("ours", our_runner), ("bare", bare_runner)):
@@ -137,14 +138,14 @@ def compare(variant: str, dataset: Any, folder: Path, rounds: int, input_size: T
         if variant != "plain":
             set_samples(config, INITIALISATION_SAMPLES)
         contestants[name] = build(config, dataset, folder / f"{variant}-{name}", rounds + 1)
-    turns: List[Dict[str, Turn]] = []
+    turns: list[dict[str, Turn]] = []
     for number in range(rounds + 1):
         order = sorted(contestants, reverse=bool(number % 2))
         turns.append({name: contestants[name].epoch() for name in order})
     return figures(variant, turns[1:])
 
 
-def figures(variant: str, turns: List[Dict[str, Turn]]) -> Dict[str, Any]:
+def figures(variant: str, turns: list[dict[str, Turn]]) -> dict[str, Any]:
     """Return the medians over turns; the ratio is that of each turn's pair, so that slow drift cancels."""
     ratios = [turn["ours"].clock / turn["bare"].clock for turn in turns]
     found = {name: statistics.median(turn[name].clock for turn in turns) for name in ("ours", "bare")}
@@ -170,7 +171,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the benchmark, print its table and return the exit code."""
     arguments = build_parser().parse_args(argv)
     dataset = digits(BATCH * arguments.iterations, arguments.val_images)

@@ -19,7 +19,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from benchmarks import reporting
 
@@ -29,13 +29,13 @@ GROWTH_IMAGES = (250, 2500)
 _THROUGHPUT = re.compile(r"Throughput:\s+([0-9.]+) FPS")
 
 
-def image_files(folder: Path, count: int) -> List[Path]:
+def image_files(folder: Path, count: int) -> list[Path]:
     """Return ``count`` image files of a folder, from the start again where there are fewer."""
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".bmp"))
     return list(itertools.islice(itertools.cycle(files), count))
 
 
-def validation_pass(ir: Path, files: List[Path], decode_threads: Optional[int] = None) -> Dict[str, float]:
+def validation_pass(ir: Path, files: list[Path], decode_threads: int | None = None) -> dict[str, float]:
     """Return seconds and images/s of one pass of validate's data path, after a short one to warm up."""
     from core.inference.detector import ImageFile, OpenVinoDetector
     from core.inference.runtime import Hint
@@ -48,7 +48,7 @@ def validation_pass(ir: Path, files: List[Path], decode_threads: Optional[int] =
             "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
-def decoding_pass(ir: Path, files: List[Path]) -> float:
+def decoding_pass(ir: Path, files: list[Path]) -> float:
     """Return the images/s that are read, decoded and resized as in validate by one thread on each core."""
     from core.inference.detector import usable_cores
     from core.inference.image import read_image
@@ -76,7 +76,7 @@ def benchmark_app(ir: Path, seconds: float) -> float:
     return float(_THROUGHPUT.search(shown.stdout).group(1))
 
 
-def compare(name: str, ir: Path, files: List[Path], repeats: int, seconds: float) -> Dict[str, Any]:
+def compare(name: str, ir: Path, files: list[Path], repeats: int, seconds: float) -> dict[str, Any]:
     """Let both and decoding alone take turns and return the ratio of each turn's pair, and what bounds it."""
     measure = {"benchmark_app": lambda: benchmark_app(ir, seconds), "decode": lambda: decoding_pass(ir, files),
                "validate": lambda: validation_pass(ir, files)["images_per_second"]}
@@ -91,9 +91,9 @@ def compare(name: str, ir: Path, files: List[Path], repeats: int, seconds: float
             "bound": statistics.median(bounds)}
 
 
-def growth(ir: Path, folder: Path, repeats: int) -> Dict[str, Any]:
+def growth(ir: Path, folder: Path, repeats: int) -> dict[str, Any]:
     """Return seconds and peak memory of few and of many images, in turns, and how they relate."""
-    passes: Dict[int, List[Dict[str, float]]] = {count: [] for count in GROWTH_IMAGES}
+    passes: dict[int, list[dict[str, float]]] = {count: [] for count in GROWTH_IMAGES}
     for number in range(repeats):
         for count in GROWTH_IMAGES if number % 2 == 0 else GROWTH_IMAGES[::-1]:
             command = [sys.executable, "-m", "benchmarks.validation", "--ir", "x", str(ir), "--images", str(folder),
@@ -123,7 +123,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the benchmark, print its table and return the exit code."""
     arguments = build_parser().parse_args(argv)
     files = image_files(arguments.images, arguments.count)

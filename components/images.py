@@ -7,7 +7,6 @@ else by registry and tag. The command line of ``pipelines/compress.py`` goes bef
 import json
 import os
 from pathlib import Path
-from typing import Dict
 
 REGISTRY = "mmdet-compress"
 TAG = "0.1.0"
@@ -22,7 +21,7 @@ def tagged(name: str, registry: str = REGISTRY) -> str:
 
 
 def _chosen(name: str, variable: str) -> str:
-    released: Dict[str, str] = json.loads(DIGESTS.read_text()) if DIGESTS.is_file() else {}
+    released: dict[str, str] = json.loads(DIGESTS.read_text()) if DIGESTS.is_file() else {}
     return os.environ.get(variable) or released.get(name) or tagged(name)
 
 
@@ -36,6 +35,6 @@ def use(train: str = "", openvino: str = "") -> None:
     TRAIN, OPENVINO = train or TRAIN, openvino or OPENVINO
 
 
-def environments() -> Dict[str, str]:
+def environments() -> dict[str, str]:
     """Return the name of the environment, as in ``images/`` and ``.envs/``, that each image stands for."""
     return {TRAIN: "train", OPENVINO: "openvino"}

@@ -8,15 +8,15 @@ class UserError(Exception):
         thing: What is wrong, in the user's words (``"data folder"``, ``"parameter max_map_drop"``).
         value: The offending value as it was found.
         rule: What should have been true.
-        way_out: What to do now.
+        hint: What to do now.
     """
 
-    def __init__(self, thing: str, value: object, rule: str, way_out: str) -> None:
-        super().__init__(thing, value, rule, way_out)
-        self.thing, self.value, self.rule, self.way_out = thing, value, rule, way_out
+    def __init__(self, thing: str, value: object, rule: str, hint: str) -> None:
+        super().__init__(thing, value, rule, hint)
+        self.thing, self.value, self.rule, self.hint = thing, value, rule, hint
 
     def __str__(self) -> str:
-        return f"{self.thing}: {self.value}. {self.rule} {self.way_out}"
+        return f"{self.thing}: {self.value}. {self.rule} {self.hint}"
 
 
 class Terminated(BaseException):

@@ -2,8 +2,8 @@
 
 import ast
 import hashlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, Optional, Set
 
 PACKAGES = ("core", "components")
 # An image's label with the digest of the code in it.
@@ -24,7 +24,7 @@ class CodeDigests:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._imports: Dict[Path, Set[str]] = {}
+        self._imports: dict[Path, set[str]] = {}
 
     def digest(self, module: str, extra: Iterable[Path] = ()) -> str:
         """Return the SHA-256 over paths and contents of all that ``module`` reaches, and of ``extra`` files."""
@@ -36,11 +36,11 @@ class CodeDigests:
             digest.update(f"{content}  {path.relative_to(self._root).as_posix()}\n".encode())
         return digest.hexdigest()
 
-    def closure(self, module: str) -> List[Path]:
+    def closure(self, module: str) -> list[Path]:
         """Return the source files that ``module`` reaches, itself among them."""
-        found: Dict[Path, None] = {}
+        found: dict[Path, None] = {}
         waiting = [module]
-        seen: Set[str] = set()
+        seen: set[str] = set()
         while waiting:
             name = waiting.pop()
             if name in seen:
@@ -53,18 +53,18 @@ class CodeDigests:
                 waiting.extend(self._imported(path, name))
         return sorted(found)
 
-    def _file(self, module: str) -> Optional[Path]:
+    def _file(self, module: str) -> Path | None:
         base = self._root.joinpath(*module.split("."))
         return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
 
-    def _imported(self, path: Path, module: str) -> Set[str]:
+    def _imported(self, path: Path, module: str) -> set[str]:
         if path not in self._imports:
             package = module if path.name == "__init__.py" else module.rpartition(".")[0]
             tree = ast.parse(path.read_bytes(), filename=str(path))
             self._imports[path] = {name for name in _imported_names(tree, package) if name.split(".")[0] in PACKAGES}
         return self._imports[path]
 
-    def _data_files(self, sources: List[Path]) -> Iterator[Path]:
+    def _data_files(self, sources: list[Path]) -> Iterator[Path]:
         for folder in {path.parent for path in sources}:
             for path in folder.iterdir():
                 if path.is_dir() and not (path / "__init__.py").exists():
@@ -102,7 +102,7 @@ def _absolute(node: ast.ImportFrom, package: str) -> str:
     return ".".join(parts[:len(parts) - node.level + 1] + ([node.module] if node.module else []))
 
 
-def _parents(module: str) -> List[str]:
+def _parents(module: str) -> list[str]:
     parts = module.split(".")
     return [".".join(parts[:length]) for length in range(1, len(parts))]
 

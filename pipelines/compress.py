@@ -5,8 +5,9 @@ import importlib.util
 import json
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
@@ -78,8 +79,8 @@ def list_parameters() -> None:
         print(f"{parameter.name} = {json.dumps(parameter.default)}\n    {parameter.type_name}. {parameter.description}")
 
 
-def chosen_parameters(spec: Any, file: Optional[Path], assignments: List[str],
-                      places: Sequence[str] = LOCATIONS) -> Dict[str, Any]:
+def chosen_parameters(spec: Any, file: Path | None, assignments: list[str],
+                      places: Sequence[str] = LOCATIONS) -> dict[str, Any]:
     """Return a value for every parameter: the command line's before the file's before the default.
 
     Args:
@@ -158,7 +159,7 @@ def work_on_cluster(arguments: argparse.Namespace) -> int:
     return ClusterCommand(arguments, pipeline, ROOT).run(parameters)
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
@@ -168,7 +169,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     return run_guarded(parser.prog, lambda: _work(arguments, sys.argv[1:] if argv is None else argv))
 
 
-def _work(arguments: argparse.Namespace, argv: List[str]) -> int:
+def _work(arguments: argparse.Namespace, argv: list[str]) -> int:
     if importlib.util.find_spec("kfp") is None:
         _enter_environment(argv)
     images.use(arguments.train_image, arguments.openvino_image)
@@ -183,7 +184,7 @@ def _work(arguments: argparse.Namespace, argv: List[str]) -> int:
     return 0
 
 
-def _enter_environment(argv: List[str]) -> None:
+def _enter_environment(argv: list[str]) -> None:
     """Go on in the environment that has kfp, so that any Python of the machine can start this."""
     environment = environment_folder("openvino", ROOT)
     python = environment / "bin" / "python"

@@ -8,9 +8,10 @@ has been read.
 import codecs
 import importlib.util
 import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional
+from typing import Any
 
 from core.config.loading import config_root
 from core.errors import UserError
@@ -39,8 +40,8 @@ class Surroundings:
         gpus: GPUs that the stages which train or evaluate get.
     """
 
-    volumes: Dict[str, Dict[str, str]]
-    variables: Dict[str, str]
+    volumes: dict[str, dict[str, str]]
+    variables: dict[str, str]
     network: str
     gpus: int = 0
 
@@ -65,7 +66,7 @@ def connect() -> Any:
     return client
 
 
-def image_ids(client: Any, names: Iterable[str]) -> Dict[str, str]:
+def image_ids(client: Any, names: Iterable[str]) -> dict[str, str]:
     """Return each image's id; one that is not on this machine is pulled.
 
     Raises:
@@ -74,7 +75,7 @@ def image_ids(client: Any, names: Iterable[str]) -> Dict[str, str]:
     return {name: _image(client, name).id for name in names}
 
 
-def outdated(client: Any, names: Iterable[str], root: Path) -> List[str]:
+def outdated(client: Any, names: Iterable[str], root: Path) -> list[str]:
     """Return the images that were built by `make images` from other code than lies in ``root`` now."""
     here = image_code_digest(root)
     return [name for name in names if (_image(client, name).labels or {}).get(CODE_LABEL, here) != here]
@@ -126,7 +127,7 @@ def surroundings(values: Mapping[str, Any], root: Path, pipeline_root: Path) -> 
                         int(values.get("gpus") or 0))
 
 
-def _local(location: str) -> Optional[Path]:
+def _local(location: str) -> Path | None:
     """Return the path of a location of this machine, None for every other."""
     if not location or ("://" in location and not location.startswith("file:")):
         return None
@@ -134,7 +135,7 @@ def _local(location: str) -> Optional[Path]:
     return Path(parsed.path) if parsed.scheme is Scheme.FILE else None
 
 
-def run_container(client: Any, image: str, command: List[str], variables: Mapping[str, str], around: Surroundings,
+def run_container(client: Any, image: str, command: list[str], variables: Mapping[str, str], around: Surroundings,
                   write_line: Callable[[str], None]) -> int:
     """Run ``command`` in a container of ``image`` and return its exit code; its output goes to ``write_line``.
 

@@ -1,8 +1,8 @@
 """The environments of this machine that stand in for the images."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Dict, Mapping
 
 from components import images
 from core.errors import UserError
@@ -33,7 +33,7 @@ def environment_python(image: str, root: Path) -> Path:
     return python
 
 
-def child_environment(python: Path, root: Path, variables: Mapping[str, str]) -> Dict[str, str]:
+def child_environment(python: Path, root: Path, variables: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of a stage's process, which runs ``python`` on the code in ``root``."""
     path = os.pathsep.join([str(python.parent), *filter(None, [os.environ.get("PATH")])])
     # Waiting OpenMP threads that spin slow everything several times where cores are shared; and every import of mmcv

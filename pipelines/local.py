@@ -9,9 +9,10 @@ fails.
 import contextlib
 import logging
 import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, TextIO, Tuple
+from typing import Any, TextIO
 
 from google.protobuf import json_format
 from kfp import dsl, local
@@ -49,7 +50,7 @@ class LocalSettings:
     logs: Path
     runner: str = "process"
     use_cache: bool = True
-    surroundings: Optional[containers.Surroundings] = None
+    surroundings: containers.Surroundings | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Failure:
     """The stage that ended a run, and its exit code where the runner tells it."""
 
     stage: str
-    exit_code: Optional[int]
+    exit_code: int | None
 
 
 @dataclass
@@ -67,7 +68,7 @@ class _Stage:
     total: int
     begun: float = field(default_factory=time.monotonic)
     ran: bool = False
-    exit_code: Optional[int] = None
+    exit_code: int | None = None
 
 
 class LocalRun:
@@ -80,14 +81,14 @@ class LocalRun:
 
     def __init__(self, settings: LocalSettings, console: Console) -> None:
         self._settings, self._console = settings, console
-        self._stage: Optional[_Stage] = None
+        self._stage: _Stage | None = None
         self._total = 0
-        self._failure: Optional[Failure] = None
-        self._images: List[str] = []
+        self._failure: Failure | None = None
+        self._images: list[str] = []
         self._client: Any = None
-        self.finished: Dict[str, Dict[str, Any]] = {}
+        self.finished: dict[str, dict[str, Any]] = {}
 
-    def run(self, spec: pipeline_spec_pb2.PipelineSpec, arguments: Mapping[str, Any]) -> Optional[Failure]:
+    def run(self, spec: pipeline_spec_pb2.PipelineSpec, arguments: Mapping[str, Any]) -> Failure | None:
         """Execute the pipeline; return the stage that failed, or None."""
         self._images = executor_images(spec)
         spec = with_run_name(for_this_machine(spec, self._code()), self._settings.logs.parent.name)
@@ -137,7 +138,7 @@ class LocalRun:
         stack.enter_context(_replaced(docker_task_handler, "DockerTaskHandler", handler))
         return local.DockerRunner()
 
-    def _execute(self, **task: Any) -> Tuple[Dict[str, Any], status.Status]:
+    def _execute(self, **task: Any) -> tuple[dict[str, Any], status.Status]:
         """Stand in for kfp.local's execute_single_task."""
         name = task["task_spec"].task_info.name
         stage = self._stage = _Stage(name, len(self.finished) + 1, self._total)
@@ -162,7 +163,7 @@ class LocalRun:
         with open(self._settings.logs / f"{stage.name}.log", "w", encoding="utf-8") as log:
             yield StageOutput(stage.name, self._console, log)
 
-    def run_process(self, image: str, command: List[str], variables: Mapping[str, str]) -> int:
+    def run_process(self, image: str, command: list[str], variables: Mapping[str, str]) -> int:
         """Run the current stage's command in the environment of ``image`` and return its exit code."""
         python = environment_python(image, self._settings.root)
         argv = [str(python), *command[1:]] if command[0] == "python" else command
@@ -171,7 +172,7 @@ class LocalRun:
             self._stage.exit_code = run_process(argv, environment, self._settings.root, output.line)
         return self._stage.exit_code
 
-    def run_container(self, image: str, command: List[str], variables: Mapping[str, str]) -> int:
+    def run_container(self, image: str, command: list[str], variables: Mapping[str, str]) -> int:
         """Run the current stage's command in a container of ``image`` and return its exit code."""
         with self.stage_output() as output:
             self._stage.exit_code = containers.run_container(self._client, image, command, variables,
@@ -182,9 +183,9 @@ class LocalRun:
 class StageTaskHandler(task_handler_interface.ITaskHandler):
     """Runs a container's command by ``run_stage``, in place of kfp.local's own task handlers."""
 
-    def __init__(self, image: str, full_command: List[str], pipeline_root: str, runner: Any,
-                 env_vars: Optional[Dict[str, str]] = None, *,
-                 run_stage: Callable[[str, List[str], Mapping[str, str]], int]) -> None:
+    def __init__(self, image: str, full_command: list[str], pipeline_root: str, runner: Any,
+                 env_vars: dict[str, str] | None = None, *,
+                 run_stage: Callable[[str, list[str], Mapping[str, str]], int]) -> None:
         self._image, self._command, self._variables, self._run_stage = image, full_command, env_vars or {}, run_stage
 
     def run(self) -> status.Status:
@@ -193,13 +194,13 @@ class StageTaskHandler(task_handler_interface.ITaskHandler):
         return status.Status.SUCCESS if code == 0 else status.Status.FAILURE
 
 
-def execution_stack(tasks: Mapping[str, pipeline_spec_pb2.PipelineTaskSpec]) -> List[str]:
+def execution_stack(tasks: Mapping[str, pipeline_spec_pb2.PipelineTaskSpec]) -> list[str]:
     """Return the tasks' names in the order of execution, last one first.
 
     kfp.local's own order goes by protobuf's map, which differs from process to process. Here a task comes after all
     that are nearer to the start of the graph, and among equals by name.
     """
-    depths: Dict[str, int] = {}
+    depths: dict[str, int] = {}
 
     def depth(name: str) -> int:
         if name not in depths:
@@ -223,7 +224,7 @@ def check_runner(runner: str, spec: pipeline_spec_pb2.PipelineSpec, root: Path) 
         environment_python(image, root)
 
 
-def executor_images(spec: pipeline_spec_pb2.PipelineSpec) -> List[str]:
+def executor_images(spec: pipeline_spec_pb2.PipelineSpec) -> list[str]:
     """Return the images that a pipeline's stages run in."""
     executors = json_format.MessageToDict(spec)["deploymentSpec"]["executors"]
     return sorted({executor["container"]["image"] for executor in executors.values()})

@@ -3,9 +3,10 @@
 import difflib
 import json
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping
+from typing import Any
 
 from core.config.data_only import data_from_yaml
 from core.errors import UserError
@@ -35,7 +36,7 @@ class Parameter:
         return _TYPES[self.type].name
 
 
-def read_parameters(spec: Any) -> Dict[str, Parameter]:
+def read_parameters(spec: Any) -> dict[str, Parameter]:
     """Return the parameters of a compiled pipeline (a PipelineSpec message) by name."""
     from google.protobuf import json_format
 
@@ -45,12 +46,12 @@ def read_parameters(spec: Any) -> Dict[str, Parameter]:
             for name, declared in sorted(inputs.items())}
 
 
-def defaults(parameters: Mapping[str, Parameter]) -> Dict[str, Any]:
+def defaults(parameters: Mapping[str, Parameter]) -> dict[str, Any]:
     """Return every parameter's default."""
     return {name: parameter.default for name, parameter in parameters.items()}
 
 
-def parse_assignment(text: str, parameters: Mapping[str, Parameter]) -> Dict[str, Any]:
+def parse_assignment(text: str, parameters: Mapping[str, Parameter]) -> dict[str, Any]:
     """Return ``{name: value}`` of a ``name=value`` from the command line.
 
     Raises:
@@ -63,7 +64,7 @@ def parse_assignment(text: str, parameters: Mapping[str, Parameter]) -> Dict[str
     return {name: from_text(_find(name, parameters), value)}
 
 
-def load_parameters(path: Path, parameters: Mapping[str, Parameter]) -> Dict[str, Any]:
+def load_parameters(path: Path, parameters: Mapping[str, Parameter]) -> dict[str, Any]:
     """Return the values that a YAML file of ``name: value`` lines sets.
 
     Raises:
@@ -132,7 +133,7 @@ def _parse_bool(text: str) -> bool:
         raise ValueError(text) from error
 
 
-def _parse_list(text: str) -> List[Any]:
+def _parse_list(text: str) -> list[Any]:
     if text.lstrip().startswith("["):
         return json.loads(text)
     return [item.strip() for item in text.split(",") if item.strip()]

@@ -3,13 +3,13 @@
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, Dict, List
 
 GRACE_SECONDS = 10.0
 
 
-def run_process(argv: List[str], environment: Dict[str, str], folder: Path, write_line: Callable[[str], None]) -> int:
+def run_process(argv: list[str], environment: dict[str, str], folder: Path, write_line: Callable[[str], None]) -> int:
     """Run ``argv`` in ``folder`` and return its exit code; standard output and error go to ``write_line``.
 
     The process leads a group of its own, so that a Ctrl-C in the terminal reaches only this program, which then

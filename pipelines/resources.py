@@ -1,7 +1,8 @@
 """What each stage gets on a cluster: the one table of resources, deadlines, retries, caching and credentials."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Dict, Mapping
+from typing import Any
 
 HOUR = 3600
 MINUTE = 60
@@ -130,7 +131,7 @@ def apply_resources(task: Any, stage: str, placement: Placement) -> None:
         kubernetes.add_pod_label(task, key, value)
 
 
-def labels(stage: str) -> Dict[str, str]:
+def labels(stage: str) -> dict[str, str]:
     """Return the labels of a stage's pods, by which a cluster's costs can be told apart."""
     return {f"{LABEL_PREFIX}/name": "mmdet-compress", f"{LABEL_PREFIX}/component": stage,
             COST_LABEL: "gpu" if STAGES[stage].gpu else "cpu"}

@@ -3,8 +3,9 @@
 import contextlib
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Dict, List, Mapping
+from typing import Any
 
 # Larger files are hard links to the artifacts; a smaller one is copied, since a person may edit it in place.
 LINK_FROM_BYTES = 1 << 20
@@ -24,7 +25,7 @@ RESULTS = (
 )
 
 
-def collect_results(finished: Mapping[str, Mapping[str, Any]], run: Path) -> List[Path]:
+def collect_results(finished: Mapping[str, Mapping[str, Any]], run: Path) -> list[Path]:
     """Copy what the finished stages made into ``run`` and return what is there now.
 
     Args:
@@ -39,7 +40,7 @@ def collect_results(finished: Mapping[str, Mapping[str, Any]], run: Path) -> Lis
     return collected
 
 
-def write_parameters(values: Dict[str, Any], run: Path) -> None:
+def write_parameters(values: dict[str, Any], run: Path) -> None:
     """Keep the parameters of a run in the form that --params takes."""
     import yaml
 

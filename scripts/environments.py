@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Tuple
 
 ROOT = Path(__file__).resolve().parent.parent
 NNCF_LOCK = "requirements-nncf.txt"
@@ -22,16 +21,16 @@ class Environment:
 
     name: str
     python: str
-    lock_names: Tuple[str, ...]
-    imports: Tuple[str, ...]
+    lock_names: tuple[str, ...]
+    imports: tuple[str, ...]
     gigabytes: int
 
-    def locks(self, with_nncf: bool = True) -> Tuple[Path, ...]:
+    def locks(self, with_nncf: bool = True) -> tuple[Path, ...]:
         """Return the lock files, the one that adds NNCF only on wish."""
         return tuple(ROOT / "images" / self.name / name for name in self.lock_names if with_nncf or name != NNCF_LOCK)
 
 
-ENVIRONMENTS: Dict[str, Environment] = {environment.name: environment for environment in (
+ENVIRONMENTS: dict[str, Environment] = {environment.name: environment for environment in (
     Environment("train", "3.8",
                 ("requirements-build.txt", "requirements.txt", NNCF_LOCK, "requirements-test.txt"),
                 ("cv2", "mmcv.ops", "mmdet.apis"), 6),

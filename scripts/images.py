@@ -13,7 +13,6 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -52,7 +51,7 @@ IMAGES = {image.name: image for image in (Image("openvino", "python:3.11-slim-bo
                                           Image("train", "python:3.8-slim-bookworm", 4000))}
 
 
-def build_command(docker: str, image: Image, tag: str, variant: str, base: str, environ: Dict[str, str]) -> List[str]:
+def build_command(docker: str, image: Image, tag: str, variant: str, base: str, environ: dict[str, str]) -> list[str]:
     """Return the Docker command that builds ``image`` as ``tag`` from the base image ``base``."""
     arguments = {"PYTHON_IMAGE": base, "VERSION": images.TAG, "REVISION": revision(),
                  "CODE": image_code_digest(ROOT)}
@@ -78,27 +77,27 @@ def revision() -> str:
     return f"{commit}-dirty" if dirty else commit or "unknown"
 
 
-def find_docker(environ: Dict[str, str]) -> str:
+def find_docker(environ: dict[str, str]) -> str:
     """Return the first docker command on PATH that can build by BuildKit; newer ones need their buildx plugin for it.
 
     Raises:
         UserError: There is none, or no Docker Engine answers it.
     """
-    rule, way_out = "Images are built by a Docker Engine.", "Start Docker and see that 'docker info' answers."
+    rule, hint = "Images are built by a Docker Engine.", "Start Docker and see that 'docker info' answers."
     candidates = [str(Path(folder) / "docker") for folder in environ.get("PATH", "").split(os.pathsep)
                   if os.access(Path(folder) / "docker", os.X_OK)]
     if not candidates:
-        raise UserError("docker", "there is no such command", rule, f"Install Docker. {way_out}")
+        raise UserError("docker", "there is no such command", rule, f"Install Docker. {hint}")
     able = [docker for docker in candidates if _output(docker, "build", "--help", DOCKER_BUILDKIT="1")]
     if not able:
         raise UserError("docker", candidates[0], "It must be able to build by BuildKit, and its plugin is missing.",
                         "Install it (docker-buildx-plugin).")
     if not _output(able[0], "info", "--format", "{{.ServerVersion}}"):
-        raise UserError("docker", "no engine answers", rule, way_out)
+        raise UserError("docker", "no engine answers", rule, hint)
     return able[0]
 
 
-def require_cuda_arguments(environ: Dict[str, str]) -> None:
+def require_cuda_arguments(environ: dict[str, str]) -> None:
     """Check that all that the CUDA variant is made from is named.
 
     Raises:
@@ -160,7 +159,7 @@ def _output(*command: str, **variables: str) -> str:
     return done.stdout.decode().strip() if done.returncode == 0 else ""
 
 
-def build(docker: str, image: Image, tag: str, variant: str, release: bool, environ: Dict[str, str]) -> None:
+def build(docker: str, image: Image, tag: str, variant: str, release: bool, environ: dict[str, str]) -> None:
     """Build one image and tell its size and the time it took.
 
     Raises:
@@ -184,7 +183,7 @@ def tag_of(name: str, variant: str, registry: str = images.REGISTRY) -> str:
     return images.tagged(name, registry) + ("-cuda" if name == "train" and variant == "cuda" else "")
 
 
-def push(docker: str, registry: str, variant: str = "cpu") -> Dict[str, str]:
+def push(docker: str, registry: str, variant: str = "cpu") -> dict[str, str]:
     """Push both images to ``registry`` and return their names by digest.
 
     Raises:
@@ -217,7 +216,7 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def work(arguments: argparse.Namespace, environ: Dict[str, str]) -> None:
+def work(arguments: argparse.Namespace, environ: dict[str, str]) -> None:
     """Build or push what the command line asks for."""
     unknown = sorted(set(arguments.names) - set(IMAGES))
     if unknown:
@@ -238,7 +237,7 @@ def work(arguments: argparse.Namespace, environ: Dict[str, str]) -> None:
         build(docker, IMAGES[name], tag_of(name, variant), variant, arguments.release, environ)
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     try:
         work(parser().parse_args(argv), dict(os.environ))

@@ -6,9 +6,9 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Optional, Sequence
 
 from core.errors import UserError
 from scripts.environments import NNCF_LOCK, Environment
@@ -31,8 +31,8 @@ class Step:
     """A titled part of an installation: something to prepare, then commands to run."""
 
     title: str
-    commands: Sequence[List[str]]
-    prepare: Optional[Callable[[], None]] = None
+    commands: Sequence[list[str]]
+    prepare: Callable[[], None] | None = None
 
 
 class Installation:
@@ -45,7 +45,7 @@ class Installation:
         environ: The environment variables to obey: ``PYTHON38``, ``PYTHON311``, ``MMCV_WHEEL_INDEX``, ``MAX_JOBS``.
     """
 
-    def __init__(self, environment: Environment, envs: Path, with_nncf: bool, environ: Dict[str, str]) -> None:
+    def __init__(self, environment: Environment, envs: Path, with_nncf: bool, environ: dict[str, str]) -> None:
         self.environment, self.envs = environment, envs
         self.folder = envs / environment.name
         self.python = self.folder / "bin" / "python"
@@ -68,7 +68,7 @@ class Installation:
             return f"{self.python} does not run"
         return "" if stamp.get("digest") == self._digest(version) else "made from other locks"
 
-    def preflight(self) -> Optional[Python]:
+    def preflight(self) -> Python | None:
         """Check what installing needs and return the interpreter to create the environment from.
 
         Returns:
@@ -85,7 +85,7 @@ class Installation:
             _require_room(self.envs, self.environment)
         return None if kept else python
 
-    def complete(self, base: Optional[Python], lock: int) -> None:
+    def complete(self, base: Python | None, lock: int) -> None:
         """Run the steps and stamp the environment.
 
         Args:
@@ -105,7 +105,7 @@ class Installation:
         unstamped.write_text(json.dumps({"digest": self._digest(self._version()), "python": self._version()}) + "\n")
         os.replace(unstamped, stamp)
 
-    def _steps(self, base: Optional[Python]) -> List[Step]:
+    def _steps(self, base: Python | None) -> list[Step]:
         steps = []
         if base is not None:
             steps.append(Step(f"creating the environment with Python {base.version} ({base.executable})",
@@ -133,19 +133,19 @@ class Installation:
                     [self._install("--no-index", "--only-binary", ":all:", "--no-deps", "--find-links",
                                    self._wheel_index, f"mmcv-full=={self._pins()['mmcv-full']}")])
 
-    def _pip(self, *arguments: str) -> List[str]:
+    def _pip(self, *arguments: str) -> list[str]:
         return [str(self.python), "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
 
-    def _install(self, *arguments: str) -> List[str]:
+    def _install(self, *arguments: str) -> list[str]:
         return self._pip("install", "--progress-bar", "off", *arguments)
 
-    def _lock_options(self) -> List[str]:
+    def _lock_options(self) -> list[str]:
         return [word for lock in self._locks for word in ("-r", str(lock))]
 
-    def _pins(self) -> Dict[str, str]:
+    def _pins(self) -> dict[str, str]:
         return {name: version for lock in self._locks for name, version in locked_versions(lock).items()}
 
-    def _nncf_only(self) -> List[str]:
+    def _nncf_only(self) -> list[str]:
         kept = self._pins().keys() | locked_versions(self._build_lock).keys()
         return sorted(locked_versions(self._nncf_lock).keys() - kept) if self._nncf_lock else []
 
@@ -171,7 +171,7 @@ class Installation:
     def _site_packages(self) -> Iterator[Path]:
         return (self.folder / "lib").glob("python*/site-packages")
 
-    def _child_environ(self) -> Dict[str, str]:
+    def _child_environ(self) -> dict[str, str]:
         # PYTHONPATH and PYTHONHOME would lead the environment's interpreter astray.
         kept = {name: value for name, value in self._environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
         path = str(self.python.parent) + os.pathsep + kept.get("PATH", os.defpath)
@@ -179,7 +179,7 @@ class Installation:
         return {**kept, "PATH": path, "PYTHONUNBUFFERED": "1",
                 "TORCH_EXTENSIONS_DIR": str(self.folder / "torch_extensions")}
 
-    def _working_python(self) -> Optional[Python]:
+    def _working_python(self) -> Python | None:
         """Return the environment's interpreter if it is of the right version and has a working pip."""
         found = probe(self.python, self._environ) if self.python.exists() else None
         if found is None or not found.version.startswith(self.environment.python + "."):
@@ -205,12 +205,12 @@ class Installation:
         return digest.hexdigest()
 
 
-def locked_versions(lock: Path) -> Dict[str, str]:
+def locked_versions(lock: Path) -> dict[str, str]:
     """Return package name to version of a lock compiled by `make lock`."""
     return dict(re.findall(r"^([\w.-]+)==(\S+)", lock.read_text(), flags=re.MULTILINE))
 
 
-def _require_compiler(python: Python, version: str, environ: Dict[str, str]) -> None:
+def _require_compiler(python: Python, version: str, environ: dict[str, str]) -> None:
     missing = [tool for tool in ("gcc", "g++") if shutil.which(tool, path=environ.get("PATH", os.defpath)) is None]
     if missing:
         raise UserError("C++ compiler", f"no {' and no '.join(missing)} on PATH",

@@ -10,8 +10,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator, List, Optional
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -21,9 +21,9 @@ from scripts.environments import ENVIRONMENTS, Environment  # noqa: E402
 from scripts.pythons import find_python  # noqa: E402
 
 
-def compile_commands(environment: Environment, uv: str, python: str, upgrade: bool) -> Iterator[List[str]]:
+def compile_commands(environment: Environment, uv: str, python: str, upgrade: bool) -> Iterator[list[str]]:
     """Yield one uv command per lock of ``environment``, with paths relative to the repository's root."""
-    earlier: List[str] = []
+    earlier: list[str] = []
     for lock in environment.locks():
         path = lock.relative_to(ROOT).as_posix()
         source = path[: -len(".txt")] + ".in"
@@ -49,7 +49,7 @@ def find_uv(folder: Path) -> str:
     return str(folder / "bin" / "uv")
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Compile all locks and return the exit code."""
     parser = argparse.ArgumentParser(prog="lock", description="Compile images/*/requirements*.in into hashed locks.")
     parser.add_argument("--upgrade", action="store_true", help="take the newest versions the .in files allow")

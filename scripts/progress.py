@@ -6,8 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import List, Mapping, Sequence, TextIO
+from typing import TextIO
 
 from core.errors import UserError
 
@@ -61,7 +62,7 @@ class Steps:
         """Print one line about the present step."""
         print(f"[{self._name} {self._number}/{self._total}] {text}", file=self._out, flush=True)
 
-    def run(self, title: str, commands: Sequence[List[str]], environ: Mapping[str, str]) -> None:
+    def run(self, title: str, commands: Sequence[list[str]], environ: Mapping[str, str]) -> None:
         """Run one step's ``commands`` one after the other.
 
         Raises:
@@ -74,7 +75,7 @@ class Steps:
             self._run_command(title, command, environ, began)
         self.say(f"done in {clock(time.monotonic() - began)}")
 
-    def _run_command(self, title: str, command: List[str], environ: Mapping[str, str], began: float) -> None:
+    def _run_command(self, title: str, command: list[str], environ: Mapping[str, str], began: float) -> None:
         with self._log.open("a") as log:
             start = log.tell()
             # A session of its own, so that an interrupt can end compilers and all.

@@ -9,9 +9,9 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, List, Mapping, Optional, Tuple
 
 from core.errors import UserError
 
@@ -44,7 +44,7 @@ class Python:
     has_headers: bool
 
 
-def probe(executable: Path, environ: Mapping[str, str]) -> Optional[Python]:
+def probe(executable: Path, environ: Mapping[str, str]) -> Python | None:
     """Run ``executable`` and return what it is, or None where it does not run as a Python."""
     try:
         answer = subprocess.run([str(executable), "-c", PROBE], env=dict(environ), stdin=subprocess.DEVNULL,
@@ -64,7 +64,7 @@ def find_python(version: str, environ: Mapping[str, str]) -> Python:
     variable = "PYTHON" + version.replace(".", "")
     if environ.get(variable):
         return _named_python(version, variable, environ)
-    rejected: List[str] = []
+    rejected: list[str] = []
     for candidate in _candidates(version, environ):
         found = probe(candidate, environ)
         if found is None:
@@ -126,7 +126,7 @@ def _in_pyenv(version: str, environ: Mapping[str, str]) -> Iterator[Path]:
             yield folder / "bin" / "python"
 
 
-def _release(folder: Path) -> Tuple[int, ...]:
+def _release(folder: Path) -> tuple[int, ...]:
     """Return the numbers of a release such as ``3.8.18``; nothing for pre-releases and named environments."""
     return tuple(map(int, folder.name.split("."))) if re.fullmatch(r"\d+(\.\d+)+", folder.name) else ()
 

@@ -17,9 +17,9 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Callable, Dict, List, Optional
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
@@ -65,12 +65,12 @@ ssl_private_key={folder}/server.key
 """
 
 
-def missing_programs() -> List[str]:
+def missing_programs() -> list[str]:
     """Return the programs that the server needs and this machine lacks."""
     return [program for program in PROGRAMS if shutil.which(program) is None]
 
 
-def start(folder: Path, gigabytes: int = 8) -> Dict[str, str]:
+def start(folder: Path, gigabytes: int = 8) -> dict[str, str]:
     """Start a new, empty server that keeps everything in ``folder``; return how to reach it.
 
     Args:
@@ -166,7 +166,7 @@ def _wait_until_ready(endpoint: str) -> None:
             time.sleep(0.2)
 
 
-def _free_ports(count: int) -> List[int]:
+def _free_ports(count: int) -> list[int]:
     sockets = [socket.socket() for _ in range(count)]
     for item in sockets:
         item.bind(("127.0.0.1", 0))
@@ -192,7 +192,7 @@ def _end(pid: int, folder: str) -> None:
             time.sleep(0.05)
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     parser = argparse.ArgumentParser(prog="s3_server", description="A real S3 server on this machine, for tests.")
     parser.add_argument("action", choices=("start", "stop"))

@@ -11,9 +11,10 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Iterator, List, Optional
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -67,7 +68,7 @@ def sole_setup(envs: Path) -> Iterator[int]:
         yield lock.fileno()
 
 
-def set_up(installations: List[Installation], envs: Path) -> None:
+def set_up(installations: list[Installation], envs: Path) -> None:
     """Complete every installation that is not up to date; checks all before it starts with one."""
     if any(installation.stale() for installation in installations):
         envs.mkdir(parents=True, exist_ok=True)
@@ -79,7 +80,7 @@ def set_up(installations: List[Installation], envs: Path) -> None:
     print(f"setup: {', '.join(each.environment.name for each in installations)} up to date in {envs}")
 
 
-def check(installations: List[Installation]) -> int:
+def check(installations: list[Installation]) -> int:
     """Print each installation's state; return the exit code."""
     states = {installation.environment.name: installation.stale() for installation in installations}
     for name, stale in states.items():
@@ -87,7 +88,7 @@ def check(installations: List[Installation]) -> int:
     return EXIT_STALE if any(states.values()) else 0
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     arguments = parser().parse_args(argv)
     signal.signal(signal.SIGTERM, _interrupt)

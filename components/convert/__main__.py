@@ -3,7 +3,6 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import List, Optional
 
 from core.stage.cli import boolean, run_stage, stage_parser
 from core.stage.executor_output import ExecutorOutput
@@ -34,7 +33,7 @@ def convert(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
                            "weights": "FP16" if arguments.compress_to_fp16 else "FP32", "size_mb": files.size_mb})
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the stage and return its exit code."""
     return run_stage(build_parser(), convert, argv)
 

@@ -3,7 +3,6 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import List, Optional
 
 from core.stage.cli import json_object, stage_parser
 from core.stage.executor_output import ExecutorOutput
@@ -35,7 +34,7 @@ def evaluate(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
     print(f"mAP {metrics.map:.4f}, mAP50 {metrics.map50:.4f} on {metrics.images} images", flush=True)
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the stage and return its exit code."""
     return run_on_ranks(build_parser(), evaluate, "components.evaluate", argv)
 

@@ -3,7 +3,6 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import List, Optional
 
 from core.stage.cli import boolean, run_stage, stage_parser
 from core.stage.executor_output import ExecutorOutput
@@ -33,7 +32,7 @@ def export(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
                              "outputs": list(spec.outputs), "dynamic_shape": spec.dynamic})
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the stage and return its exit code."""
     return run_stage(build_parser(), export, argv)
 

@@ -3,7 +3,6 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import List, Optional
 
 from core.stage.cli import run_stage, stage_parser
 from core.stage.executor_output import ExecutorOutput
@@ -38,7 +37,7 @@ def gate(arguments: argparse.Namespace, output: ExecutorOutput) -> int:
     return 0 if verdict.passed else EXIT_NOT_GOOD_ENOUGH
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the stage and return its exit code."""
     return run_stage(build_parser(), gate, argv)
 

@@ -4,7 +4,6 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
-from typing import List, Optional
 
 from core.stage.cli import run_stage, stage_parser
 from core.stage.executor_output import ExecutorOutput
@@ -53,7 +52,7 @@ def publish(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
     write_text(arguments.location, str(publication.location))
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the stage and return its exit code."""
     return run_stage(build_parser(), publish, argv)
 

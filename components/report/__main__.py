@@ -3,7 +3,6 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import List, Optional
 
 from core.stage.cli import json_object, run_stage, stage_parser
 from core.stage.executor_output import ExecutorOutput
@@ -54,7 +53,7 @@ def report(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
     write_confusion_matrix(output, "confusion", arguments.confusion, confusion.classes, confusion.compressed)
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the stage and return its exit code."""
     return run_stage(build_parser(), report, argv)
 

@@ -2,8 +2,9 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
 from core.stage.cli import add_training_options, boolean, json_object, name_list, run_stage, stage_parser
@@ -144,7 +145,7 @@ def preflight(config: Any, classes: Sequence[str], dynamic_shape: bool) -> None:
                   dynamic_shape=dynamic_shape).require_ok()
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the stage and return its exit code."""
     return run_stage(build_parser(), resolve, argv)
 

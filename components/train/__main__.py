@@ -4,7 +4,6 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
-from typing import List, Optional
 
 from core.stage.cli import add_training_options, json_object, stage_parser
 from core.stage.executor_output import ExecutorOutput
@@ -54,7 +53,7 @@ def train(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
     output.artifact("checkpoint", {"epochs": result.epochs, "seconds": result.seconds, **result.reported()})
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the stage and return its exit code."""
     return run_on_ranks(build_parser(), train, "components.train", argv)
 

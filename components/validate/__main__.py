@@ -3,7 +3,6 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import List, Optional
 
 from core.stage.cli import json_object, run_stage, stage_parser
 from core.stage.executor_output import ExecutorOutput
@@ -49,7 +48,7 @@ def validate(arguments: argparse.Namespace, output: ExecutorOutput) -> int:
     return EXIT_IMAGES_LEFT_OUT if corrupt and arguments.executor_input is None else 0
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the stage and return its exit code."""
     return run_stage(build_parser(), validate, argv)
 

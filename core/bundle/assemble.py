@@ -4,7 +4,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any
 
 from core.bundle.check import check_bundle
 from core.bundle.golden import GOLDEN
@@ -84,7 +84,7 @@ def assemble(sources: BundleSources, folder: Path, model_name: str, run: str) ->
     return manifest
 
 
-def _read_summary(path: Path) -> Dict[str, Any]:
+def _read_summary(path: Path) -> dict[str, Any]:
     """Return the keys of a summary.json that a bundle repeats; the report's own room reads all of it."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -96,6 +96,6 @@ def _read_summary(path: Path) -> Dict[str, Any]:
                         "Give the summary.json that this version's report stage wrote.") from error
 
 
-def _model_info(summary: Dict[str, Any], summary_sha256: str, run: str) -> Dict[str, str]:
+def _model_info(summary: dict[str, Any], summary_sha256: str, run: str) -> dict[str, str]:
     measured = {entry: str(summary[key]) for entry, key in _MEASURED.items()}
     return {"source_run": run, **measured, "data_sha256": summary["data"], "summary_sha256": summary_sha256}

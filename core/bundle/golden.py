@@ -1,9 +1,10 @@
 """The golden image of a bundle, and the boxes that the model found in it when it was validated."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -84,7 +85,7 @@ def read_golden(folder: Path) -> Golden:
     """
     path = Path(folder) / DETECTIONS_FILE
     try:
-        record: Dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         found = Detections(np.float32(record["boxes"]).reshape(-1, 4), np.float32(record["scores"]),
                            np.int64(record["labels"]))
         image = Path(folder) / record["image"]

@@ -1,7 +1,7 @@
 """``labels.txt``: the class names, one a line, in the order of the labels."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Sequence, Tuple
 
 from core.errors import UserError
 
@@ -14,7 +14,7 @@ def write_labels(folder: Path, classes: Sequence[str]) -> None:
     (Path(folder) / LABELS_FILE).write_bytes(text.encode("utf-8"))
 
 
-def read_labels(folder: Path) -> Tuple[str, ...]:
+def read_labels(folder: Path) -> tuple[str, ...]:
     """Return the lines of ``labels.txt``.
 
     Raises:

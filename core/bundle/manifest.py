@@ -3,9 +3,10 @@
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Dict, List, Mapping
+from typing import Any
 
 from core.errors import UserError
 from core.storage.digest import sha256_file
@@ -43,9 +44,9 @@ class Manifest:
     model_name: str
     content_sha256: str
     validated_xml_sha256: str
-    model_info: Dict[str, str]
-    versions: Dict[str, str]
-    files: Dict[str, FileRecord]
+    model_info: dict[str, str]
+    versions: dict[str, str]
+    files: dict[str, FileRecord]
 
     def write(self, folder: Path) -> None:
         """Write ``bundle.json`` into a folder, whole or not at all."""
@@ -86,7 +87,7 @@ class Manifest:
         return cls(**{**values, "files": files})
 
 
-def describe_files(folder: Path) -> Dict[str, FileRecord]:
+def describe_files(folder: Path) -> dict[str, FileRecord]:
     """Return what a manifest says of the files in ``folder``; bundle.json itself and Python's caches are left out."""
     records = {}
     for path in sorted(Path(folder).rglob("*")):
@@ -103,7 +104,7 @@ def content_digest(files: Mapping[str, FileRecord], validated_xml_sha256: str) -
     return hashlib.sha256(lines.encode("utf-8")).hexdigest()
 
 
-def damage(folder: Path, manifest: Manifest) -> List[str]:
+def damage(folder: Path, manifest: Manifest) -> list[str]:
     """Return a sentence for each file that is missing or is not the one the manifest describes; empty when sound."""
     found = []
     for name, record in manifest.files.items():

@@ -5,7 +5,7 @@ give other bytes and no way to tell that nothing else was changed.
 """
 
 import re
-from typing import Mapping
+from collections.abc import Mapping
 from xml.sax.saxutils import quoteattr
 
 from core.errors import UserError

@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from core.errors import UserError
 
@@ -31,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(bundle: Path, argv: Optional[List[str]] = None) -> int:
+def main(bundle: Path, argv: list[str] | None = None) -> int:
     """Run the program for the bundle in a folder and return its exit code."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
@@ -78,7 +78,7 @@ def detect(bundle: Path, arguments: argparse.Namespace) -> None:
             _print_and_draw(path, image, found, detector.spec.classes, arguments.output)
 
 
-def _record(path: Path, found: Any, classes: Any) -> Dict[str, Any]:
+def _record(path: Path, found: Any, classes: Any) -> dict[str, Any]:
     return {"image": str(path), "detections": [
         {"box": [round(float(value), 2) for value in box], "score": round(float(score), 4), "label": int(label),
          "class": classes[label]} for box, score, label in zip(found.boxes, found.scores, found.labels)]}

@@ -1,8 +1,8 @@
 """The files of this project that a bundle's runner is made of: the runner module and what it imports, nothing else."""
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Dict, Iterator, List
 
 from core.bundle.runner import RUNNER
 
@@ -27,10 +27,10 @@ if __name__ == "__main__":
 '''
 
 
-def runner_files() -> Dict[str, bytes]:
+def runner_files() -> dict[str, bytes]:
     """Return the runner's files: path within the bundle to content."""
     files = {f"{RUNNER}/__main__.py": MAIN.encode("utf-8")}
-    waiting: List[str] = [START]
+    waiting: list[str] = [START]
     seen = set()
     while waiting:
         module = waiting.pop()
@@ -52,7 +52,7 @@ def _file_of(module: str) -> Path:
 
 def _imported(path: Path) -> Iterator[str]:
     """Yield the project's modules that a file imports, in functions too, but not for type checking alone."""
-    waiting: List[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":

@@ -4,9 +4,10 @@ import hashlib
 import io
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any
 
 from core.checkpoint.restricted import load_restricted
 from core.errors import UserError
@@ -23,8 +24,8 @@ class CompressionRecord:
         postprocessing: Whether post-processing was inside the compressed graph.
     """
 
-    config: Dict[str, Any]
-    state: Dict[str, Any]
+    config: dict[str, Any]
+    state: dict[str, Any]
     postprocessing: bool = True
 
 
@@ -43,11 +44,11 @@ class Checkpoint:
     """
 
     state_dict: Mapping[str, Any]
-    classes: Tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
     config_text: str = ""
-    compression: Optional[CompressionRecord] = None
-    versions: Dict[str, str] = field(default_factory=dict)
-    training: Optional[Dict[str, Any]] = None
+    compression: CompressionRecord | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    training: dict[str, Any] | None = None
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
@@ -69,7 +70,7 @@ def checkpoint_bytes(checkpoint: Checkpoint) -> bytes:
     """Return ``checkpoint`` as a file's content, in mmcv's layout."""
     import torch
 
-    contents: Dict[str, Any] = {
+    contents: dict[str, Any] = {
         "meta": {"CLASSES": tuple(checkpoint.classes), "config": checkpoint.config_text,
                  "versions": dict(checkpoint.versions), "time": time.strftime("%Y-%m-%d %H:%M:%S")},
         "state_dict": OrderedDict((name, value.detach().cpu()) for name, value in checkpoint.state_dict.items()),
@@ -133,7 +134,7 @@ def _entry(entries: Mapping[str, Any], key: str, kind: type, path: Path) -> Any:
                     "Save it again, or leave the entry out.")
 
 
-def _classes(value: Any, path: Path) -> Tuple[str, ...]:
+def _classes(value: Any, path: Path) -> tuple[str, ...]:
     names = (value,) if isinstance(value, str) else value
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
         raise UserError("checkpoint", path, f"Its class names are {value!r:.80}, and must be a list of texts.",
@@ -141,7 +142,7 @@ def _classes(value: Any, path: Path) -> Tuple[str, ...]:
     return tuple(names)
 
 
-def _training(contents: Mapping[str, Any], meta: Mapping[str, Any], path: Path) -> Optional[Dict[str, Any]]:
+def _training(contents: Mapping[str, Any], meta: Mapping[str, Any], path: Path) -> dict[str, Any] | None:
     if "optimizer" not in contents or "epoch" not in meta:
         return None
     training = {"optimizer": _entry(contents, "optimizer", dict, path), "epoch": _entry(meta, "epoch", int, path),
@@ -165,7 +166,7 @@ def _without_prefix(name: str) -> str:
     return name[len("module."):] if name.startswith("module.") else name
 
 
-def _compression(record: Any, path: Path) -> Optional[CompressionRecord]:
+def _compression(record: Any, path: Path) -> CompressionRecord | None:
     if record is None:
         return None
     if not isinstance(record, dict) or not all(isinstance(record.get(key), dict)

@@ -1,7 +1,8 @@
 """Whether a checkpoint's tensors are of the model's kind of number: torch casts them on loading and says nothing."""
 
 import logging
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from core.errors import UserError
 

@@ -7,8 +7,9 @@ checkpoint needs are refused.
 
 import io
 import pickle
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any
 
 # What pickle protocols 0 and 1 spell as text, extension codes, and calls in other words.
 _REFUSED_OPCODES = {
@@ -19,7 +20,7 @@ _REFUSED_OPCODES = {
 _KEYS = (str, int, float, bool, bytes, type(None))
 _MOST_KEY_PARTS = 16
 
-Names = Mapping[Tuple[str, str], "Constructor"]
+Names = Mapping[tuple[str, str], "Constructor"]
 
 
 class Refused(Exception):
@@ -42,12 +43,12 @@ class Constructor:
     """
 
     name: str
-    make: Optional[Callable[..., Any]] = None
-    state: Optional[Callable[[Any, Any], None]] = None
-    kind: Optional[type] = None
+    make: Callable[..., Any] | None = None
+    state: Callable[[Any, Any], None] | None = None
+    kind: type | None = None
 
 
-def load_plain(file: Any, names: Names, persistent: Optional[Callable[[Any], Any]] = None) -> Any:
+def load_plain(file: Any, names: Names, persistent: Callable[[Any], Any] | None = None) -> Any:
     """Return the data of the pickle that begins where ``file`` stands.
 
     Args:
@@ -62,12 +63,12 @@ def load_plain(file: Any, names: Names, persistent: Optional[Callable[[Any], Any
     return _Unpickler(file, names, persistent).load()
 
 
-def load_plain_bytes(content: bytes, names: Names, persistent: Optional[Callable[[Any], Any]] = None) -> Any:
+def load_plain_bytes(content: bytes, names: Names, persistent: Callable[[Any], Any] | None = None) -> Any:
     """Return the data of a pickle in memory, as :func:`load_plain`."""
     return load_plain(io.BytesIO(content), names, persistent)
 
 
-class _Opcodes(Dict[int, Any]):
+class _Opcodes(dict[int, Any]):
     def __missing__(self, opcode: int) -> Any:
         named = {code[0]: name for name, code in _REFUSED_OPCODES.items()}
         raise Refused(f"the pickle opcode {named.get(opcode, hex(opcode))}")
@@ -76,7 +77,7 @@ class _Opcodes(Dict[int, Any]):
 class _Unpickler(pickle._Unpickler):
     """Python's unpickler in Python: the one in C cannot be told which opcodes to refuse."""
 
-    def __init__(self, file: Any, names: Names, persistent: Optional[Callable[[Any], Any]]) -> None:
+    def __init__(self, file: Any, names: Names, persistent: Callable[[Any], Any] | None) -> None:
         super().__init__(file, encoding="utf-8")
         self._names = names
         self._states = {name.kind: name.state for name in names.values() if name.kind is not None}
@@ -153,13 +154,13 @@ def _mapping(target: Any) -> Any:
     return target
 
 
-def _list(target: Any) -> List[Any]:
+def _list(target: Any) -> list[Any]:
     if type(target) is not list:
         raise Refused(f"items for {_described(target)}")
     return target
 
 
-def _pairs(items: List[Any]) -> Iterator[Tuple[Any, Any]]:
+def _pairs(items: list[Any]) -> Iterator[tuple[Any, Any]]:
     if len(items) % 2:
         raise Refused("a dictionary key without a value")
     return ((plain_key(items[index]), items[index + 1]) for index in range(0, len(items), 2))

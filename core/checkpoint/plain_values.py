@@ -2,7 +2,8 @@
 
 import re
 from collections import OrderedDict
-from typing import Any, Dict, Iterable, Tuple
+from collections.abc import Iterable
+from typing import Any
 
 from core.checkpoint.plain_pickle import Constructor, DataDict, Refused, plain_key
 
@@ -11,7 +12,7 @@ _DTYPE = re.compile(r"[<>=|]?([?bB]|[iu][1248]|f[248]|c(8|16)|[SUa]\d{1,6})")
 _BYTE_ORDERS = ("<", ">", "=", "|")
 
 
-def plain_names() -> Dict[Tuple[str, str], Constructor]:
+def plain_names() -> dict[tuple[str, str], Constructor]:
     """Return the constructors of containers and of numpy's arrays, dtypes and scalars."""
     import numpy as np
 

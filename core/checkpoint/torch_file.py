@@ -6,8 +6,9 @@ is loaded as a program. The formats: torch/serialization.py, _save and _legacy_s
 """
 
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, Dict, Optional, Tuple
+from typing import Any, BinaryIO
 
 from core.checkpoint.plain_pickle import Constructor, Names, Refused, load_plain, load_plain_bytes
 from core.checkpoint.plain_values import plain_names
@@ -43,7 +44,7 @@ class _Archive:
 
     def __init__(self, file: BinaryIO) -> None:
         self._zip = zipfile.ZipFile(file)
-        self._storages: Dict[str, Any] = {}
+        self._storages: dict[str, Any] = {}
         entries = self._zip.infolist()
         names = [entry.filename for entry in entries]
         pickles = [name for name in names if name.count("/") == 1 and name.endswith("/data.pkl")]
@@ -61,7 +62,7 @@ class _Archive:
         content = self._record("data.pkl", MOST_PICKLE_BYTES)
         return load_plain_bytes(content, _names(_tensor), self._storage)
 
-    def _record(self, name: str, most: Optional[int] = None) -> bytes:
+    def _record(self, name: str, most: int | None = None) -> bytes:
         # Stored records are no longer than the file, whatever its directory says: reading checks length and CRC.
         entry = self._zip.getinfo(f"{self._folder}/{name}")
         if most is not None and entry.file_size > most:
@@ -85,7 +86,7 @@ def _read_legacy(file: BinaryIO, size: int) -> Any:
     if load_plain(bounded, plain) != _PROTOCOL:
         raise ValueError("an unknown version of torch.save's format")
     load_plain(bounded, plain)
-    storages: Dict[str, Any] = {}
+    storages: dict[str, Any] = {}
     claimed = 0
 
     def storage(saved: Any) -> Any:
@@ -146,7 +147,7 @@ def _names(make_tensor: Callable[..., Any]) -> Names:
     return names
 
 
-def _storage_id(saved: Any) -> Tuple[str, str, int, Any]:
+def _storage_id(saved: Any) -> tuple[str, str, int, Any]:
     """Return type, key, number of elements and view of a storage's persistent id."""
     if not isinstance(saved, tuple) or len(saved) not in (5, 6) or saved[0] != "storage":
         raise Refused("a persistent id that names no storage")

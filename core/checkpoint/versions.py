@@ -1,10 +1,9 @@
 """The versions of the libraries that shape a checkpoint."""
 
 import sys
-from typing import Dict
 
 
-def versions() -> Dict[str, str]:
+def versions() -> dict[str, str]:
     """Return the versions of the libraries that shape a checkpoint."""
     import mmcv
     import mmdet

@@ -5,7 +5,8 @@ import contextlib
 import importlib.util
 import sys
 import warnings
-from typing import Any, Iterator, List, Optional, Sequence, Tuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from core.compression.config_check.finding import ERROR, Finding, shown
 from core.compression.config_check.migrate import migrate
@@ -71,7 +72,7 @@ def check(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def trace_source(source: Source, nncf_config: Any) -> Tuple[Optional[LayerReport], str]:
+def trace_source(source: Source, nncf_config: Any) -> tuple[LayerReport | None, str]:
     """Trace the file's detector with random weights and inspect its layers; None, and why, where that cannot be."""
     if source.config is None:
         return None, "the file has no model"
@@ -90,7 +91,7 @@ def trace_source(source: Source, nncf_config: Any) -> Tuple[Optional[LayerReport
         return inspect_layers(build_detector(config), nncf_config, postprocessing), ""
 
 
-def _errors(findings: Sequence[Finding]) -> List[Finding]:
+def _errors(findings: Sequence[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.severity == ERROR]
 
 
@@ -158,7 +159,7 @@ def _some(names: Sequence[str]) -> Iterator[str]:
         yield f"    ... and {len(names) - _SHOWN} more"
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     arguments = build_parser().parse_args(argv)
     return run_guarded(PROGRAM, lambda: check(arguments))

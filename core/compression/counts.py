@@ -2,15 +2,15 @@
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator, List, Optional, Tuple
 
 from core.compression.structure import StructureCounts, changed_layers, count_in_ir, count_in_onnx
 from core.errors import UserError
 from core.stage.cli import run_guarded
 
 PROGRAM = "python -m core.compression.counts"
-_ROWS: Tuple[Tuple[str, str], ...] = (("parameters", "parameters"), ("not zero", "nonzero"), ("FLOPs", "flops"),
+_ROWS: tuple[tuple[str, str], ...] = (("parameters", "parameters"), ("not zero", "nonzero"), ("FLOPs", "flops"),
                                       ("channels", "channels"))
 
 
@@ -54,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     arguments = build_parser().parse_args(argv)
 

@@ -1,8 +1,9 @@
 """A checkpoint's nncf_config against the one that is given now, key by key."""
 
 import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Mapping, Tuple
+from typing import Any
 
 from core.compression.config_check.finding import ABSENT, child, shown
 from core.errors import UserError
@@ -34,7 +35,7 @@ class Difference:
         return f"{self.path}: the checkpoint has {shown(self.saved)}, now it is {shown(self.given)}"
 
 
-def compare_nncf_configs(saved: Mapping[str, Any], given: Mapping[str, Any]) -> List[Difference]:
+def compare_nncf_configs(saved: Mapping[str, Any], given: Mapping[str, Any]) -> list[Difference]:
     """Return the keys that differ, in the order of the checkpoint's nncf_config.
 
     Ways of writing that mean the same to NNCF are no difference: tuples and lists, one algorithm and a list of one,
@@ -67,7 +68,7 @@ def require_same(saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
                         "Restore these values, or compress anew from the plain checkpoint.")
 
 
-def _leaves(value: Any, path: str) -> Iterator[Tuple[str, Tuple[Any, bool]]]:
+def _leaves(value: Any, path: str) -> Iterator[tuple[str, tuple[Any, bool]]]:
     """Yield path, value and whether it is harmless, for everything in ``value`` that is no dict."""
     if not isinstance(value, Mapping):
         yield path, (_plain(value), False)
@@ -87,8 +88,8 @@ def _leaves(value: Any, path: str) -> Iterator[Tuple[str, Tuple[Any, bool]]]:
             yield from _leaves(item, place)
 
 
-def _algorithm_leaves(section: Any) -> Iterator[Tuple[str, Tuple[Any, bool]]]:
-    algorithms: Dict[str, Any] = {}
+def _algorithm_leaves(section: Any) -> Iterator[tuple[str, tuple[Any, bool]]]:
+    algorithms: dict[str, Any] = {}
     for entry in section if isinstance(section, (list, tuple)) else [section]:
         algorithms[str(entry.get("algorithm")) if isinstance(entry, Mapping) else repr(entry)] = entry
     yield "compression", (sorted(algorithms), False)

@@ -5,7 +5,8 @@ NNCF 2.0.0 compares what forward returns, and copies the detector as it stands w
 the copied forward would call the student. So NNCF's handler gets the raw outputs of both heads instead.
 """
 
-from typing import Any, Dict, List, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from core.compression.statistics import controllers_of
 from core.errors import UserError
@@ -48,7 +49,7 @@ def add_compression_loss(network: Any, controller: Any) -> None:
         _distil_raw_heads(network)
     train_step = network.train_step
 
-    def run(data: Any, optimizer: Any) -> Dict[str, Any]:
+    def run(data: Any, optimizer: Any) -> dict[str, Any]:
         outputs = train_step(data, optimizer)
         compression = controller.loss()
         total = outputs["loss"] + compression
@@ -60,7 +61,7 @@ def add_compression_loss(network: Any, controller: Any) -> None:
 
 def _distil_raw_heads(network: Any) -> None:
     handler, student = network._kd_loss_handler, network.get_nncf_wrapped_model()
-    raw: List[Any] = []
+    raw: list[Any] = []
 
     def keep(head: Any, inputs: Any, outputs: Any) -> None:
         raw[:] = [outputs] if head.training else []

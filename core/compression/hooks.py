@@ -1,6 +1,6 @@
 """What compression does during training: schedulers, the proof that quantizers run, statistics."""
 
-from typing import TYPE_CHECKING, Any, List
+from typing import TYPE_CHECKING, Any
 
 from mmcv.runner import Hook
 
@@ -20,8 +20,8 @@ class CompressionHook(Hook):
     def __init__(self, compression: "CompressedDetector") -> None:
         self._controller = compression.controller
         self._quantizers = quantizers_of(compression.controller)
-        self._ran: List[bool] = [False] * len(self._quantizers)
-        self._handles: List[Any] = []
+        self._ran: list[bool] = [False] * len(self._quantizers)
+        self._handles: list[Any] = []
 
     def before_run(self, runner: Any) -> None:
         for pruning in pruning_controllers(self._controller):

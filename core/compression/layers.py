@@ -6,8 +6,9 @@ The detector is traced as for compression, with whatever weights it has; nothing
 import copy
 import logging
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any
 
 from core.compression.config_check.entry import Entry
 from core.compression.config_check.finding import Finding, child
@@ -38,9 +39,9 @@ class TracedLayers:
         graph: NNCF's graph of the detector.
     """
 
-    operations: Tuple[str, ...]
-    weighted: Tuple[str, ...]
-    frozen: Tuple[str, ...]
+    operations: tuple[str, ...]
+    weighted: tuple[str, ...]
+    frozen: tuple[str, ...]
     graph: Any
 
 
@@ -50,7 +51,7 @@ class PatternMatch:
 
     path: str
     pattern: str
-    matched: Tuple[str, ...]
+    matched: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,9 @@ class PrunedGroup:
         removed: How many of them go; None where that is decided across layers or by FLOPs.
     """
 
-    layers: Tuple[str, ...]
+    layers: tuple[str, ...]
     channels: int
-    removed: Optional[int]
+    removed: int | None
 
 
 @dataclass(frozen=True)
@@ -78,12 +79,12 @@ class PruningPlan:
         barriers: Kinds of operators in the graph that NNCF cannot prune through, and how many of each there are.
     """
 
-    level: Optional[float]
-    groups: Tuple[PrunedGroup, ...]
-    barriers: Dict[str, int]
+    level: float | None
+    groups: tuple[PrunedGroup, ...]
+    barriers: dict[str, int]
 
     @property
-    def untouched(self) -> Tuple[PrunedGroup, ...]:
+    def untouched(self) -> tuple[PrunedGroup, ...]:
         """The groups that lose nothing: NNCF rounds what stays up to a multiple of 8."""
         return tuple(group for group in self.groups if group.removed == 0)
 
@@ -93,12 +94,12 @@ class LayerReport:
     """All that the layers say about an nncf_config."""
 
     traced: TracedLayers
-    matches: Tuple[PatternMatch, ...]
-    pruning: Optional[PruningPlan]
-    findings: Tuple[Finding, ...]
+    matches: tuple[PatternMatch, ...]
+    pruning: PruningPlan | None
+    findings: tuple[Finding, ...]
 
 
-def trace_layers(detector: Any, nncf_config: Dict[str, Any], postprocessing: bool = True) -> TracedLayers:
+def trace_layers(detector: Any, nncf_config: dict[str, Any], postprocessing: bool = True) -> TracedLayers:
     """Trace a copy of ``detector`` with a zero image of ``input_info``'s size.
 
     As in compression, the graph ends at the raw heads where ``postprocessing`` cannot be traced.
@@ -114,7 +115,7 @@ def trace_layers(detector: Any, nncf_config: Dict[str, Any], postprocessing: boo
     return _trace(copy.deepcopy(detector), nncf_config, False)
 
 
-def _trace(detector: Any, nncf_config: Dict[str, Any], postprocessing: bool) -> TracedLayers:
+def _trace(detector: Any, nncf_config: dict[str, Any], postprocessing: bool) -> TracedLayers:
     import torch
     from nncf.torch import nncf_model_input
     from nncf.torch.dynamic_graph.graph_tracer import create_input_infos
@@ -141,7 +142,7 @@ def _trace(detector: Any, nncf_config: Dict[str, Any], postprocessing: bool) -> 
         tuple(node.node_name for node in weighted if not node.layer_attributes.weight_requires_grad), graph)
 
 
-def inspect_layers(detector: Any, nncf_config: Dict[str, Any], postprocessing: bool = True) -> LayerReport:
+def inspect_layers(detector: Any, nncf_config: dict[str, Any], postprocessing: bool = True) -> LayerReport:
     """Return what a valid nncf_config does to the layers of ``detector``.
 
     Errors among the findings: a pattern that matches nothing, frozen layers that an algorithm refuses, an algorithm
@@ -150,7 +151,7 @@ def inspect_layers(detector: Any, nncf_config: Dict[str, Any], postprocessing: b
     traced = trace_layers(detector, nncf_config, postprocessing)
     root, algorithms = read_entries(nncf_config, [])
     matches = tuple(_matches(root, algorithms, traced))
-    findings: List[Finding] = [_unmatched(match, traced) for match in matches if not match.matched]
+    findings: list[Finding] = [_unmatched(match, traced) for match in matches if not match.matched]
     plan = None
     for entry in algorithms:
         findings += _coverage(root, entry, traced)
@@ -220,7 +221,7 @@ def _coverage(root: Entry, entry: Entry, traced: TracedLayers) -> Iterator[Findi
                             f"{thaw}, or ignore them: ignored_scopes={_listed(entry.get('ignored_scopes')) + frozen}")
 
 
-def _effective_scopes(root: Entry, entry: Entry) -> Tuple[List[str], Optional[List[str]]]:
+def _effective_scopes(root: Entry, entry: Entry) -> tuple[list[str], list[str] | None]:
     ignored = _listed(root.get("ignored_scopes")) + _listed(entry.get("ignored_scopes"))
     targets = _listed(root.get("target_scopes")) or _listed(entry.get("target_scopes"))
     return ignored, targets or None
@@ -264,5 +265,5 @@ def _pruning_findings(entry: Entry, plan: PruningPlan) -> Iterator[Finding]:
             "Raise the level, or use a detector with wider layers.")
 
 
-def _listed(scopes: Any) -> List[str]:
+def _listed(scopes: Any) -> list[str]:
     return [scopes] if isinstance(scopes, str) else list(scopes or ())

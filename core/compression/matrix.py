@@ -12,9 +12,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any
 
 from core.compression.matrix_summary import AS_WITHOUT, FAILED, write_summary
 from core.compression.trials import Batches, NotRun, bound_gradients, tensors, wake
@@ -38,7 +39,7 @@ PRUNED_SHARE = 0.4
 
 # Height and width that keep a trial short: SSD300's extra layers need its own size, SSDLite's last map is 1x1 at
 # half of its, the strides of the others want multiples of 32. The number of quantization points does not depend on it.
-TRIAL_SIZES: Dict[str, Tuple[int, int]] = {
+TRIAL_SIZES: dict[str, tuple[int, int]] = {
     "atss_r50": (128, 160), "faster_rcnn_r50": (128, 160), "fcos_r50": (128, 160), "mask_rcnn_r50": (128, 160),
     "retinanet_r18": (128, 160), "retinanet_r18_small": (64, 64), "retinanet_r50": (128, 160), "ssd300": (300, 300),
     "ssdlite_mobilenetv2": (160, 160), "yolov3_darknet53": (128, 128), "yolov3_mobilenetv2": (128, 128),
@@ -82,8 +83,8 @@ class Row:
     detector: str
     algorithm: str
     config: str = ""
-    cells: Dict[str, Cell] = field(default_factory=dict)
-    counts: Dict[str, int] = field(default_factory=dict)
+    cells: dict[str, Cell] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
@@ -91,12 +92,12 @@ class Row:
         """Whether no stage failed."""
         return all(cell.outcome != FAILED for cell in self.cells.values())
 
-    def to_json(self) -> Dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, values: Dict[str, Any]) -> "Row":
+    def from_json(cls, values: dict[str, Any]) -> "Row":
         """Return what ``to_json`` gave."""
         cells = {stage: Cell(**cell) for stage, cell in values["cells"].items()}
         return cls(**{**values, "cells": cells})
@@ -142,7 +143,7 @@ def resize_input(config: Any, height: int, width: int) -> None:
         config.model.update(input_size=(height, width), random_size_range=(height // 32, height // 32))
 
 
-def _compression_parts(config: Any) -> List[Any]:
+def _compression_parts(config: Any) -> list[Any]:
     compression = config.nncf_config["compression"]
     return compression if isinstance(compression, list) else [compression]
 
@@ -171,7 +172,7 @@ class Trial:
         openvino_python: Python that converts to IR; None leaves that stage out.
     """
 
-    def __init__(self, config: Any, folder: Path, openvino_python: Optional[Path] = None) -> None:
+    def __init__(self, config: Any, folder: Path, openvino_python: Path | None = None) -> None:
         from core.compression.synthetic import write_dataset
         from core.config.adapt import nncf_config_of, set_data
         from core.training.fit import train_loader
@@ -181,11 +182,11 @@ class Trial:
         self.dataset = write_dataset(folder / "data", CLASSES, IMAGES)
         set_data(config, self.dataset)
         self.batches = Batches(train_loader(config, self.dataset, SEED), BATCH)
-        self.counts: Dict[str, int] = {}
+        self.counts: dict[str, int] = {}
         self.compression: Any = None
         self.detector: Any = None
 
-    def stages(self) -> Tuple[Tuple[str, Callable[[], str]], ...]:
+    def stages(self) -> tuple[tuple[str, Callable[[], str]], ...]:
         """Return names and functions of the stages; a function returns what it saw, and raises where it fails."""
         return (("without post-processing", self.without_postprocessing),
                 ("with post-processing", self.with_postprocessing), ("train step", self.train_step),
@@ -329,7 +330,7 @@ class Trial:
     def _image(self) -> Any:
         return self.batches[0]["img"].data[0]
 
-    def _detect(self, network: Any) -> List[Any]:
+    def _detect(self, network: Any) -> list[Any]:
         """Return the arrays of boxes [N, 5] that ``network`` finds, over images and classes, masks left aside."""
         import torch
 
@@ -340,7 +341,7 @@ class Trial:
                                      rescale=True)
         return [array for result in results for array in (result[0] if isinstance(result, tuple) else result)]
 
-    def _heads(self, detector: Any, network: Any) -> List[Any]:
+    def _heads(self, detector: Any, network: Any) -> list[Any]:
         import torch
 
         from core.compression.tracing import forward_as, tracing_forward
@@ -356,9 +357,9 @@ class _expect_all:
         from core.compression.wrap import named_quantizers
 
         self._quantizers = named_quantizers(controller)
-        self.ran: Dict[str, bool] = {name: False for name, _ in self._quantizers}
+        self.ran: dict[str, bool] = {name: False for name, _ in self._quantizers}
 
-    def __enter__(self) -> Dict[str, bool]:
+    def __enter__(self) -> dict[str, bool]:
         self._handles = [quantizer.register_forward_hook(self._mark(name)) for name, quantizer in self._quantizers]
         return self.ran
 
@@ -372,7 +373,7 @@ class _expect_all:
         return mark
 
 
-def _all_ran(ran: Dict[str, bool], seen: str) -> str:
+def _all_ran(ran: dict[str, bool], seen: str) -> str:
     missing = [name for name, did in ran.items() if not did]
     if missing:
         raise RuntimeError(f"{len(missing)} of {len(ran)} quantizers did not run, such as {missing[0]}")
@@ -396,7 +397,7 @@ print(json.dumps({"ir_fake_quantize": trial.fake_quantize_nodes, "ir_int8_weight
 """
 
 
-def _convert(python: Path, onnx: Path, ir: Path) -> Dict[str, int]:
+def _convert(python: Path, onnx: Path, ir: Path) -> dict[str, int]:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_WAIT_POLICY": "PASSIVE"}
     done = subprocess.run([str(python), "-c", _CONVERT, str(onnx), str(ir)], env=environment, cwd=str(REPOSITORY),
                           capture_output=True, text=True, timeout=ROW_SECONDS)
@@ -413,7 +414,7 @@ def config_digest(detector: str, algorithm: str) -> str:
     return json_digest(config_to_text(load_config(CONFIGS / detector / f"{algorithm}.py")))
 
 
-def run_row(detector: str, algorithm: str, openvino_python: Optional[Path] = None) -> Row:
+def run_row(detector: str, algorithm: str, openvino_python: Path | None = None) -> Row:
     """Try one detector with one algorithm in this process; stages after a failed one are not reached."""
     started, row = time.perf_counter(), Row(detector, algorithm, config_digest(detector, algorithm))
     with tempfile.TemporaryDirectory(prefix="mmdet-compress-matrix-") as folder:
@@ -437,7 +438,7 @@ def _attempt(attempt: Callable[[], str]) -> Cell:
         return Cell(FAILED, " ".join(f"{type(error).__name__}: {error}".split())[:300])
 
 
-def run_row_apart(detector: str, algorithm: str, openvino_python: Optional[Path] = None) -> Row:
+def run_row_apart(detector: str, algorithm: str, openvino_python: Path | None = None) -> Row:
     """Try one detector with one algorithm in a process of its own, so that none can harm another."""
     command = [sys.executable, "-m", "core.compression.matrix", "--row", detector, algorithm]
     if openvino_python is not None:
@@ -450,14 +451,14 @@ def run_row_apart(detector: str, algorithm: str, openvino_python: Optional[Path]
     return Row.from_json(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
-def markdown(rows: Sequence[Row], versions: Dict[str, str], left: int = 0) -> str:
+def markdown(rows: Sequence[Row], versions: dict[str, str], left: int = 0) -> str:
     """Return the table of ``rows`` as Markdown, every outcome that is not ok explained below it.
 
     ``left`` is the number of rows that are not tried yet.
     """
     stages = list(dict.fromkeys(stage for row in rows for stage in row.cells))
     lines = [f"| detector | algorithm | {' | '.join(stages)} |", "|---|---|" + "---|" * len(stages)]
-    notes: List[str] = []
+    notes: list[str] = []
     for row in rows:
         cells = [_shown(row.cells.get(stage, Cell(NOT_REACHED)), notes) for stage in stages]
         lines.append(f"| {row.detector} | {row.algorithm} | {' | '.join(cells)} |")
@@ -488,7 +489,7 @@ by its config in `configs/nncf_compression/`, and goes all the way. {versions}.
 """
 
 
-def _shown(cell: Cell, notes: List[str]) -> str:
+def _shown(cell: Cell, notes: list[str]) -> str:
     text, _, aside = str(cell).partition(" (")
     reason = aside[:-1] if aside else (cell.seen if cell.outcome != OK else "")
     if not reason:
@@ -525,7 +526,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     arguments = build_parser().parse_args(argv)
     return run_guarded(PROGRAM, lambda: _run(arguments))
@@ -570,7 +571,7 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0 if all(row.ok for row in rows.values()) else 1
 
 
-def _read_rows(path: Optional[Path]) -> Dict[Tuple[str, str], Row]:
+def _read_rows(path: Path | None) -> dict[tuple[str, str], Row]:
     if path is None or not path.exists():
         return {}
     try:
@@ -581,24 +582,24 @@ def _read_rows(path: Optional[Path]) -> Dict[Tuple[str, str], Row]:
     return {(row.detector, row.algorithm): row for row in rows}
 
 
-def _is_done(row: Optional[Row], detector: str, algorithm: str) -> bool:
+def _is_done(row: Row | None, detector: str, algorithm: str) -> bool:
     return row is not None and row.ok and row.config == config_digest(detector, algorithm)
 
 
-def reference_counts(rows: Sequence[Row]) -> Dict[str, Dict[str, Dict[str, int]]]:
+def reference_counts(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, int]]]:
     """Return detector to algorithm to the counts that only a decision may change."""
-    kept: Dict[str, Dict[str, Dict[str, int]]] = {}
+    kept: dict[str, dict[str, dict[str, int]]] = {}
     for row in rows:
         kept.setdefault(row.detector, {})[row.algorithm] = {
             name: row.counts[name] for name in REFERENCE_COUNTS if name in row.counts}
     return kept
 
 
-def _sorted(rows: Iterable[Row]) -> List[Row]:
+def _sorted(rows: Iterable[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: (row.detector, ALGORITHMS.index(row.algorithm)))
 
 
-def _text(rows: List[Row], suffix: str, left: int = 0) -> str:
+def _text(rows: list[Row], suffix: str, left: int = 0) -> str:
     from core.checkpoint.versions import versions
     from core.compression.nncf_import import import_nncf
 

@@ -1,7 +1,8 @@
 """What the README shows of the table of detectors and algorithms."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, List, Sequence, Tuple
+from typing import TYPE_CHECKING
 
 from core.errors import UserError
 
@@ -18,7 +19,7 @@ BEGIN, END = "<!-- begin detectors -->", "<!-- end detectors -->"
 def summary(rows: Sequence["Row"]) -> str:
     """Return a Markdown table of detectors by algorithms: how far each row came."""
     algorithms = list(dict.fromkeys(row.algorithm for row in rows))
-    found: Dict[Tuple[str, str], str] = {(row.detector, row.algorithm): _came(row) for row in rows}
+    found: dict[tuple[str, str], str] = {(row.detector, row.algorithm): _came(row) for row in rows}
     lines = [f"| detector | {' | '.join(algorithms)} |", "|---|" + "---|" * len(algorithms)]
     for detector in dict.fromkeys(row.detector for row in rows):
         cells = [found.get((detector, algorithm), "") for algorithm in algorithms]
@@ -26,7 +27,7 @@ def summary(rows: Sequence["Row"]) -> str:
     return "\n".join(lines)
 
 
-def write_summary(path: Path, rows: List["Row"]) -> None:
+def write_summary(path: Path, rows: list["Row"]) -> None:
     """Replace what lies between the marks ``BEGIN`` and ``END`` of a Markdown file by the summary.
 
     Raises:

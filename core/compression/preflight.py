@@ -13,10 +13,11 @@ import sys
 import tempfile
 import textwrap
 import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any
 
 from core.compression.trials import Batches, NotRun, bound_gradients, tensors, wake
 from core.errors import UserError
@@ -34,7 +35,7 @@ _LONGEST_REASON = 1500
 logger = logging.getLogger(__name__)
 
 
-class Outcome(str, Enum):
+class Outcome(StrEnum):
     """What came of a stage."""
 
     OK = "ok"
@@ -73,7 +74,7 @@ HEADER = f"{'stage':<11} {'outcome':<8} {'s':>6}  why"
 class PreflightReport:
     """All stages of a preflight, in order."""
 
-    stages: Tuple[StageResult, ...]
+    stages: tuple[StageResult, ...]
 
     @property
     def ok(self) -> bool:
@@ -97,7 +98,7 @@ class PreflightReport:
         return "\n".join([HEADER, *(stage.row() for stage in self.stages)])
 
 
-def run_preflight(config: Any, classes: Sequence[str] = (), openvino_python: Optional[Path] = None,
+def run_preflight(config: Any, classes: Sequence[str] = (), openvino_python: Path | None = None,
                   on_stage: Callable[[StageResult], None] = lambda result: None,
                   dynamic_shape: bool = False) -> PreflightReport:
     """Try every step from ``nncf_config`` to a loaded IR on random weights and a handful of synthetic images.
@@ -121,7 +122,7 @@ def run_preflight(config: Any, classes: Sequence[str] = (), openvino_python: Opt
                         "Run it with the Python of the train environment.")
     config = copy.deepcopy(config)
     names = tuple(classes) or classes_in(config)
-    results: List[StageResult] = []
+    results: list[StageResult] = []
     with tempfile.TemporaryDirectory(prefix="mmdet-compress-preflight-") as folder:
         trial = _Trial(config, names, Path(folder), openvino_python, dynamic_shape)
         for stage, attempt in trial.stages():
@@ -134,7 +135,7 @@ def run_preflight(config: Any, classes: Sequence[str] = (), openvino_python: Opt
     return PreflightReport(tuple(results))
 
 
-def classes_in(config: Any) -> Tuple[str, ...]:
+def classes_in(config: Any) -> tuple[str, ...]:
     """Return the class names of a config, or made-up ones where it has but their number.
 
     Raises:
@@ -153,12 +154,12 @@ def classes_in(config: Any) -> Tuple[str, ...]:
     return numbered(number)
 
 
-def numbered(number: int) -> Tuple[str, ...]:
+def numbered(number: int) -> tuple[str, ...]:
     """Return ``number`` made-up class names."""
     return tuple(f"class {index}" for index in range(number))
 
 
-def find_openvino_python(given: Optional[Path] = None) -> Optional[Path]:
+def find_openvino_python(given: Path | None = None) -> Path | None:
     """Return the Python that can convert models: ``given``, else that of the environment ``openvino``.
 
     The environments lie in ``$MMDET_COMPRESS_ENVS``, else in ``.envs`` beside ``core``; None where there is none.
@@ -215,7 +216,7 @@ def _attempt(stage: str, attempt: Callable[[], str]) -> StageResult:
 class _Trial:
     """One detector on its way; each stage leaves what the next one needs."""
 
-    def __init__(self, config: Any, classes: Tuple[str, ...], folder: Path, openvino_python: Optional[Path],
+    def __init__(self, config: Any, classes: tuple[str, ...], folder: Path, openvino_python: Path | None,
                  dynamic_shape: bool) -> None:
         from core.config.adapt import nncf_config_of
 
@@ -226,7 +227,7 @@ class _Trial:
         self.compression: Any = None
         self.checkpoint, self.onnx = folder / "checkpoint.pth", folder / "onnx"
 
-    def stages(self) -> Tuple[Tuple[str, Callable[[], str]], ...]:
+    def stages(self) -> tuple[tuple[str, Callable[[], str]], ...]:
         return (("config", self.check), ("layers", self.layers), ("build", self.build), ("wrap", self.wrap),
                 ("train step", self.train_step), ("compress", self.compress), ("restore", self.restore),
                 ("export", self.export), ("IR", self.convert))
@@ -384,7 +385,7 @@ def _image(batch: Any) -> Any:
     return batch["img"].data[0]
 
 
-def _outputs(detector: Any, network: Any, image: Any) -> List[Any]:
+def _outputs(detector: Any, network: Any, image: Any) -> list[Any]:
     """Return all tensors of the raw heads for an image [1, 3, H, W], in testing."""
     import torch
 
@@ -395,7 +396,7 @@ def _outputs(detector: Any, network: Any, image: Any) -> List[Any]:
         return list(tensors(network(image)))
 
 
-def _try_ir(python: Path, onnx: Path, ir: Path) -> Dict[str, Any]:
+def _try_ir(python: Path, onnx: Path, ir: Path) -> dict[str, Any]:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_WAIT_POLICY": "PASSIVE"}
     try:
         done = subprocess.run([str(python), "-m", "core.inference.trial", str(onnx), str(ir)], env=environment,
@@ -456,7 +457,7 @@ def preflight(arguments: argparse.Namespace) -> int:
     return 0 if report.ok else EXIT_FAILED
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     arguments = build_parser().parse_args(argv)
     return run_guarded(PROGRAM, lambda: preflight(arguments))

@@ -10,9 +10,10 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
 from core.stage.cli import run_guarded
@@ -75,8 +76,8 @@ class SearchPlan:
 class SearchResult:
     """All trials in the order in which they were made, and the highest level that was accepted, None for none."""
 
-    trials: Tuple[Trial, ...]
-    best: Optional[Trial]
+    trials: tuple[Trial, ...]
+    best: Trial | None
 
 
 def search_pruning_level(run_trial: Callable[[float], Trial], plan: SearchPlan, record: Path) -> SearchResult:
@@ -95,7 +96,7 @@ def search_pruning_level(run_trial: Callable[[float], Trial], plan: SearchPlan, 
         UserError: ``record`` belongs to another plan, or is damaged.
     """
     done = {trial.level: trial for trial in _open_record(record, plan)}
-    trials: List[Trial] = []
+    trials: list[Trial] = []
     accepted, refused, level = 0.0, 1.0, plan.highest
     while len(trials) < plan.trials:
         if level not in done:
@@ -119,7 +120,7 @@ def _report(trial: Trial, plan: SearchPlan) -> None:
                 trial.map - plan.baseline_map, "accepted" if plan.accepts(trial) else "refused")
 
 
-def _open_record(record: Path, plan: SearchPlan) -> List[Trial]:
+def _open_record(record: Path, plan: SearchPlan) -> list[Trial]:
     """Return the trials in ``record``, which is begun where it is absent; a line that a kill cut off is removed."""
     text = record.read_text(encoding="utf-8") if record.exists() else ""
     whole = text[:text.rfind("\n") + 1]
@@ -144,7 +145,7 @@ def _open_record(record: Path, plan: SearchPlan) -> List[Trial]:
     return trials
 
 
-def _append(record: Path, line: Dict[str, Any]) -> None:
+def _append(record: Path, line: dict[str, Any]) -> None:
     with open(record, "a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
         file.flush()
@@ -256,7 +257,7 @@ def search(arguments: argparse.Namespace) -> int:
     return 0 if result.best else 1
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     arguments = build_parser().parse_args(argv)
     return run_guarded(PROGRAM, lambda: search(arguments))

@@ -1,6 +1,7 @@
 """A compressed detector from its checkpoint, whose compression state is checked before it is believed."""
 
-from typing import Any, Dict, List, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from core.checkpoint.checkpoint import Checkpoint
 from core.checkpoint.dtypes import check_dtypes
@@ -16,7 +17,7 @@ _COUNT = {"type": "integer", "minimum": 0, "maximum": 10 ** 6}
 _STEP = {"type": "integer", "minimum": -1, "maximum": _MOST_STEPS}
 
 
-def _object(**properties: Any) -> Dict[str, Any]:
+def _object(**properties: Any) -> dict[str, Any]:
     return {"type": "object", "required": sorted(properties), "properties": properties}
 
 
@@ -45,7 +46,7 @@ _SCHEMA = _object(**{
 _RESTORING_FAULTS = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError, ArithmeticError)
 
 
-def restore_compression(detector: Any, nncf_config: Dict[str, Any], checkpoint: Checkpoint,
+def restore_compression(detector: Any, nncf_config: dict[str, Any], checkpoint: Checkpoint,
                         source: object) -> CompressedDetector:
     """Wrap ``detector`` as a checkpoint says and load its weights; nothing is initialised.
 
@@ -93,7 +94,7 @@ def check_state(nncf_config: Mapping[str, Any], state: Mapping[str, Any], source
                           f"{', '.join(names) or 'none'}")
 
 
-def load_compressed_weights(compressed: CompressedDetector, state_dict: Dict[str, Any], source: object) -> None:
+def load_compressed_weights(compressed: CompressedDetector, state_dict: dict[str, Any], source: object) -> None:
     """Load a compressed checkpoint's weights into a restored network; every key must match.
 
     Args:
@@ -131,7 +132,7 @@ def _unordered(value: Any) -> Any:
     return sorted(map(_unordered, value), key=repr) if isinstance(value, (list, tuple)) else value
 
 
-def _algorithms(nncf_config: Mapping[str, Any]) -> List[str]:
+def _algorithms(nncf_config: Mapping[str, Any]) -> list[str]:
     entries = nncf_config.get("compression", [])
     entries = entries if isinstance(entries, list) else [entries]
     return [str(entry.get("algorithm")) for entry in entries if isinstance(entry, dict)]

@@ -1,6 +1,6 @@
 """One quantizer's parameters for a weight that several calls share."""
 
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 
 def share_weight_quantizers(network: Any) -> None:
@@ -22,11 +22,11 @@ def share_weight_quantizers(network: Any) -> None:
                 other._parameters.update(shared)
 
 
-def _weight_quantizers(module: Any) -> Dict[Tuple[Any, ...], List[Any]]:
+def _weight_quantizers(module: Any) -> dict[tuple[Any, ...], list[Any]]:
     """Return the quantizers before a module's calls, those together that quantize the same parameter alike."""
     from nncf.torch.quantization.layers import BaseQuantizer
 
-    found: Dict[Tuple[Any, ...], List[Any]] = {}
+    found: dict[tuple[Any, ...], list[Any]] = {}
     for update in getattr(module, "pre_ops", {}).values():
         quantizer = getattr(update, "op", None)
         if isinstance(quantizer, BaseQuantizer):

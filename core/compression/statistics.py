@@ -3,8 +3,9 @@
 NNCF 2.0.0's own statistics repeat the level that was asked for (torch/pruning/filter_pruning/algo.py, statistics).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Iterable, List
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -48,23 +49,23 @@ def measure_compression(controller: Any) -> CompressionStatistics:
         weights=_count(weight_masks), zero_weights=_zeros(weight_masks))
 
 
-def controllers_of(controller: Any) -> List[Any]:
+def controllers_of(controller: Any) -> list[Any]:
     """Return the controllers of the single algorithms inside ``controller``."""
     return list(getattr(controller, "child_ctrls", ())) or [controller]
 
 
-def pruning_controllers(controller: Any) -> List[Any]:
+def pruning_controllers(controller: Any) -> list[Any]:
     """Return the controllers of filter pruning inside ``controller``: one or none."""
     return [child for child in controllers_of(controller) if hasattr(child, "pruned_module_groups_info")]
 
 
-def quantizers_of(controller: Any) -> List[Any]:
+def quantizers_of(controller: Any) -> list[Any]:
     """Return the FakeQuantize modules of a controller, of weights and of activations; empty without quantization."""
     return [quantizer for child in controllers_of(controller)
             for quantizer in getattr(child, "all_quantizations", {}).values()]
 
 
-def _once(layers: Iterable[Any]) -> List[Any]:
+def _once(layers: Iterable[Any]) -> list[Any]:
     """A layer that runs on several pyramid levels is listed once for each of them."""
     return list({id(layer.module): layer for layer in layers}.values())
 

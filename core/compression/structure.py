@@ -4,9 +4,10 @@ NNCF's own statistics echo the level that was asked for and count depthwise conv
 """
 
 import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
+from typing import Any
 
 from core.errors import UserError
 
@@ -63,7 +64,7 @@ class StructureCounts:
         nonzero: Those that are not 0.
     """
 
-    layers: Tuple[LayerCounts, ...]
+    layers: tuple[LayerCounts, ...]
     parameters: int
     nonzero: int
 
@@ -77,7 +78,7 @@ class StructureCounts:
         """Filters of all convolutions."""
         return sum(layer.out_channels for layer in self.layers if layer.kind != LINEAR)
 
-    def to_json(self) -> Dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the totals and the layers as plain JSON values."""
         return {"parameters": self.parameters, "nonzero": self.nonzero, "flops": self.flops,
                 "channels": self.channels, "layers": [asdict(layer) for layer in self.layers]}
@@ -93,11 +94,11 @@ class LayerChange:
     """The channels of a layer before and after compression."""
 
     name: str
-    in_channels: Tuple[int, int]
-    out_channels: Tuple[int, int]
+    in_channels: tuple[int, int]
+    out_channels: tuple[int, int]
 
 
-def changed_layers(before: StructureCounts, after: StructureCounts) -> List[LayerChange]:
+def changed_layers(before: StructureCounts, after: StructureCounts) -> list[LayerChange]:
     """Return the layers whose channels differ; both must be counts of the same network, compressed or not.
 
     Raises:
@@ -120,7 +121,7 @@ def count_in_pytorch(network: Any, *inputs: Any) -> StructureCounts:
     import torch
 
     kinds = (torch.nn.modules.conv._ConvNd, torch.nn.Linear)
-    calls: List[Tuple[str, Any, Any, Any]] = []
+    calls: list[tuple[str, Any, Any, Any]] = []
     handles = [module.register_forward_hook(_record_call(calls, name))
                for name, module in network.named_modules() if isinstance(module, kinds)]
     try:
@@ -165,7 +166,7 @@ def count_in_ir(model: Any) -> StructureCounts:
     return StructureCounts(tuple(layers), *_totals(used))
 
 
-def _totals(weights: Sequence[Any]) -> Tuple[int, int]:
+def _totals(weights: Sequence[Any]) -> tuple[int, int]:
     """Return elements and non-zero elements; PyTorch exports a shared weight as equal copies, which count once."""
     import numpy as np
 
@@ -191,8 +192,8 @@ def _positions(kind: str, source: Sequence[int], output: Sequence[int]) -> int:
     return int(shape[0]) * _product(shape[2:])
 
 
-def _record_call(calls: List[Tuple[str, Any, Any, Any]], name: str) -> Any:
-    def record(layer: Any, inputs: Tuple[Any, ...], output: Any) -> None:
+def _record_call(calls: list[tuple[str, Any, Any, Any]], name: str) -> Any:
+    def record(layer: Any, inputs: tuple[Any, ...], output: Any) -> None:
         calls.append((name, layer, tuple(inputs[0].shape), tuple(output.shape)))
     return record
 
@@ -216,7 +217,7 @@ class OnnxWeights:
         from onnx import numpy_helper
 
         self._arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-        self._before: Dict[str, str] = {}
+        self._before: dict[str, str] = {}
         for node in graph.node:
             if node.op_type == "Constant":
                 self._arrays.update((node.output[0], numpy_helper.to_array(item.t)) for item in node.attribute
@@ -235,7 +236,7 @@ class OnnxWeights:
         return self._arrays.get(self.source_of(name))
 
 
-def _inferred_shapes(model: Any) -> Dict[str, Tuple[int, ...]]:
+def _inferred_shapes(model: Any) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the graph's tensors; FakeQuantize, unknown to onnx, changes none."""
     import onnx
 
@@ -254,7 +255,7 @@ def _inferred_shapes(model: Any) -> Dict[str, Tuple[int, ...]]:
             return shapes
 
 
-def _fold_sizes(graph: Any, shapes: Mapping[str, Tuple[int, ...]]) -> bool:
+def _fold_sizes(graph: Any, shapes: Mapping[str, tuple[int, ...]]) -> bool:
     """Replace operators that compute sizes from known shapes by constants; return whether there were any."""
     import numpy as np
     from onnx import numpy_helper
@@ -281,7 +282,7 @@ def _fold_sizes(graph: Any, shapes: Mapping[str, Tuple[int, ...]]) -> bool:
     return bool(folded)
 
 
-def _node_counts(node: Any, weight: Any, shapes: Mapping[str, Tuple[int, ...]], path: Path) -> LayerCounts:
+def _node_counts(node: Any, weight: Any, shapes: Mapping[str, tuple[int, ...]], path: Path) -> LayerCounts:
     import numpy as np
 
     kind, name = _ONNX_KINDS[node.op_type], node.name or node.output[0]

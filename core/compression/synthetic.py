@@ -1,8 +1,9 @@
 """A handful of synthetic images in a data set of any classes, for trials that need no real data."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -24,7 +25,7 @@ def write_dataset(folder: Path, classes: Sequence[str], images: int) -> "Dataset
 
     random = np.random.RandomState(0)
     (folder / "images").mkdir(parents=True)
-    annotations: List[Dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for image in range(1, images + 1):
         pixels = random.randint(0, 128, (HEIGHT, WIDTH, 3))
         for x, y, width, height in BOXES:

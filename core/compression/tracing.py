@@ -4,9 +4,10 @@ import contextlib
 import functools
 import importlib
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from typing import Any
 
 UNTRACED = "untraced"
 OPERATOR = "operator"
@@ -41,11 +42,11 @@ class Patch:
     method: str
     reason: str
     action: str = UNTRACED
-    postprocessing: Tuple[bool, ...] = ALWAYS
+    postprocessing: tuple[bool, ...] = ALWAYS
     but_not: str = ""
 
 
-PATCHES: Tuple[Patch, ...] = (
+PATCHES: tuple[Patch, ...] = (
     Patch("BaseDenseHead", "loss", _TRAINING_ONLY),
     Patch("BaseDenseHead", "get_bboxes", "the whole of post-processing", postprocessing=WITHOUT_POSTPROCESSING),
     Patch("BaseDenseHead", "prior_generator.grid_priors", _COORDINATES, postprocessing=WITH_POSTPROCESSING),
@@ -73,7 +74,7 @@ PATCHES: Tuple[Patch, ...] = (
 )
 
 # Functions that MMDetection's heads call by these names, for the same reasons.
-UNTRACED_FUNCTIONS: Tuple[Tuple[str, str, str], ...] = (
+UNTRACED_FUNCTIONS: tuple[tuple[str, str, str], ...] = (
     ("mmdet.models.dense_heads.base_dense_head", "filter_scores_and_topk", _COORDINATES),
     ("mmdet.models.roi_heads.standard_roi_head", "bbox2roi", _COORDINATES),
     ("mmdet.models.roi_heads.test_mixins", "bbox2roi", _COORDINATES),
@@ -81,13 +82,13 @@ UNTRACED_FUNCTIONS: Tuple[Tuple[str, str, str], ...] = (
 )
 
 # Heads whose post-processing cannot be traced without quantizing coordinates.
-INSEPARABLE: Dict[str, str] = {
+INSEPARABLE: dict[str, str] = {
     "YOLOV3Head": "boxes and scores leave one convolution in one tensor, so a quantizer on the scores would quantize "
                   "the coordinates too",
 }
 
 # Detectors that join maps of neighbouring strides, which only meet where the sides are multiples of the coarsest.
-INPUT_DIVISORS: Dict[str, int] = {"YOLOX": 32, "YOLOV3": 32}
+INPUT_DIVISORS: dict[str, int] = {"YOLOX": 32, "YOLOV3": 32}
 
 
 @contextmanager
@@ -289,11 +290,11 @@ def tracing_forward(detector: Any, postprocessing: bool) -> Callable[..., Any]:
     return two_stage
 
 
-def image_metas(img: Any) -> List[Dict[str, Any]]:
+def image_metas(img: Any) -> list[dict[str, Any]]:
     """Return the meta data that MMDetection's heads want for a batch of unscaled images [N, 3, H, W]."""
     import numpy as np
 
     height, width = (int(side) for side in img.shape[-2:])
-    shape: Tuple[int, int, int] = (height, width, 3)
+    shape: tuple[int, int, int] = (height, width, 3)
     return [{"img_shape": shape, "ori_shape": shape, "pad_shape": shape, "scale_factor": np.ones(4, dtype=np.float32),
              "flip": False, "filename": "", "batch_input_shape": (height, width)} for _ in range(img.shape[0])]

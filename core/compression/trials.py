@@ -1,6 +1,7 @@
 """What preflight and the detector matrix share when they try a detector with random weights."""
 
-from typing import Any, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 LARGEST_GRADIENT = 1.0
 

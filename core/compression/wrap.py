@@ -3,9 +3,10 @@
 import copy
 import logging
 import types
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Optional, Set, Tuple
+from typing import Any
 
 from core.checkpoint.checkpoint import CompressionRecord
 from core.compression.distillation import add_compression_loss, require_distillable
@@ -46,7 +47,7 @@ class CompressedDetector:
 
     network: Any
     controller: Any
-    nncf_config: Dict[str, Any]
+    nncf_config: dict[str, Any]
     postprocessing: bool
     obstacle: str = ""
 
@@ -56,8 +57,8 @@ class CompressedDetector:
         return CompressionRecord(self.nncf_config, state, self.postprocessing)
 
 
-def compress_detector(detector: Any, nncf_config: Dict[str, Any], data_loader: Optional[Iterable[Any]] = None,
-                      restore: Optional[CompressionRecord] = None, postprocessing: bool = True,
+def compress_detector(detector: Any, nncf_config: dict[str, Any], data_loader: Iterable[Any] | None = None,
+                      restore: CompressionRecord | None = None, postprocessing: bool = True,
                       strict: bool = False) -> CompressedDetector:
     """Wrap ``detector`` by NNCF.
 
@@ -100,7 +101,7 @@ def compress_detector(detector: Any, nncf_config: Dict[str, Any], data_loader: O
     return CompressedDetector(*_wrap(detector, config, None, False), nncf_config, False, obstacle)
 
 
-def _wrap_with_postprocessing(detector: Any, config: Any) -> Tuple[Optional[Tuple[Any, Any]], str]:
+def _wrap_with_postprocessing(detector: Any, config: Any) -> tuple[tuple[Any, Any] | None, str]:
     """Return network and controller with post-processing in the graph, or None and why that cannot be."""
     try:
         network, controller = _wrap(detector, config, None, True)
@@ -124,7 +125,7 @@ def _report_obstacle(detector: Any, obstacle: str, strict: bool) -> None:
                    "of NNCF's graph: %s", kind, obstacle)
 
 
-def _wrap(detector: Any, config: Any, restore: Optional[CompressionRecord], postprocessing: bool) -> Tuple[Any, Any]:
+def _wrap(detector: Any, config: Any, restore: CompressionRecord | None, postprocessing: bool) -> tuple[Any, Any]:
     from nncf.torch import create_compressed_model
 
     keep_out_of_graph(detector, postprocessing)
@@ -146,7 +147,7 @@ def _wrap(detector: Any, config: Any, restore: Optional[CompressionRecord], post
     return network, controller
 
 
-def _stranded_quantizers(detector: Any, controller: Any, network: Any, size: Tuple[int, ...]) -> List[str]:
+def _stranded_quantizers(detector: Any, controller: Any, network: Any, size: tuple[int, ...]) -> list[str]:
     """Return the quantizers that a forward pass through the raw heads, which is that of training, does not reach."""
     import torch
 
@@ -165,7 +166,7 @@ def _stranded_quantizers(detector: Any, controller: Any, network: Any, size: Tup
     return sorted(left.values())
 
 
-def named_quantizers(controller: Any) -> List[Tuple[str, Any]]:
+def named_quantizers(controller: Any) -> list[tuple[str, Any]]:
     """Return name and module of a controller's quantizers, of weights and of activations."""
     children = getattr(controller, "child_ctrls", None) or [controller]
     return [(str(key), quantizer) for child in children
@@ -213,12 +214,12 @@ def fake_quantize_operators(compressed: CompressedDetector) -> int:
     return len(weights) + sum(function in reached and not name.endswith(_WEIGHT_SUFFIX) for name, function in calls)
 
 
-def _history(outputs: Any) -> Set[Any]:
+def _history(outputs: Any) -> set[Any]:
     """Return all autograd functions that the tensors in nested ``outputs`` come from."""
     import torch
 
-    found: Set[Any] = set()
-    waiting: List[Any] = [outputs]
+    found: set[Any] = set()
+    waiting: list[Any] = [outputs]
     while waiting:
         item = waiting.pop()
         if isinstance(item, torch.Tensor):
@@ -231,7 +232,7 @@ def _history(outputs: Any) -> Set[Any]:
     return found
 
 
-def _nncf_config(nncf_config: Dict[str, Any]) -> Any:
+def _nncf_config(nncf_config: dict[str, Any]) -> Any:
     import jsonschema
     from nncf import NNCFConfig
 
@@ -243,7 +244,7 @@ def _nncf_config(nncf_config: Dict[str, Any]) -> Any:
                         "Mend the entry; NNCF 2.0.0's ConfigFile.md lists the valid ones.") from error
 
 
-def _check_sample_size(detector: Any, size: Tuple[int, ...]) -> None:
+def _check_sample_size(detector: Any, size: tuple[int, ...]) -> None:
     for kind in type(detector).__mro__:
         divisor = INPUT_DIVISORS.get(kind.__name__, 1)
         if any(side % divisor for side in size[-2:]):
@@ -252,12 +253,12 @@ def _check_sample_size(detector: Any, size: Tuple[int, ...]) -> None:
                             "Use the size of the test pipeline, padded to such multiples.")
 
 
-def _sample_size(config: Any) -> Tuple[int, ...]:
+def _sample_size(config: Any) -> tuple[int, ...]:
     info = config["input_info"]
     return tuple((info[0] if isinstance(info, list) else info)["sample_size"])
 
 
-def _dummy_forward(size: Tuple[int, ...]) -> Any:
+def _dummy_forward(size: tuple[int, ...]) -> Any:
     import torch
     from nncf.torch import nncf_model_input
     from nncf.torch.dynamic_graph.io_handling import wrap_nncf_model_outputs_with_objwalk
@@ -271,7 +272,7 @@ def _dummy_forward(size: Tuple[int, ...]) -> Any:
     return run
 
 
-def _wrap_image(args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Tuple[Tuple[Any, ...], Dict[str, Any]]:
+def _wrap_image(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Mark the image batch as the model's input, wherever MMDetection's call carries it."""
     from nncf.torch import nncf_model_input
 
@@ -284,7 +285,7 @@ def _wrap_image(args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Tuple[Tuple[An
     return args, {**kwargs, "img": mark(kwargs["img"])}
 
 
-def _register_initialisation(config: Any, data_loader: Optional[Iterable[Any]]) -> None:
+def _register_initialisation(config: Any, data_loader: Iterable[Any] | None) -> None:
     if data_loader is None:
         raise ValueError("initialising compression needs a data loader")
     from nncf.torch import register_default_init_args
@@ -293,7 +294,7 @@ def _register_initialisation(config: Any, data_loader: Optional[Iterable[Any]]) 
     class DetectorInitLoader(PTInitializingDataLoader):
         """Hands NNCF the image batch of each MMDetection training batch."""
 
-        def get_inputs(self, dataloader_output: Any) -> Tuple[Tuple[Any, ...], Dict[str, Any]]:
+        def get_inputs(self, dataloader_output: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
             image = dataloader_output["img"]
             return (), {"img": image.data[0] if hasattr(image, "data") and isinstance(image.data, list) else image}
 

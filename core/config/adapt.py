@@ -1,8 +1,9 @@
 """Fit a config to a data set, and take its NNCF part out."""
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any
 
 from core.config.keys import NNCF_KEYS
 from core.config.loading import pipelines
@@ -43,7 +44,7 @@ def _set_num_classes(node: Any, number: int) -> None:
                 _set_num_classes(item, number)
 
 
-def classes_of(cfg: "Config") -> Tuple[str, ...]:
+def classes_of(cfg: "Config") -> tuple[str, ...]:
     """Return the class names that the config's training data declare, () where they declare none.
 
     Raises:
@@ -81,7 +82,7 @@ def set_data(cfg: "Config", dataset: "Dataset") -> None:
         cfg["evaluation"]["metric"] = "bbox"
 
 
-def _leaves(node: Any) -> List[Dict[str, Any]]:
+def _leaves(node: Any) -> list[dict[str, Any]]:
     if isinstance(node, (list, tuple)):
         return [leaf for item in node for leaf in _leaves(item)]
     if not isinstance(node, dict):
@@ -90,7 +91,7 @@ def _leaves(node: Any) -> List[Dict[str, Any]]:
     return _leaves(inner) if inner else [node]
 
 
-def _pointed(node: Any, split: "Split", classes: Sequence[str], where: str) -> Dict[str, Any]:
+def _pointed(node: Any, split: "Split", classes: Sequence[str], where: str) -> dict[str, Any]:
     if not isinstance(node, (list, tuple, dict)):
         raise UserError(f"config, {where}", f"{node!r:.60}", "A data set is a dict with a type.",
                         "Write one such as dict(type='CocoDataset', pipeline=train_pipeline).")
@@ -115,7 +116,7 @@ def _pointed(node: Any, split: "Split", classes: Sequence[str], where: str) -> D
     return node
 
 
-def _only_part(parts: Sequence[Dict[str, Any]], where: str) -> Dict[str, Any]:
+def _only_part(parts: Sequence[dict[str, Any]], where: str) -> dict[str, Any]:
     found = [list(pipelines(part)) for part in parts]
     if not found or any(other != found[0] for other in found):
         raise UserError(f"config, {where}", f"a concatenation of {len(found)} data sets with different pipelines",
@@ -136,7 +137,7 @@ def plain_config(cfg: "Config") -> "Config":
     return plain
 
 
-def nncf_config_of(cfg: "Config") -> Optional[Dict[str, Any]]:
+def nncf_config_of(cfg: "Config") -> dict[str, Any] | None:
     """Return ``nncf_config`` as a plain dict, None where it is absent or empty.
 
     Raises:
@@ -151,7 +152,7 @@ def nncf_config_of(cfg: "Config") -> Optional[Dict[str, Any]]:
     return plain_data(value, "config, nncf_config")
 
 
-def algorithms_of(config: Any) -> Tuple[str, ...]:
+def algorithms_of(config: Any) -> tuple[str, ...]:
     """Return the names of the NNCF algorithms of a config, in order."""
     nncf_config = config.get("nncf_config") or {}
     compression = nncf_config.get("compression") or []

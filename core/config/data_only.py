@@ -4,8 +4,9 @@ import json
 import os
 import re
 import secrets
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any
 
 from core.config.expressions import BASE_KEY, Assignments, base_value
 from core.config.merging import merge
@@ -21,7 +22,7 @@ _BASE_REFERENCE = re.compile(r"\{\{\s*_base_\.([\w.]+)\s*\}\}")
 _LONG_NUMBER = re.compile(r"[-+0-9_:.eE]{" + str(MAX_NUMBER_LENGTH + 1) + ",}")
 
 
-def read_config(path: Path, root: Path) -> Dict[str, Any]:
+def read_config(path: Path, root: Path) -> dict[str, Any]:
     """Return the values of a config file merged with its bases as mmcv would.
 
     Args:
@@ -119,10 +120,10 @@ class _Files:
 
     def __init__(self, root: Path) -> None:
         self._root = Path(os.path.realpath(root))
-        self._done: Dict[Path, Dict[str, Any]] = {}
-        self._open: List[Path] = []
+        self._done: dict[Path, dict[str, Any]] = {}
+        self._open: list[Path] = []
 
-    def read(self, path: Path) -> Dict[str, Any]:
+    def read(self, path: Path) -> dict[str, Any]:
         real = Path(os.path.realpath(path))
         thing = f"config {path}"
         if real in self._open:
@@ -137,14 +138,14 @@ class _Files:
             self._open.pop()
         return self._done[real]
 
-    def _read_file(self, path: Path, thing: str) -> Dict[str, Any]:
+    def _read_file(self, path: Path, thing: str) -> dict[str, Any]:
         if path.suffix not in SUFFIXES:
             raise UserError(thing, f"the suffix {path.suffix or 'is missing'}",
                             f"A config file ends in {', '.join(SUFFIXES)}.", "Rename the file.")
         text = read_text(path, thing)
-        loaded: Dict[str, Dict[str, Any]] = {}
+        loaded: dict[str, dict[str, Any]] = {}
 
-        def base_values(bases: Any) -> Dict[str, Any]:
+        def base_values(bases: Any) -> dict[str, Any]:
             if "values" not in loaded:
                 loaded["values"] = self._bases(bases, path, thing)
             return loaded["values"]
@@ -161,9 +162,9 @@ class _Files:
             return values
         return merge(values, base_values(values.pop(BASE_KEY)), thing)
 
-    def _bases(self, names: Any, path: Path, thing: str) -> Dict[str, Any]:
+    def _bases(self, names: Any, path: Path, thing: str) -> dict[str, Any]:
         names = names if isinstance(names, list) else [names]
-        values: Dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for name in names:
             if not isinstance(name, str) or "\0" in name:
                 raise UserError(f"{thing}, {BASE_KEY}", f"{name!r:.60}", "It is one path or a list of paths.",
@@ -176,7 +177,7 @@ class _Files:
             values.update(base)
         return values
 
-    def _read_base(self, name: str, path: Path, thing: str) -> Dict[str, Any]:
+    def _read_base(self, name: str, path: Path, thing: str) -> dict[str, Any]:
         base = Path(os.path.normpath(path.parent / name))
         if self._root not in Path(os.path.realpath(base)).parents:
             raise NotData(f"{thing}, {BASE_KEY}", name, f"Bases are read within {self._root} only.",
@@ -193,10 +194,10 @@ def _predefined(path: Path) -> Callable[[str], str]:
     return lambda text: pattern.sub(lambda match: variables[match.group(1)], text)
 
 
-def _structured(text: str, path: Path, thing: str, base_values: Callable[[Any], Dict[str, Any]],
-                expand: Callable[[str], str]) -> Dict[str, Any]:
+def _structured(text: str, path: Path, thing: str, base_values: Callable[[Any], dict[str, Any]],
+                expand: Callable[[str], str]) -> dict[str, Any]:
     """Return the values of JSON or YAML text; base references stand in as texts that nobody can have guessed."""
-    references: Dict[str, Tuple[str, ...]] = {}
+    references: dict[str, tuple[str, ...]] = {}
 
     def stand_in(match: Any) -> str:
         token = f"base-{secrets.token_hex(16)}"

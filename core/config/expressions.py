@@ -2,7 +2,8 @@
 
 import ast
 import operator
-from typing import Any, Callable, Dict, Optional, Tuple, Union
+from collections.abc import Callable
+from typing import Any
 
 from core.config.keys import did_you_mean
 from core.config.plain_data import is_plain_number
@@ -31,12 +32,12 @@ class Assignments:
         expand: Replaces mmcv's predefined variables, such as ``{{ fileBasename }}``, in a text literal.
     """
 
-    def __init__(self, thing: str, base_values: Callable[[Any], Dict[str, Any]], expand: Callable[[str], str]) -> None:
+    def __init__(self, thing: str, base_values: Callable[[Any], dict[str, Any]], expand: Callable[[str], str]) -> None:
         self._thing, self._base_values, self._expand = thing, base_values, expand
         self._text, self._copied = "", 0
-        self.values: Dict[str, Any] = {}
+        self.values: dict[str, Any] = {}
 
-    def run(self, text: str) -> Dict[str, Any]:
+    def run(self, text: str) -> dict[str, Any]:
         """Return the value of every name that ``text`` assigns.
 
         Raises:
@@ -82,14 +83,14 @@ class Assignments:
                           did_you_mean(node.id, self.values, "Assign it, or write {{_base_." + node.id + "}}."))
         return self.values[node.id]
 
-    def _tuple(self, node: ast.Tuple) -> Tuple[Any, ...]:
+    def _tuple(self, node: ast.Tuple) -> tuple[Any, ...]:
         return tuple(self._list(node))
 
-    def _list(self, node: Union[ast.List, ast.Tuple]) -> list:
+    def _list(self, node: ast.List | ast.Tuple) -> list:
         return [self._evaluate(item) for item in node.elts]
 
-    def _dict(self, node: ast.Dict) -> Dict[str, Any]:
-        result: Dict[str, Any] = {}
+    def _dict(self, node: ast.Dict) -> dict[str, Any]:
+        result: dict[str, Any] = {}
         for key_node, value_node in zip(node.keys, node.values):
             if key_node is None:
                 result.update(self._mapping(value_node))
@@ -101,10 +102,10 @@ class Assignments:
             result[key] = self._evaluate(value_node)
         return result
 
-    def _call(self, node: ast.Call) -> Dict[str, Any]:
+    def _call(self, node: ast.Call) -> dict[str, Any]:
         if not isinstance(node.func, ast.Name) or node.func.id != "dict" or node.args:
             raise self._not_data(node, "a call other than dict(key=value)")
-        result: Dict[str, Any] = {}
+        result: dict[str, Any] = {}
         for argument in node.keywords:
             given = {argument.arg: self._evaluate(argument.value)} if argument.arg else self._mapping(argument.value)
             twice = sorted(result.keys() & given.keys())
@@ -114,7 +115,7 @@ class Assignments:
             result.update(given)
         return result
 
-    def _mapping(self, node: ast.AST) -> Dict[str, Any]:
+    def _mapping(self, node: ast.AST) -> dict[str, Any]:
         value = self._evaluate(node)
         if not isinstance(value, dict):
             raise self._refusal(node, f"`**` of a {type(value).__name__}", "Only a dict can be unpacked by `**`.",
@@ -191,7 +192,7 @@ class Assignments:
 
     def _base_reference(self, node: ast.Set) -> Any:
         """Return what ``{{_base_.a.b}}`` names; to Python's grammar it is a set within a set."""
-        inner: Optional[ast.AST] = node
+        inner: ast.AST | None = node
         for _ in range(2):
             inner = inner.elts[0] if isinstance(inner, ast.Set) and len(inner.elts) == 1 else None
         keys = []
@@ -208,8 +209,8 @@ class Assignments:
     def _where(self, node: ast.AST) -> str:
         return f"{self._thing}, line {getattr(node, 'lineno', 1)}"
 
-    def _refusal(self, node: ast.AST, problem: str, rule: str, way_out: str) -> UserError:
-        return UserError(self._where(node), f"`{self._snippet(node)}`: {problem}", rule, way_out)
+    def _refusal(self, node: ast.AST, problem: str, rule: str, hint: str) -> UserError:
+        return UserError(self._where(node), f"`{self._snippet(node)}`: {problem}", rule, hint)
 
     def _not_data(self, node: ast.AST, construct: str) -> NotData:
         return NotData(self._where(node), f"`{self._snippet(node)}`: {construct}", RULE, WAY_OUT)
@@ -219,7 +220,7 @@ class Assignments:
         return first_line if len(first_line) <= 60 else first_line[:57] + "..."
 
 
-def base_value(bases: Dict[str, Any], keys: list, where: str) -> Any:
+def base_value(bases: dict[str, Any], keys: list, where: str) -> Any:
     """Return the value of the merged bases at the path ``keys``.
 
     Raises:
@@ -235,7 +236,7 @@ def base_value(bases: Dict[str, Any], keys: list, where: str) -> Any:
     return value
 
 
-_HANDLERS: Dict[type, Callable[[Assignments, Any], Any]] = {
+_HANDLERS: dict[type, Callable[[Assignments, Any], Any]] = {
     ast.Constant: Assignments._constant, ast.Name: Assignments._name, ast.Tuple: Assignments._tuple,
     ast.List: Assignments._list, ast.Dict: Assignments._dict, ast.Call: Assignments._call,
     ast.UnaryOp: Assignments._unary, ast.BinOp: Assignments._binary, ast.Subscript: Assignments._subscript,

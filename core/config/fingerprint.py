@@ -3,8 +3,9 @@
 import ast
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Mapping, Union
+from typing import TYPE_CHECKING, Any, Union
 
 from core.config.keys import check_top_level
 from core.config.plain_data import plain_data
@@ -40,7 +41,7 @@ def json_digest(obj: Any) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def file_digest(path: Union[str, Path]) -> str:
+def file_digest(path: str | Path) -> str:
     """Return the sha256 hex digest of a file's bytes.
 
     Raises:
@@ -56,7 +57,7 @@ def file_digest(path: Union[str, Path]) -> str:
     return digest.hexdigest()
 
 
-def to_data(cfg: Union["Config", Mapping[str, Any]]) -> Dict[str, Any]:
+def to_data(cfg: Union["Config", Mapping[str, Any]]) -> dict[str, Any]:
     """Return a config as plain JSON-able data, tuples as lists.
 
     Raises:
@@ -88,7 +89,7 @@ def config_from_text(text: str) -> "Config":
     return Config(data_from_text(text))
 
 
-def data_from_text(text: str) -> Dict[str, Any]:
+def data_from_text(text: str) -> dict[str, Any]:
     """Return the plain data of :func:`config_from_text`, without mmcv."""
     thing = "stored config"
     try:

@@ -1,7 +1,7 @@
 """The top-level keys of an MMDetection 2.x config, and finding what a misspelt one was meant to be."""
 
 import difflib
-from typing import Iterable, Mapping, Optional
+from collections.abc import Iterable, Mapping
 
 from core.errors import UserError
 
@@ -19,7 +19,7 @@ _STOCK_VARIABLES = ("checkpoint_file",)
 _RESERVED_KEYS = ("filename", "text", "pretty_text")
 
 
-def nearest(name: str, candidates: Iterable[str], ratio: float = 0.6) -> Optional[str]:
+def nearest(name: str, candidates: Iterable[str], ratio: float = 0.6) -> str | None:
     """Return the candidate most like ``name`` by difflib's ratio, None where none reaches ``ratio``."""
     matches = difflib.get_close_matches(name, list(candidates), n=1, cutoff=ratio)
     return matches[0] if matches else None

@@ -1,7 +1,8 @@
 """Load an MMDetection config: found, read as data, checked, changed by options."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Iterator, Mapping, Optional, Union
+from typing import TYPE_CHECKING, Any
 
 from core.config.data_only import SUFFIXES, read_config
 from core.config.fingerprint import config_to_text
@@ -21,7 +22,7 @@ _FAULTS_OF_CODE = (ArithmeticError, AssertionError, AttributeError, ImportError,
                    RuntimeError, SyntaxError, TypeError, ValueError)
 
 
-def load_config(path: Union[str, Path], options: Optional[Mapping[str, Any]] = None, trust: bool = False) -> "Config":
+def load_config(path: str | Path, options: Mapping[str, Any] | None = None, trust: bool = False) -> "Config":
     """Return the mmcv Config of the file ``path`` with ``options`` applied.
 
     Args:
@@ -42,8 +43,8 @@ def load_config(path: Union[str, Path], options: Optional[Mapping[str, Any]] = N
     return Config(data, cfg_text=config_to_text(data), filename=str(find_config(path)))
 
 
-def load_data(path: Union[str, Path], options: Optional[Mapping[str, Any]] = None,
-              trust: bool = False) -> Dict[str, Any]:
+def load_data(path: str | Path, options: Mapping[str, Any] | None = None,
+              trust: bool = False) -> dict[str, Any]:
     """Return the same values as :func:`load_config` as plain data; needs mmcv only where trusted code must run."""
     file, thing = find_config(path), f"config {path}"
     # A config from storage is data whatever is said: whoever can write there could run code here.
@@ -65,7 +66,7 @@ def load_data(path: Union[str, Path], options: Optional[Mapping[str, Any]] = Non
     return data
 
 
-def find_config(path: Union[str, Path]) -> Path:
+def find_config(path: str | Path) -> Path:
     """Return the config file that ``path`` names, absolute.
 
     Raises:
@@ -123,7 +124,7 @@ def _check_required(data: Mapping[str, Any], thing: str) -> None:
                             "Add it, or inherit `data` from a `_base_` config.")
 
 
-def _run(file: Path, thing: str) -> Dict[str, Any]:
+def _run(file: Path, thing: str) -> dict[str, Any]:
     from mmcv import Config
 
     try:

@@ -1,6 +1,6 @@
 """mmcv's inheritance of one dict from another (``Config._merge_a_into_b`` of mmcv 1.7), on plain data."""
 
-from typing import Any, Dict, Tuple
+from typing import Any
 
 from core.config.plain_data import dotted
 from core.errors import UserError
@@ -8,7 +8,7 @@ from core.errors import UserError
 DELETE_KEY = "_delete_"
 
 
-def merge(child: Dict[str, Any], base: Dict[str, Any], thing: str, path: Tuple[str, ...] = ()) -> Dict[str, Any]:
+def merge(child: dict[str, Any], base: dict[str, Any], thing: str, path: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return ``base`` overridden by ``child``; neither is changed.
 
     A dict inherits from the base's dict of the same key unless it holds ``_delete_=True``. As in mmcv, a
@@ -26,7 +26,7 @@ def merge(child: Dict[str, Any], base: Dict[str, Any], thing: str, path: Tuple[s
     return merged
 
 
-def merge_item(value: Dict[str, Any], inherited: Any, thing: str, path: Tuple[str, ...]) -> Any:
+def merge_item(value: dict[str, Any], inherited: Any, thing: str, path: tuple[str, ...]) -> Any:
     """Return the dict ``value`` merged into what the base has at ``path``."""
     body = {key: item for key, item in value.items() if key != DELETE_KEY}
     if value.get(DELETE_KEY, False):

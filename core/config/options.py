@@ -1,7 +1,8 @@
 """Changes to a config from the command line: mmdet's ``--cfg-options``, checked against the config."""
 
 import re
-from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from core.config.data_only import data_from_json
 from core.config.keys import KNOWN_KEYS, TYPO_RATIO, did_you_mean, nearest
@@ -16,7 +17,7 @@ QUOTES = ("'", '"')
 MAX_NESTING = 16
 
 
-def parse_options(items: Union[str, Sequence[str]]) -> Dict[str, Any]:
+def parse_options(items: str | Sequence[str]) -> dict[str, Any]:
     """Return the options that ``items`` write, keyed by dotted path.
 
     Args:
@@ -70,11 +71,11 @@ class _Value:
         items, commas = self._items(end="", depth=0)
         return items if commas else items[0]
 
-    def _items(self, end: str, depth: int) -> Tuple[List[Any], int]:
+    def _items(self, end: str, depth: int) -> tuple[list[Any], int]:
         """Return the items up to the bracket ``end``, or the end of the text where it is empty, and their commas."""
         if depth > MAX_NESTING:
             raise self._malformed(f"brackets deeper than {MAX_NESTING}")
-        items: List[Any] = []
+        items: list[Any] = []
         commas = 0
         while self._peek() != end:
             items.append(self._item(depth))
@@ -141,7 +142,7 @@ def _scalar(text: str) -> Any:
     return {"true": True, "false": False}.get(text.lower(), None if text == "None" else text)
 
 
-def apply_options(config: Mapping[str, Any], options: Mapping[str, Any], thing: str) -> Dict[str, Any]:
+def apply_options(config: Mapping[str, Any], options: Mapping[str, Any], thing: str) -> dict[str, Any]:
     """Return ``config`` with ``options`` merged in as mmcv's ``Config.merge_from_dict`` does.
 
     Paths go through dicts and, by index, through lists. A list becomes a tuple where the config has a tuple, and a
@@ -165,8 +166,8 @@ class _Path(dict):
     """A dict that a dotted key stands for, unlike one given as a value."""
 
 
-def _tree(options: Mapping[str, Any]) -> Dict[str, Any]:
-    root: Dict[str, Any] = _Path()
+def _tree(options: Mapping[str, Any]) -> dict[str, Any]:
+    root: dict[str, Any] = _Path()
     for key, value in options.items():
         _check_key(key)
         node, parts = root, key.split(".")
@@ -188,7 +189,7 @@ class _Merger:
     def __init__(self, thing: str) -> None:
         self._thing = thing
 
-    def merge(self, changes: Mapping[str, Any], node: Any, path: Tuple[str, ...]) -> Any:
+    def merge(self, changes: Mapping[str, Any], node: Any, path: tuple[str, ...]) -> Any:
         merged = list(node) if isinstance(node, list) else dict(node)
         for key, value in changes.items():
             where = path + (key,)
@@ -202,25 +203,25 @@ class _Merger:
                 merged[key] = _without_delete(value)
         return merged
 
-    def _item(self, value: Any, existing: Any, path: Tuple[str, ...]) -> Any:
+    def _item(self, value: Any, existing: Any, path: tuple[str, ...]) -> Any:
         if not isinstance(value, dict):
             return _like(value, existing)
         if value.get(DELETE_KEY, False):
             return _without_delete(value)
         if isinstance(existing, (dict, list)):
             return self.merge(_without_delete(value), existing, path)
-        way_out = "Give the whole tuple." if isinstance(existing, tuple) else (
+        hint = "Give the whole tuple." if isinstance(existing, tuple) else (
             f'Give the whole dict as a JSON object that holds "{DELETE_KEY}": true.')
         raise UserError(THING, dotted(path), f"In {self._thing} it is {existing!r:.60}, no dict to merge into.",
-                        way_out)
+                        hint)
 
-    def _index(self, key: str, items: List[Any], path: Tuple[str, ...]) -> int:
+    def _index(self, key: str, items: list[Any], path: tuple[str, ...]) -> int:
         if not (key.isascii() and key.isdigit() and int(key) < len(items)):
             raise UserError(THING, dotted(path), f"In {self._thing} that is a list of {len(items)} items.",
                             f"Use an index from 0 to {len(items) - 1}, or give the whole list.")
         return int(key)
 
-    def _check_new(self, key: str, value: Any, node: Mapping[str, Any], path: Tuple[str, ...]) -> None:
+    def _check_new(self, key: str, value: Any, node: Mapping[str, Any], path: tuple[str, ...]) -> None:
         if len(path) == 1 and key not in KNOWN_KEYS:
             if key in node:
                 raise UserError(THING, key, f"In {self._thing} it is a variable; its value is already copied to where "

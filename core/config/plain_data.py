@@ -1,7 +1,7 @@
 """What a config may consist of: bounded plain data, nothing that could act."""
 
 import math
-from typing import Any, Tuple
+from typing import Any
 
 from core.errors import UserError
 
@@ -32,7 +32,7 @@ def is_plain_number(value: Any) -> bool:
     return type(value) is bool or type(value) is int and value.bit_length() <= MAX_INTEGER_BITS
 
 
-def dotted(path: Tuple[Any, ...]) -> str:
+def dotted(path: tuple[Any, ...]) -> str:
     """Return ``path`` the way ``--cfg-options`` writes it: ``data.train.pipeline.2.type``."""
     return ".".join(str(part) for part in path)
 
@@ -42,7 +42,7 @@ class _Copier:
         self._thing = thing
         self._left = MAX_SIZE
 
-    def copy(self, value: Any, path: Tuple[Any, ...]) -> Any:
+    def copy(self, value: Any, path: tuple[Any, ...]) -> Any:
         self._spend(1 + (len(value) if isinstance(value, str) else 0), path)
         if len(path) > MAX_DEPTH:
             raise UserError(f"{self._thing}, {dotted(path[:4])}...", f"nested deeper than {MAX_DEPTH} levels",
@@ -56,7 +56,7 @@ class _Copier:
             return value
         raise self._refusal(value, path)
 
-    def _spend(self, amount: int, path: Tuple[Any, ...]) -> None:
+    def _spend(self, amount: int, path: tuple[Any, ...]) -> None:
         self._left -= amount
         if self._left < 0:
             raise UserError(f"{self._thing}, {dotted(path[:4])}",
@@ -64,14 +64,14 @@ class _Copier:
                             "A config is bounded, so that a small file cannot fill the memory.",
                             "Remove repeated or generated values.")
 
-    def _key(self, key: Any, path: Tuple[Any, ...]) -> str:
+    def _key(self, key: Any, path: tuple[Any, ...]) -> str:
         if type(key) is not str:
             raise UserError(f"{self._thing}, {dotted(path) or 'top level'}", f"the key {key!r:.80} is not text",
                             "Every key of a config is text.", "Write the key in quotes.")
         self._spend(len(key), path)
         return key
 
-    def _refusal(self, value: Any, path: Tuple[Any, ...]) -> UserError:
+    def _refusal(self, value: Any, path: tuple[Any, ...]) -> UserError:
         where = f"{self._thing}, {dotted(path) or 'top level'}"
         if type(value) in (int, float):
             shown = f"an integer of {value.bit_length()} bits" if type(value) is int else f"the number {value}"

@@ -5,7 +5,6 @@ import io
 import keyword
 import re
 import tokenize
-from typing import List
 
 from core.config.plain_data import MAX_DEPTH
 from core.errors import UserError
@@ -100,7 +99,7 @@ class _Bounds:
     """Counts a text's signs; the operators of all open brackets' current elements bound the tree's depth."""
 
     def __init__(self) -> None:
-        self._operators: List[int] = [0]
+        self._operators: list[int] = [0]
         self._keywords = 0
 
     def end_statement(self) -> None:

@@ -1,9 +1,10 @@
 """A config as it travels between stages: its path, its options and the digest of what they resolve to."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Union
+from typing import TYPE_CHECKING, Any
 
 from core.config.fingerprint import config_digest
 from core.config.loading import REPOSITORY, find_config, load_config
@@ -29,9 +30,9 @@ class ConfigRef:
 
     path: str
     digest: str
-    options: Dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
 
-    def to_json(self) -> Dict[str, str]:
+    def to_json(self) -> dict[str, str]:
         """Return the reference as texts only.
 
         The options travel as JSON text: KFP's struct parameters would turn ints into floats.
@@ -56,7 +57,7 @@ class ConfigRef:
         return cls(path, digest, _restore_tuples(plain_data(options, thing)))
 
 
-def resolve_config(path: Union[str, Path], options: Optional[Mapping[str, Any]] = None,
+def resolve_config(path: str | Path, options: Mapping[str, Any] | None = None,
                    trust: bool = False) -> ConfigRef:
     """Return the reference of the config at ``path`` with ``options``; arguments and errors as ``load_config``."""
     path = concrete(str(path)) if is_stored(path) else path

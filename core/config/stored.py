@@ -1,7 +1,6 @@
 """Configs on S3: brought into the cache with what they may inherit, and then read as data like any other."""
 
 from pathlib import Path, PurePosixPath
-from typing import Union
 
 from core.config.data_only import SUFFIXES
 from core.errors import UserError
@@ -11,7 +10,7 @@ _THING = "config"
 _LARGEST_BYTES, _MOST_FILES = 1 << 20, 5000
 
 
-def is_stored(path: Union[str, Path]) -> bool:
+def is_stored(path: str | Path) -> bool:
     """Return whether a config's path is a location on S3."""
     return str(path).startswith(f"{Scheme.S3.value}://")
 

@@ -1,8 +1,9 @@
 """What deployment must do to an image, read from a config's test pipeline."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any
 
 from core.config.keys import did_you_mean
 from core.config.loading import pipelines
@@ -60,12 +61,12 @@ class Preprocessing:
     pad_size_divisor: int
     pad_value: int
     pad_after_normalize: bool
-    mean: Tuple[float, float, float]
-    std: Tuple[float, float, float]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
     to_rgb: bool
 
     @property
-    def pad_pixel(self) -> Tuple[float, float, float]:
+    def pad_pixel(self) -> tuple[float, float, float]:
         """The BGR pixel, before normalisation, that equals the padding."""
         if not self.pad_after_normalize:
             return (float(self.pad_value),) * 3
@@ -110,7 +111,7 @@ def _only_pipeline(test: Any) -> Any:
     return found[0]
 
 
-def _outer_steps(pipeline: Any) -> Tuple[Mapping[str, Any], Mapping[str, Any]]:
+def _outer_steps(pipeline: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     steps = _checked(pipeline)
     kinds = [step["type"] for step in steps]
     if kinds != ["LoadImageFromFile", "MultiScaleFlipAug"]:
@@ -119,7 +120,7 @@ def _outer_steps(pipeline: Any) -> Tuple[Mapping[str, Any], Mapping[str, Any]]:
     return steps[0], steps[1]
 
 
-def _checked(steps: Any) -> List[Mapping[str, Any]]:
+def _checked(steps: Any) -> list[Mapping[str, Any]]:
     """Return ``steps``, a list of known transforms with known parameters."""
     if not isinstance(steps, (list, tuple)) or not all(
             isinstance(step, dict) and isinstance(step.get("type"), str) for step in steps):
@@ -137,8 +138,8 @@ def _checked(steps: Any) -> List[Mapping[str, Any]]:
     return list(steps)
 
 
-def _pixel_steps(transforms: Any) -> Dict[str, Mapping[str, Any]]:
-    steps: Dict[str, Mapping[str, Any]] = {}
+def _pixel_steps(transforms: Any) -> dict[str, Mapping[str, Any]]:
+    steps: dict[str, Mapping[str, Any]] = {}
     for step in _checked(transforms):
         kind = step["type"]
         if kind in ("LoadImageFromFile", "MultiScaleFlipAug") or kind in steps:
@@ -151,7 +152,7 @@ def _pixel_steps(transforms: Any) -> Dict[str, Mapping[str, Any]]:
     return steps
 
 
-def _scale(augment: Mapping[str, Any]) -> Tuple[int, int]:
+def _scale(augment: Mapping[str, Any]) -> tuple[int, int]:
     scale = augment.get("img_scale")
     if isinstance(scale, list) and len(scale) == 1:
         scale = scale[0]
@@ -174,7 +175,7 @@ def _keep_ratio(resize: Mapping[str, Any]) -> bool:
     return bool(resize.get("keep_ratio", True))
 
 
-def _normalisation(step: Optional[Mapping[str, Any]]) -> Tuple[Tuple[float, ...], Tuple[float, ...], bool]:
+def _normalisation(step: Mapping[str, Any] | None) -> tuple[tuple[float, ...], tuple[float, ...], bool]:
     if step is None:
         return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), False
     mean, std = _channels(step, "mean"), _channels(step, "std")
@@ -183,14 +184,14 @@ def _normalisation(step: Optional[Mapping[str, Any]]) -> Tuple[Tuple[float, ...]
     return mean, std, bool(step.get("to_rgb", True))
 
 
-def _channels(step: Mapping[str, Any], key: str) -> Tuple[float, ...]:
+def _channels(step: Mapping[str, Any], key: str) -> tuple[float, ...]:
     values = step.get(key)
     if not isinstance(values, (list, tuple)) or len(values) != 3 or not all(is_plain_number(item) for item in values):
         raise _refusal("Normalize", {key: values}, "It has three numbers, one a channel.", "Write three numbers.")
     return tuple(float(item) for item in values)
 
 
-def _padded(width: int, height: int, pad: Optional[Mapping[str, Any]]) -> Tuple[int, int, int]:
+def _padded(width: int, height: int, pad: Mapping[str, Any] | None) -> tuple[int, int, int]:
     """Return the padded width and height, and the divisor."""
     if pad is None:
         return width, height, 1
@@ -210,7 +211,7 @@ def _padded(width: int, height: int, pad: Optional[Mapping[str, Any]]) -> Tuple[
     return size[1], size[0], 1
 
 
-def _pad_value(pad: Optional[Mapping[str, Any]]) -> int:
+def _pad_value(pad: Mapping[str, Any] | None) -> int:
     given = 0 if pad is None else pad.get("pad_val", 0)
     value = given.get("img", 0) if isinstance(given, dict) else given
     values: Sequence[Any] = value if isinstance(value, (list, tuple)) else [value]
@@ -222,6 +223,6 @@ def _pad_value(pad: Optional[Mapping[str, Any]]) -> int:
     return int(number)
 
 
-def _refusal(transform: str, found: Mapping[str, Any], rule: str, way_out: str) -> UserError:
+def _refusal(transform: str, found: Mapping[str, Any], rule: str, hint: str) -> UserError:
     shown = ", ".join(f"{key}={value!r:.60}" for key, value in found.items() if key != "type")
-    return UserError(f"{THING}, {transform}", shown or "no parameters", rule, way_out)
+    return UserError(f"{THING}, {transform}", shown or "no parameters", rule, hint)

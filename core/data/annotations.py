@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import List, NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
 from core.data.masks import Mask
 from core.data.suggest import SHOWN, listed
@@ -19,11 +19,11 @@ class Box(NamedTuple):
     height: float
     ignored: bool = False
     """Neither trained on nor counted as missed: COCO's ``iscrowd``, Pascal VOC's ``difficult``."""
-    area: Optional[float] = None
+    area: float | None = None
     """The annotation's own area (COCO's, of the object's mask), where it has one."""
     label: str = ""
     """How messages name it: ``annotation 17``, ``object 3 (RBC)``."""
-    mask: Optional[Mask] = None
+    mask: Mask | None = None
     """The object's mask, where its annotation has a sound one (COCO's ``segmentation``)."""
 
 
@@ -34,7 +34,7 @@ class AnnotatedImage(NamedTuple):
     """Relative to the split's image root, with forward slashes."""
     width: int
     height: int
-    boxes: Tuple[Box, ...]
+    boxes: tuple[Box, ...]
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,13 @@ class AnnotatedSplit:
 
     name: str
     image_root: Path
-    files: Tuple[Path, ...]
-    classes: Tuple[str, ...]
-    images: Tuple[AnnotatedImage, ...]
-    warnings: Tuple[str, ...] = ()
+    files: tuple[Path, ...]
+    classes: tuple[str, ...]
+    images: tuple[AnnotatedImage, ...]
+    warnings: tuple[str, ...] = ()
 
 
-def clean_boxes(image: AnnotatedImage) -> Tuple[List[Box], List[str]]:
+def clean_boxes(image: AnnotatedImage) -> tuple[list[Box], list[str]]:
     """Clip an image's boxes to the image and part those that are left with no area.
 
     Returns:
@@ -80,7 +80,7 @@ def clean_boxes(image: AnnotatedImage) -> Tuple[List[Box], List[str]]:
     return kept, dropped
 
 
-def clean_split(split: AnnotatedSplit, classes: Tuple[str, ...]) -> AnnotatedSplit:
+def clean_split(split: AnnotatedSplit, classes: tuple[str, ...]) -> AnnotatedSplit:
     """Return a split with the boxes of ``classes`` only, clipped, none without area; warnings say what went.
 
     Raises:

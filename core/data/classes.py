@@ -1,14 +1,14 @@
 """Which classes a data set is used with."""
 
 from collections import Counter
-from typing import Sequence, Tuple
+from collections.abc import Sequence
 
 from core.data.annotations import AnnotatedSplit
 from core.data.suggest import did_you_mean, listed
 from core.errors import UserError
 
 
-def choose_classes(asked: Sequence[str], known: Sequence[str]) -> Tuple[str, ...]:
+def choose_classes(asked: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
     """Return the classes to use: those asked for, in that order, else all that the data has, in its order.
 
     Raises:
@@ -26,7 +26,7 @@ def choose_classes(asked: Sequence[str], known: Sequence[str]) -> Tuple[str, ...
     return tuple(asked or known)
 
 
-def class_warnings(classes: Sequence[str], splits: Sequence[AnnotatedSplit]) -> Tuple[str, ...]:
+def class_warnings(classes: Sequence[str], splits: Sequence[AnnotatedSplit]) -> tuple[str, ...]:
     """Return warnings about classes left out and classes without a box to train on.
 
     Args:

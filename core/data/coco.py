@@ -8,7 +8,7 @@ import math
 import re
 import reprlib
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 from core.data.annotations import AnnotatedImage, AnnotatedSplit, Box, check_relative, is_unicode
 from core.data.image_files import ON_DISK, ImageFiles
@@ -39,7 +39,7 @@ def is_annotation(name: str) -> bool:
     return bool(match) and not _OTHER_TASKS.match(match.group(1) or "")
 
 
-def list_splits(root: Path, images: ImageFiles = ON_DISK) -> Tuple[str, ...]:
+def list_splits(root: Path, images: ImageFiles = ON_DISK) -> tuple[str, ...]:
     """Return the names of the splits that a folder has in COCO format, sorted; its images are not asked for."""
     names = {path.parent.name for path in root.glob("*/_annotations.coco.json")}
     for path in root.glob("annotations/*.json"):
@@ -71,7 +71,7 @@ def read_split(root: Path, name: str, images: ImageFiles = ON_DISK) -> Annotated
                           tuple(categories[key] for key in sorted(categories)), annotated, warnings)
 
 
-def _read_document(file: Path) -> Dict[str, Any]:
+def _read_document(file: Path) -> dict[str, Any]:
     try:
         document = json.loads(file.read_bytes().decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
@@ -86,7 +86,7 @@ def _read_document(file: Path) -> Dict[str, Any]:
     return document
 
 
-def _find_image_root(root: Path, name: str, annotated: Tuple[AnnotatedImage, ...], images: ImageFiles) -> Path:
+def _find_image_root(root: Path, name: str, annotated: tuple[AnnotatedImage, ...], images: ImageFiles) -> Path:
     """Return the first customary folder that has all of the first images, else the one that has most of them."""
     sample = annotated[:_ROOT_SAMPLE]
     candidates = [root / layout.format(name) for layout in _IMAGE_LAYOUTS]
@@ -100,9 +100,9 @@ class _Reader:
     def __init__(self, file: Path) -> None:
         self._file = file
 
-    def categories(self, entries: List[Any]) -> Dict[int, str]:
+    def categories(self, entries: list[Any]) -> dict[int, str]:
         """Return category names by id."""
-        names: Dict[int, str] = {}
+        names: dict[int, str] = {}
         for index, entry in enumerate(entries):
             what = f"categories[{index}]"
             key = self._unique_id(entry, what, names)
@@ -116,10 +116,10 @@ class _Reader:
             raise self._fault("categories", "[]", "There must be at least one category.")
         return names
 
-    def images(self, entries: List[Any]) -> Dict[Any, AnnotatedImage]:
+    def images(self, entries: list[Any]) -> dict[Any, AnnotatedImage]:
         """Return images by id, in the file's order."""
-        images: Dict[Any, AnnotatedImage] = {}
-        names: Dict[str, str] = {}
+        images: dict[Any, AnnotatedImage] = {}
+        names: dict[str, str] = {}
         for index, entry in enumerate(entries):
             what = f"images[{index}]"
             key = self._unique_id(entry, what, images, (int, str))
@@ -134,11 +134,11 @@ class _Reader:
             images[key] = AnnotatedImage(name, width, height, ())
         return images
 
-    def boxes(self, entries: List[Any], images: Dict[Any, AnnotatedImage],
-              categories: Dict[int, str]) -> Dict[Any, List[Box]]:
+    def boxes(self, entries: list[Any], images: dict[Any, AnnotatedImage],
+              categories: dict[int, str]) -> dict[Any, list[Box]]:
         """Return boxes by image id."""
-        boxes: Dict[Any, List[Box]] = {}
-        seen: Dict[Any, bool] = {}
+        boxes: dict[Any, list[Box]] = {}
+        seen: dict[Any, bool] = {}
         for index, entry in enumerate(entries):
             what = f"annotations[{index}]"
             key = self._unique_id(entry, what, seen, (int, str))
@@ -157,7 +157,7 @@ class _Reader:
                                                    self._area(entry.get("area"), what), f"annotation {key}", mask))
         return boxes
 
-    def _unique_id(self, entry: Any, what: str, seen: Dict[Any, Any], types: Tuple[type, ...] = (int,)) -> Any:
+    def _unique_id(self, entry: Any, what: str, seen: dict[Any, Any], types: tuple[type, ...] = (int,)) -> Any:
         if not isinstance(entry, dict):
             raise self._fault(what, entry, "It must be an object.")
         key = entry.get("id")
@@ -167,19 +167,19 @@ class _Reader:
             raise self._fault(f"{what}.id", key, "Ids must be unique in their list.")
         return key
 
-    def _pixels(self, entry: Dict[str, Any], side: str, what: str) -> int:
+    def _pixels(self, entry: dict[str, Any], side: str, what: str) -> int:
         value = _finite(entry.get(side))
         if value is None or value < 1 or value != int(value):
             raise self._fault(f"{what}.{side}", entry.get(side), "It must be a whole number of pixels, 1 or more.")
         return int(value)
 
-    def _bbox(self, bbox: Any, what: str) -> List[float]:
+    def _bbox(self, bbox: Any, what: str) -> list[float]:
         numbers = [_finite(number) for number in bbox] if isinstance(bbox, list) else []
         if len(numbers) != 4 or any(number is None for number in numbers):
             raise self._fault(f"{what}.bbox", bbox, "It must be [x, y, width, height], four finite numbers of pixels.")
         return [number for number in numbers if number is not None]
 
-    def _area(self, area: Any, what: str) -> Optional[float]:
+    def _area(self, area: Any, what: str) -> float | None:
         if area is None:
             return None
         value = _finite(area)
@@ -191,7 +191,7 @@ class _Reader:
         return UserError(f"{self._file}, {what}", _SHORT.repr(value), rule, _FIX)
 
 
-def _finite(value: Any) -> Optional[float]:
+def _finite(value: Any) -> float | None:
     """Return a JSON number as float, or None where it is none or not finite."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None

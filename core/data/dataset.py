@@ -1,9 +1,10 @@
 """Resolving a data set once and opening it in every stage that works with it."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional, Sequence, Tuple
+from typing import Any
 
 from core.data.digest import FileMemory, FileRow, data_digest
 from core.data.examination import FORMATS, choose_format, examine, examine_listed, may_be_annotation
@@ -53,12 +54,12 @@ class Dataset:
         warnings: What the user should know, one sentence each: boxes dropped, classes left out, overlaps.
     """
 
-    classes: Tuple[str, ...]
+    classes: tuple[str, ...]
     train: Split
-    val: Optional[Split]
+    val: Split | None
     test: Split
     digest: str
-    warnings: Tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def resolve_data(uri: str, data_format: str = AUTO, classes: Sequence[str] = (), train_split: str = AUTO,

@@ -9,12 +9,13 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Dict, Iterable, NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
 from core.storage.cache import cache_folder, new_file
 
-FileRow = Tuple[str, int, str]
+FileRow = tuple[str, int, str]
 """Relative path, size in bytes, sha256."""
 # A file that changed this recently when it was read could change again without getting another time of change.
 _UNSETTLED_NS = 2 * 10 ** 9
@@ -35,7 +36,7 @@ class FileFacts(NamedTuple):
     height: int = 0
 
 
-def read_with_facts(file: Path) -> Tuple[bytes, FileFacts]:
+def read_with_facts(file: Path) -> tuple[bytes, FileFacts]:
     """Read a file and return its content and facts.
 
     Raises:
@@ -59,12 +60,12 @@ class FileMemory:
         self._root = root
         key = hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
         self._file = cache_folder() / "data" / "files-1" / f"{key}.json"
-        self._known: Dict[str, FileFacts] = {}
+        self._known: dict[str, FileFacts] = {}
         self._changed = False
         if self._file.is_file():
             self._known = {path: FileFacts(*entry) for path, entry in json.loads(self._file.read_bytes()).items()}
 
-    def recall(self, file: Path) -> Optional[FileFacts]:
+    def recall(self, file: Path) -> FileFacts | None:
         """Return what is known of a file, or None where it is new, changed or absent."""
         known = self._known.get(self.relative(file))
         if known is None:

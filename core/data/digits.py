@@ -9,7 +9,7 @@ as plain bitmaps: no version of numpy, OpenCV or a compressor has a say in the b
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Tuple
+from typing import TYPE_CHECKING, Any
 
 from core.data.scenes import HEIGHT, WIDTH, Box, bitmap, compose_scene
 from core.data.suggest import did_you_mean
@@ -38,7 +38,7 @@ class DigitsOptions:
     test: int = 160
 
     @classmethod
-    def from_query(cls, query: Dict[str, str]) -> "DigitsOptions":
+    def from_query(cls, query: dict[str, str]) -> "DigitsOptions":
         """Read options from a location's query.
 
         Raises:
@@ -99,7 +99,7 @@ def write_sample(options: DigitsOptions, folder: Path) -> None:
             (folder / "annotations" / f"{split}.json").write_text(json.dumps(_coco_document(scenes)))
 
 
-def load_glyphs() -> Tuple["ndarray", "ndarray"]:
+def load_glyphs() -> tuple["ndarray", "ndarray"]:
     """Return the digits as int64 [1797, 8, 8] with ink 0 to 16, and their labels as int64 [1797]."""
     import numpy as np
     from sklearn.datasets import load_digits
@@ -108,9 +108,9 @@ def load_glyphs() -> Tuple["ndarray", "ndarray"]:
     return data.images.astype(np.int64), data.target.astype(np.int64)
 
 
-def _coco_document(scenes: List[List[Tuple[int, Box]]]) -> Dict[str, Any]:
+def _coco_document(scenes: list[list[tuple[int, Box]]]) -> dict[str, Any]:
     """Return COCO annotations of scenes that lie in files 000001.bmp, 000002.bmp, ..."""
-    annotations: List[Dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for image, objects in enumerate(scenes, start=1):
         annotations.extend({"id": key, "image_id": image, "category_id": label + 1, "bbox": list(box),
                             "area": box[2] * box[3], "iscrowd": 0}

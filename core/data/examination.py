@@ -1,8 +1,9 @@
 """Examining a data set: read, checked, cleaned and hashed, in whichever format it is. On S3 first by its listing."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any
 
 from core.data import coco, voc
 from core.data.annotations import AnnotatedSplit, clean_split
@@ -29,10 +30,10 @@ class Examined:
         warnings: What the user should know, one sentence each.
     """
 
-    classes: Tuple[str, ...]
-    splits: Dict[str, AnnotatedSplit]
-    rows: Tuple[FileRow, ...]
-    warnings: Tuple[str, ...]
+    classes: tuple[str, ...]
+    splits: dict[str, AnnotatedSplit]
+    rows: tuple[FileRow, ...]
+    warnings: tuple[str, ...]
 
 
 def may_be_annotation(name: str, asked: str) -> bool:
@@ -63,7 +64,7 @@ def choose_format(root: Path, asked: str, images: ImageFiles = ON_DISK) -> str:
                     "Pass the folder that holds these, or arrange the data so.")
 
 
-def examine(root: Path, data_format: str, names: SplitNames, asked: Tuple[str, ...]) -> Examined:
+def examine(root: Path, data_format: str, names: SplitNames, asked: tuple[str, ...]) -> Examined:
     """Read and check the annotations and every image of the splits in use, and hash them.
 
     Args:
@@ -85,7 +86,7 @@ def examine(root: Path, data_format: str, names: SplitNames, asked: Tuple[str, .
     return _examined(by_name, _classes(by_name, data_format, asked), names, sorted(rows), contents)
 
 
-def examine_listed(root: Path, data_format: str, names: SplitNames, asked: Tuple[str, ...],
+def examine_listed(root: Path, data_format: str, names: SplitNames, asked: tuple[str, ...],
                    images: ListedImages) -> Examined:
     """Read and check the annotations, which alone are in ``root``, and that a listing has every image.
 
@@ -110,11 +111,11 @@ def examine_listed(root: Path, data_format: str, names: SplitNames, asked: Tuple
     return _examined(by_name, _classes(by_name, data_format, asked), names, sorted(rows), contents)
 
 
-def _readers(asked: str) -> Dict[str, Any]:
+def _readers(asked: str) -> dict[str, Any]:
     return {name: reader for name, reader in FORMATS.items() if asked in (AUTO, name)}
 
 
-def _read(root: Path, data_format: str, names: SplitNames, images: ImageFiles) -> Dict[str, AnnotatedSplit]:
+def _read(root: Path, data_format: str, names: SplitNames, images: ImageFiles) -> dict[str, AnnotatedSplit]:
     """Return the splits in use by name."""
     reader = FORMATS[data_format]
     missing = [name for name in names if name and name not in reader.list_splits(root, images)]
@@ -124,14 +125,14 @@ def _read(root: Path, data_format: str, names: SplitNames, images: ImageFiles) -
     return {name: reader.read_split(root, name, images) for name in names if name}
 
 
-def _classes(splits: Dict[str, AnnotatedSplit], data_format: str, asked: Tuple[str, ...]) -> Tuple[str, ...]:
+def _classes(splits: dict[str, AnnotatedSplit], data_format: str, asked: tuple[str, ...]) -> tuple[str, ...]:
     known = dict.fromkeys(name for split in splits.values() for name in split.classes)
     # Pascal VOC has no list of its own; sorted, the order does not depend on which split comes first.
     return choose_classes(asked, sorted(known) if data_format == "voc" else tuple(known))
 
 
-def _examined(read: Dict[str, AnnotatedSplit], classes: Tuple[str, ...], names: SplitNames, rows: Sequence[FileRow],
-              contents: Dict[Path, Any]) -> Examined:
+def _examined(read: dict[str, AnnotatedSplit], classes: tuple[str, ...], names: SplitNames, rows: Sequence[FileRow],
+              contents: dict[Path, Any]) -> Examined:
     cleaned = {name: clean_split(split, classes) for name, split in read.items()}
     warnings = (split_warnings(names) + class_warnings(classes, tuple(read.values()))
                 + tuple(warning for split in cleaned.values() for warning in split.warnings)
@@ -140,11 +141,11 @@ def _examined(read: Dict[str, AnnotatedSplit], classes: Tuple[str, ...], names: 
     return Examined(classes, splits, tuple(rows), warnings)
 
 
-def _image_paths(split: AnnotatedSplit) -> List[Path]:
+def _image_paths(split: AnnotatedSplit) -> list[Path]:
     return [split.image_root / image.file_name for image in split.images]
 
 
-def _check_images(root: Path, splits: Sequence[AnnotatedSplit], memory: FileMemory) -> Dict[Path, FileFacts]:
+def _check_images(root: Path, splits: Sequence[AnnotatedSplit], memory: FileMemory) -> dict[Path, FileFacts]:
     expected = [(file, image.width, image.height)
                 for split in splits for file, image in zip(_image_paths(split), split.images)]
     found = examine_images((file for file, _, _ in expected), memory)
@@ -153,8 +154,8 @@ def _check_images(root: Path, splits: Sequence[AnnotatedSplit], memory: FileMemo
     return {file: facts for file, facts in found.items() if isinstance(facts, FileFacts)}
 
 
-def _overlap_warnings(splits: Dict[str, AnnotatedSplit], names: SplitNames,
-                      contents: Dict[Path, Any]) -> Tuple[str, ...]:
+def _overlap_warnings(splits: dict[str, AnnotatedSplit], names: SplitNames,
+                      contents: dict[Path, Any]) -> tuple[str, ...]:
     """Return warnings about images, told by their content, that are trained on and measured with."""
     seen = {name: {contents[file] for file in _image_paths(split)} for name, split in splits.items()}
     warnings = []

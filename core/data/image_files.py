@@ -2,8 +2,8 @@
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Dict, List, Sequence, Set, Tuple
 
 from core.data.digest import FileRow
 from core.data.images import image_size
@@ -19,7 +19,7 @@ class ImageFiles(ABC):
     """What the readers of annotations ask about the files beside them."""
 
     @abstractmethod
-    def names(self, folder: Path) -> List[str]:
+    def names(self, folder: Path) -> list[str]:
         """Return the names of what is directly in a folder, sorted."""
 
     @abstractmethod
@@ -31,7 +31,7 @@ class ImageFiles(ABC):
         """Tell whether there is such a file; a name that no file can have is none."""
 
     @abstractmethod
-    def size(self, file: Path) -> Tuple[int, int]:
+    def size(self, file: Path) -> tuple[int, int]:
         """Return an image's (width, height) in pixels, for annotations that do not say it.
 
         Raises:
@@ -42,7 +42,7 @@ class ImageFiles(ABC):
 class FolderImages(ImageFiles):
     """Files of this machine."""
 
-    def names(self, folder: Path) -> List[str]:
+    def names(self, folder: Path) -> list[str]:
         """See :class:`ImageFiles`."""
         return sorted(os.listdir(folder))
 
@@ -55,7 +55,7 @@ class FolderImages(ImageFiles):
         # os.path.isfile, not Path.is_file: it answers False for names that no file can have.
         return os.path.isfile(file)
 
-    def size(self, file: Path) -> Tuple[int, int]:
+    def size(self, file: Path) -> tuple[int, int]:
         """See :class:`ImageFiles`."""
         return image_size(file)
 
@@ -75,14 +75,14 @@ class ListedImages(ImageFiles):
     def __init__(self, root: Path, uri: str, objects: Sequence[StoredObject]) -> None:
         self._root, self._uri = root, uri
         self._objects = {info.name: info for info in objects}
-        self._folders: Dict[Path, Set[str]] = {root: set()}
+        self._folders: dict[Path, set[str]] = {root: set()}
         for name in self._objects:
             path = root / name
             while path != root and path.name not in self._folders.setdefault(path.parent, set()):
                 self._folders[path.parent].add(path.name)
                 path = path.parent
 
-    def names(self, folder: Path) -> List[str]:
+    def names(self, folder: Path) -> list[str]:
         """See :class:`ImageFiles`."""
         return sorted(self._folders[folder])
 
@@ -94,7 +94,7 @@ class ListedImages(ImageFiles):
         """See :class:`ImageFiles`."""
         return self._name(file) in self._objects
 
-    def size(self, file: Path) -> Tuple[int, int]:
+    def size(self, file: Path) -> tuple[int, int]:
         """Return a size that clips nothing: the stage that fetches the image looks at it."""
         return SIZE_UNKNOWN
 

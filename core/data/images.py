@@ -2,9 +2,10 @@
 
 import io
 import struct
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, Iterable, Tuple, Union
+from typing import TYPE_CHECKING
 
 from core.data.digest import FileFacts, FileMemory, read_with_facts
 from core.data.suggest import listed
@@ -26,13 +27,13 @@ class ImageFault(Exception):
     """Why one image file cannot be used; becomes a line of a ``UserError``."""
 
 
-def examine_images(files: Iterable[Path], memory: FileMemory) -> Dict[Path, Union[FileFacts, str]]:
+def examine_images(files: Iterable[Path], memory: FileMemory) -> dict[Path, FileFacts | str]:
     """Read every file once that ``memory`` does not know, in a few threads and with progress.
 
     Returns:
         For each file its facts, or in words what is wrong with it.
     """
-    results: Dict[Path, Union[FileFacts, str]] = {}
+    results: dict[Path, FileFacts | str] = {}
     unknown = []
     for file in dict.fromkeys(files):
         facts = memory.recall(file)
@@ -51,14 +52,14 @@ def examine_images(files: Iterable[Path], memory: FileMemory) -> Dict[Path, Unio
     return results
 
 
-def check_sizes(expected: Iterable[Tuple[Path, int, int]], results: Dict[Path, Union[FileFacts, str]],
+def check_sizes(expected: Iterable[tuple[Path, int, int]], results: dict[Path, FileFacts | str],
                 root: Path) -> None:
     """Compare what was found with what the annotations say: (file, width, height) for each image.
 
     Raises:
         UserError: Any image is missing, corrupt or of another size; up to ten are named, all are counted.
     """
-    faults: Dict[Path, str] = {}
+    faults: dict[Path, str] = {}
     for file, width, height in expected:
         found = results[file]
         if isinstance(found, str):
@@ -72,7 +73,7 @@ def check_sizes(expected: Iterable[Tuple[Path, int, int]], results: Dict[Path, U
                         "Restore these files, or take them out of the annotations.")
 
 
-def check_image(data: bytes) -> Tuple[int, int]:
+def check_image(data: bytes) -> tuple[int, int]:
     """Check the bytes of an image file and return the (width, height) that OpenCV decodes them to.
 
     Raises:
@@ -99,7 +100,7 @@ def check_image(data: bytes) -> Tuple[int, int]:
         raise ImageFault(f"corrupt: {error}") from error
 
 
-def image_size(file: Path) -> Tuple[int, int]:
+def image_size(file: Path) -> tuple[int, int]:
     """Return (width, height) as decoded, for annotations that do not say it.
 
     Raises:
@@ -112,7 +113,7 @@ def image_size(file: Path) -> Tuple[int, int]:
     return found.width, found.height
 
 
-def _facts_or_fault(file: Path) -> Union[FileFacts, str]:
+def _facts_or_fault(file: Path) -> FileFacts | str:
     try:
         data, facts = read_with_facts(file)
         width, height = check_image(data)
@@ -125,7 +126,7 @@ def _facts_or_fault(file: Path) -> Union[FileFacts, str]:
     return facts._replace(width=width, height=height)
 
 
-def _decoded_size(image: "Image", data: bytes) -> Tuple[int, int]:
+def _decoded_size(image: "Image", data: bytes) -> tuple[int, int]:
     """Return the size with the EXIF orientation applied, as OpenCV's and so mmcv's imread does."""
     width, height = image.size
     # Pillow decodes a whole PNG to look for EXIF data behind the pixels.

@@ -5,9 +5,9 @@ cocoapi's maskApi.c.
 """
 
 import math
-from typing import Any, Dict, List, Optional, Union
+from typing import Any
 
-Mask = Union[List[List[float]], Dict[str, Any]]
+Mask = list[list[float]] | dict[str, Any]
 """Polygons [x, y, x, y, ...] in pixels, or ``{"size": [height, width], "counts": run lengths}``."""
 
 _FEWEST_NUMBERS = 6
@@ -15,7 +15,7 @@ _LARGEST = 1e6
 _MOST_BITS = 35
 
 
-def sound_mask(value: Any, width: int, height: int) -> Optional[Mask]:
+def sound_mask(value: Any, width: int, height: int) -> Mask | None:
     """Return an annotation's ``segmentation`` where it can be drawn into an image of that size, else None.
 
     Polygons of fewer than three points are left out, as tools write them for points and lines; run lengths must fill
@@ -47,9 +47,9 @@ def _is_run(run: Any) -> bool:
     return isinstance(run, int) and not isinstance(run, bool) and run >= 0
 
 
-def _decode(text: str) -> Optional[List[int]]:
+def _decode(text: str) -> list[int] | None:
     """Return the run lengths of a compressed code, None where it is none: five bits a character, little end first."""
-    runs: List[int] = []
+    runs: list[int] = []
     number = shift = 0
     for character in text:
         bits = ord(character) - 48

@@ -1,9 +1,9 @@
 """Where a data set's folder is on this machine: in place, built in, unpacked from an archive, or fetched from S3."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Tuple
 
 from core.data import digits
 from core.data.suggest import did_you_mean
@@ -30,7 +30,7 @@ class Place:
     uri: str
     root: Path
     source: str = ""
-    objects: Tuple[StoredObject, ...] = ()
+    objects: tuple[StoredObject, ...] = ()
 
 
 def locate(uri: str, wanted: Callable[[str], bool] = lambda name: True) -> Place:

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any
 
 from core.data.annotations import AnnotatedSplit
 from core.data.examination import Examined
@@ -20,7 +21,7 @@ def entry_folder(ref: DataRef) -> Path:
     return cache_folder() / "data" / "sets-2" / key
 
 
-def write_entry(entry: Path, root: Path, examined: Examined) -> Dict[str, Any]:
+def write_entry(entry: Path, root: Path, examined: Examined) -> dict[str, Any]:
     """Write the cleaned annotations and, last, the manifest that says they are whole; return the manifest."""
     described = {}
     for role, split in examined.splits.items():
@@ -37,7 +38,7 @@ def write_entry(entry: Path, root: Path, examined: Examined) -> Dict[str, Any]:
     return manifest
 
 
-def read_manifest(entry: Path) -> Optional[Dict[str, Any]]:
+def read_manifest(entry: Path) -> dict[str, Any] | None:
     """Return the manifest of an entry whose files are all there, else None."""
     if not (entry / _MANIFEST).is_file():
         return None
@@ -45,11 +46,11 @@ def read_manifest(entry: Path) -> Optional[Dict[str, Any]]:
     return manifest if all((entry / f"{role}.json").is_file() for role in manifest["splits"]) else None
 
 
-def _coco_document(split: AnnotatedSplit, classes: Sequence[str]) -> Dict[str, List[Dict[str, Any]]]:
+def _coco_document(split: AnnotatedSplit, classes: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
     """Return a cleaned split as COCO annotations, ids counted from 1."""
     ids = {name: number for number, name in enumerate(classes, start=1)}
-    images: List[Dict[str, Any]] = []
-    annotations: List[Dict[str, Any]] = []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for image in split.images:
         images.append({"id": len(images) + 1, "file_name": image.file_name, "width": image.width,
                        "height": image.height})

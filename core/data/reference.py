@@ -1,7 +1,7 @@
 """What passes between stages in place of a data set."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Dict, Tuple
+from typing import Any
 
 from core.errors import UserError
 
@@ -26,18 +26,18 @@ class DataRef:
     uri: str
     digest: str
     format: str
-    classes: Tuple[str, ...]
+    classes: tuple[str, ...]
     train_split: str
     val_split: str
     test_split: str
     source: str = ""
 
-    def to_json(self) -> Dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the reference as a JSON object."""
         return {**asdict(self), "classes": list(self.classes)}
 
     @classmethod
-    def from_json(cls, value: Dict[str, Any]) -> "DataRef":
+    def from_json(cls, value: dict[str, Any]) -> "DataRef":
         """Rebuild a reference from ``to_json``'s object.
 
         Raises:

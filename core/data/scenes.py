@@ -1,7 +1,7 @@
 """Composing scenes of handwritten digits on cluttered backgrounds, in integer arithmetic throughout."""
 
 import struct
-from typing import TYPE_CHECKING, List, Optional, Tuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -14,12 +14,12 @@ _PLACING_TRIES = 40
 _CONTRAST = 96
 _VISIBLE = 96
 
-Box = Tuple[int, int, int, int]
+Box = tuple[int, int, int, int]
 """x, y, width, height in pixels."""
 
 
 def compose_scene(random: "RandomState", glyphs: "ndarray", labels: "ndarray",
-                  ) -> Tuple["ndarray", List[Tuple[int, Box]]]:
+                  ) -> tuple["ndarray", list[tuple[int, Box]]]:
     """Compose one scene of 1 to 6 of the given digits.
 
     Args:
@@ -34,7 +34,7 @@ def compose_scene(random: "RandomState", glyphs: "ndarray", labels: "ndarray",
     import numpy as np
 
     canvas = _background(random)
-    objects: List[Tuple[int, Box]] = []
+    objects: list[tuple[int, Box]] = []
     # The larger of two throws: crowded scenes teach a detector more in the same time.
     for _ in range(random.randint(1, MOST_DIGITS + 1, size=2).max()):
         sample = random.randint(len(glyphs))
@@ -90,7 +90,7 @@ def stretch_glyph(random: "RandomState", glyph: "ndarray") -> "ndarray":
     return opacity[down[0]:down[-1] + 1, right[0]:right[-1] + 1]
 
 
-def _find_place(random: "RandomState", shape: Tuple[int, ...], taken: List[Box]) -> Optional[Box]:
+def _find_place(random: "RandomState", shape: tuple[int, ...], taken: list[Box]) -> Box | None:
     """Return a box of a shape (h, w) that no taken box covers too much of, or None where none is found."""
     height, width = shape
     for _ in range(_PLACING_TRIES):

@@ -1,7 +1,7 @@
 """Which splits of a data set are trained on, followed and measured."""
 
 from pathlib import Path
-from typing import NamedTuple, Tuple
+from typing import NamedTuple
 
 from core.data.suggest import did_you_mean, listed
 from core.errors import UserError
@@ -20,7 +20,7 @@ class SplitNames(NamedTuple):
     test: str
 
 
-def choose_splits(train: str, val: str, test: str, found: Tuple[str, ...], root: Path) -> SplitNames:
+def choose_splits(train: str, val: str, test: str, found: tuple[str, ...], root: Path) -> SplitNames:
     """Return the splits to use; ``auto`` takes the customary names, ``val`` may be ``""`` or ``none``.
 
     Raises:
@@ -31,14 +31,14 @@ def choose_splits(train: str, val: str, test: str, found: Tuple[str, ...], root:
                       _choose("test_split", test, _TEST + _VAL, found, root))
 
 
-def split_warnings(names: SplitNames) -> Tuple[str, ...]:
+def split_warnings(names: SplitNames) -> tuple[str, ...]:
     """Return warnings about the choice itself."""
     if names.test in (names.val,) + _VAL:
         return (f"split {names.test!r} serves as the test split: what is chosen by it is also measured by it",)
     return ()
 
 
-def _choose(parameter: str, asked: str, customary: Tuple[str, ...], found: Tuple[str, ...], root: Path,
+def _choose(parameter: str, asked: str, customary: tuple[str, ...], found: tuple[str, ...], root: Path,
             needed: bool = True) -> str:
     if asked in found:
         return asked

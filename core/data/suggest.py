@@ -1,7 +1,7 @@
 """The nearest names, for messages about a name that is not there."""
 
+from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Iterable, List
 
 SHOWN = 10
 """So many items of a list are named in a message; the rest is counted."""
@@ -9,7 +9,7 @@ LONGEST = 300
 """So many letters of an item are shown."""
 
 
-def nearest(name: str, known: Iterable[str], count: int = 3) -> List[str]:
+def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     """Return up to ``count`` of the ``known`` names that look like ``name``, best first, letter case aside."""
     folded = {candidate.casefold(): candidate for candidate in sorted(known)}
     return [folded[match] for match in get_close_matches(name.casefold(), folded, n=count, cutoff=0.5)]

@@ -6,7 +6,7 @@ The format: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.ht
 import math
 import re
 from pathlib import Path, PurePosixPath
-from typing import Dict, List, NoReturn, Optional, Tuple
+from typing import NoReturn
 from xml.etree import ElementTree
 from xml.parsers import expat
 
@@ -33,7 +33,7 @@ def is_annotation(name: str) -> bool:
             or name.startswith(f"{_ANNOTATIONS}/") and own.endswith(".xml"))
 
 
-def list_splits(root: Path, images: ImageFiles = ON_DISK) -> Tuple[str, ...]:
+def list_splits(root: Path, images: ImageFiles = ON_DISK) -> tuple[str, ...]:
     """Return the names of the splits that a folder has in Pascal VOC format, sorted."""
     if not images.has_folder(root / _ANNOTATIONS) or not images.has_folder(root / _IMAGES):
         return ()
@@ -87,22 +87,22 @@ def _refuse_doctype(*declaration: object) -> NoReturn:
     raise ValueError("a document type declaration (<!DOCTYPE ...>) is not accepted in annotations")
 
 
-def _by_stem(file_names: List[str]) -> Dict[str, str]:
+def _by_stem(file_names: list[str]) -> dict[str, str]:
     """Return image file names by stem; .jpg, the format's own, wins over other endings."""
-    names: Dict[str, str] = {}
+    names: dict[str, str] = {}
     for path in map(PurePosixPath, file_names):
         if path.stem not in names or path.suffix == ".jpg":
             names[path.stem] = path.name
     return names
 
 
-def _read_names(split_file: Path) -> List[str]:
+def _read_names(split_file: Path) -> list[str]:
     try:
         lines = split_file.read_bytes().decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise UserError("split file", f"{split_file} ({error})", "It must be text in UTF-8, one image name a line.",
                         "Save it as UTF-8.") from error
-    names: Dict[str, int] = {}
+    names: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
         stem = line.strip()
         if not stem:
@@ -129,7 +129,7 @@ def _read_image(file: Path, file_name: str, folder: Path, images: ImageFiles) ->
     return AnnotatedImage(file_name, width, height, boxes)
 
 
-def _size(root: ElementTree.Element, file: Path) -> Optional[Tuple[int, int]]:
+def _size(root: ElementTree.Element, file: Path) -> tuple[int, int] | None:
     """Return the annotated size, or None where there is none or it is 0, as some tools write it."""
     if root.find("size") is None:
         return None

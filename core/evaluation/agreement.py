@@ -1,7 +1,8 @@
 """How far two models that should agree find the same boxes in the same images."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from core.evaluation.detections import Detections
 IOU = 0.5
 # Below this a box is not worth a look, and would only make two noisy tails be compared.
 MIN_SCORE = 0.3
-Limits = Tuple[Optional[int], Optional[int]]
+Limits = tuple[int | None, int | None]
 """Most boxes that the first and the second model keep of an image; None where that is not known."""
 
 
@@ -33,8 +34,8 @@ class ImageAgreement:
     only_first: int
     only_second: int
     cut_off: int
-    score_differences: Tuple[float, ...]
-    overlaps: Tuple[float, ...]
+    score_differences: tuple[float, ...]
+    overlaps: tuple[float, ...]
 
     @property
     def disagreement(self) -> float:
@@ -50,7 +51,7 @@ class Agreement:
         images: One entry an image, the worst first.
     """
 
-    images: Tuple[ImageAgreement, ...]
+    images: tuple[ImageAgreement, ...]
 
     @property
     def share(self) -> float:
@@ -59,7 +60,7 @@ class Agreement:
         alone = sum(image.only_first + image.only_second for image in self.images)
         return 2 * matched / (2 * matched + alone) if matched or alone else 1.0
 
-    def to_json(self) -> Dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the totals as plain JSON values; figures of pairs are None where there is no pair."""
         differences = [value for image in self.images for value in image.score_differences]
         overlaps = [value for image in self.images for value in image.overlaps]
@@ -100,18 +101,18 @@ def _compare(image: int, first: Detections, second: Detections, limits: Limits) 
                           tuple(overlap for _, _, overlap in looked_at))
 
 
-def _lowest_kept(found: Detections, limit: Optional[int]) -> float:
+def _lowest_kept(found: Detections, limit: int | None) -> float:
     """Return the score up to which a box may have had no place in a list; minus infinity where the list is not full."""
     return float(found.scores.min()) if limit and len(found) >= limit else -np.inf
 
 
-def _pairs(first: Detections, second: Detections) -> List[Tuple[int, int, float]]:
+def _pairs(first: Detections, second: Detections) -> list[tuple[int, int, float]]:
     """Return (index in first, index in second, IoU), the largest overlaps first, each box once."""
     overlaps = intersections_over_unions(first.boxes, second.boxes)
     overlaps[first.labels[:, None] != second.labels[None]] = 0
     ones, others = np.nonzero(overlaps >= IOU)
-    pairs: List[Tuple[int, int, float]] = []
-    taken: Tuple[set, set] = (set(), set())
+    pairs: list[tuple[int, int, float]] = []
+    taken: tuple[set, set] = (set(), set())
     for place in np.argsort(-overlaps[ones, others], kind="stable"):
         one, other = int(ones[place]), int(others[place])
         if one not in taken[0] and other not in taken[1]:

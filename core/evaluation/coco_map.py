@@ -4,9 +4,10 @@ import contextlib
 import io
 import json
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,7 @@ class DetectionMetrics:
     map_medium: float
     map_large: float
     ar100: float
-    per_class_ap: Dict[str, float]
+    per_class_ap: dict[str, float]
     images: int
     detections: int
     ar1: float = math.nan
@@ -52,9 +53,9 @@ class DetectionMetrics:
     ar_medium: float = math.nan
     ar_large: float = math.nan
     voc_map: float = math.nan
-    per_class_voc_ap: Dict[str, float] = field(default_factory=dict)
+    per_class_voc_ap: dict[str, float] = field(default_factory=dict)
 
-    def to_json(self) -> Dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; NaN becomes None."""
         values = asdict(self)
         for key in _PER_CLASS:
@@ -78,7 +79,7 @@ class Scores:
     """Metrics, and the matches they follow from: one entry a class, by name, over the images by rising id."""
 
     metrics: DetectionMetrics
-    matches: Dict[str, ClassMatches]
+    matches: dict[str, ClassMatches]
 
 
 def evaluate_detections(annotation_file: Path, detections: Mapping[int, Detections], classes: Sequence[str],
@@ -129,7 +130,7 @@ def score_detections(annotation_file: Path, detections: Mapping[int, Detections]
     return Scores(metrics, {name: matches[name] for name in classes})
 
 
-def read_annotations(annotation_file: Path) -> Dict[str, Any]:
+def read_annotations(annotation_file: Path) -> dict[str, Any]:
     """Return a COCO annotation file's contents.
 
     Raises:
@@ -147,7 +148,7 @@ def read_annotations(annotation_file: Path) -> Dict[str, Any]:
     return content
 
 
-def _indexed(content: Dict[str, Any]) -> Any:
+def _indexed(content: dict[str, Any]) -> Any:
     """Return pycocotools' COCO over records in memory."""
     from pycocotools.coco import COCO
 
@@ -159,7 +160,7 @@ def _indexed(content: Dict[str, Any]) -> Any:
 
 
 def _category_ids(annotation_file: Path, categories: Sequence[Mapping[str, Any]],
-                  classes: Sequence[str]) -> List[int]:
+                  classes: Sequence[str]) -> list[int]:
     """Return the file's category id of each class, in class order."""
     names = [category["name"] for category in categories]
     if sorted(names) != sorted(classes):
@@ -170,7 +171,7 @@ def _category_ids(annotation_file: Path, categories: Sequence[Mapping[str, Any]]
 
 
 def _images_to_score(annotation_file: Path, images: Sequence[Mapping[str, Any]],
-                     detections: Mapping[int, Detections], skipped: Sequence[int]) -> List[int]:
+                     detections: Mapping[int, Detections], skipped: Sequence[int]) -> list[int]:
     known = {image["id"] for image in images}
     unknown = (set(detections) | set(skipped)) - known
     if unknown:
@@ -188,7 +189,7 @@ def _images_to_score(annotation_file: Path, images: Sequence[Mapping[str, Any]],
     return scored
 
 
-def _results(annotation_file: Path, image_id: int, found: Detections, categories: Sequence[int]) -> List[Dict]:
+def _results(annotation_file: Path, image_id: int, found: Detections, categories: Sequence[int]) -> list[dict]:
     """Return the detections of one image as COCO result records (bbox is x, y, width, height)."""
     if len(found) and not 0 <= found.labels.min() <= found.labels.max() < len(categories):
         raise UserError("detections", f"labels {found.labels.min()}..{found.labels.max()} in image {image_id}",
@@ -202,7 +203,7 @@ def _results(annotation_file: Path, image_id: int, found: Detections, categories
                                                              found.labels)]
 
 
-def _per_class_ap(evaluation: Any, names: Mapping[int, str]) -> Dict[str, float]:
+def _per_class_ap(evaluation: Any, names: Mapping[int, str]) -> dict[str, float]:
     # precision is [IoU, recall, class, area, max detections]; -1 marks a class without ground truth.
     precision = evaluation.eval["precision"][:, :, :, ALL_AREAS, MOST_DETECTIONS]
     by_name = {names[category]: math.nan if (precision[:, :, index] == -1).all() else

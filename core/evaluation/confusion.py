@@ -1,6 +1,6 @@
 """Which classes a model takes for which, at IoU 0.5."""
 
-from typing import Mapping
+from collections.abc import Mapping
 
 import numpy as np
 

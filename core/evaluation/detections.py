@@ -1,7 +1,6 @@
 """What a detector found in one image, whichever runtime it ran in."""
 
 from dataclasses import dataclass
-from typing import Optional
 
 import numpy as np
 
@@ -39,7 +38,7 @@ class Detections:
     boxes: np.ndarray
     scores: np.ndarray
     labels: np.ndarray
-    masks: Optional[Masks] = None
+    masks: Masks | None = None
 
     def __post_init__(self) -> None:
         count = len(self.scores)

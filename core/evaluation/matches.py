@@ -1,7 +1,8 @@
 """Detections matched with the ground truth, from which average precision follows for any choice of images."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,7 @@ class Interval:
     samples: int
 
 
-def matches_of(evaluation: Any) -> List[ClassMatches]:
+def matches_of(evaluation: Any) -> list[ClassMatches]:
     """Return the matches of a ``COCOeval`` after ``evaluate()``, for boxes of all sizes, in the order of ``catIds``."""
     images, areas = len(evaluation.params.imgIds), len(evaluation.params.areaRng)
     # evalImgs runs over classes, then areas (all sizes first), then images; None stands for nothing there.
@@ -48,7 +49,7 @@ def matches_of(evaluation: Any) -> List[ClassMatches]:
             for start in range(0, len(evaluation.evalImgs), areas * images)]
 
 
-def precision_at_recalls(matches: ClassMatches, weights: Optional[np.ndarray] = None) -> np.ndarray:
+def precision_at_recalls(matches: ClassMatches, weights: np.ndarray | None = None) -> np.ndarray:
     """Return float64 ``[T, 101]``: the best precision at recall 0, 0.01, .. 1, as COCOeval.accumulate computes it.
 
     Args:
@@ -72,7 +73,7 @@ def precision_at_recalls(matches: ClassMatches, weights: Optional[np.ndarray] = 
     return found
 
 
-def mean_average_precision(classes: Sequence[ClassMatches], weights: Optional[np.ndarray] = None) -> float:
+def mean_average_precision(classes: Sequence[ClassMatches], weights: np.ndarray | None = None) -> float:
     """Return COCO's mAP over IoU thresholds and the classes that have boxes; NaN where none has."""
     aps = [float(precision_at_recalls(matches, weights).mean()) for matches in classes]
     aps = [ap for ap in aps if not np.isnan(ap)]
@@ -102,7 +103,7 @@ def bootstrap_map_difference(first: Sequence[ClassMatches], second: Sequence[Cla
 
 
 def _class_matches(evaluated: Sequence[Any], thresholds: int) -> ClassMatches:
-    found: List[Tuple[int, Any]] = [(position, item) for position, item in enumerate(evaluated) if item is not None]
+    found: list[tuple[int, Any]] = [(position, item) for position, item in enumerate(evaluated) if item is not None]
     positives = np.zeros(len(evaluated), np.int64)
     for position, item in found:
         positives[position] = np.count_nonzero(item["gtIgnore"] == 0)

@@ -5,7 +5,7 @@ import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Tuple
+from typing import TYPE_CHECKING, Any
 
 from core.evaluation.coco_map import DetectionMetrics, evaluate_detections
 from core.evaluation.detections import Detections
@@ -23,11 +23,11 @@ class ScoredNetwork:
     """Metrics of a network on a split, its detections by image id, and the seconds it took."""
 
     metrics: DetectionMetrics
-    detections: Dict[int, Detections]
+    detections: dict[int, Detections]
     seconds: float
 
 
-def evaluate_network(network: Any, config: Any, split: "Split", classes: Tuple[str, ...]) -> ScoredNetwork:
+def evaluate_network(network: Any, config: Any, split: "Split", classes: tuple[str, ...]) -> ScoredNetwork:
     """Run ``network`` over ``split`` through the config's test pipeline and score it with COCO mAP.
 
     Ranks share the images; every one gets the whole result.
@@ -38,7 +38,7 @@ def evaluate_network(network: Any, config: Any, split: "Split", classes: Tuple[s
     from core.training.distributed import first_rank, gathered, told_by_the_first
 
     started = time.time()
-    detections: Dict[int, Detections] = {}
+    detections: dict[int, Detections] = {}
     seen = 0
     loader = split_loader(config, split, classes)
     image_ids = [loader.dataset.img_ids[index] for index in loader.sampler]
@@ -86,7 +86,7 @@ def evaluate_checkpoint(checkpoint: Path, dataset: "Dataset", output: Path, dete
     return scored.metrics
 
 
-def split_loader(config: Any, split: "Split", classes: Tuple[str, ...]) -> Any:
+def split_loader(config: Any, split: "Split", classes: tuple[str, ...]) -> Any:
     """Return MMDetection's loader of ``split`` through the config's test pipeline, one image a batch."""
     from mmdet.datasets import build_dataloader
 

@@ -2,8 +2,8 @@
 
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Dict, Mapping
 
 import numpy as np
 
@@ -26,7 +26,7 @@ def write_detections(path: Path, detections: Mapping[int, Detections]) -> None:
             labels=np.concatenate([empty.labels, *(item.labels for item in found)]).astype(np.int64))
 
 
-def read_detections(path: Path) -> Dict[int, Detections]:
+def read_detections(path: Path) -> dict[int, Detections]:
     """Return what ``write_detections`` wrote.
 
     Raises:

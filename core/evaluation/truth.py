@@ -1,7 +1,8 @@
 """The ground truth of an image in the terms of detections."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -22,11 +23,11 @@ class Truth:
 
 
 def truth_by_image(annotations: Mapping[str, Any], classes: Sequence[str], skipped: Sequence[int] = ()
-                   ) -> Dict[int, Truth]:
+                   ) -> dict[int, Truth]:
     """Return image id to ground truth of COCO annotations whose categories are ``classes``, without ``skipped``."""
     names = {category["id"]: category["name"] for category in annotations["categories"]}
     label_of = {number: classes.index(name) for number, name in names.items()}
-    own: Dict[int, List[Mapping[str, Any]]] = {image["id"]: [] for image in annotations["images"]}
+    own: dict[int, list[Mapping[str, Any]]] = {image["id"]: [] for image in annotations["images"]}
     for annotation in annotations["annotations"]:
         own[annotation["image_id"]].append(annotation)
     return {image: _truth(boxes, label_of) for image, boxes in own.items() if image not in set(skipped)}

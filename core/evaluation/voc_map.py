@@ -1,7 +1,7 @@
 """Pascal VOC's mean average precision: IoU 0.5, each detection judged by the box it overlaps most."""
 
-from enum import Enum
-from typing import Dict, List, Mapping, Sequence, Tuple
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
 
 import numpy as np
 
@@ -14,7 +14,7 @@ IOU = 0.5
 OUTERMOST_PIXELS = 1.0
 
 
-class Area(str, Enum):
+class Area(StrEnum):
     """How the area under a precision-recall curve is taken."""
 
     ALL_POINTS = "all points"
@@ -24,7 +24,7 @@ class Area(str, Enum):
 
 
 def voc_average_precisions(truth: Mapping[int, Truth], detections: Mapping[int, Detections], classes: int,
-                           area: Area = Area.ALL_POINTS) -> List[float]:
+                           area: Area = Area.ALL_POINTS) -> list[float]:
     """Return each class's AP as MMDetection's ``VOCDataset.evaluate`` computes it (2.28, mean_ap.py).
 
     Args:
@@ -35,7 +35,7 @@ def voc_average_precisions(truth: Mapping[int, Truth], detections: Mapping[int, 
     Returns:
         One AP a class; NaN where a class has no box to be found.
     """
-    judged: Dict[int, List[Tuple[float, bool, bool]]] = {label: [] for label in range(classes)}
+    judged: dict[int, list[tuple[float, bool, bool]]] = {label: [] for label in range(classes)}
     positives = np.zeros(classes, np.int64)
     for image, boxes in truth.items():
         positives += np.bincount(boxes.labels[~boxes.ignored], minlength=classes)
@@ -50,7 +50,7 @@ def voc_mean_average_precision(aps: Sequence[float]) -> float:
     return float(np.mean(known)) if known else float("nan")
 
 
-def _judge(truth: Truth, found: Detections, label: int) -> List[Tuple[float, bool, bool]]:
+def _judge(truth: Truth, found: Detections, label: int) -> list[tuple[float, bool, bool]]:
     """Return (score, true, counted) of an image's detections of one class; those that found a box to be ignored do
     not count."""
     # A stable sort, so that equal scores are judged in the order they were found.
@@ -74,7 +74,7 @@ def _judge(truth: Truth, found: Detections, label: int) -> List[Tuple[float, boo
     return judged
 
 
-def _average_precision(judged: Sequence[Tuple[float, bool, bool]], positives: int, area: Area) -> float:
+def _average_precision(judged: Sequence[tuple[float, bool, bool]], positives: int, area: Area) -> float:
     if positives == 0:
         return float("nan")
     if not judged:

@@ -7,8 +7,9 @@ register_version).
 """
 
 import functools
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any
 
 
 @contextmanager
@@ -33,7 +34,7 @@ def fast_conversion() -> Iterator[None]:
 
 def share_constants(graph: Any) -> None:
     """Let equal numbers, texts and Nones of a traced ``torch._C.Graph`` be one node each; arrays stay as they are."""
-    first: Dict[Tuple[str, str], Any] = {}
+    first: dict[tuple[str, str], Any] = {}
     for node in list(graph.nodes()):
         key = _key(node)
         if key is None:
@@ -44,7 +45,7 @@ def share_constants(graph: Any) -> None:
             node.destroy()
 
 
-def _key(node: Any) -> Optional[Tuple[str, str]]:
+def _key(node: Any) -> tuple[str, str] | None:
     """Return type and value of a constant that can be shared; the type because True, 1 and 1.0 are equal in Python."""
     if node.kind() != "prim::Constant":
         return None

@@ -3,8 +3,9 @@
 Exported at two sizes, it must be the same graph; what cannot be known before is refused before any training.
 """
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Dict, Iterator, Sequence, Tuple
+from typing import Any
 
 from core.errors import UserError
 from core.export.fake_quantize import load_onnx
@@ -49,14 +50,14 @@ def require_any_size(path: Path, larger: Path, detector: str) -> None:
                         "Leave the option out: the input is then fixed to the size of the test pipeline.")
 
 
-def _operators(graph: Any) -> Iterator[Tuple[str, bytes]]:
+def _operators(graph: Any) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of each operator and each constant, subgraphs within their operator's content.
 
     Tensors are numbered in order of their making: a tracer's own numbers go on from one export to the next.
     """
     from onnx import NodeProto
 
-    numbers: Dict[str, str] = {}
+    numbers: dict[str, str] = {}
     for tensor in graph.initializer:
         yield tensor.name, tensor.SerializeToString(deterministic=True)
     for original in graph.node:

@@ -1,8 +1,9 @@
 """Proof that a quantized model still is one: its FakeQuantize operators, counted."""
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator, Optional
+from typing import Any
 
 from core.errors import UserError
 
@@ -79,7 +80,7 @@ def count_int8_weights(model: Any) -> int:
     return sum(_is_int8_weight(operation) for operation in model.get_ops())
 
 
-def expect_fake_quantize(expected: int, found: int, where: object, at_least: Optional[int] = None) -> None:
+def expect_fake_quantize(expected: int, found: int, where: object, at_least: int | None = None) -> None:
     """Compare FakeQuantize counts of a graph.
 
     Args:

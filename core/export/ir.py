@@ -6,9 +6,10 @@ import logging
 import os
 import re
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Set
+from typing import Any
 
 from core.compression.structure import OnnxWeights
 from core.compression.structure import count_in_ir as count_structure
@@ -149,7 +150,7 @@ def has_zero_filters(graph: Any) -> bool:
                for kernel in kernels)
 
 
-def model_info(spec: ModelSpec) -> Dict[str, str]:
+def model_info(spec: ModelSpec) -> dict[str, str]:
     """Return the metadata that OpenVINO Model API reads, and our own.
 
     Mean, scale and channel order are empty because they are in the graph; Model API would apply them twice.
@@ -202,7 +203,7 @@ def _check_interface(graph: Any, spec: ModelSpec, onnx_path: Path) -> None:
                         "Export the model again with this version of mmdet-compress.")
 
 
-def _shape(value: Any) -> List[int]:
+def _shape(value: Any) -> list[int]:
     """Return a tensor's shape; 0 stands for a dimension that is not fixed."""
     return [dimension.dim_value for dimension in value.type.tensor_type.shape.dim]
 
@@ -244,7 +245,7 @@ def _root_log_kept() -> Iterator[None]:
         root.filters[:], root.handlers[:] = filters, handlers
 
 
-def remove_zero_filters(model: Any) -> Dict[str, str]:
+def remove_zero_filters(model: Any) -> dict[str, str]:
     """Remove the filters of ``model`` that are all zero, with what reads them, in place.
 
     It is the Model Optimizer's ``transform="Pruning"``, which also goes through interpolation here.
@@ -269,14 +270,14 @@ def remove_zero_filters(model: Any) -> Dict[str, str]:
     return {CHANNELS_BEFORE: str(before.channels), BYTES_BEFORE: str(stored)}
 
 
-def emptied_layers(model: Any) -> List[str]:
+def emptied_layers(model: Any) -> list[str]:
     """Return the convolutions of which ``remove_zero_filters`` left nothing, because zeros scale their weights."""
     return [operation.get_friendly_name() for operation in model.get_ordered_ops()
             if operation.get_type_name() in ("Convolution", "GroupConvolution")
             and 0 in operation.input_value(1).get_partial_shape().get_min_shape()]
 
 
-def _interpolate_as_pad(model: Any) -> Dict[str, Any]:
+def _interpolate_as_pad(model: Any) -> dict[str, Any]:
     """Put Pad in place of each Interpolate that enlarges height and width; return those replaced by the Pad's name.
 
     OpenVINO's transformation follows channels through Pad but not through Interpolate, though both treat each channel
@@ -301,7 +302,7 @@ def _interpolate_as_pad(model: Any) -> Dict[str, Any]:
     return replaced
 
 
-def _pad_as_interpolate(model: Any, replaced: Dict[str, Any]) -> None:
+def _pad_as_interpolate(model: Any, replaced: dict[str, Any]) -> None:
     from openvino.runtime import opset13
 
     for pad in list(model.get_ordered_ops()):
@@ -325,7 +326,7 @@ def _recorded(model: Any, key: str, otherwise: int) -> int:
     return int(str(model.get_rt_info(path).value)) if model.has_rt_info(path) else otherwise
 
 
-def _name_deterministically(model: Any, known: Set[str]) -> None:
+def _name_deterministically(model: Any, known: set[str]) -> None:
     """Rename operations that OpenVINO named with a counter of its process, which differs at every conversion."""
     for position, operation in enumerate(model.get_ordered_ops()):
         name = operation.get_friendly_name()
@@ -333,7 +334,7 @@ def _name_deterministically(model: Any, known: Set[str]) -> None:
             operation.set_friendly_name(f"{operation.get_type_name()}/{position}")
 
 
-def _names(graph: Any) -> Set[str]:
+def _names(graph: Any) -> set[str]:
     names = {value.name for value in [*graph.input, *graph.output, *graph.initializer]}
     return names.union(*({node.name, *node.output} for node in graph.node))
 

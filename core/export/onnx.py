@@ -4,7 +4,7 @@ import logging
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Tuple
+from typing import Any
 
 from core.compression.tracing import forward_as, tracing_forward
 from core.export.conversion import fast_conversion
@@ -102,7 +102,7 @@ def _prepare_controller(controller: Any) -> None:
             child.prepare_for_export()
 
 
-def _export(restored: Any, path: Path, size: Tuple[int, int], options: ExportOptions) -> Tuple[str, ...]:
+def _export(restored: Any, path: Path, size: tuple[int, int], options: ExportOptions) -> tuple[str, ...]:
     """Write the graph for an input of ``size`` (height, width) and return the names of its outputs."""
     import torch
 
@@ -120,7 +120,7 @@ def _export(restored: Any, path: Path, size: Tuple[int, int], options: ExportOpt
     return names
 
 
-def _write_onnx(network: Any, path: Path, size: Tuple[int, int], names: Tuple[str, ...], dynamic: bool) -> None:
+def _write_onnx(network: Any, path: Path, size: tuple[int, int], names: tuple[str, ...], dynamic: bool) -> None:
     import torch
 
     with fast_conversion():
@@ -130,7 +130,7 @@ def _write_onnx(network: Any, path: Path, size: Tuple[int, int], names: Tuple[st
                           dynamic_axes={"image": {2: "height", 3: "width"}} if dynamic else None)
 
 
-def _postprocessing(config: Any, detector: Any) -> Dict[str, Any]:
+def _postprocessing(config: Any, detector: Any) -> dict[str, Any]:
     test_cfg = config.model.get("test_cfg") or config.get("test_cfg")
     last = test_cfg.get("rcnn", test_cfg)
     return {"score_threshold": score_threshold(detector, test_cfg),

@@ -7,7 +7,8 @@ it does so afterwards.
 """
 
 import math
-from typing import Any, Callable, List, Tuple
+from collections.abc import Callable
+from typing import Any
 
 from core.compression.tracing import image_metas, untraced
 from core.errors import UserError
@@ -28,7 +29,7 @@ _LEAST_SCORE = 1e-6
 _NEVER = -1e4
 
 
-def exportable_forward(detector: Any) -> Tuple[Callable[..., Tuple[Any, ...]], Tuple[str, ...]]:
+def exportable_forward(detector: Any) -> tuple[Callable[..., tuple[Any, ...]], tuple[str, ...]]:
     """Return the forward function to export and the names of its outputs.
 
     The function takes ``img`` [1, 3, H, W] and returns ``boxes`` [1, N, 5] (x1, y1, x2, y2, score in pixels of
@@ -53,7 +54,7 @@ def exportable_forward(detector: Any) -> Tuple[Callable[..., Tuple[Any, ...]], T
                     "Choose a detector with onnx_export, such as a single-stage one, Faster or Mask R-CNN.")
 
 
-def raw_forward(detector: Any) -> Tuple[Callable[..., Tuple[Any, ...]], Tuple[str, ...]]:
+def raw_forward(detector: Any) -> tuple[Callable[..., tuple[Any, ...]], tuple[str, ...]]:
     """Return a forward function that ends at the heads, and the names of its outputs, one a level.
 
     What MMDetection's head returns is kept as it is: ``cls_scores_0`` of the first level, ``bbox_preds_0`` and so on,
@@ -67,7 +68,7 @@ def raw_forward(detector: Any) -> Tuple[Callable[..., Tuple[Any, ...]], Tuple[st
                         "stage's post-processing makes.", "Export it with post-processing, or choose a single-stage "
                         "detector.")
 
-    def forward(img: Any, **ignored: Any) -> Tuple[Any, ...]:
+    def forward(img: Any, **ignored: Any) -> tuple[Any, ...]:
         return tuple(level for levels in detector.bbox_head(detector.extract_feat(img)) for level in levels)
 
     outputs = _trial_outputs(detector)
@@ -110,7 +111,7 @@ def _trial_outputs(detector: Any) -> Any:
         return detector.bbox_head(detector.extract_feat(torch.zeros(1, 3, *_COUNTED_SIZE)))
 
 
-def _with_score_factors(detector: Any, img: Any) -> Tuple[Any, Any]:
+def _with_score_factors(detector: Any, img: Any) -> tuple[Any, Any]:
     from mmdet.core.export import add_dummy_nms_for_onnx
 
     head, cfg = detector.bbox_head, detector.bbox_head.test_cfg
@@ -126,7 +127,7 @@ def _with_score_factors(detector: Any, img: Any) -> Tuple[Any, Any]:
                                       cfg.get("deploy_nms_pre", -1), cfg.max_per_img)
 
 
-def _yolox(detector: Any, img: Any) -> Tuple[Any, Any]:
+def _yolox(detector: Any, img: Any) -> tuple[Any, Any]:
     import torch
     from mmdet.core.export import add_dummy_nms_for_onnx
 
@@ -143,12 +144,12 @@ def _yolox(detector: Any, img: Any) -> Tuple[Any, Any]:
                                       cfg.score_thr, _MAX_CANDIDATES, max_detections(cfg))
 
 
-def _rows(maps: List[Any]) -> List[Any]:
+def _rows(maps: list[Any]) -> list[Any]:
     """Return maps [N, C, H, W] as [N, H * W, C]."""
     return [level.permute(0, 2, 3, 1).reshape(level.shape[0], -1, level.shape[1]) for level in maps]
 
 
-def _metas_of_any_size(img: Any) -> List[Any]:
+def _metas_of_any_size(img: Any) -> list[Any]:
     """Return the meta data of ``img`` with its size as part of the graph."""
     import torch
 
@@ -157,7 +158,7 @@ def _metas_of_any_size(img: Any) -> List[Any]:
     return metas
 
 
-def _two_stage(detector: Any, img: Any) -> Tuple[Any, ...]:
+def _two_stage(detector: Any, img: Any) -> tuple[Any, ...]:
     import torch
 
     metas, head = _metas_of_any_size(img), detector.roi_head
@@ -174,7 +175,7 @@ def _two_stage(detector: Any, img: Any) -> Tuple[Any, ...]:
     return boxes, labels, _masks(head, features, boxes, labels)
 
 
-def _proposals(head: Any, outputs: Any, metas: List[Any]) -> Any:
+def _proposals(head: Any, outputs: Any, metas: list[Any]) -> Any:
     """Return proposals [1, N, 5], suppressed level by level as in PyTorch: a level takes the place of a class."""
     from mmdet.core.export import add_dummy_nms_for_onnx
     from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
@@ -188,7 +189,7 @@ def _proposals(head: Any, outputs: Any, metas: List[Any]) -> Any:
         return proposals
 
 
-def _level_marks(levels: List[Any], most: int, scores: Any) -> Any:
+def _level_marks(levels: list[Any], most: int, scores: Any) -> Any:
     """Return [N, levels] of 1 and 0: which of the N rows of ``scores`` [1, N, 1] are of which level.
 
     A level has a row for each of its values, ``most`` where that is positive and they are more. All is calculated in

@@ -1,6 +1,7 @@
 """Keeping the rounding that OpenVINO's CPU plugin leaves out of residual sums."""
 
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 FAKE_QUANTIZE = "FakeQuantize"
 

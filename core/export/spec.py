@@ -4,9 +4,10 @@ import json
 import math
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Dict, Mapping, Tuple
+from typing import Any
 
 from core.errors import UserError
 
@@ -62,18 +63,18 @@ class ModelSpec:
     resize_width: int
     resize_type: str
     keep_ratio: bool
-    pad_pixel: Tuple[float, float, float]
-    mean: Tuple[float, float, float]
-    std: Tuple[float, float, float]
+    pad_pixel: tuple[float, float, float]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
     to_rgb: bool
     dynamic: bool
     size_divisor: int
-    outputs: Tuple[str, ...]
-    classes: Tuple[str, ...]
+    outputs: tuple[str, ...]
+    classes: tuple[str, ...]
     score_threshold: float
     iou_threshold: float
     max_detections: int
-    algorithms: Tuple[str, ...]
+    algorithms: tuple[str, ...]
     fake_quantize_nodes: int
     nncf_config_sha256: str
     checkpoint_sha256: str
@@ -118,7 +119,7 @@ class ModelSpec:
         """Whether each box has a mask."""
         return MASK_OUTPUT in self.outputs
 
-    def to_json(self) -> Dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 

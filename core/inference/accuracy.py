@@ -1,7 +1,8 @@
 """Accuracy of an OpenVINO detector on a split."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Dict, FrozenSet, Sequence, Tuple
+from typing import TYPE_CHECKING
 
 from core.errors import UserError
 from core.evaluation.coco_map import DetectionMetrics, Scores, read_annotations, score_detections
@@ -28,9 +29,9 @@ class Accuracy:
     """
 
     scores: Scores
-    detections: Dict[int, Detections]
-    corrupt_images: Tuple[CorruptImage, ...]
-    skipped: FrozenSet[int]
+    detections: dict[int, Detections]
+    corrupt_images: tuple[CorruptImage, ...]
+    skipped: frozenset[int]
     seconds: float
     max_detections: int
 

@@ -4,7 +4,7 @@ import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 CPUINFO = Path("/proc/cpuinfo")
 
@@ -41,10 +41,10 @@ class Cpu:
 
     name: str
     instruction_set: str
-    instruction_sets: Tuple[str, ...]
+    instruction_sets: tuple[str, ...]
     cores: int
 
-    def to_json(self) -> Dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {"name": self.name, "instruction_set": self.instruction_set,
                 "instruction_sets": list(self.instruction_sets), "cores": self.cores}
@@ -60,8 +60,8 @@ class Expectation:
         measured: The speed-up that was measured.
     """
 
-    peak: Optional[float]
-    speedup: Optional[float]
+    peak: float | None
+    speedup: float | None
     measured: float
 
     @property
@@ -96,8 +96,8 @@ def describe_cpu(cpuinfo: Path = CPUINFO) -> Cpu:
                cores=usable_cores())
 
 
-def _first_processor(cpuinfo: Path) -> Dict[str, str]:
-    lines: List[str] = cpuinfo.read_text().split("\n\n")[0].splitlines() if cpuinfo.is_file() else []
+def _first_processor(cpuinfo: Path) -> dict[str, str]:
+    lines: list[str] = cpuinfo.read_text().split("\n\n")[0].splitlines() if cpuinfo.is_file() else []
     return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
 

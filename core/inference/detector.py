@@ -2,10 +2,11 @@
 
 import time
 from collections import deque
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Deque, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any
 
 import numpy as np
 
@@ -39,20 +40,20 @@ class DetectionRun:
         seconds: Wall time of decoding and inference together.
     """
 
-    detections: Dict[int, Detections]
-    corrupt: Dict[int, str]
+    detections: dict[int, Detections]
+    corrupt: dict[int, str]
     seconds: float
 
 
 @dataclass(frozen=True)
 class _Decoded:
     image: ImageFile
-    size: Tuple[int, int]
+    size: tuple[int, int]
     network_input: np.ndarray
 
 
-def detections_of(boxes: np.ndarray, labels: np.ndarray, image_size: Tuple[int, int], preprocessor: Preprocessor,
-                  model: Path, masks: Optional[np.ndarray] = None) -> Detections:
+def detections_of(boxes: np.ndarray, labels: np.ndarray, image_size: tuple[int, int], preprocessor: Preprocessor,
+                  model: Path, masks: np.ndarray | None = None) -> Detections:
     """Turn an exported network's output for one image into detections in that image's pixels.
 
     Args:
@@ -95,7 +96,7 @@ class OpenVinoDetector:
         UserError: A file is missing or damaged, has no metadata or raw heads, or cannot be run here.
     """
 
-    def __init__(self, ir_dir: Path, hint: Hint = Hint.LATENCY, threads: Optional[int] = None) -> None:
+    def __init__(self, ir_dir: Path, hint: Hint = Hint.LATENCY, threads: int | None = None) -> None:
         self.ir_dir = Path(ir_dir)
         model, self.spec = read_ir(self.ir_dir)
         if not self.spec.finds_boxes:
@@ -115,12 +116,12 @@ class OpenVinoDetector:
         """Return the network input for an image, as ``Preprocessor`` does."""
         return self._preprocessor(image)
 
-    def postprocess(self, boxes: np.ndarray, labels: np.ndarray, image_size: Tuple[int, int]) -> Detections:
+    def postprocess(self, boxes: np.ndarray, labels: np.ndarray, image_size: tuple[int, int]) -> Detections:
         """Turn the network's output for one image into detections, as ``detections_of`` does."""
         return detections_of(boxes, labels, image_size, self._preprocessor, self.ir_dir)
 
     def detect_all(self, images: Sequence[ImageFile], description: str = "detecting",
-                   decode_threads: Optional[int] = None) -> DetectionRun:
+                   decode_threads: int | None = None) -> DetectionRun:
         """Detect in many images; decoding and resizing run beside inference, in bounded memory.
 
         Images that cannot be decoded are listed in the result and have no detections. Masks, which would fill the
@@ -134,11 +135,11 @@ class OpenVinoDetector:
         """
         threads = decode_threads or min(usable_cores(), MOST_DECODE_THREADS)
         queue = import_openvino().AsyncInferQueue(self._compiled)
-        finished: Deque[Tuple[_Decoded, np.ndarray, np.ndarray]] = deque()
+        finished: deque[tuple[_Decoded, np.ndarray, np.ndarray]] = deque()
         # An exception in the callback would end the process, so it only copies; the rest happens on this thread.
         queue.set_callback(lambda request, decoded: finished.append((decoded, *_outputs(request))))
-        detections: Dict[int, Detections] = {}
-        corrupt: Dict[int, str] = {}
+        detections: dict[int, Detections] = {}
+        corrupt: dict[int, str] = {}
         started = time.perf_counter()
         with progress(len(images), description, "images") as bar:
             for image, decoded in self._decode_all(images, threads, ahead=2 * len(queue) + threads):
@@ -152,15 +153,15 @@ class OpenVinoDetector:
         self._collect(finished, detections)
         return DetectionRun(detections, corrupt, time.perf_counter() - started)
 
-    def _collect(self, finished: Deque[Tuple[_Decoded, np.ndarray, np.ndarray]],
-                 detections: Dict[int, Detections]) -> None:
+    def _collect(self, finished: deque[tuple[_Decoded, np.ndarray, np.ndarray]],
+                 detections: dict[int, Detections]) -> None:
         while finished:
             decoded, boxes, labels = finished.popleft()
             detections[decoded.image.id] = self.postprocess(boxes, labels, decoded.size)
 
-    def _decode_all(self, images: Sequence[ImageFile], threads: int, ahead: int) -> Iterator[Tuple[ImageFile, Any]]:
+    def _decode_all(self, images: Sequence[ImageFile], threads: int, ahead: int) -> Iterator[tuple[ImageFile, Any]]:
         """Yield each image in order with what ``_decode`` made of it, at most ``ahead`` images in advance."""
-        waiting: Deque[Tuple[ImageFile, Future]] = deque()
+        waiting: deque[tuple[ImageFile, Future]] = deque()
         with ThreadPoolExecutor(threads) as pool:
             for image in images:
                 waiting.append((image, pool.submit(self._decode, image)))
@@ -174,7 +175,7 @@ class OpenVinoDetector:
         return _Decoded(image, pixels.shape[:2], self.preprocess(pixels))
 
 
-def _result(waiting: Deque[Tuple[ImageFile, Future]]) -> Tuple[ImageFile, Any]:
+def _result(waiting: deque[tuple[ImageFile, Future]]) -> tuple[ImageFile, Any]:
     image, future = waiting.popleft()
     error = future.exception()
     if isinstance(error, CorruptImageError):
@@ -182,5 +183,5 @@ def _result(waiting: Deque[Tuple[ImageFile, Future]]) -> Tuple[ImageFile, Any]:
     return image, future.result()
 
 
-def _outputs(request: Any) -> List[np.ndarray]:
+def _outputs(request: Any) -> list[np.ndarray]:
     return [request.get_tensor(name).data.copy() for name in ("boxes", "labels")]

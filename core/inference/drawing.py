@@ -1,7 +1,7 @@
 """Pictures of detections for people to look at."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import List, Sequence, Tuple
 
 import numpy as np
 
@@ -103,7 +103,7 @@ def _draw_boxes(picture: np.ndarray, found: Detections, classes: Sequence[str], 
         _draw_label(picture, corners[index][:2], f"{classes[label]}{score}", colors[label])
 
 
-def _draw_label(picture: np.ndarray, corner: List[int], text: str, color: Tuple[int, int, int]) -> None:
+def _draw_label(picture: np.ndarray, corner: list[int], text: str, color: tuple[int, int, int]) -> None:
     """Write a text above a box's upper left corner, or below it where there is no room."""
     import cv2
 
@@ -115,7 +115,7 @@ def _draw_label(picture: np.ndarray, corner: List[int], text: str, color: Tuple[
     cv2.putText(picture, _ascii(text), (x + 1, y), cv2.FONT_HERSHEY_SIMPLEX, FONT_SCALE, _WHITE, 1, cv2.LINE_AA)
 
 
-def _color(label: int, count: int) -> Tuple[int, int, int]:
+def _color(label: int, count: int) -> tuple[int, int, int]:
     """Return a BGR colour dark enough for white text, hues spread evenly over the classes."""
     import cv2
 

@@ -1,7 +1,7 @@
 """What the runtime made of a model: in which precision each layer with weights really runs."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 from core.compression.structure import count_in_ir
 
@@ -38,8 +38,8 @@ class Execution:
             one level.
     """
 
-    layers: Tuple[ExecutedLayer, ...]
-    unrounded: Tuple[str, ...] = ()
+    layers: tuple[ExecutedLayer, ...]
+    unrounded: tuple[str, ...] = ()
 
     @property
     def int8_share(self) -> float:
@@ -48,12 +48,12 @@ class Execution:
         return sum(layer.flops for layer in self.layers if layer.precision in INT8) / total if total else 0.0
 
     @property
-    def not_int8(self) -> Tuple[ExecutedLayer, ...]:
+    def not_int8(self) -> tuple[ExecutedLayer, ...]:
         """Return the layers that do not run in int8, the most expensive first."""
         return tuple(sorted((layer for layer in self.layers if layer.precision not in INT8),
                             key=lambda layer: -layer.flops))
 
-    def to_json(self) -> Dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the share and the layers that do not run in int8, with their share of the FLOPs."""
         total = sum(layer.flops for layer in self.layers)
         return {"layers": len(self.layers), "int8_share": self.int8_share,
@@ -64,8 +64,8 @@ class Execution:
 def describe_execution(model: Any, compiled: Any) -> Execution:
     """Return how ``compiled``, an ``openvino.CompiledModel`` of ``model``, runs the layers that have weights."""
     kinds = {operation.get_friendly_name(): operation.get_type_name() for operation in model.get_ops()}
-    executed: Dict[str, List[str]] = {}
-    unrounded: List[str] = []
+    executed: dict[str, list[str]] = {}
+    unrounded: list[str] = []
     for operation in compiled.get_runtime_model().get_ordered_ops():
         info = operation.get_rt_info()
         if "originalLayersNames" not in info:
@@ -80,7 +80,7 @@ def describe_execution(model: Any, compiled: Any) -> Execution:
                            for layer in count_in_ir(model).layers), tuple(unrounded))
 
 
-def _unrounded(fused: List[Tuple[str, str]]) -> List[str]:
+def _unrounded(fused: list[tuple[str, str]]) -> list[str]:
     """Return the FakeQuantize of (name, type) that comes first and is followed by a sum and another FakeQuantize."""
     quantized = [place for place, (_, kind) in enumerate(fused) if kind == "FakeQuantize"]
     if len(quantized) < 2:

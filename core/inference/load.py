@@ -4,7 +4,6 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, Tuple
 
 PROC_STAT = Path("/proc/stat")
 # Positions in the first line of /proc/stat (man 5 proc): time in which a core did nothing.
@@ -23,8 +22,8 @@ class Load:
             machine; None where the system does not tell.
     """
 
-    average: Optional[float]
-    other_cores: Optional[float]
+    average: float | None
+    other_cores: float | None
 
     @property
     def busy(self) -> bool:
@@ -39,7 +38,7 @@ class LoadMeter:
         average: A load average taken earlier, before this process itself made the machine busy.
     """
 
-    def __init__(self, average: Optional[float] = None, stat: Path = PROC_STAT) -> None:
+    def __init__(self, average: float | None = None, stat: Path = PROC_STAT) -> None:
         self._stat = stat
         self._average = load_average() if average is None else average
         self._began = self._readings()
@@ -51,13 +50,13 @@ class LoadMeter:
             return Load(self._average, None)
         return Load(self._average, max(0.0, (total - own) / clock))
 
-    def _readings(self) -> Tuple[float, float, float]:
+    def _readings(self) -> tuple[float, float, float]:
         """Return seconds by the clock, of this process's CPU time, and of all CPU time that was used."""
         times = os.times()
         return time.perf_counter(), times.user + times.system, _busy_seconds(self._stat)
 
 
-def load_average() -> Optional[float]:
+def load_average() -> float | None:
     """Return the load average of the last minute, None where the system has none."""
     try:
         return os.getloadavg()[0]

@@ -1,6 +1,5 @@
 """Masks of objects in an image's own pixels."""
 
-from typing import Tuple
 
 import numpy as np
 
@@ -8,7 +7,7 @@ import numpy as np
 THRESHOLD = 0.5
 
 
-def paste_mask(probabilities: np.ndarray, box: np.ndarray, size: Tuple[int, int]) -> Tuple[slice, slice, np.ndarray]:
+def paste_mask(probabilities: np.ndarray, box: np.ndarray, size: tuple[int, int]) -> tuple[slice, slice, np.ndarray]:
     """Put a mask into its box as MMDetection does (_do_paste_mask of fcn_mask_head.py), by bilinear interpolation.
 
     Args:

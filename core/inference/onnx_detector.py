@@ -1,7 +1,7 @@
 """A detector's ONNX file run by onnxruntime, to tell apart what the export changed and what OpenVINO changes."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class OnnxDetector:
         boxes, labels = self._session.run(["boxes", "labels"], {"image": normalised})
         return detections_of(boxes, labels, image.shape[:2], self._preprocessor, self._path)
 
-    def detect(self, images: Dict[int, str], split: "Split", description: str) -> Dict[int, Detections]:
+    def detect(self, images: dict[int, str], split: "Split", description: str) -> dict[int, Detections]:
         """Detect in images of a split, one after the other.
 
         Args:

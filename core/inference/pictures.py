@@ -1,7 +1,8 @@
 """Pictures of test images with ground truth and detections, written into a folder."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, List, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -32,7 +33,7 @@ class Pictures:
         self._root, self._images, self._truth = split.image_root, images, truth
         self._classes, self._folder = classes, folder
 
-    def draw(self, image: int, file: str, found: Mapping[str, Detections]) -> Dict[str, str]:
+    def draw(self, image: int, file: str, found: Mapping[str, Detections]) -> dict[str, str]:
         """Draw ground truth and each model's detections by title; return the file and the image's name."""
         import cv2
 
@@ -44,7 +45,7 @@ class Pictures:
         path.write_bytes(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes())
         return {"file": file, "image": self._images[image]}
 
-    def spread(self, count: int) -> List[int]:
+    def spread(self, count: int) -> list[int]:
         """Return ids of images spread evenly over the split, those with ground truth where there are any."""
         with_boxes = [image for image in self._images if len(self._truth[image].labels)]
         candidates = with_boxes or list(self._images)

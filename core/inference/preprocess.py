@@ -1,6 +1,5 @@
 """MMDetection's test pipeline up to the network input, and the way back for boxes."""
 
-from typing import Tuple
 
 import numpy as np
 
@@ -38,7 +37,7 @@ class Preprocessor:
         network_input[0, :, :height, :width] = resized.transpose(2, 0, 1)
         return network_input
 
-    def resized(self, size: Tuple[int, int]) -> Tuple[int, int]:
+    def resized(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return the height and width that an image of ``size`` (height, width) is resized to.
 
         With keep_ratio this is mmcv.rescale_size for images of the input's orientation. For the others mmdet swaps
@@ -53,7 +52,7 @@ class Preprocessor:
         scale = min(box[0] / height, box[1] / width)
         return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
 
-    def padded(self, size: Tuple[int, int]) -> Tuple[int, int]:
+    def padded(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return the height and width of the network input for an image resized to ``size`` (height, width)."""
         if not self._pads_each_image:
             return self.spec.input_height, self.spec.input_width
@@ -65,7 +64,7 @@ class Preprocessor:
         """Whether the input follows the image, as in MMDetection: sides, orientation and all."""
         return self.spec.dynamic and self.spec.keep_ratio and self.spec.size_divisor > 1
 
-    def to_original(self, boxes: np.ndarray, size: Tuple[int, int], clip: bool = True) -> np.ndarray:
+    def to_original(self, boxes: np.ndarray, size: tuple[int, int], clip: bool = True) -> np.ndarray:
         """Return boxes in an original image's pixels.
 
         Args:

@@ -3,9 +3,10 @@
 import contextlib
 import functools
 import os
-from enum import Enum
+from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any
 
 from core.errors import UserError
 from core.export.spec import ModelSpec
@@ -19,7 +20,7 @@ DEVICE = "CPU"
 INFERENCE_PRECISION = "f32"
 
 
-class Hint(str, Enum):
+class Hint(StrEnum):
     """OpenVINO's performance hint."""
 
     LATENCY = "LATENCY"
@@ -33,7 +34,7 @@ def import_openvino() -> Any:
     return openvino
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def shared_core() -> Any:
     """Return the process's one ``openvino.Core``.
 
@@ -61,7 +62,7 @@ def usage_reporting_off() -> Iterator[None]:
             os.environ["CI"] = before
 
 
-def read_ir(directory: Path) -> Tuple[Any, ModelSpec]:
+def read_ir(directory: Path) -> tuple[Any, ModelSpec]:
     """Read ``model.xml`` and ``model.bin`` and the spec inside them.
 
     Returns:
@@ -82,8 +83,8 @@ def read_ir(directory: Path) -> Tuple[Any, ModelSpec]:
     return model, _spec_of(model, xml)
 
 
-def compile_model(model: Any, hint: Hint, threads: Optional[int] = None,
-                  further: Optional[Dict[str, Any]] = None) -> Any:
+def compile_model(model: Any, hint: Hint, threads: int | None = None,
+                  further: dict[str, Any] | None = None) -> Any:
     """Compile an ``openvino.Model`` for the CPU in ``INFERENCE_PRECISION``; ``threads`` None leaves it to OpenVINO.
 
     Args:
@@ -92,7 +93,7 @@ def compile_model(model: Any, hint: Hint, threads: Optional[int] = None,
     Raises:
         UserError: The runtime does not support the model.
     """
-    options: Dict[str, Any] = {"PERFORMANCE_HINT": Hint(hint).value, "INFERENCE_PRECISION_HINT": INFERENCE_PRECISION}
+    options: dict[str, Any] = {"PERFORMANCE_HINT": Hint(hint).value, "INFERENCE_PRECISION_HINT": INFERENCE_PRECISION}
     if threads is not None:
         options["INFERENCE_NUM_THREADS"] = threads
     options.update(further or {})

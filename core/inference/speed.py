@@ -6,9 +6,10 @@ then infer requests kept busy for a given time; under the latency hint one reque
 
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any
 
 import numpy as np
 
@@ -57,7 +58,7 @@ class HintSpeed:
 
     hint: str
     fps: float
-    fps_repeats: Tuple[float, ...]
+    fps_repeats: tuple[float, ...]
     latency_ms: Latency
     inferences: int
     compile_ms: float
@@ -76,7 +77,7 @@ class ModelSpeed:
     latency: HintSpeed
     execution: Execution
 
-    def to_json(self) -> Dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, the two headline figures first."""
         return {"fps": self.throughput.fps, "latency_ms_p50": self.latency.latency_ms.median,
                 "throughput": asdict(self.throughput), "latency": asdict(self.latency),
@@ -116,8 +117,8 @@ class SpeedComparison:
 
 
 def compare_speed(ir_fp32: Path, ir_compressed: Path, repeats: int = REPEATS, seconds: float = SECONDS_PER_REPEAT,
-                  warm_up: float = WARM_UP_SECONDS, threads: Optional[int] = None,
-                  load_average: Optional[float] = None) -> SpeedComparison:
+                  warm_up: float = WARM_UP_SECONDS, threads: int | None = None,
+                  load_average: float | None = None) -> SpeedComparison:
     """Measure both IRs on one fixed random image, ``repeats`` times ``seconds`` for throughput and for latency each.
 
     Args:
@@ -150,7 +151,7 @@ def take_turns(first: "TimedModel", second: "TimedModel", repeats: int, seconds:
             model.measure(seconds)
 
 
-def _speed(models: Dict[Hint, "TimedModel"]) -> ModelSpeed:
+def _speed(models: dict[Hint, "TimedModel"]) -> ModelSpeed:
     return ModelSpeed(models[Hint.THROUGHPUT].speed(), models[Hint.LATENCY].speed(), models[Hint.LATENCY].execution())
 
 
@@ -163,8 +164,8 @@ class TimedModel:
         options: Further options of the runtime.
     """
 
-    def __init__(self, ir_dir: Path, hint: Hint, threads: Optional[int] = None,
-                 options: Optional[Dict[str, Any]] = None) -> None:
+    def __init__(self, ir_dir: Path, hint: Hint, threads: int | None = None,
+                 options: dict[str, Any] | None = None) -> None:
         openvino = import_openvino()
         self._hint = hint
         self._model, spec = read_ir(ir_dir)
@@ -176,14 +177,14 @@ class TimedModel:
         self._queue = openvino.AsyncInferQueue(self.compiled)
         for request in self._queue:
             request.set_input_tensor(openvino.Tensor(pixels.copy()))
-        self._latencies: List[float] = []
+        self._latencies: list[float] = []
         self._queue.set_callback(lambda request, _: self._latencies.append(request.latency))
         started = time.perf_counter()
         self._queue[0].infer()
         self._first_ms = (time.perf_counter() - started) * 1000
-        self._measured: List[float] = []
-        self.fps_repeats: List[float] = []
-        self.median_repeats: List[float] = []
+        self._measured: list[float] = []
+        self.fps_repeats: list[float] = []
+        self.median_repeats: list[float] = []
 
     def warm_up(self, seconds: float) -> None:
         """Run for at least ``seconds`` and forget about it."""

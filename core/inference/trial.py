@@ -5,7 +5,6 @@ import json
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import List, Optional
 
 from core.stage.cli import run_guarded
 
@@ -47,7 +46,7 @@ def try_ir(onnx_dir: Path, ir_dir: Path) -> IrTrial:
     return IrTrial(files.fake_quantize_nodes, files.int8_weights, files.size_mb, len(found))
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the command, print the trial as one line of JSON and return the exit code."""
     parser = argparse.ArgumentParser(prog=PROGRAM, description="Convert an exported model to IR and run it once.")
     parser.add_argument("onnx", metavar="ONNX_FOLDER", type=Path, help="folder that export wrote")

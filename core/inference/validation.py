@@ -1,9 +1,10 @@
 """Measure an FP32 and a compressed IR on the same images and the same machine."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -38,8 +39,8 @@ WORST_OF_A_PAIR = 2
 LEAST_INT8_SHARE = 0.9
 
 
-def validate(data: "Dataset", ir_fp32: Path, ir_compressed: Path, output_dir: Path, sources: Optional[Sources] = None,
-             samples: int = 4, repeats: int = REPEATS, seconds: float = SECONDS_PER_REPEAT) -> Dict[str, Any]:
+def validate(data: "Dataset", ir_fp32: Path, ir_compressed: Path, output_dir: Path, sources: Sources | None = None,
+             samples: int = 4, repeats: int = REPEATS, seconds: float = SECONDS_PER_REPEAT) -> dict[str, Any]:
     """Score and time both IRs on the test split; write ``metrics.json``, ``samples/*.jpg``, ``worst/*.jpg`` and the
     golden image (``core.bundle.golden``).
 
@@ -102,7 +103,7 @@ def _write_golden(split: "Split", images: Mapping[int, str], compressed: Accurac
     write_golden(folder, split.image_root / images[chosen], compressed.detections[chosen])
 
 
-def _accuracies(data: "Dataset", ir_fp32: Path, ir_compressed: Path) -> List[Accuracy]:
+def _accuracies(data: "Dataset", ir_fp32: Path, ir_compressed: Path) -> list[Accuracy]:
     detectors = [OpenVinoDetector(ir, Hint.THROUGHPUT) for ir in (ir_fp32, ir_compressed)]
     _check_comparable(*detectors)
     return [measure_accuracy(detector, data.test, data.classes, f"detecting ({name})")
@@ -120,7 +121,7 @@ def _check_comparable(fp32: OpenVinoDetector, compressed: OpenVinoDetector) -> N
                         "Export both checkpoints with the same test pipeline.")
 
 
-def _ir(ir_dir: Path, accuracy: Accuracy, speed: Any) -> Dict[str, Any]:
+def _ir(ir_dir: Path, accuracy: Accuracy, speed: Any) -> dict[str, Any]:
     structure = count_in_ir(read_ir(ir_dir)[0]).to_json()
     del structure["layers"]
     return {"metrics": accuracy.metrics.to_json(), "seconds": accuracy.seconds,
@@ -128,19 +129,19 @@ def _ir(ir_dir: Path, accuracy: Accuracy, speed: Any) -> Dict[str, Any]:
             **asdict(describe_ir(ir_dir))}
 
 
-def _speed(speed: SpeedComparison) -> Dict[str, Any]:
+def _speed(speed: SpeedComparison) -> dict[str, Any]:
     return {"speedup": asdict(speed.speedup), "latency_ratio": asdict(speed.latency_ratio),
             "load": {**asdict(speed.load), "busy": speed.load.busy}}
 
 
-def _expectation(irs: Mapping[str, Mapping[str, Any]], speed: SpeedComparison) -> Dict[str, Any]:
+def _expectation(irs: Mapping[str, Mapping[str, Any]], speed: SpeedComparison) -> dict[str, Any]:
     flops = [irs[name]["structure"]["flops"] for name in ("compressed", "fp32")]
     expectation = expect(describe_cpu().instruction_set, speed.compressed.execution.int8_share,
                          flops[0] / flops[1] if flops[1] else 1.0, speed.speedup.median)
     return {**asdict(expectation), "far_below": expectation.far_below}
 
 
-def _map_drop(waterfall: Waterfall) -> Dict[str, Any]:
+def _map_drop(waterfall: Waterfall) -> dict[str, Any]:
     """Return FP32 mAP minus compressed IR mAP with its interval, from PyTorch's FP32 where that was given."""
     first = Step.FP32_PYTORCH if Step.FP32_PYTORCH in waterfall.steps else Step.FP32_IR
     before, after = waterfall.steps[first].scores, waterfall.steps[Step.COMPRESSED_IR].scores
@@ -150,14 +151,14 @@ def _map_drop(waterfall: Waterfall) -> Dict[str, Any]:
             **{key: _number(value) for key, value in asdict(interval).items()}}
 
 
-def _waterfall(waterfall: Waterfall, pictures: Pictures) -> Dict[str, Any]:
+def _waterfall(waterfall: Waterfall, pictures: Pictures) -> dict[str, Any]:
     record = waterfall.to_json()
     for pair, described in zip(waterfall.neighbours, record["neighbours"]):
         described["worst"] = _draw_worst(pair, waterfall, pictures)
     return record
 
 
-def _draw_worst(pair: Neighbours, waterfall: Waterfall, pictures: Pictures) -> List[Dict[str, Any]]:
+def _draw_worst(pair: Neighbours, waterfall: Waterfall, pictures: Pictures) -> list[dict[str, Any]]:
     drawn = []
     for number, item in enumerate(pair.agreement.images[:WORST_OF_A_PAIR], 1):
         if item.disagreement == 0:
@@ -169,25 +170,25 @@ def _draw_worst(pair: Neighbours, waterfall: Waterfall, pictures: Pictures) -> L
     return drawn
 
 
-def _sample(pictures: Pictures, number: int, image: int, fp32: Accuracy, compressed: Accuracy) -> Dict[str, str]:
+def _sample(pictures: Pictures, number: int, image: int, fp32: Accuracy, compressed: Accuracy) -> dict[str, str]:
     return pictures.draw(image, f"{SAMPLES}/sample_{number}.jpg",
                          {"FP32": fp32.detections[image], "compressed": compressed.detections[image]})
 
 
-def _curves(scores: Scores) -> Dict[str, Optional[List[float]]]:
+def _curves(scores: Scores) -> dict[str, list[float] | None]:
     """Return each class's precision at recall 0, 0.01, .. 1 at IoU 0.5; None for a class without ground truth."""
     curves = {name: precision_at_recalls(matches)[0] for name, matches in scores.matches.items()}
     return {name: None if np.isnan(curve).any() else curve.round(4).tolist() for name, curve in curves.items()}
 
 
 def _confusion(truth: Mapping[int, Truth], accuracies: Mapping[str, Accuracy], classes: Sequence[str]
-               ) -> Dict[str, Any]:
+               ) -> dict[str, Any]:
     return {"classes": [*classes, "background"], "min_score": MIN_SCORE, "iou": 0.5,
             **{name: confusion_matrix(truth, accuracy.detections, len(classes)).tolist()
                for name, accuracy in accuracies.items()}}
 
 
-def _layers_changed(ir_fp32: Path, ir_compressed: Path) -> Optional[List[Dict[str, Any]]]:
+def _layers_changed(ir_fp32: Path, ir_compressed: Path) -> list[dict[str, Any]] | None:
     """Return the layers whose channels differ; None where the graphs have not the same layers."""
     before, after = (count_in_ir(read_ir(ir)[0]) for ir in (ir_fp32, ir_compressed))
     if len(before.layers) != len(after.layers):
@@ -196,7 +197,7 @@ def _layers_changed(ir_fp32: Path, ir_compressed: Path) -> Optional[List[Dict[st
 
 
 def _warnings(speed: SpeedComparison, expectation: Mapping[str, Any], irs: Mapping[str, Mapping[str, Any]]
-              ) -> List[str]:
+              ) -> list[str]:
     found = []
     if speed.load.busy:
         found.append(f"Other processes kept {speed.load.other_cores:.1f} cores busy while speed was measured; "

@@ -1,9 +1,10 @@
 """Where accuracy is lost: the same images through every form of the model, neighbours compared with each other."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
 from core.evaluation.agreement import Agreement, compare
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from core.data.dataset import Split
 
 
-class Step(str, Enum):
+class Step(StrEnum):
     """A form of the model on its way from the FP32 checkpoint to the compressed IR."""
 
     FP32_PYTORCH = "fp32_pytorch"
@@ -45,17 +46,17 @@ class Sources:
         onnx_compressed: The same of the compressed checkpoint.
     """
 
-    detections_fp32: Optional[Path] = None
-    detections_compressed: Optional[Path] = None
-    onnx_fp32: Optional[Path] = None
-    onnx_compressed: Optional[Path] = None
+    detections_fp32: Path | None = None
+    detections_compressed: Path | None = None
+    onnx_fp32: Path | None = None
+    onnx_compressed: Path | None = None
 
 
 @dataclass(frozen=True)
 class MeasuredStep:
     """One form of the model: what it found by image id, its scores, and the most it keeps of an image."""
 
-    detections: Dict[int, Detections]
+    detections: dict[int, Detections]
     scores: Scores
     max_detections: int
 
@@ -80,11 +81,11 @@ class Waterfall:
         neighbours: The pairs that were compared; the FP32 IR with the compressed one, which replaces it, is the last.
     """
 
-    steps: Dict[Step, MeasuredStep]
-    missing: Dict[Step, str]
-    neighbours: Tuple[Neighbours, ...]
+    steps: dict[Step, MeasuredStep]
+    missing: dict[Step, str]
+    neighbours: tuple[Neighbours, ...]
 
-    def to_json(self) -> Dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return metrics by step and agreement by pair as plain JSON values; without pictures."""
         return {"steps": {step.value: measured.scores.metrics.to_json() for step, measured in self.steps.items()},
                 "missing": {step.value: reason for step, reason in self.missing.items()},
@@ -107,8 +108,8 @@ def build_waterfall(split: "Split", classes: Sequence[str], images: Mapping[int,
     Raises:
         UserError: Detections are of other images, or a file is damaged.
     """
-    steps: Dict[Step, MeasuredStep] = {}
-    missing: Dict[Step, str] = {}
+    steps: dict[Step, MeasuredStep] = {}
+    missing: dict[Step, str] = {}
     skipped = sorted(irs[Step.FP32_IR].skipped)
     given = {Step.FP32_PYTORCH: sources.detections_fp32, Step.COMPRESSED_PYTORCH: sources.detections_compressed,
              Step.FP32_ONNX: sources.onnx_fp32, Step.COMPRESSED_ONNX: sources.onnx_compressed}
@@ -126,8 +127,8 @@ def build_waterfall(split: "Split", classes: Sequence[str], images: Mapping[int,
     return Waterfall(steps, missing, tuple(_compare(steps, first, second) for first, second in _pairs(steps)))
 
 
-def _detections(step: Step, given: Optional[Path], split: "Split", images: Mapping[int, str]
-                ) -> Tuple[Dict[int, Detections], str]:
+def _detections(step: Step, given: Path | None, split: "Split", images: Mapping[int, str]
+                ) -> tuple[dict[int, Detections], str]:
     """Return what a step found in ``images``, or why it is not known."""
     if given is None:
         return {}, "not given"
@@ -145,7 +146,7 @@ def _detections(step: Step, given: Optional[Path], split: "Split", images: Mappi
     return {number: found[number] for number in images}, ""
 
 
-def _pairs(steps: Mapping[Step, MeasuredStep]) -> List[Tuple[Step, Step]]:
+def _pairs(steps: Mapping[Step, MeasuredStep]) -> list[tuple[Step, Step]]:
     fp32, compressed = ([step for step in chain if step in steps] for chain in (FP32_CHAIN, COMPRESSED_CHAIN))
     pairs = [*zip(fp32, fp32[1:])]
     # The compression itself is best seen before any export.
@@ -160,5 +161,5 @@ def _compare(steps: Mapping[Step, MeasuredStep], first: Step, second: Step) -> N
                       compare(before.detections, after.detections, (before.max_detections, after.max_detections)))
 
 
-def _number(value: float) -> Optional[float]:
+def _number(value: float) -> float | None:
     return None if value != value else value

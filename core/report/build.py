@@ -1,9 +1,10 @@
 """Builds the report of a run from the artifacts of its stages."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Mapping, Tuple
+from typing import TYPE_CHECKING
 
 from core.report.content import ReportContent, class_aps
 from core.report.gate import Thresholds, judge
@@ -59,7 +60,7 @@ def build_report(inputs: ReportInputs, summary_file: Path, html_file: Path, mark
 
 def _content(inputs: ReportInputs, measured: Measurements, summary: Summary) -> ReportContent:
     pictures, missing = read_samples(inputs.validation_folder, measured.irs.samples)
-    worst: Tuple[Picture, ...] = ()
+    worst: tuple[Picture, ...] = ()
     # The pair that is shipped comes last and is shown first.
     for pair in reversed(measured.irs.waterfall.neighbours):
         what = f"{step_title(pair.first)} beside {step_title(pair.second)}: "
@@ -69,4 +70,4 @@ def _content(inputs: ReportInputs, measured: Measurements, summary: Summary) -> 
                          measured=measured, training_log=read_training_log(inputs.training_log_file),
                          compression_log=read_training_log(inputs.compression_log_file),
                          classes=class_aps(inputs.data.classes, measured), samples=pictures, worst=worst,
-                         missing_samples=missing, created=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"))
+                         missing_samples=missing, created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))

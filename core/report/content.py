@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import List, Tuple
 
 from core.report.gate import Verdict
 from core.report.measurements import Measurements
@@ -38,30 +37,30 @@ class ReportContent:
     measured: Measurements
     training_log: TrainingLog
     compression_log: TrainingLog
-    classes: Tuple[ClassAp, ...]
-    samples: Tuple[Picture, ...]
-    worst: Tuple[Picture, ...]
-    missing_samples: Tuple[str, ...]
+    classes: tuple[ClassAp, ...]
+    samples: tuple[Picture, ...]
+    worst: tuple[Picture, ...]
+    missing_samples: tuple[str, ...]
     created: str
 
 
-def class_aps(names: Tuple[str, ...], measured: Measurements) -> Tuple[ClassAp, ...]:
+def class_aps(names: tuple[str, ...], measured: Measurements) -> tuple[ClassAp, ...]:
     """Return every class's AP in the data set's order; a class that a measurement lacks is NaN."""
     models = (measured.fp32.accuracy, measured.compressed.accuracy, measured.irs.compressed.accuracy)
     return tuple(ClassAp(name, *(accuracy.per_class_ap.get(name, math.nan) for accuracy in models)) for name in names)
 
 
-def worst_first(classes: Tuple[ClassAp, ...]) -> List[ClassAp]:
+def worst_first(classes: tuple[ClassAp, ...]) -> list[ClassAp]:
     """Return the classes by falling drop; those without a drop come last."""
     return sorted(classes, key=lambda item: math.inf if math.isnan(item.drop) else -item.drop)
 
 
-def remarks(content: ReportContent) -> List[str]:
+def remarks(content: ReportContent) -> list[str]:
     """Return what a reader must know beside the figures: images left out, oddities, what was not done."""
     return [*_left_out(content), *_doubts(content), *_logs(content)]
 
 
-def _left_out(content: ReportContent) -> List[str]:
+def _left_out(content: ReportContent) -> list[str]:
     found = []
     sources = {"FP32 evaluation": content.measured.fp32, "compressed evaluation": content.measured.compressed,
                "validation": content.measured.irs}
@@ -79,7 +78,7 @@ def _left_out(content: ReportContent) -> List[str]:
     return found
 
 
-def _doubts(content: ReportContent) -> List[str]:
+def _doubts(content: ReportContent) -> list[str]:
     found, summary = [], content.summary
     measured = content.measured
     images = [source.accuracy.images for source in (measured.fp32, measured.compressed, measured.irs.fp32,
@@ -101,7 +100,7 @@ def _doubts(content: ReportContent) -> List[str]:
     return found
 
 
-def _logs(content: ReportContent) -> List[str]:
+def _logs(content: ReportContent) -> list[str]:
     found = []
     for name, log in (("training", content.training_log), ("compression", content.compression_log)):
         if log.truncated:

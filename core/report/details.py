@@ -1,6 +1,5 @@
 """The parts of report.html for whoever has to find out why: waterfall, speed, structure, confusion."""
 
-from typing import List
 
 from core.report.markup import card, plot, table
 from core.report.measurements import Confusion, Neighbours, Validation
@@ -27,7 +26,7 @@ def waterfall(irs: Validation) -> str:
     return card("Waterfall", lead, f"<div class=\"sides\">{bars}{steps}</div>{pairs}")
 
 
-def neighbour_row(pair: Neighbours) -> List[str]:
+def neighbour_row(pair: Neighbours) -> list[str]:
     """Return a pair of the waterfall as cells of text."""
     return [f"{step_title(pair.first)} to {step_title(pair.second)}", difference(pair.map_change),
             f"{pair.share:.2%}", str(pair.matched), str(pair.only_first), str(pair.only_second),
@@ -48,7 +47,7 @@ def speeds(irs: Validation) -> str:
     return card("Speed", lead, table(header, speed_rows(irs)))
 
 
-def speed_rows(irs: Validation) -> List[List[str]]:
+def speed_rows(irs: Validation) -> list[list[str]]:
     """Return a row of text for each IR and hint."""
     rows = []
     for name, ir in (("FP32", irs.fp32), ("compressed", irs.compressed)):
@@ -79,9 +78,9 @@ def structure(irs: Validation) -> str:
                 "addition.", "".join(parts))
 
 
-def structure_rows(irs: Validation) -> List[List[str]]:
+def structure_rows(irs: Validation) -> list[list[str]]:
     """Return what both IRs consist of as rows of text."""
-    def row(label: str, before: float, after: float) -> List[str]:
+    def row(label: str, before: float, after: float) -> list[str]:
         return [label, metric_prefix(before), metric_prefix(after), ratio(after / before) if before else ""]
 
     fp32, compressed = irs.fp32, irs.compressed

@@ -1,8 +1,8 @@
 """The judgement on a run: is the compressed model still good, and is it faster?"""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import List, Mapping, Optional, Tuple
 
 from core.errors import UserError
 from core.report.text import displayable
@@ -50,19 +50,19 @@ class Check:
 class Verdict:
     """The outcome of every check."""
 
-    checks: Tuple[Check, ...]
+    checks: tuple[Check, ...]
 
     @property
     def passed(self) -> bool:
         return all(check.passed for check in self.checks)
 
     @property
-    def reasons(self) -> List[str]:
+    def reasons(self) -> list[str]:
         """Return the sentences of the checks that failed, empty where the run passed."""
         return [check.sentence for check in self.checks if not check.passed]
 
 
-def judge(figures: Mapping[str, Optional[float]], thresholds: Thresholds, worst_class: str = "") -> Verdict:
+def judge(figures: Mapping[str, float | None], thresholds: Thresholds, worst_class: str = "") -> Verdict:
     """Compare a run's figures with the limits.
 
     A figure exactly at its limit passes; comparisons allow 1e-9, since ``0.41 - 0.40`` is not 0.01 in binary.
@@ -93,7 +93,7 @@ def judge(figures: Mapping[str, Optional[float]], thresholds: Thresholds, worst_
     return Verdict(tuple(checks))
 
 
-def _map_drop(figures: Mapping[str, Optional[float]], limit: float) -> Check:
+def _map_drop(figures: Mapping[str, float | None], limit: float) -> Check:
     drop = figures["map_drop"]
     passed = drop <= limit + SLACK
     drop_text, limit_text = _told_apart(drop, limit, 4)
@@ -117,12 +117,12 @@ def _speedup(speedup: float, limit: float) -> Check:
     return Check("speedup", passed, f"speed-up {speedup_text}x {relation} the minimum {limit_text}x")
 
 
-def _unmeasured(name: str, value: Optional[float]) -> Check:
+def _unmeasured(name: str, value: float | None) -> Check:
     found = "missing" if value is None else str(float(value))
     return Check(name, False, f"{name} is {found}; every figure must be a finite number to be judged")
 
 
-def _told_apart(measured: float, limit: float, decimals: int) -> Tuple[str, str]:
+def _told_apart(measured: float, limit: float, decimals: int) -> tuple[str, str]:
     """Write both numbers with as many decimals as it takes to see which is larger."""
     while decimals < 10 and abs(measured - limit) > SLACK and f"{measured:.{decimals}f}" == f"{limit:.{decimals}f}":
         decimals += 1
@@ -130,7 +130,7 @@ def _told_apart(measured: float, limit: float, decimals: int) -> Tuple[str, str]
     return (text.lstrip("-") if float(text) == 0 else text), f"{limit:.{decimals}f}"
 
 
-def _check_limit(name: str, value: float, highest: float, rule: str, way_out: str) -> None:
+def _check_limit(name: str, value: float, highest: float, rule: str, hint: str) -> None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or not 0 <= value <= highest:
-        raise UserError(f"parameter {name}", repr(value), rule, way_out)
+        raise UserError(f"parameter {name}", repr(value), rule, hint)

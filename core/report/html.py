@@ -1,8 +1,8 @@
 """report.html: one file with everything in it, no script and no request to anywhere."""
 
 import math
+from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
-from typing import Callable, List, Sequence, Tuple
 
 from core.report.content import ClassAp, ReportContent, remarks, worst_first
 from core.report.details import confusion, speeds, structure, waterfall
@@ -44,7 +44,7 @@ def render_html(content: ReportContent, limit_bytes: int = LIMIT_BYTES) -> str:
     return page
 
 
-def _gallery(section: Callable[[List[Tuple[str, str]], int], str], pictures: Sequence[Picture], room: int) -> str:
+def _gallery(section: Callable[[list[tuple[str, str]], int], str], pictures: Sequence[Picture], room: int) -> str:
     """Return a section with as many pictures as fit into ``room`` bytes."""
     considered = pictures[:MOST_SAMPLES]
     captions = section([("", picture.caption) for picture in considered], len(pictures))
@@ -191,7 +191,7 @@ def _curve(heading: str, log: TrainingLog, nothing: str, colour: str, prefix: st
     return f"<h3>{escape(heading)}</h3><p class=\"lead\">{facts}</p>{plot(curves)}"
 
 
-def _worst(pictures: List[Tuple[str, str]], left_out: int) -> str:
+def _worst(pictures: list[tuple[str, str]], left_out: int) -> str:
     if not pictures and not left_out:
         return ""
     lead = ("The test images on which two neighbouring forms of the model disagree most, each with its ground truth. "
@@ -199,14 +199,14 @@ def _worst(pictures: List[Tuple[str, str]], left_out: int) -> str:
     return card("Worst images", lead + _left_out(left_out, len(pictures)), _figures_of(pictures))
 
 
-def _samples(pictures: List[Tuple[str, str]], left_out: int) -> str:
+def _samples(pictures: list[tuple[str, str]], left_out: int) -> str:
     if not pictures and not left_out:
         return ""
     lead = "Test images, each with its ground truth and with what the FP32 IR and the compressed IR found."
     return card("Sample images", lead + _left_out(left_out, len(pictures)), _figures_of(pictures))
 
 
-def _figures_of(pictures: List[Tuple[str, str]]) -> str:
+def _figures_of(pictures: list[tuple[str, str]]) -> str:
     figures = "".join(f"<figure><img src=\"{uri}\" alt=\"Detections on {escape(displayable(caption))}\">"
                       f"<figcaption>{escape(displayable(caption))}</figcaption></figure>" for uri, caption in pictures)
     return f"<div class=\"pictures\">{figures}</div>"

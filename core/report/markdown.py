@@ -1,7 +1,7 @@
 """report.md: the same figures on one page of GitHub-flavoured Markdown."""
 
 import re
-from typing import List, Sequence
+from collections.abc import Sequence
 
 from core.report.content import ReportContent, remarks, worst_first
 from core.report.details import neighbour_row
@@ -42,7 +42,7 @@ def escaped(text: object) -> str:
     return _MARKS.sub(r"\\\1", plain)
 
 
-def _figures(content: ReportContent) -> List[str]:
+def _figures(content: ReportContent) -> list[str]:
     rows = []
     for row in comparison(content.summary):
         values = [row.fp32_pytorch, row.compressed_pytorch, row.fp32_ir, row.compressed_ir]
@@ -52,7 +52,7 @@ def _figures(content: ReportContent) -> List[str]:
     return _table(["", "FP32 PyTorch", "compressed PyTorch", "FP32 IR", "compressed IR", "change", "ratio"], rows)
 
 
-def _classes(content: ReportContent) -> List[str]:
+def _classes(content: ReportContent) -> list[str]:
     classes, note = list(content.classes), []
     if len(classes) > MOST_CLASSES:
         note = [f"The {MOST_CLASSES} of {len(classes):,} classes with the largest drop.", ""]
@@ -62,7 +62,7 @@ def _classes(content: ReportContent) -> List[str]:
     return note + _table(["class", "FP32 PyTorch", "compressed PyTorch", "compressed IR", "change"], rows)
 
 
-def _waterfall(content: ReportContent) -> List[str]:
+def _waterfall(content: ReportContent) -> list[str]:
     irs = content.measured.irs
     steps = [[step_title(step.name), fraction(step.map), fraction(step.map50)] for step in irs.waterfall.steps]
     pairs = [[escaped(cell) for cell in neighbour_row(pair)[:-1]] for pair in irs.waterfall.neighbours]
@@ -70,12 +70,12 @@ def _waterfall(content: ReportContent) -> List[str]:
             *_table(["neighbours", "mAP", "agreement", "matched", "only first", "only second"], pairs)]
 
 
-def _provenance(content: ReportContent) -> List[str]:
+def _provenance(content: ReportContent) -> list[str]:
     rows = [[escaped(fact.label), f"`{fact.short}`" if fact.digest else escaped(fact.value) or "none"]
             for _, facts in provenance_facts(content.summary) for fact in facts]
     return _table(["", "value"], rows, numeric=False)
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], numeric: bool = True) -> List[str]:
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], numeric: bool = True) -> list[str]:
     rule = ["---"] + ["---:" if numeric else "---"] * (len(header) - 1)
     return [f"| {' | '.join(cells)} |" for cells in (header, rule, *rows)]

@@ -1,7 +1,8 @@
 """Pieces of HTML that every part of the page is made of."""
 
 import html
-from typing import Any, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from core.report.text import displayable
 

@@ -2,9 +2,10 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any
 
 from core.errors import UserError
 
@@ -19,7 +20,7 @@ class Accuracy:
 
     map: float
     map50: float
-    per_class_ap: Dict[str, float]
+    per_class_ap: dict[str, float]
     images: int
 
 
@@ -29,12 +30,12 @@ class Evaluation:
 
     accuracy: Accuracy
     checkpoint_sha256: str
-    algorithms: Tuple[str, ...]
+    algorithms: tuple[str, ...]
     nncf_config_sha256: str
-    versions: Dict[str, str]
+    versions: dict[str, str]
     data_digest: str
-    corrupt_images: Tuple[str, ...]
-    warnings: Tuple[str, ...]
+    corrupt_images: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,9 @@ class IrMeasurement:
     xml_sha256: str
     bin_sha256: str
     fake_quantize_nodes: int
-    speeds: Tuple[HintSpeed, ...]
+    speeds: tuple[HintSpeed, ...]
     int8_share: float
-    not_int8: Tuple[NotInt8, ...]
+    not_int8: tuple[NotInt8, ...]
     parameters: int
     nonzero: int
     flops: int
@@ -128,25 +129,25 @@ class Neighbours:
     only_first: int
     only_second: int
     largest_score_difference: float
-    worst: Tuple[Sample, ...]
+    worst: tuple[Sample, ...]
 
 
 @dataclass(frozen=True)
 class Waterfall:
     """The forms of the model that were measured, why others were not, and neighbours compared."""
 
-    steps: Tuple[StepAccuracy, ...]
-    missing: Dict[str, str]
-    neighbours: Tuple[Neighbours, ...]
+    steps: tuple[StepAccuracy, ...]
+    missing: dict[str, str]
+    neighbours: tuple[Neighbours, ...]
 
 
 @dataclass(frozen=True)
 class Confusion:
     """Counts of both IRs: rows of what was there, columns of what was found, the last of each is background."""
 
-    classes: Tuple[str, ...]
-    fp32: Tuple[Tuple[int, ...], ...]
-    compressed: Tuple[Tuple[int, ...], ...]
+    classes: tuple[str, ...]
+    fp32: tuple[tuple[int, ...], ...]
+    compressed: tuple[tuple[int, ...], ...]
     min_score: float
 
 
@@ -155,12 +156,12 @@ class LayerChange:
     """The channels of a layer before and after."""
 
     name: str
-    in_channels: Tuple[int, int]
-    out_channels: Tuple[int, int]
+    in_channels: tuple[int, int]
+    out_channels: tuple[int, int]
 
 
 # Class name to precision at recall 0, 0.01, .. 1, None where undefined.
-Curves = Dict[str, Optional[Tuple[float, ...]]]
+Curves = dict[str, tuple[float, ...] | None]
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ class Validation:
     fp32: IrMeasurement
     compressed: IrMeasurement
     speedup: float
-    speedup_range: Tuple[float, float]
+    speedup_range: tuple[float, float]
     expected_speedup: float
     load_average: float
     other_cores: float
@@ -179,13 +180,13 @@ class Validation:
     curves_fp32: Curves
     curves_compressed: Curves
     confusion: Confusion
-    layers_changed: Tuple[LayerChange, ...]
-    samples: Tuple[Sample, ...]
-    cpu: Dict[str, Any]
-    versions: Dict[str, str]
+    layers_changed: tuple[LayerChange, ...]
+    samples: tuple[Sample, ...]
+    cpu: dict[str, Any]
+    versions: dict[str, str]
     data_digest: str
-    corrupt_images: Tuple[str, ...]
-    warnings: Tuple[str, ...]
+    corrupt_images: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,7 @@ class Measurements:
     irs: Validation
 
 
-def read_json(file: Path) -> Dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
     """Return the JSON object in ``file``.
 
     Raises:
@@ -300,7 +301,7 @@ class _Record:
     def inner(self, key: str) -> "_Record":
         return _Record(self.value(key), f"{self.path}.{key}")
 
-    def items(self) -> List[Tuple[str, Any]]:
+    def items(self) -> list[tuple[str, Any]]:
         return list(self._record.items())
 
     def number(self, key: str) -> float:
@@ -323,7 +324,7 @@ class _Record:
             raise self._wrong(key, "text")
         return value
 
-    def sequence(self, key: str, optional: bool = False) -> List[Any]:
+    def sequence(self, key: str, optional: bool = False) -> list[Any]:
         if optional and key not in self._record:
             return []
         value = self.value(key)
@@ -331,24 +332,24 @@ class _Record:
             raise self._wrong(key, "a list")
         return list(value)
 
-    def records(self, key: str) -> List["_Record"]:
+    def records(self, key: str) -> list["_Record"]:
         """Return a list of objects; null counts as an empty one."""
         items = [] if self.value(key) is None else self.sequence(key)
         return [_Record(item, f"{self.path}.{key}[{index}]") for index, item in enumerate(items)]
 
-    def pair(self, key: str) -> Tuple[int, int]:
+    def pair(self, key: str) -> tuple[int, int]:
         values = self.sequence(key)
         if len(values) != 2 or not all(isinstance(value, int) for value in values):
             raise self._wrong(key, "two whole numbers")
         return values[0], values[1]
 
-    def numbers(self, key: str) -> Tuple[float, ...]:
+    def numbers(self, key: str) -> tuple[float, ...]:
         values = self.sequence(key)
         if not all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
             raise self._wrong(key, "a list of numbers")
         return tuple(values)
 
-    def matrix(self, key: str, size: int) -> Tuple[Tuple[int, ...], ...]:
+    def matrix(self, key: str, size: int) -> tuple[tuple[int, ...], ...]:
         rows = self.sequence(key)
         if len(rows) != size or not all(isinstance(row, (list, tuple)) and len(row) == size for row in rows):
             raise self._wrong(key, f"{size} rows of {size} counts")
@@ -417,17 +418,17 @@ def _confusion(source: _Record) -> Confusion:
                      source.number("min_score"))
 
 
-def _samples(records: List[_Record]) -> Tuple[Sample, ...]:
+def _samples(records: list[_Record]) -> tuple[Sample, ...]:
     return tuple(Sample(item.text("file"), item.text("image")) for item in records)
 
 
-def _versions(source: _Record, required: Tuple[str, ...]) -> Dict[str, str]:
+def _versions(source: _Record, required: tuple[str, ...]) -> dict[str, str]:
     for package in required:
         source.text(package)
     return {str(package): str(version) for package, version in source.items() if version is not None}
 
 
-def _named(items: List[Any]) -> Tuple[str, ...]:
+def _named(items: list[Any]) -> tuple[str, ...]:
     """Return one text per item; an object, such as a file with its error, is written as its values."""
     return tuple(": ".join(str(part) for part in item.values()) if isinstance(item, Mapping) else str(item)
                  for item in items)

@@ -6,7 +6,8 @@ blindness tell apart; the models also differ by order and label.
 
 import math
 import unicodedata
-from typing import TYPE_CHECKING, Dict, List, Sequence, Tuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from core.report.content import ClassAp, worst_first
 from core.report.measurements import Curves, StepAccuracy
@@ -164,7 +165,7 @@ def precision_recall(names: Sequence[str], fp32: Curves, compressed: Curves, pre
 
 
 def _figure(height: float, columns: int, width: float = WIDTH_INCHES, rows: int = 1
-            ) -> Tuple["Figure", List["Axes"]]:
+            ) -> tuple["Figure", list["Axes"]]:
     import matplotlib.ticker  # noqa: F401  the panels' locators
     from matplotlib.figure import Figure
 
@@ -226,23 +227,23 @@ def _epochs_done(row: TrainRow, log: TrainingLog) -> float:
     return row.epoch - 1 + row.iteration / max(log.iters_per_epoch, row.iteration)
 
 
-def _epoch_means(log: TrainingLog) -> List[Tuple[float, float]]:
+def _epoch_means(log: TrainingLog) -> list[tuple[float, float]]:
     """Return the mean loss of every epoch, placed at the epoch's middle."""
-    losses: Dict[int, List[float]] = {}
+    losses: dict[int, list[float]] = {}
     for row in log.train:
         if math.isfinite(row.losses.get("loss", math.nan)):
             losses.setdefault(row.epoch, []).append(row.losses["loss"])
     return [(epoch - 0.5, sum(values) / len(values)) for epoch, values in sorted(losses.items())]
 
 
-def _thinned(points: List[Tuple[float, float]]) -> List[Tuple[float, float]]:
+def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     """Return at most ``MOST_POINTS`` points, each the mean of neighbours, so that long logs stay small."""
     step = math.ceil(len(points) / MOST_POINTS)
     groups = [points[start:start + step] for start in range(0, len(points), step)]
     return [(sum(x for x, _ in group) / len(group), sum(y for _, y in group) / len(group)) for group in groups]
 
 
-def _grouped_bars(panel: "Axes", classes: List[ClassAp], with_values: bool) -> None:
+def _grouped_bars(panel: "Axes", classes: list[ClassAp], with_values: bool) -> None:
     models = [("FP32 PyTorch", FP32, [item.fp32 for item in classes]),
               ("compressed PyTorch", COMPRESSED, [item.compressed for item in classes]),
               ("compressed IR", IR, [item.ir for item in classes])]

@@ -1,7 +1,6 @@
 """The provenance of a run as labelled facts for people."""
 
 from dataclasses import dataclass
-from typing import List, Tuple
 
 from core.report.summary import Summary
 
@@ -31,7 +30,7 @@ def algorithm_names(summary: Summary) -> str:
     return " + ".join(names) or "no compression"
 
 
-def provenance_facts(summary: Summary) -> List[Tuple[str, List[Fact]]]:
+def provenance_facts(summary: Summary) -> list[tuple[str, list[Fact]]]:
     """Return the provenance in groups, each a heading and its facts."""
     source = summary.provenance
     data, configs, cpu = source["data"], source["configs"], source["cpu"]

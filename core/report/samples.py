@@ -1,9 +1,10 @@
 """The sample pictures of a report: read, and made small enough for one page."""
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Optional
 
 from core.report.measurements import Sample
 
@@ -23,7 +24,7 @@ class Picture:
 
 
 def read_samples(folder: Path, samples: Sequence[Sample], what: str = ""
-                 ) -> Tuple[Tuple[Picture, ...], Tuple[str, ...]]:
+                 ) -> tuple[tuple[Picture, ...], tuple[str, ...]]:
     """Return the pictures of ``folder`` and the names of those that are missing, outside of it or no pictures.
 
     Args:
@@ -39,7 +40,7 @@ def read_samples(folder: Path, samples: Sequence[Sample], what: str = ""
     return tuple(pictures), tuple(missing)
 
 
-def embed(pictures: Sequence[Picture], budget: int) -> Tuple[List[Tuple[str, str]], int]:
+def embed(pictures: Sequence[Picture], budget: int) -> tuple[list[tuple[str, str]], int]:
     """Turn pictures into ``data:`` URIs that together stay within ``budget`` characters.
 
     Every picture gets an equal share of what is left and the best size and quality that fits in it.
@@ -47,7 +48,7 @@ def embed(pictures: Sequence[Picture], budget: int) -> Tuple[List[Tuple[str, str
     Returns:
         Pairs of data URI and caption, and the number of pictures that did not fit.
     """
-    embedded: List[Tuple[str, str]] = []
+    embedded: list[tuple[str, str]] = []
     for index, picture in enumerate(pictures):
         uri = _smallest_loss(picture, max(budget, 0) // (len(pictures) - index))
         if uri is not None:
@@ -56,7 +57,7 @@ def embed(pictures: Sequence[Picture], budget: int) -> Tuple[List[Tuple[str, str
     return embedded, len(pictures) - len(embedded)
 
 
-def _content(folder: Path, file: str) -> Optional[bytes]:
+def _content(folder: Path, file: str) -> bytes | None:
     path = (folder / file).resolve()
     if folder.resolve() not in path.parents or not path.is_file():
         return None
@@ -71,7 +72,7 @@ def _pixels(content: bytes) -> Optional["np.ndarray"]:
     return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
 
 
-def _smallest_loss(picture: Picture, share: int) -> Optional[str]:
+def _smallest_loss(picture: Picture, share: int) -> str | None:
     import cv2
 
     pixels = _pixels(picture.content)

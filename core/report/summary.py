@@ -2,9 +2,10 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Mapping, Tuple
+from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
 from core.report.gate import Thresholds, judge
@@ -57,17 +58,17 @@ class Summary:
     latency_ms_p50: float
     size_mb_fp32: float
     size_mb: float
-    provenance: Dict[str, Any]
+    provenance: dict[str, Any]
 
-    def figures(self) -> Dict[str, float]:
+    def figures(self) -> dict[str, float]:
         """Return the numbers that are measured, by key."""
         return {name: getattr(self, name) for name in FIGURES}
 
-    def metrics(self) -> Dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """Return the stable keys of the KFP Metrics artifact: ``passed`` (1 or 0) and every figure."""
         return {"passed": 1 if self.verdict == "pass" else 0, **self.figures()}
 
-    def to_json(self) -> Dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return a JSON-able dict without NaN: an unmeasured figure is None."""
         record = asdict(self)
         record.update({name: value if math.isfinite(value) else None for name, value in self.figures().items()})
@@ -80,12 +81,12 @@ class Summary:
         Raises:
             UserError: Keys are missing or unknown, a value is of the wrong type, or the schema is another one.
         """
-        way_out = "Give the summary.json that this version's report stage wrote."
+        hint = "Give the summary.json that this version's report stage wrote."
         names = {field.name for field in fields(cls)}
         if set(record) != names or record["schema"] != SCHEMA:
             odd = sorted(map(str, names ^ set(record))) or [f"schema {record['schema']!r}"]
             raise UserError("summary", f"differs in {', '.join(odd)}", f"It must have the keys of schema {SCHEMA}.",
-                            way_out)
+                            hint)
         wrong = [f"{name} is {record[name]!r}" for name in FIGURES if not _is_figure(record[name])]
         if record["verdict"] not in ("pass", "fail"):
             wrong.append(f"verdict is {record['verdict']!r}")
@@ -97,7 +98,7 @@ class Summary:
         if wrong:
             raise UserError("summary", ", ".join(wrong),
                             "Figures are numbers or null, the verdict is 'pass' or 'fail', provenance is complete.",
-                            way_out)
+                            hint)
         return cls(**{**record, **{name: _figure(record[name]) for name in FIGURES}})
 
 
@@ -153,7 +154,7 @@ def read_summary(file: Path) -> Summary:
     return Summary.from_json(read_json(file))
 
 
-def _figures(measured: Measurements) -> Dict[str, float]:
+def _figures(measured: Measurements) -> dict[str, float]:
     irs = measured.irs
     accuracies = {"fp32": measured.fp32.accuracy, "compressed": measured.compressed.accuracy,
                   "ir_fp32": irs.fp32.accuracy, "ir": irs.compressed.accuracy}
@@ -169,7 +170,7 @@ def _figures(measured: Measurements) -> Dict[str, float]:
     return figures
 
 
-def _worst_class(measured: Measurements) -> Tuple[str, float]:
+def _worst_class(measured: Measurements) -> tuple[str, float]:
     """Return the class that lost the most AP, FP32 PyTorch to compressed IR, and how much; empty and NaN where none
     can be compared."""
     before, after = measured.fp32.accuracy.per_class_ap, measured.irs.compressed.accuracy.per_class_ap
@@ -181,7 +182,7 @@ def _worst_class(measured: Measurements) -> Tuple[str, float]:
     return name, known[name]
 
 
-def _provenance(measured: Measurements, data: "DataRef") -> Dict[str, Any]:
+def _provenance(measured: Measurements, data: "DataRef") -> dict[str, Any]:
     fp32, compressed, irs = measured.fp32, measured.compressed, measured.irs
     return {
         "sha256": {

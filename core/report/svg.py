@@ -3,7 +3,8 @@
 import io
 import re
 import warnings
-from typing import TYPE_CHECKING, Mapping, Set
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 if TYPE_CHECKING:
@@ -59,14 +60,14 @@ def _without_namespaces(root: ElementTree.Element) -> ElementTree.Element:
     return root
 
 
-def _referenced(root: ElementTree.Element) -> Set[str]:
+def _referenced(root: ElementTree.Element) -> set[str]:
     ids = {element.get("href", "")[1:] for element in root.iter()}
     for element in root.iter():
         ids.update(_REFERENCE.findall(element.get("clip-path", "")))
     return ids
 
 
-def _tidy(element: ElementTree.Element, prefix: str, referenced: Set[str], colours: Mapping[str, str]) -> None:
+def _tidy(element: ElementTree.Element, prefix: str, referenced: set[str], colours: Mapping[str, str]) -> None:
     name = element.attrib.pop("id", None)
     if name in referenced:
         element.set("id", prefix + name)

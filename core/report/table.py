@@ -1,7 +1,8 @@
 """The comparison of the FP32 with the compressed model, and its plain-text form for a terminal."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Callable, List, Mapping, Optional
+from typing import Any
 
 from core.report.gate import Thresholds, judge
 from core.report.summary import Summary
@@ -16,13 +17,13 @@ class Row:
     """
 
     label: str
-    fp32_pytorch: Optional[float]
-    compressed_pytorch: Optional[float]
+    fp32_pytorch: float | None
+    compressed_pytorch: float | None
     fp32_ir: float
     compressed_ir: float
-    write: Callable[[Optional[float]], str]
+    write: Callable[[float | None], str]
     higher_is_better: bool
-    measured_ratio: Optional[float] = None
+    measured_ratio: float | None = None
 
     @property
     def baseline(self) -> float:
@@ -34,13 +35,13 @@ class Row:
         return self.compressed_ir - self.baseline
 
     @property
-    def ratio(self) -> Optional[float]:
+    def ratio(self) -> float | None:
         if self.measured_ratio is not None:
             return self.measured_ratio
         return self.compressed_ir / self.baseline if self.baseline else None
 
 
-def comparison(summary: Summary) -> List[Row]:
+def comparison(summary: Summary) -> list[Row]:
     """Return the rows of the key table."""
     return [
         Row("mAP", summary.map_fp32, summary.map_compressed, summary.map_ir_fp32, summary.map_ir, fraction, True),
@@ -74,11 +75,11 @@ def terminal_table(record: Mapping[str, Any]) -> str:
     return "\n".join(_aligned(cells) + ["", f"{summary.verdict.upper()}: " + "; ".join(sentences) + "."])
 
 
-def _compared(label: str, fp32: float, compressed: float, row: Row, change: str) -> List[str]:
+def _compared(label: str, fp32: float, compressed: float, row: Row, change: str) -> list[str]:
     return [label, row.write(fp32), row.write(compressed), change]
 
 
-def _aligned(cells: List[List[str]]) -> List[str]:
+def _aligned(cells: list[list[str]]) -> list[str]:
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     lines = [line[0].ljust(widths[0]) + "".join(f"  {text:>{width}}" for text, width in zip(line[1:], widths[1:]))
              for line in cells]

@@ -1,7 +1,7 @@
 """How names and numbers are written in every report."""
 
 import math
-from typing import Iterable, List, Optional
+from collections.abc import Iterable
 
 NOT_MEASURED = "n/a"
 _JOINERS = "\u200c\u200d"
@@ -17,19 +17,19 @@ def displayable(name: str, limit: int = 120) -> str:
     return kept if len(kept) <= limit else kept[:limit - 1] + "\u2026"
 
 
-def fraction(value: Optional[float]) -> str:
+def fraction(value: float | None) -> str:
     """Write a quantity of 0..1, such as mAP, with four decimals."""
     return NOT_MEASURED if _absent(value) else f"{value:.4f}"
 
 
-def difference(value: Optional[float]) -> str:
+def difference(value: float | None) -> str:
     """Write a signed difference of two fractions with four decimals."""
     if _absent(value):
         return NOT_MEASURED
     return f"{value:+.4f}" if abs(value) >= 5e-5 else "0.0000"
 
 
-def quantity(value: Optional[float]) -> str:
+def quantity(value: float | None) -> str:
     """Write a positive quantity with three significant digits or all digits before the point."""
     if _absent(value):
         return NOT_MEASURED
@@ -37,12 +37,12 @@ def quantity(value: Optional[float]) -> str:
     return f"{value:.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}"
 
 
-def ratio(value: Optional[float]) -> str:
+def ratio(value: float | None) -> str:
     """Write a ratio, such as a speed-up, as ``2.34x``."""
     return NOT_MEASURED if _absent(value) else f"{value:.2f}x"
 
 
-def metric_prefix(value: Optional[float]) -> str:
+def metric_prefix(value: float | None) -> str:
     """Write a large count with three significant digits: ``3.59 M``, ``1.20 G``."""
     if _absent(value):
         return NOT_MEASURED
@@ -59,7 +59,7 @@ def counted(number: int, one: str, many: str = "") -> str:
 
 def listed(names: Iterable[str], limit: int = 20) -> str:
     """Join names with commas; beyond ``limit`` the rest is counted."""
-    shown: List[str] = [displayable(name) for name in names]
+    shown: list[str] = [displayable(name) for name in names]
     rest = len(shown) - limit
     return ", ".join(shown) if rest <= 0 else ", ".join(shown[:limit]) + f" and {rest:,} more"
 
@@ -70,5 +70,5 @@ def step_title(name: str) -> str:
     return " ".join(words.get(part, part) for part in name.split("_"))
 
 
-def _absent(value: Optional[float]) -> bool:
+def _absent(value: float | None) -> bool:
     return value is None or not math.isfinite(value)

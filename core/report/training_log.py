@@ -4,7 +4,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 from core.errors import UserError
 
@@ -20,7 +20,7 @@ class TrainRow:
     epoch: int
     iteration: int
     lr: float
-    losses: Dict[str, float]
+    losses: dict[str, float]
     seconds: float
 
 
@@ -39,8 +39,8 @@ class TrainingLog:
 
     epochs: int
     iters_per_epoch: int
-    train: Tuple[TrainRow, ...]
-    val: Tuple[ValRow, ...]
+    train: tuple[TrainRow, ...]
+    val: tuple[ValRow, ...]
     truncated: bool
 
     @property
@@ -61,9 +61,9 @@ def read_training_log(file: Path) -> TrainingLog:
     rows, truncated = _rows(file)
     if not rows or rows[0].get("mode") != "env":
         raise _not_a_log(file, "does not start with a line of mode 'env'")
-    env: Dict[str, Any] = {}
-    train: Dict[Tuple[int, int], TrainRow] = {}
-    val: Dict[int, ValRow] = {}
+    env: dict[str, Any] = {}
+    train: dict[tuple[int, int], TrainRow] = {}
+    val: dict[int, ValRow] = {}
     for number, row in enumerate(rows, start=1):
         try:
             if row["mode"] == "env":
@@ -78,7 +78,7 @@ def read_training_log(file: Path) -> TrainingLog:
                        truncated=truncated, **env)
 
 
-def _rows(file: Path) -> Tuple[List[Dict[str, Any]], bool]:
+def _rows(file: Path) -> tuple[list[dict[str, Any]], bool]:
     try:
         lines = file.read_bytes().split(b"\n")
     except FileNotFoundError as error:
@@ -97,7 +97,7 @@ def _rows(file: Path) -> Tuple[List[Dict[str, Any]], bool]:
     return rows, False
 
 
-def _json_object(line: bytes) -> Optional[Dict[str, Any]]:
+def _json_object(line: bytes) -> dict[str, Any] | None:
     try:
         row = json.loads(line.decode("utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError):
@@ -105,12 +105,12 @@ def _json_object(line: bytes) -> Optional[Dict[str, Any]]:
     return row if isinstance(row, dict) else None
 
 
-def _train_row(row: Dict[str, Any]) -> TrainRow:
+def _train_row(row: dict[str, Any]) -> TrainRow:
     losses = {name: _number(row, name) for name in row if name.startswith("loss")}
     return TrainRow(int(row["epoch"]), int(row["iter"]), _number(row, "lr"), losses, _number(row, "time"))
 
 
-def _number(row: Dict[str, Any], name: str) -> float:
+def _number(row: dict[str, Any], name: str) -> float:
     value = row.get(name)
     return math.nan if value is None else float(value)
 

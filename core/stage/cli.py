@@ -5,8 +5,9 @@ import errno
 import json
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any
 
 from core.errors import StateSaved, Terminated, UserError
 from core.stage.executor_output import ExecutorOutput
@@ -45,7 +46,7 @@ def add_trust_option(parser: argparse.ArgumentParser) -> None:
                         help="true runs a config that is more than data as Python, and imports its custom_imports")
 
 
-def json_object(text: str) -> Dict[str, Any]:
+def json_object(text: str) -> dict[str, Any]:
     """argparse type for a parameter that travels as a JSON object; by hand also ``@FILE`` that holds one."""
     value = _json(_contents(text[1:]) if text.startswith("@") else text, "an object such as '{}'")
     if not isinstance(value, dict):
@@ -61,7 +62,7 @@ def boolean(text: str) -> bool:
     return values[text.lower()]
 
 
-def name_list(text: str) -> List[str]:
+def name_list(text: str) -> list[str]:
     """argparse type for a list of names: a JSON list as KFP passes it, or by hand names between commas."""
     if not text.lstrip().startswith("["):
         return [name.strip() for name in text.split(",") if name.strip()]
@@ -72,8 +73,8 @@ def name_list(text: str) -> List[str]:
 
 
 def run_stage(parser: argparse.ArgumentParser,
-              work: Callable[[argparse.Namespace, ExecutorOutput], Optional[int]],
-              argv: Optional[List[str]] = None) -> int:
+              work: Callable[[argparse.Namespace, ExecutorOutput], int | None],
+              argv: list[str] | None = None) -> int:
     """Parse ``argv``, do the stage's work, write its executor output and return the exit code.
 
     ``work`` may return an exit code of its own; None stands for success.

@@ -3,7 +3,7 @@
 import json
 import math
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any
 
 from core.errors import UserError
 
@@ -18,20 +18,20 @@ class ExecutorOutput:
         executor_input: The JSON text of ``{{$}}``, KFP's ExecutorInput message, or None.
     """
 
-    def __init__(self, executor_input: Optional[str] = None) -> None:
+    def __init__(self, executor_input: str | None = None) -> None:
         try:
             self._outputs = json.loads(executor_input)["outputs"] if executor_input else None
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise UserError("--executor-input", f"{executor_input[:80]!r}", "It must be KFP's ExecutorInput JSON.",
                             "Leave the option out when calling a stage by hand.") from error
-        self._parameters: Dict[str, Any] = {}
-        self._metadata: Dict[str, Dict[str, Any]] = {}
+        self._parameters: dict[str, Any] = {}
+        self._metadata: dict[str, dict[str, Any]] = {}
 
     def parameter(self, name: str, value: Any) -> None:
         """Set an output parameter that the component declares."""
         self._parameters[name] = storable(value)
 
-    def artifact(self, name: str, metadata: Dict[str, Any]) -> None:
+    def artifact(self, name: str, metadata: dict[str, Any]) -> None:
         """Add metadata to an output artifact that the component declares."""
         self._metadata.setdefault(name, {}).update(storable(metadata))
 
@@ -49,7 +49,7 @@ class ExecutorOutput:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"parameterValues": self._parameters, "artifacts": artifacts}))
 
-    def _describe(self, name: str, declared: Dict[str, Any]) -> Dict[str, Any]:
+    def _describe(self, name: str, declared: dict[str, Any]) -> dict[str, Any]:
         return {"name": declared.get("name", name), "uri": declared["uri"], "metadata": self._metadata.get(name, {})}
 
 

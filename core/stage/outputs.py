@@ -1,8 +1,9 @@
 """Small output files of a stage: parameters, JSON and metrics."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any
 
 from core.stage.executor_output import ExecutorOutput, storable
 from core.storage.cache import new_file

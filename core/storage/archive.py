@@ -12,8 +12,9 @@ import stat
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, Dict, Iterator, NamedTuple, Optional
+from typing import Any, BinaryIO, NamedTuple
 
 from core.errors import UserError
 from core.storage.store import check_name
@@ -27,7 +28,7 @@ _MOST_BEHIND = 16
 """Blocks that may follow a tar file's end: padding."""
 # A header may ask for any amount; the longest that is sound holds a path.
 _LARGEST_READ = 8 << 20
-_COMPRESSED: Dict[str, Callable[..., Any]] = {"gz": gzip.open, "tgz": gzip.open, "bz2": bz2.open, "xz": lzma.open}
+_COMPRESSED: dict[str, Callable[..., Any]] = {"gz": gzip.open, "tgz": gzip.open, "bz2": bz2.open, "xz": lzma.open}
 _FAULTS = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, gzip.BadGzipFile,
            NotImplementedError, RuntimeError, UnicodeError, ValueError, OverflowError)
 
@@ -37,7 +38,7 @@ class _Entry(NamedTuple):
 
     name: str
     link: str = ""
-    content: Optional[BinaryIO] = None
+    content: BinaryIO | None = None
 
 
 def is_archive(name: str) -> bool:
@@ -55,7 +56,7 @@ def unpack(archive: Path, folder: Path) -> None:
             neither file nor folder, is there twice, or takes more room than an honest archive's would.
     """
     allowed = _ALWAYS_BYTES + _LARGEST_RATIO * archive.stat().st_size
-    links: Dict[str, str] = {}
+    links: dict[str, str] = {}
     name = ""
     try:
         with open(archive, "rb") as file:
@@ -78,7 +79,7 @@ def unpack(archive: Path, folder: Path) -> None:
         raise _refused(archive, name, f"It must be a sound archive ({error!s:.200}).") from error
 
 
-def _place(archive: Path, folder: Path, entry: _Entry, links: Dict[str, str], allowed: int) -> int:
+def _place(archive: Path, folder: Path, entry: _Entry, links: dict[str, str], allowed: int) -> int:
     """Write an entry below the folder, or remember its link, and return the bytes it took."""
     check_name(entry.name, f"archive {archive}")
     entry.name.encode("utf-8")

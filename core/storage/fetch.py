@@ -7,8 +7,8 @@ import re
 import shutil
 import threading
 import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Callable, Iterator, List
 
 from core.errors import UserError
 from core.stage.progress import progress
@@ -22,7 +22,7 @@ _DEFAULT_LIMIT = 100 * 10 ** 9
 _UNITS = {"": 1, "k": 10 ** 3, "m": 10 ** 6, "g": 10 ** 9, "t": 10 ** 12}
 _USE, _FILL, _BYTES = ".use", ".fill", ".bytes"
 _LEFT_FREE = 10 ** 8
-_HELD: List[int] = []
+_HELD: list[int] = []
 """Locks of the entries that this process uses; they end with it."""
 
 Fill = Callable[[Path, Path], None]

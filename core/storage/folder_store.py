@@ -5,9 +5,9 @@ import errno
 import os
 import shutil
 import tempfile
-from datetime import datetime, timezone
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Iterator, List, Optional
 
 from core.storage.cache import PARTIAL_SUFFIX, new_file
 from core.storage.store import AccessDenied, ObjectExists, ObjectNotFound, Store, StoredObject, check_name
@@ -20,7 +20,7 @@ class FolderStore(Store):
         super().__init__(str(root))
         self._root = root
 
-    def list(self, prefix: str = "") -> List[StoredObject]:
+    def list(self, prefix: str = "") -> list[StoredObject]:
         """See :class:`Store`; what is still being written is not listed, links are not followed."""
         found = []
         with self._errors(prefix):
@@ -32,7 +32,7 @@ class FolderStore(Store):
         infos = [self._info(name, path) for name, path in sorted(named) if name.startswith(prefix)]
         return [info for info in infos if info is not None]
 
-    def find(self, name: str) -> Optional[StoredObject]:
+    def find(self, name: str) -> StoredObject | None:
         """See :class:`Store`."""
         check_name(name, self.location)
         with self._errors(name):
@@ -72,14 +72,14 @@ class FolderStore(Store):
         with self._errors(name), contextlib.suppress(FileNotFoundError):
             (self._root / name).unlink()
 
-    def _info(self, name: str, path: Path) -> Optional[StoredObject]:
+    def _info(self, name: str, path: Path) -> StoredObject | None:
         try:
             status = path.stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
         if not path.is_file():
             return None
-        modified = datetime.fromtimestamp(status.st_mtime, timezone.utc)
+        modified = datetime.fromtimestamp(status.st_mtime, UTC)
         return StoredObject(name, status.st_size, f"{status.st_mtime_ns:x}-{status.st_size:x}", modified)
 
     def _write_new(self, name: str, contents: bytes) -> None:

@@ -9,7 +9,6 @@ import re
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Dict
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from core.errors import UserError
@@ -39,7 +38,7 @@ class Location:
 
     scheme: Scheme
     path: str
-    query: Dict[str, str] = field(default_factory=dict)
+    query: dict[str, str] = field(default_factory=dict)
 
     @property
     def bucket(self) -> str:
@@ -129,7 +128,7 @@ def _file_uri(location: str, thing: str) -> Location:
     return Location(Scheme.FILE, os.path.abspath(path), _latest_option(parts.query, location, thing))
 
 
-def _options(query: str, location: str, thing: str) -> Dict[str, str]:
+def _options(query: str, location: str, thing: str) -> dict[str, str]:
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
     except ValueError as error:
@@ -140,7 +139,7 @@ def _options(query: str, location: str, thing: str) -> Dict[str, str]:
     return dict(pairs)
 
 
-def _latest_option(query: str, location: str, thing: str) -> Dict[str, str]:
+def _latest_option(query: str, location: str, thing: str) -> dict[str, str]:
     """Return the one option of a stored location; others, such as a signature's, are refused without being told."""
     if not query:
         return {}

@@ -1,8 +1,9 @@
 """The checkpoint a run starts from, where one is given."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional
+from typing import Any
 
 from core.errors import UserError
 from core.storage.digest import sha256_file
@@ -26,7 +27,7 @@ class ParentRef:
     uri: str
     digest: str
 
-    def to_json(self) -> Dict[str, str]:
+    def to_json(self) -> dict[str, str]:
         """Return the reference as a JSON object."""
         return asdict(self)
 
@@ -64,7 +65,7 @@ def resolve_parent(location: str) -> ParentRef:
     return ParentRef(str(path), sha256_file(path))
 
 
-def open_parent(parent: ParentRef) -> Optional[Path]:
+def open_parent(parent: ParentRef) -> Path | None:
     """Return the checkpoint's path, or None where the run trains its own; from S3 it is fetched into the cache.
 
     Raises:

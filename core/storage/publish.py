@@ -8,9 +8,9 @@ import os
 import re
 import shutil
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, List, Optional, Union
 
 from core.bundle.manifest import MANIFEST, Manifest, damage
 from core.errors import UserError
@@ -34,12 +34,12 @@ class Publication:
         created: False where the same content had been published before.
     """
 
-    location: Union[Path, str]
+    location: Path | str
     version: int
     created: bool
 
 
-def publish(bundle: Path, destination: str, model_name: str, version: Optional[int] = None) -> Publication:
+def publish(bundle: Path, destination: str, model_name: str, version: int | None = None) -> Publication:
     """Copy ``bundle``, a folder with a manifest (``core.bundle``), to ``<destination>/<model_name>/<version>/``.
 
     Without a ``version`` it is the next positive integer, or the existing one that holds the same content, undamaged.
@@ -110,7 +110,7 @@ def check_destination(destination: str, model_name: str, version: int = 0) -> No
                         "Choose a free one, or 0, which publishes the next one and the same content only once.")
 
 
-def _publish_on_s3(bundle: Path, manifest: Manifest, location: Location, version: Optional[int]) -> Publication:
+def _publish_on_s3(bundle: Path, manifest: Manifest, location: Location, version: int | None) -> Publication:
     from core.storage.publish_s3 import S3Publisher
     from core.storage.s3_store import S3Store
 
@@ -178,11 +178,11 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _versions(models: Path) -> List[int]:
+def _versions(models: Path) -> list[int]:
     return sorted(int(path.name) for path in models.iterdir() if _VERSION.fullmatch(path.name))
 
 
-def _version_with(models: Path, content_sha256: str, only: Optional[int]) -> Optional[int]:
+def _version_with(models: Path, content_sha256: str, only: int | None) -> int | None:
     """Return the newest version with this content, undamaged; ``only`` looks at one alone."""
     for version in reversed([version for version in _versions(models) if only in (None, version)]):
         folder = models / str(version)

@@ -9,10 +9,10 @@ import contextlib
 import re
 import tempfile
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Set
 
 from core.bundle.manifest import MANIFEST, FileRecord, Manifest
 from core.errors import UserError
@@ -38,7 +38,7 @@ class S3Publisher:
     def __init__(self, store: S3Store) -> None:
         self._store = store
 
-    def version_with(self, bundle: Path, manifest: Manifest, only: Optional[int]) -> Optional[int]:
+    def version_with(self, bundle: Path, manifest: Manifest, only: int | None) -> int | None:
         """Return the newest published version with the same content, undamaged as far as a listing tells.
 
         ``only`` looks at one version alone.
@@ -53,7 +53,7 @@ class S3Publisher:
                         return version
         return None
 
-    def manifest_of(self, version: int) -> Optional[Manifest]:
+    def manifest_of(self, version: int) -> Manifest | None:
         """Return a published version's manifest, or None where it is no manifest of this program."""
         with tempfile.TemporaryDirectory() as folder, contextlib.suppress(UserError):
             self._store.download(f"{version}/{MANIFEST}", Path(folder) / MANIFEST)
@@ -64,7 +64,7 @@ class S3Publisher:
         """Return whether a version's manifest is there."""
         return self._store.find(f"{version}/{MANIFEST}") is not None
 
-    def write(self, bundle: Path, manifest: Manifest, version: Optional[int]) -> int:
+    def write(self, bundle: Path, manifest: Manifest, version: int | None) -> int:
         """Write a bundle as ``version``, or the next one where None, and return its number.
 
         Raises:
@@ -73,7 +73,7 @@ class S3Publisher:
         """
         self._clear_abandoned()
         with self._claimed(version) as number:
-            written: List[str] = []
+            written: list[str] = []
             try:
                 for name, record in manifest.files.items():
                     if sha256_file(bundle / name) != record.sha256:
@@ -89,7 +89,7 @@ class S3Publisher:
         return number
 
     @contextlib.contextmanager
-    def _claimed(self, version: Optional[int]) -> Iterator[int]:
+    def _claimed(self, version: int | None) -> Iterator[int]:
         """Hold a version that nobody has published or begun."""
         following = max([0, *self._listing(), *self._claims()]) + 1
         for number in [version] if version else range(following, following + _MOST_CLAIMS):
@@ -111,22 +111,22 @@ class S3Publisher:
         raise UserError("destination", place, "Somebody else is publishing this version.",
                         "Wait and try again; what a killed publisher left is cleared after a day.")
 
-    def _listing(self) -> Dict[int, Dict[str, StoredObject]]:
+    def _listing(self) -> dict[int, dict[str, StoredObject]]:
         """Return the objects of every version by their names in it."""
-        versions: Dict[int, Dict[str, StoredObject]] = {}
+        versions: dict[int, dict[str, StoredObject]] = {}
         for info in self._store.list():
             version, _, name = info.name.partition("/")
             if name and _VERSION.fullmatch(version):
                 versions.setdefault(int(version), {})[name] = info
         return versions
 
-    def _claims(self) -> Dict[int, StoredObject]:
+    def _claims(self) -> dict[int, StoredObject]:
         return {int(info.name[len(_CLAIMS):]): info for info in self._store.list(_CLAIMS)
                 if _VERSION.fullmatch(info.name[len(_CLAIMS):])}
 
     def _clear_abandoned(self) -> None:
         for version, claim in self._claims().items():
-            if datetime.now(timezone.utc) - claim.modified > _ABANDONED:
+            if datetime.now(UTC) - claim.modified > _ABANDONED:
                 if not self.is_published(version):
                     for info in self._store.list(f"{version}/"):
                         self._store.delete(info.name)
@@ -145,11 +145,11 @@ def check_s3_destination(store: S3Store) -> None:
     store.delete(probe)
 
 
-def _published(listing: Dict[int, Dict[str, StoredObject]]) -> Set[int]:
+def _published(listing: dict[int, dict[str, StoredObject]]) -> set[int]:
     return {version for version, names in listing.items() if MANIFEST in names}
 
 
-def _is_sound(info: Optional[StoredObject], record: FileRecord, path: Path, ours: Optional[FileRecord],
+def _is_sound(info: StoredObject | None, record: FileRecord, path: Path, ours: FileRecord | None,
               pool: ThreadPoolExecutor) -> bool:
     """Return whether an object is there, of its size, and, where this bundle has the same file, of its content."""
     if info is None or info.size != record.bytes:

@@ -4,8 +4,9 @@ import contextlib
 import functools
 import logging
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, NoReturn, Optional, Type
+from typing import Any, NoReturn
 
 from core.errors import UserError
 from core.storage.store import AccessDenied, NotSupported, ObjectExists, ObjectNotFound
@@ -91,8 +92,8 @@ def connect(attempts: int = ATTEMPTS) -> S3Connection:
                         "Check AWS_ENDPOINT_URL_S3, AWS_REGION, AWS_PROFILE and the AWS configuration.") from error
 
 
-@functools.lru_cache(maxsize=None)
-def _shared_loader(data_path: Optional[str]) -> Any:
+@functools.cache
+def _shared_loader(data_path: str | None) -> Any:
     """Return what reads botocore's descriptions of services; they are large, and read once a process."""
     from botocore.loaders import create_loader
 
@@ -102,7 +103,7 @@ def _shared_loader(data_path: Optional[str]) -> Any:
 def _config(session: Any, attempts: int) -> Any:
     from botocore.config import Config
 
-    settings: Dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     style = _addressing_style(session)
     if style:
         settings["s3"] = {"addressing_style": style}
@@ -132,7 +133,7 @@ def read_timeout() -> float:
     return seconds
 
 
-def _addressing_style(session: Any) -> Optional[str]:
+def _addressing_style(session: Any) -> str | None:
     chosen = os.environ.get(ADDRESSING_VARIABLE, "")
     if chosen not in ("", "auto", "path", "virtual"):
         raise UserError(f"variable {ADDRESSING_VARIABLE}", repr(chosen), "It is path, virtual or auto.",
@@ -161,30 +162,30 @@ def s3_errors(uri: str, action: str) -> Iterator[None]:
         raise_for(uri, action, code, int(status or 0), error)
     except BotoCoreError as error:
         raise UserError(f"object {uri}", _cause(error), f"The service must answer to {action} it.",
-                        _way_out(error)) from error
+                        _hint(error)) from error
 
 
-def raise_for(uri: str, action: str, code: str, status: int, cause: Optional[BaseException] = None) -> NoReturn:
+def raise_for(uri: str, action: str, code: str, status: int, cause: BaseException | None = None) -> NoReturn:
     """Raise the error that an S3 error code, or the status where there is none, stands for."""
     thing, code = f"object {uri}", code or str(status)
     rule = _DENIED.get(code) or _OTHER.get(code)
-    kind: Type[UserError] = UserError
+    kind: type[UserError] = UserError
     if code in _ABSENT:
-        kind, rule, way_out = ObjectNotFound, "There must be such an object.", "Check bucket and key."
+        kind, rule, hint = ObjectNotFound, "There must be such an object.", "Check bucket and key."
     elif code in _EXISTS:
-        kind, rule, way_out = ObjectExists, "It must not be replaced.", "Choose another name."
+        kind, rule, hint = ObjectExists, "It must not be replaced.", "Choose another name."
     elif code in ("NotImplemented", "501"):
-        kind, rule, way_out = NotSupported, "The service must know this request.", "Use another service."
+        kind, rule, hint = NotSupported, "The service must know this request.", "Use another service."
     elif code == "RequestTimeTooSkewed":
-        way_out = "Set the clock."
+        hint = "Set the clock."
     elif code in _DENIED:
-        kind, way_out = AccessDenied, f"Check the credentials and their right to {action} it."
+        kind, hint = AccessDenied, f"Check the credentials and their right to {action} it."
     else:
         rule = rule or f"The service must be able to {action} it."
-        way_out = "Check endpoint, region and bucket, or try again later."
+        hint = "Check endpoint, region and bucket, or try again later."
     found = "not found" if kind is ObjectNotFound else code
     value = f"{found} (HTTP {status})" if found != str(status) else f"HTTP {status}"
-    raise kind(thing, value, rule, way_out) from cause
+    raise kind(thing, value, rule, hint) from cause
 
 
 def _cause(error: Exception) -> str:
@@ -200,7 +201,7 @@ def _cause(error: Exception) -> str:
     return type(error).__name__
 
 
-def _way_out(error: Exception) -> str:
+def _hint(error: Exception) -> str:
     from botocore.exceptions import NoCredentialsError, PartialCredentialsError, SSLError
 
     if isinstance(error, (NoCredentialsError, PartialCredentialsError)):

@@ -3,10 +3,11 @@
 import hashlib
 import itertools
 import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Optional
 
 from core.errors import UserError
 from core.storage.s3_get import BLOCK_BYTES, ObjectReader, Reading
@@ -29,7 +30,7 @@ _TRIES = 3
 
 Advance = Callable[[int], None]
 """Told of bytes that have arrived; a negative number takes some back."""
-Span = Tuple[int, int]
+Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Target:
     """
 
     path: Path
-    journal: Optional[Path] = None
+    journal: Path | None = None
 
 
 class Downloader:
@@ -210,7 +211,7 @@ class _Check:
     def __init__(self, etag: str, stored_sha256: str) -> None:
         self._etag, self._sha256 = etag, stored_sha256
         self._whole = hashlib.sha256() if stored_sha256 else hashlib.md5() if is_plain_md5(etag) else None
-        self._parts: List[bytes] = []
+        self._parts: list[bytes] = []
 
     def of_part(self) -> Optional["hashlib._Hash"]:
         """Return what must take in a span while it arrives, or None where the whole is hashed behind."""
@@ -235,7 +236,7 @@ class _Places:
 
     def __init__(self, folder: Path, infos: Iterable[StoredObject]) -> None:
         self._folder = folder
-        self._made: Set[str] = set()
+        self._made: set[str] = set()
         for info in infos:
             check_name(info.name, "the listing")
 
@@ -276,7 +277,7 @@ def _run_all(work: Callable[[StoredObject], None], items: Iterable[StoredObject]
         pool.shutdown()
 
 
-def _batches(items: Iterable[StoredObject], size: int) -> Iterator[List[StoredObject]]:
+def _batches(items: Iterable[StoredObject], size: int) -> Iterator[list[StoredObject]]:
     iterator = iter(items)
     return iter(lambda: list(itertools.islice(iterator, size)), [])
 
@@ -293,7 +294,7 @@ def _write_all(descriptor: int, block: memoryview, place: int) -> None:
         block, place = block[written:], place + written
 
 
-def _finished_spans(target: Target, size: int) -> Set[Span]:
+def _finished_spans(target: Target, size: int) -> set[Span]:
     """Return the spans that a killed download had finished; a line that it left half is none."""
     if target.journal is None or not target.journal.is_file() or not target.path.is_file():
         return set()

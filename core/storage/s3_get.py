@@ -10,8 +10,9 @@ import random
 import re
 import ssl
 import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Callable, Dict, Iterator, Mapping, NoReturn, Optional, Tuple
+from typing import NoReturn
 from urllib.parse import parse_qs, quote, urlsplit
 
 from core.errors import UserError
@@ -45,7 +46,7 @@ class Reading:
     key: str
     take: Callable[[memoryview, int], None]
     place: int = 0
-    stop: Optional[int] = None
+    stop: int | None = None
     etag: str = ""
     listed: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -54,7 +55,7 @@ class Reading:
 class _Broken(Exception):
     """A request failed such that it may succeed when it is sent again."""
 
-    def __init__(self, cause: str, attempts: Optional[int] = None, code: str = "", status: int = 0) -> None:
+    def __init__(self, cause: str, attempts: int | None = None, code: str = "", status: int = 0) -> None:
         super().__init__(cause)
         self.attempts, self.code, self.status = attempts or ATTEMPTS, code, status
 
@@ -125,7 +126,7 @@ class ObjectReader:
             reading.take(buffer[:count], reading.place)
             reading.place += count
 
-    def _signed(self, reading: Reading) -> Tuple[str, Dict[str, str]]:
+    def _signed(self, reading: Reading) -> tuple[str, dict[str, str]]:
         from botocore.auth import S3SigV4Auth
         from botocore.awsrequest import AWSRequest
 

@@ -5,9 +5,9 @@ import hashlib
 import os
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timezone
+from datetime import UTC
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from core.storage.cache import new_file
 from core.storage.digest import sha256_file
@@ -36,9 +36,9 @@ class S3Store(Store):
         self._bucket, self._prefix = bucket, f"{prefix}/" if prefix else ""
         self._connection = connect(attempts)
         self._client = self._connection.client
-        self._reader: Optional[ObjectReader] = None
+        self._reader: ObjectReader | None = None
 
-    def list(self, prefix: str = "") -> List[StoredObject]:
+    def list(self, prefix: str = "") -> list[StoredObject]:
         """See :class:`Store`; keys that end in a slash are consoles' folder marks and not listed."""
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket, Prefix=self._prefix + prefix)
@@ -49,7 +49,7 @@ class S3Store(Store):
                           for entry in page.get("Contents", []) if not entry["Key"].endswith("/")]
         return sorted(found, key=lambda info: info.name)
 
-    def find(self, name: str) -> Optional[StoredObject]:
+    def find(self, name: str) -> StoredObject | None:
         """See :class:`Store`."""
         try:
             head = self._head(name)
@@ -81,7 +81,7 @@ class S3Store(Store):
             if self._contents(name) != contents:
                 raise
 
-    def _contents(self, name: str) -> Optional[bytes]:
+    def _contents(self, name: str) -> bytes | None:
         """Return an object's contents, or None where somebody has deleted it in the meantime."""
         try:
             return self.read(name)
@@ -115,23 +115,23 @@ class S3Store(Store):
         with s3_errors(self.uri(name), "delete"):
             self._client.delete_object(**self._key(name))
 
-    def _put(self, name: str, contents: bytes, options: Dict[str, Any]) -> None:
+    def _put(self, name: str, contents: bytes, options: dict[str, Any]) -> None:
         with s3_errors(self.uri(name), "write"):
             self._client.put_object(**self._key(name), Body=contents, ContentMD5=_content_md5(contents), **options)
 
-    def _key(self, name: str) -> Dict[str, str]:
+    def _key(self, name: str) -> dict[str, str]:
         check_name(name, self.location)
         return {"Bucket": self._bucket, "Key": self._prefix + name}
 
-    def _head(self, name: str) -> Dict[str, Any]:
+    def _head(self, name: str) -> dict[str, Any]:
         with s3_errors(self.uri(name), "read"):
             return self._client.head_object(**self._key(name))
 
-    def _upload_parts(self, path: Path, size: int, name: str, metadata: Dict[str, str]) -> None:
+    def _upload_parts(self, path: Path, size: int, name: str, metadata: dict[str, str]) -> None:
         key, part_bytes = self._key(name), part_size(size)
         upload = {**key, "UploadId": self._client.create_multipart_upload(**key, Metadata=metadata)["UploadId"]}
 
-        def send(number: int) -> Dict[str, Any]:
+        def send(number: int) -> dict[str, Any]:
             with open(path, "rb") as file:
                 contents = os.pread(file.fileno(), part_bytes, (number - 1) * part_bytes)
             etag = self._client.upload_part(**upload, PartNumber=number, Body=contents,
@@ -147,13 +147,13 @@ class S3Store(Store):
             raise
 
 
-def _info_of(name: str, head: Dict[str, Any]) -> StoredObject:
+def _info_of(name: str, head: dict[str, Any]) -> StoredObject:
     return _info(name, head["ContentLength"], head)
 
 
-def _info(name: str, size: int, answer: Dict[str, Any]) -> StoredObject:
+def _info(name: str, size: int, answer: dict[str, Any]) -> StoredObject:
     # Listings tell fractions of a second, headers do not.
-    modified = answer["LastModified"].astimezone(timezone.utc).replace(microsecond=0)
+    modified = answer["LastModified"].astimezone(UTC).replace(microsecond=0)
     return StoredObject(name, size, answer["ETag"].strip('"'), modified)
 
 

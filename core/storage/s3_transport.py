@@ -7,8 +7,9 @@ botocore's own session is used all the same.
 import contextlib
 import http.client
 import ssl
+from collections.abc import Callable, Iterator, Mapping
 from queue import Empty, LifoQueue
-from typing import Any, Callable, Iterator, Mapping, Optional, Tuple, Union
+from typing import Any
 from urllib.parse import urlsplit
 
 _STALE = (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError)
@@ -37,7 +38,7 @@ class DirectTransport:
         ca_file: Authorities that are trusted.
     """
 
-    def __init__(self, endpoint: str, connect_seconds: float, read_seconds: float, ca_file: Optional[str]) -> None:
+    def __init__(self, endpoint: str, connect_seconds: float, read_seconds: float, ca_file: str | None) -> None:
         parts = urlsplit(endpoint)
         self._host, self._port = parts.hostname, parts.port
         self._connect_seconds, self._read_seconds = connect_seconds, read_seconds
@@ -64,7 +65,7 @@ class DirectTransport:
                 connection.close()
 
     def _answer(self, target: str,
-                headers: Mapping[str, str]) -> Tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+                headers: Mapping[str, str]) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         """Return a connection and its answer; one that the server closed while it was idle is not used."""
         while True:
             try:
@@ -117,7 +118,7 @@ class ProxyTransport:
             answer.raw.close()
 
 
-def transport(endpoint: str, config: Any, authorities: Any) -> Union[DirectTransport, ProxyTransport]:
+def transport(endpoint: str, config: Any, authorities: Any) -> DirectTransport | ProxyTransport:
     """Return what reaches an endpoint.
 
     Args:

@@ -8,10 +8,10 @@ import fnmatch
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Dict, Iterable, List, Tuple, Union
 
 from core.errors import UserError
 from core.storage.location import LATEST, Location, Scheme, parse_location
@@ -33,7 +33,7 @@ class Source:
 
     uri: str
     digest: str
-    objects: Tuple[StoredObject, ...]
+    objects: tuple[StoredObject, ...]
     single: bool
 
     @property
@@ -97,7 +97,7 @@ def resolve_latest(location: Location, thing: str) -> Location:
         return location
     pattern = location.query[LATEST]
     store = store_at(location)
-    written: Dict[str, datetime] = {}
+    written: dict[str, datetime] = {}
     for info in store.list():
         child = info.name.partition("/")[0]
         written[child] = max(info.modified, written.get(child, info.modified))
@@ -111,12 +111,12 @@ def resolve_latest(location: Location, thing: str) -> Location:
     return Location(location.scheme, path)
 
 
-def version_key(name: str) -> List[Tuple[int, Union[int, str]]]:
+def version_key(name: str) -> list[tuple[int, int | str]]:
     """Return what orders names such that their digits count as numbers: 2 before 10, v1.9 before v1.10."""
     parts = re.split(r"([0-9]+)", name)
     return [(1, int(part)) if number % 2 else (0, part) for number, part in enumerate(parts)]
 
 
-def _digest(objects: Tuple[StoredObject, ...], named: bool = True) -> str:
+def _digest(objects: tuple[StoredObject, ...], named: bool = True) -> str:
     rows = sorted([info.name if named else "", info.size, info.etag] for info in objects)
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()

@@ -1,10 +1,10 @@
 """One way to list, read and write objects, whether they lie in a folder of this machine or on a storage service."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Iterable, List, Optional
 
 from core.errors import UserError
 from core.storage.location import Location, Scheme, parse_location
@@ -59,11 +59,11 @@ class Store(ABC):
         self.location = location
 
     @abstractmethod
-    def list(self, prefix: str = "") -> List[StoredObject]:
+    def list(self, prefix: str = "") -> list[StoredObject]:
         """Return the objects whose names begin with ``prefix``, by name; an absent place holds none."""
 
     @abstractmethod
-    def find(self, name: str) -> Optional[StoredObject]:
+    def find(self, name: str) -> StoredObject | None:
         """Return what is known of one object, or None where there is none."""
 
     @abstractmethod

@@ -8,9 +8,9 @@ was sent in parts, unless it is encrypted with a key of the user's
 import hashlib
 import os
 import re
+from collections.abc import Mapping
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import List, Mapping, Optional, Tuple
 
 SHA256_KEY = "sha256"
 PART_BYTES_KEY = "part-bytes"
@@ -33,7 +33,7 @@ def is_plain_md5(etag: str) -> bool:
     return _PLAIN.fullmatch(etag) is not None
 
 
-def part_sizes(etag: str, size: int, stored: str = "") -> List[int]:
+def part_sizes(etag: str, size: int, stored: str = "") -> list[int]:
     """Return the part sizes in bytes that an ETag of parts could stand for, the likeliest first.
 
     Args:
@@ -72,7 +72,7 @@ def md5_of(path: Path, start: int, stop: int) -> bytes:
     return digest.digest()
 
 
-def matches(path: Path, size: int, etag: str, metadata: Tuple[str, str], pool: Executor) -> Optional[bool]:
+def matches(path: Path, size: int, etag: str, metadata: tuple[str, str], pool: Executor) -> bool | None:
     """Return whether a file is the object, or None where nothing that is known of the object can tell.
 
     Args:

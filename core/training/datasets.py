@@ -2,10 +2,10 @@
 
 import contextlib
 import io
-from typing import Any, Dict, Optional
+from typing import Any
 
 
-def build_quietly(settings: Dict[str, Any], defaults: Optional[Dict[str, Any]] = None) -> Any:
+def build_quietly(settings: dict[str, Any], defaults: dict[str, Any] | None = None) -> Any:
     """Return ``mmdet.datasets.build_dataset(settings, defaults)``."""
     from mmdet.datasets import build_dataset
 

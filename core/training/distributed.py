@@ -11,8 +11,9 @@ where ``auto_scale_lr = dict(enable=True, base_batch_size=N)`` asks for MMDetect
 import contextlib
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Dict, Iterator, TypeVar
+from typing import Any, TypeVar
 
 RANK_VARIABLE = "MMDET_COMPRESS_RANK"
 RANKS_VARIABLE = "MMDET_COMPRESS_RANKS"
@@ -90,7 +91,7 @@ def distributed_model(network: Any, find_unused_parameters: bool) -> Any:
                      find_unused_parameters=find_unused_parameters)
 
 
-def gathered(items: Dict[Any, Value]) -> Dict[Any, Value]:
+def gathered(items: dict[Any, Value]) -> dict[Any, Value]:
     """Return the dictionaries of all ranks as one."""
     if ranks() == 1:
         return items

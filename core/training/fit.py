@@ -7,9 +7,10 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Optional
 
 from core.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from core.checkpoint.versions import versions
@@ -50,11 +51,11 @@ class FitResult:
 
     epochs: int
     seconds: float
-    metrics: Dict[str, float] = field(default_factory=dict)
-    best: Dict[str, float] = field(default_factory=dict)
-    algorithms: Tuple[str, ...] = ()
+    metrics: dict[str, float] = field(default_factory=dict)
+    best: dict[str, float] = field(default_factory=dict)
+    algorithms: tuple[str, ...] = ()
 
-    def reported(self) -> Dict[str, float]:
+    def reported(self) -> dict[str, float]:
         """Return the metrics, those of the best validation as ``best_map`` and ``best_epoch``."""
         return {**self.metrics, **{f"best_{name}": value for name, value in self.best.items()}}
 
@@ -83,9 +84,9 @@ class Training:
     compression: Optional["CompressedDetector"]
     runner: Any
     loader: Any
-    parent_map: Optional[float]
+    parent_map: float | None
     resumed: bool
-    states: Optional[TrainingStates]
+    states: TrainingStates | None
     interruptions: Interruptions
     state: Optional["StateHook"] = None
 
@@ -95,7 +96,7 @@ class Training:
 
 
 def fit(config: Any, dataset: "Dataset", output_checkpoint: Path, log_file: Path, work_dir: Path,
-        parent: Optional[Path] = None, seed: int = 0, state: Optional[StateSettings] = None) -> FitResult:
+        parent: Path | None = None, seed: int = 0, state: StateSettings | None = None) -> FitResult:
     """Train the config's detector, with compression where the config has an ``nncf_config``.
 
     A plain ``parent`` (or ``load_from``) is loaded before NNCF wraps the model and compression is initialised from
@@ -154,8 +155,8 @@ def _run(training: Training) -> None:
         states.finish()
 
 
-def prepare(config: Any, dataset: "Dataset", work_dir: Path, parent: Optional[Path] = None, seed: int = 0,
-            state: Optional[StateSettings] = None) -> Training:
+def prepare(config: Any, dataset: "Dataset", work_dir: Path, parent: Path | None = None, seed: int = 0,
+            state: StateSettings | None = None) -> Training:
     """Build all that ``fit`` runs; arguments as there. Compression is initialised or restored here.
 
     Raises:
@@ -202,8 +203,8 @@ def prepare(config: Any, dataset: "Dataset", work_dir: Path, parent: Optional[Pa
     return training
 
 
-def _stored(config: Any, dataset: "Dataset", given: Optional[Checkpoint], seed: int,
-            state: Optional[StateSettings]) -> Tuple[Optional[TrainingStates], Optional[Checkpoint]]:
+def _stored(config: Any, dataset: "Dataset", given: Checkpoint | None, seed: int,
+            state: StateSettings | None) -> tuple[TrainingStates | None, Checkpoint | None]:
     """Return where this training's states are stored, and the newest of them."""
     if state is None:
         return None, None
@@ -211,7 +212,7 @@ def _stored(config: Any, dataset: "Dataset", given: Optional[Checkpoint], seed: 
     return states, states.newest(Path(config.work_dir))
 
 
-def _save_states_of(training: Training, memory: ModuleMemory, resumed: Optional[Checkpoint]) -> None:
+def _save_states_of(training: Training, memory: ModuleMemory, resumed: Checkpoint | None) -> None:
     from core.training.hooks import StateHook
 
     work_dir = Path(training.config.work_dir)
@@ -227,7 +228,7 @@ def _save_states_of(training: Training, memory: ModuleMemory, resumed: Optional[
     training.runner.register_hook(training.state, priority="LOWEST")
 
 
-def _parent_map(detector: Any, config: Any, dataset: "Dataset", given: Optional[Checkpoint]) -> Optional[float]:
+def _parent_map(detector: Any, config: Any, dataset: "Dataset", given: Checkpoint | None) -> float | None:
     logger = logging.getLogger(__name__)
     if given is not None and given.compression is not None:
         logger.warning("min_initial_map_ratio is not checked: the checkpoint is compressed already, so there is no "
@@ -289,7 +290,7 @@ def fitting_detector(parent: Path, config: Any, classes: Sequence[str]) -> Any:
 
 
 def snapshot(config: Any, dataset: "Dataset", network: Any, compression: Optional["CompressedDetector"],
-             runner: Optional[Any], progress: Optional[Dict[str, Any]] = None) -> Checkpoint:
+             runner: Any | None, progress: dict[str, Any] | None = None) -> Checkpoint:
     """Return the present state of training as a checkpoint; with ``progress`` it can be resumed to the bit."""
     from core.config.fingerprint import config_to_text
 
@@ -304,7 +305,7 @@ def snapshot(config: Any, dataset: "Dataset", network: Any, compression: Optiona
                       compression=compression.record() if compression else None, versions=versions(), training=training)
 
 
-def _source(config: Any, parent: Optional[Path]) -> Optional[Path]:
+def _source(config: Any, parent: Path | None) -> Path | None:
     path = parent or config.get("resume_from") or config.get("load_from")
     return Path(path) if path else None
 
@@ -322,8 +323,8 @@ def train_loader(config: Any, dataset: "Dataset", seed: int, shared: bool = True
                         shared)
 
 
-def _check_parent(config: Any, nncf_config: Optional[Dict[str, Any]], given: Optional[Checkpoint],
-                  source: Optional[Path]) -> None:
+def _check_parent(config: Any, nncf_config: dict[str, Any] | None, given: Checkpoint | None,
+                  source: Path | None) -> None:
     """Refuse a checkpoint that cannot be what the config wants to start from."""
     if given is None:
         return
@@ -342,7 +343,7 @@ def _check_parent(config: Any, nncf_config: Optional[Dict[str, Any]], given: Opt
                                             "model; compare its mAP", source, written_by, installed)
 
 
-def _build_plain(config: Any, dataset: "Dataset", given: Optional[Checkpoint], source: Optional[Path]) -> Any:
+def _build_plain(config: Any, dataset: "Dataset", given: Checkpoint | None, source: Path | None) -> Any:
     detector = build_detector(config)
     detector.CLASSES = dataset.classes
     if given is None:
@@ -352,8 +353,8 @@ def _build_plain(config: Any, dataset: "Dataset", given: Optional[Checkpoint], s
     return detector.to(device())
 
 
-def _compress(detector: Any, nncf_config: Dict[str, Any], config: Any, dataset: "Dataset",
-              given: Optional[Checkpoint], source: object, seed: int) -> "CompressedDetector":
+def _compress(detector: Any, nncf_config: dict[str, Any], config: Any, dataset: "Dataset",
+              given: Checkpoint | None, source: object, seed: int) -> "CompressedDetector":
     from core.compression.restoring import restore_compression
     from core.compression.wrap import compress_detector
 
@@ -420,7 +421,7 @@ def _require_epochs(config: Any) -> None:
                         "Write runner = dict(type='EpochBasedRunner', max_epochs=...).")
 
 
-def _resume(runner: Any, resumed: Checkpoint, source: Optional[Path], memory: ModuleMemory, log_file: Path) -> None:
+def _resume(runner: Any, resumed: Checkpoint, source: Path | None, memory: ModuleMemory, log_file: Path) -> None:
     if resumed.training is None:
         raise UserError("resume_from", source, "It holds no optimizer state.", "Name it as load_from instead.")
     progress = resumed.training.get("progress")
@@ -457,7 +458,7 @@ def _drop_locations(node: Any) -> None:
         _drop_locations(node.get("dataset"))
 
 
-def _log_meta(config: Any, epochs: int, iterations: int, seed: int) -> Dict[str, Any]:
+def _log_meta(config: Any, epochs: int, iterations: int, seed: int) -> dict[str, Any]:
     return {"mode": "env", "epochs": epochs, "iters_per_epoch": iterations, "seed": seed, "versions": versions()}
 
 
@@ -465,7 +466,7 @@ def _json_log(work_dir: Path) -> Path:
     return Path(work_dir) / f"{_LOG_NAME}.log.json"
 
 
-def _write_log_head(log_file: Path, meta: Dict[str, Any]) -> None:
+def _write_log_head(log_file: Path, meta: dict[str, Any]) -> None:
     Path(log_file).parent.mkdir(parents=True, exist_ok=True)
     Path(log_file).write_text(json.dumps(meta) + "\n")
 

@@ -3,7 +3,7 @@
 import logging
 import os
 import re
-from typing import Iterable, Tuple
+from collections.abc import Iterable
 
 from core.errors import UserError
 
@@ -13,7 +13,7 @@ VARIANT_VARIABLE = "MMDET_COMPRESS_VARIANT"
 # What mmcv's operators and NNCF's extensions are compiled for in the CUDA image, e.g. ``7.0;7.5;8.0;8.6``.
 ARCHITECTURES_VARIABLE = "MMDET_COMPRESS_CUDA_ARCHITECTURES"
 
-Capability = Tuple[int, int]
+Capability = tuple[int, int]
 logger = logging.getLogger(__name__)
 
 
@@ -78,7 +78,7 @@ def runs(capability: Capability, architectures: Iterable[str]) -> bool:
     return False
 
 
-def _parts(name: str) -> Tuple[str, Capability]:
+def _parts(name: str) -> tuple[str, Capability]:
     kind, _, digits = name.partition("_")
     return kind, (int(digits[:-1]), int(digits[-1]))
 

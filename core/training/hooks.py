@@ -3,8 +3,9 @@
 import hashlib
 import math
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Optional
 
 from mmcv.runner import Hook
 
@@ -44,7 +45,7 @@ class AverageStatisticsHook(Hook):
 class EvaluationHook(Hook):
     """Scores the model on the validation split after every ``interval`` epochs and logs mAP."""
 
-    def __init__(self, network: Any, config: Any, split: "Split", classes: Tuple[str, ...], interval: int,
+    def __init__(self, network: Any, config: Any, split: "Split", classes: tuple[str, ...], interval: int,
                  interruptions: Interruptions) -> None:
         self._network, self._config, self._split, self._classes = network, config, split, classes
         self._interval, self._interruptions = interval, interruptions
@@ -77,10 +78,10 @@ class StateHook(Hook):
     """
 
     def __init__(self, take_snapshot: Callable[[Position], Checkpoint], path: Path, states: Optional["TrainingStates"],
-                 interruptions: Interruptions, progress: Optional[Mapping[str, Any]] = None) -> None:
+                 interruptions: Interruptions, progress: Mapping[str, Any] | None = None) -> None:
         self._take_snapshot, self._path, self._states = take_snapshot, path, states
         self._interruptions, self._progress = interruptions, progress
-        self.position: Optional[Position] = None
+        self.position: Position | None = None
         self._saved_at = time.monotonic()
 
     def before_run(self, runner: Any) -> None:

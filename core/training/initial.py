@@ -3,9 +3,10 @@
 import contextlib
 import json
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional, Tuple
+from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
 
@@ -32,9 +33,9 @@ class InitialScore:
 
     split: str
     metrics: "DetectionMetrics"
-    parent_map: Optional[float]
+    parent_map: float | None
 
-    def to_log(self) -> Dict[str, Any]:
+    def to_log(self) -> dict[str, Any]:
         """Return the line of the training log, a validation of epoch 0."""
         values = self.metrics.to_json()
         line = {"mode": "val", "epoch": 0, "map": values["map"], "map50": values["map50"], "split": self.split,
@@ -82,7 +83,7 @@ def initial_split(dataset: "Dataset", work_dir: Path) -> "Split":
     return Split(dataset.train.name, file, dataset.train.image_root, len(images), len(boxes))
 
 
-def score(network: Any, config: Any, split: "Split", classes: Tuple[str, ...]) -> "DetectionMetrics":
+def score(network: Any, config: Any, split: "Split", classes: tuple[str, ...]) -> "DetectionMetrics":
     """Score ``network`` and leave it, and torch's random numbers, as training expects them."""
     from core.evaluation.pytorch import evaluate_network
 

@@ -13,9 +13,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Callable, Dict, Iterator, List, Optional, Sequence
+from typing import IO, Any
 
 from core.errors import Terminated, UserError
 from core.stage.cli import run_guarded, run_stage
@@ -47,8 +48,8 @@ def add_rank_options(parser: argparse.ArgumentParser) -> None:
                        help="processes on the CPU, each with batches of its own (default: 1)")
 
 
-def run_on_ranks(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespace, Any], Optional[int]],
-                 module: str, argv: Optional[List[str]] = None) -> int:
+def run_on_ranks(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespace, Any], int | None],
+                 module: str, argv: list[str] | None = None) -> int:
     """Do what ``core.stage.cli.run_stage`` does, on the ranks that the command line asks for.
 
     Args:
@@ -81,9 +82,9 @@ def _count(arguments: argparse.Namespace) -> int:
     return max(arguments.gpus, processes)
 
 
-def _rank_work(work: Callable[[argparse.Namespace, Any], Optional[int]],
-               gpus: int) -> Callable[[argparse.Namespace, Any], Optional[int]]:
-    def run(arguments: argparse.Namespace, output: Any) -> Optional[int]:
+def _rank_work(work: Callable[[argparse.Namespace, Any], int | None],
+               gpus: int) -> Callable[[argparse.Namespace, Any], int | None]:
+    def run(arguments: argparse.Namespace, output: Any) -> int | None:
         if gpus:
             # Each rank sees one GPU, its own.
             require_gpus(1, f"GPU {rank()}" if ranks() > 1 else "GPU")
@@ -93,7 +94,7 @@ def _rank_work(work: Callable[[argparse.Namespace, Any], Optional[int]],
     return run
 
 
-def _devices(gpus: int) -> List[str]:
+def _devices(gpus: int) -> list[str]:
     """Return the GPUs' names as CUDA takes them, out of those that this process may see."""
     visible = os.environ.get(DEVICES_VARIABLE)
     names = map(str, range(gpus)) if visible is None else filter(None, visible.split(","))
@@ -118,7 +119,7 @@ def _only_devices(names: Sequence[str]) -> Iterator[None]:
 class _Rank:
     number: int
     process: "subprocess.Popen[bytes]"
-    errors: Optional[IO[bytes]]
+    errors: IO[bytes] | None
 
     def message(self) -> str:
         """Return what a rank other than the first has written to standard error."""
@@ -128,7 +129,7 @@ class _Rank:
         return self.errors.read().decode(errors="replace").strip()
 
 
-def launch(command: List[str], count: int, devices: Sequence[str] = ()) -> int:
+def launch(command: list[str], count: int, devices: Sequence[str] = ()) -> int:
     """Run ``command`` as ``count`` ranks and return the exit code: 0, or that of the first that failed.
 
     Args:
@@ -137,7 +138,7 @@ def launch(command: List[str], count: int, devices: Sequence[str] = ()) -> int:
         devices: CUDA's name of each rank's GPU; empty for the CPU.
     """
     with tempfile.TemporaryDirectory(prefix="ranks-") as folder, contextlib.ExitStack() as stack:
-        started: List[_Rank] = []
+        started: list[_Rank] = []
         try:
             for number in range(count):
                 errors = None if number == 0 else stack.enter_context(tempfile.TemporaryFile())
@@ -152,7 +153,7 @@ def launch(command: List[str], count: int, devices: Sequence[str] = ()) -> int:
             _end(started)
 
 
-def _environment(number: int, count: int, devices: Sequence[str], meeting: Path) -> Dict[str, str]:
+def _environment(number: int, count: int, devices: Sequence[str], meeting: Path) -> dict[str, str]:
     own = {RANK_VARIABLE: str(number), RANKS_VARIABLE: str(count), MEETING_VARIABLE: str(meeting),
            DEVICES_VARIABLE: devices[number] if number < len(devices) else ""}
     # They are all on this machine, whose name need not lead to an address.
@@ -161,9 +162,9 @@ def _environment(number: int, count: int, devices: Sequence[str], meeting: Path)
     return {**defaults, **os.environ, **own}
 
 
-def _start(command: List[str], number: int, environment: Dict[str, str],
-           errors: Optional[IO[bytes]]) -> "subprocess.Popen[bytes]":
-    silent: Dict[str, Any] = {} if number == 0 else {"stdout": subprocess.DEVNULL, "stderr": errors}
+def _start(command: list[str], number: int, environment: dict[str, str],
+           errors: IO[bytes] | None) -> "subprocess.Popen[bytes]":
+    silent: dict[str, Any] = {} if number == 0 else {"stdout": subprocess.DEVNULL, "stderr": errors}
     # Later options win: only the first rank tells KFP of its outputs.
     own = command if number == 0 else [*command, "--executor-input", ""]
     # A session of its own keeps group signals away, so that the launcher decides who is told of them.

@@ -1,9 +1,10 @@
 """Build detectors from configs and checkpoints, and load weights that really fit."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any
 
 from core.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from core.checkpoint.dtypes import check_dtypes
@@ -30,7 +31,7 @@ class RestoredDetector:
     network: Any
     detector: Any
     config: Any
-    compression: Optional[Any]
+    compression: Any | None
     checkpoint: Checkpoint
 
 
@@ -65,8 +66,8 @@ def load_plain_weights(detector: Any, checkpoint: Checkpoint, source: Path) -> N
         UserError: Too few keys match; the message lists the first of them. Or a tensor is of another kind of number.
     """
     own: Mapping[str, Any] = detector.state_dict()
-    matching: Dict[str, Any] = {}
-    misfits: List[str] = []
+    matching: dict[str, Any] = {}
+    misfits: list[str] = []
     for name, value in own.items():
         given = checkpoint.state_dict.get(name)
         if given is None:
@@ -103,7 +104,7 @@ def load_all_weights(network: Any, checkpoint: Checkpoint, source: object) -> No
                         "Delete it to begin anew.") from error
 
 
-def restore_detector(path: Path, classes: Tuple[str, ...] = ()) -> RestoredDetector:
+def restore_detector(path: Path, classes: tuple[str, ...] = ()) -> RestoredDetector:
     """Rebuild the detector of a checkpoint of ours from that file alone.
 
     Args:

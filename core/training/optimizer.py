@@ -1,10 +1,10 @@
 """The optimizer of a config."""
 
 import copy
-from typing import Any, Dict
+from typing import Any
 
 
-def build_optimizer(network: Any, settings: Dict[str, Any]) -> Any:
+def build_optimizer(network: Any, settings: dict[str, Any]) -> Any:
     """Build the optimizer as MMDetection does, also where modules of a compressed network share parameters.
 
     Args:

@@ -1,8 +1,9 @@
 """How far training is, beyond weights and optimizer: what a resumed run needs to end with the same bits."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any
 
 from core.errors import UserError
 from core.training.random_state import random_state, set_random_state
@@ -57,19 +58,19 @@ class ModuleMemory:
         self._network = network
         self._built = self._attributes()
 
-    def moved(self) -> List[Tuple[str, str, Any]]:
+    def moved(self) -> list[tuple[str, str, Any]]:
         """Return module name, attribute and value of what has changed."""
         return [(*key, value) for key, value in sorted(self._attributes().items(), key=lambda item: item[0])
                 if key not in self._built or self._built[key] != value]
 
-    def restore(self, moved: List[Tuple[str, str, Any]]) -> None:
+    def restore(self, moved: list[tuple[str, str, Any]]) -> None:
         """Set what :meth:`moved` returned; only attributes that the built network has."""
         modules = dict(self._network.named_modules())
         for name, attribute, value in moved:
             if (name, attribute) in self._built and _is_plain(value):
                 setattr(modules[name], attribute, value)
 
-    def _attributes(self) -> Dict[Tuple[str, str], Any]:
+    def _attributes(self) -> dict[tuple[str, str], Any]:
         return {(name, attribute): value for name, module in self._network.named_modules()
                 if not type(module).__module__.startswith(_FOREIGN)
                 for attribute, value in vars(module).items()
@@ -80,7 +81,7 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, _REMEMBERED) or type(value) is tuple and all(map(_is_plain, value))
 
 
-def progress_of(position: Position, runner: Any, memory: ModuleMemory, log_file: Path) -> Dict[str, Any]:
+def progress_of(position: Position, runner: Any, memory: ModuleMemory, log_file: Path) -> dict[str, Any]:
     """Return the ``progress`` entry of a checkpoint: all of the state that is neither weights nor optimizer."""
     buffer = runner.log_buffer
     return {
@@ -129,7 +130,7 @@ def restore_moment(progress: Mapping[str, Any], runner: Any) -> None:
         part.update({name: list(values) for name, values in kept.items()})
 
 
-def parameter_names(runner: Any) -> List[str]:
+def parameter_names(runner: Any) -> list[str]:
     """Return the names of the optimizer's parameters in its order: its state knows them by number only."""
     names = {parameter: name for name, parameter in runner.model.module.named_parameters()}
     return [names[parameter] for group in runner.optimizer.param_groups for parameter in group["params"]]

@@ -1,12 +1,13 @@
 """The random generators of this process: kept, restored, and set aside while one sample is made."""
 
 import contextlib
-from typing import Any, Dict, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from core.errors import UserError
 
 
-def random_state() -> Dict[str, Any]:
+def random_state() -> dict[str, Any]:
     """Return the state of Python's, NumPy's and torch's generators as plain data, tensors and arrays."""
     import random
 

@@ -5,7 +5,8 @@ epoch alone: not on what was drawn before it, nor on which worker makes it. So a
 batches that it would have had.
 """
 
-from typing import Any, Iterator, NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 
 class Sample(NamedTuple):

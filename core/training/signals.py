@@ -3,7 +3,8 @@
 import contextlib
 import signal
 import threading
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 from core.errors import Terminated
 

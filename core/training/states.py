@@ -8,7 +8,7 @@ import re
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from core.checkpoint.checkpoint import Checkpoint, load_checkpoint, weights_digest
 from core.checkpoint.versions import versions
@@ -56,7 +56,7 @@ class StateSettings:
         return cls(location, minutes) if location else None
 
 
-def check_state(settings: Optional[StateSettings]) -> None:
+def check_state(settings: StateSettings | None) -> None:
     """Check that states could be kept there.
 
     Raises:
@@ -68,7 +68,7 @@ def check_state(settings: Optional[StateSettings]) -> None:
         open_store(settings.location, "training_state").find(IDENTITY)
 
 
-def training_identity(config: Any, dataset: "Dataset", parent: Optional[Checkpoint], seed: int) -> Dict[str, Any]:
+def training_identity(config: Any, dataset: "Dataset", parent: Checkpoint | None, seed: int) -> dict[str, Any]:
     """Return all that shapes a training's result, as digests: an interrupted one is gone on with where all are equal.
 
     Args:
@@ -109,7 +109,7 @@ class TrainingStates:
         seconds: Time between two states within an epoch.
     """
 
-    def __init__(self, settings: StateSettings, identity: Dict[str, Any]) -> None:
+    def __init__(self, settings: StateSettings, identity: dict[str, Any]) -> None:
         from core.config.fingerprint import json_digest
         from core.storage.store import open_store
 
@@ -119,9 +119,9 @@ class TrainingStates:
         self._kept = settings.kept
         self.place, self.seconds = self._store.location, settings.minutes * 60
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="training-state")
-        self._pending: Optional[Future[None]] = None
+        self._pending: Future[None] | None = None
 
-    def newest(self, folder: Path) -> Optional[Checkpoint]:
+    def newest(self, folder: Path) -> Checkpoint | None:
         """Return the newest state that is whole, None where there is none; ``folder`` is for the download.
 
         Raises:
@@ -139,7 +139,7 @@ class TrainingStates:
                     return state
         return None
 
-    def _read(self, name: str, file: Path) -> Optional[Checkpoint]:
+    def _read(self, name: str, file: Path) -> Checkpoint | None:
         try:
             if sha256_file(file) != _NAME.fullmatch(name).group(3):
                 raise UserError("training state", self._store.uri(name), "Its content is not what its name says.", "")
@@ -184,5 +184,5 @@ class TrainingStates:
         for old in self._names()[:-kept]:
             self._store.delete(old)
 
-    def _names(self) -> List[str]:
+    def _names(self) -> list[str]:
         return sorted(item.name for item in self._store.list() if _NAME.fullmatch(item.name))

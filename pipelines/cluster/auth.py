@@ -3,9 +3,10 @@
 import argparse
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping, Optional
+from typing import Any
 
 from kfp.client.token_credentials_base import TokenCredentialsBase
 
@@ -55,9 +56,9 @@ class Access:
         ca_cert: File of the certificate authority, or None for the system's.
     """
 
-    credentials: Optional[TokenCredentialsBase] = None
-    cookies: Optional[str] = None
-    ca_cert: Optional[str] = None
+    credentials: TokenCredentialsBase | None = None
+    cookies: str | None = None
+    ca_cert: str | None = None
 
     def __repr__(self) -> str:
         kinds = [kind for kind, given in (("token", self.credentials), ("cookies", self.cookies)) if given]
@@ -74,7 +75,7 @@ def access_of(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Acce
                   _ca_cert(arguments.ca_cert, environ))
 
 
-def _credentials(token_file: Optional[str], environ: Mapping[str, str]) -> Optional[TokenCredentialsBase]:
+def _credentials(token_file: str | None, environ: Mapping[str, str]) -> TokenCredentialsBase | None:
     if token_file is not None:
         return FileToken(Path(token_file), "--token-file")
     if environ.get(TOKEN_VARIABLE):
@@ -84,7 +85,7 @@ def _credentials(token_file: Optional[str], environ: Mapping[str, str]) -> Optio
     return FileToken(POD_TOKEN, "token of the pod") if POD_TOKEN.exists() else None
 
 
-def _cookies(cookies_file: Optional[str], environ: Mapping[str, str]) -> Optional[str]:
+def _cookies(cookies_file: str | None, environ: Mapping[str, str]) -> str | None:
     if cookies_file is not None:
         path = Path(cookies_file)
         return _header_value(_contents(path, "--cookies-file"), "--cookies-file", path)
@@ -93,7 +94,7 @@ def _cookies(cookies_file: Optional[str], environ: Mapping[str, str]) -> Optiona
     return None
 
 
-def _ca_cert(ca_cert: Optional[str], environ: Mapping[str, str]) -> Optional[str]:
+def _ca_cert(ca_cert: str | None, environ: Mapping[str, str]) -> str | None:
     thing = "--ca-cert" if ca_cert is not None else f"${CA_VARIABLE}"
     path = ca_cert if ca_cert is not None else environ.get(CA_VARIABLE)
     if not path:

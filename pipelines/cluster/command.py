@@ -4,8 +4,9 @@ import argparse
 import os
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Mapping, Optional
+from typing import Any
 
 from core.errors import UserError
 from pipelines.cluster import runs, schedules
@@ -36,7 +37,7 @@ class ClusterCommand:
         self._stages = Stages.of(pipeline.pipeline_spec)
         self._console = Console(sys.stdout)
 
-    def run(self, parameters: Optional[Mapping[str, Any]]) -> int:
+    def run(self, parameters: Mapping[str, Any] | None) -> int:
         """Do what was asked and return the exit code.
 
         Args:
@@ -128,7 +129,7 @@ def names_registry(image: str) -> bool:
     return bool(slash) and (first == "localhost" or "." in first or ":" in first)
 
 
-def _checked_pause(seconds: Optional[float]) -> float:
+def _checked_pause(seconds: float | None) -> float:
     if seconds is None:
         return 10.0
     if not 0 < seconds <= 3600:

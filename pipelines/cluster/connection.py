@@ -5,7 +5,8 @@ import io
 import json
 import logging
 import warnings
-from typing import Any, Iterator, Mapping, Optional
+from collections.abc import Iterator, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 import kfp_server_api
@@ -57,7 +58,7 @@ class Connection:
         UserError: The host does not answer as Kubeflow Pipelines 2 does, or needs a namespace or takes none.
     """
 
-    def __init__(self, host: str, access: Access, namespace: Optional[str] = None) -> None:
+    def __init__(self, host: str, access: Access, namespace: str | None = None) -> None:
         self.host = _checked_host(host)
         with self.asking("the API server", "its health"):
             with warnings.catch_warnings():
@@ -102,7 +103,7 @@ class Connection:
         finally:
             logging.disable(before)
 
-    def text(self, path: str, **query: str) -> Optional[str]:
+    def text(self, path: str, **query: str) -> str | None:
         """Return the body of a GET below the host, or None where it is not there or not plain text."""
         try:
             with self.asking("log", path):
@@ -131,7 +132,7 @@ class Connection:
 
         rest.request = watched
 
-    def _checked_namespace(self, namespace: Optional[str], multi_user: bool) -> Optional[str]:
+    def _checked_namespace(self, namespace: str | None, multi_user: bool) -> str | None:
         if multi_user and not namespace:
             raise UserError("--namespace", "none given", f"{self.host} is an installation for many users, and a run "
                             "belongs to one's namespace.", "Give the namespace of your profile with --namespace.")
@@ -187,7 +188,7 @@ class Connection:
                            "--cookies-file).")
 
 
-def host_of(host: Optional[str], environ: Mapping[str, str]) -> str:
+def host_of(host: str | None, environ: Mapping[str, str]) -> str:
     """Return the host that is given, or the environment's, or inside a cluster the cluster's own.
 
     Raises:

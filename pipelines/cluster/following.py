@@ -1,8 +1,9 @@
 """Follow a run on the cluster to its end."""
 
 import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional
+from typing import Any
 
 from core.errors import UserError
 from pipelines.cluster.connection import Connection, Unreachable
@@ -58,12 +59,12 @@ class RunFollower:
                  clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep) -> None:
         self._connection, self._run_id, self._stages, self._console = connection, run_id, stages, console
         self._pause, self._clock, self._sleep = pause, clock, sleep
-        self._states: Dict[str, str] = {}
-        self._since: Dict[str, float] = {}
-        self._hinted: List[str] = []
+        self._states: dict[str, str] = {}
+        self._since: dict[str, float] = {}
+        self._hinted: list[str] = []
         self._began = clock()
 
-    def follow(self, timeout: Optional[float] = None) -> str:
+    def follow(self, timeout: float | None = None) -> str:
         """Return the run's final state.
 
         Raises:
@@ -84,7 +85,7 @@ class RunFollower:
 
     def _look(self) -> Any:
         """Return the run as it is now; go on asking through dropped connections and failing answers."""
-        lost: Optional[float] = None
+        lost: float | None = None
         pause = self._pause
         while True:
             try:
@@ -139,7 +140,7 @@ class RunFollower:
         self._console.line(f"Its log is not to be had from {self._connection.host}. Look with: "
                            f"{self._kubectl('logs --tail=50 -c main', name)}")
 
-    def _log_of(self, pod: str) -> Optional[str]:
+    def _log_of(self, pod: str) -> str | None:
         """Return a pod's log from the API server or from the UI, or None."""
         query = {"podname": pod, "runid": self._run_id}
         if self._connection.namespace:
@@ -159,13 +160,13 @@ class RunFollower:
         return (f"No node has room for it or fits its selector, or its image {self._stages.images[name]} cannot be "
                 f"pulled. Look with: {self._kubectl('describe pod', name)}")
 
-    def _kubectl(self, verb: str, name: Optional[str] = None) -> str:
+    def _kubectl(self, verb: str, name: str | None = None) -> str:
         labels = f"pipeline/runid={self._run_id}"
         if name is not None:
             labels += f",app.kubernetes.io/component={name.split('-')[0]}"
         return f"kubectl -n {self._connection.namespace or 'kubeflow'} {verb} -l {labels}"
 
-    def _details(self, run: Any) -> Dict[str, Any]:
+    def _details(self, run: Any) -> dict[str, Any]:
         """Return the pipeline's own tasks by display name: the API lists drivers and executors beside them."""
         listed = (run.run_details.task_details if run.run_details else None) or []
         return {self._stages.names[detail.display_name]: detail for detail in listed

@@ -1,14 +1,15 @@
 """Lists of the API, page by page."""
 
 import json
-from typing import Any, Callable, Iterator, Optional
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from pipelines.cluster.connection import Connection
 
 PAGE_SIZE = 100
 
 
-def entries(connection: Connection, thing: str, name: Optional[str], list_page: Callable[..., Any],
+def entries(connection: Connection, thing: str, name: str | None, list_page: Callable[..., Any],
             field: str) -> Iterator[Any]:
     """Yield the entries of a list, all or those of one exact name.
 

@@ -1,7 +1,6 @@
 """Command-line options for the cluster; nothing heavy is imported here."""
 
 import argparse
-from typing import List
 
 PIPELINE_NAME = "mmdet-compress"
 ACTIONS = ("submit", "schedule", "every", "list_schedules", "unschedule")
@@ -75,5 +74,5 @@ def check_cluster_options(parser: argparse.ArgumentParser, arguments: argparse.N
         parser.error(f"{shaped[0]} shapes a run or schedule: it goes with --submit, --schedule or --every")
 
 
-def _given(arguments: argparse.Namespace, names: List[str]) -> List[str]:
+def _given(arguments: argparse.Namespace, names: list[str]) -> list[str]:
     return [f"--{name.replace('_', '-')}" for name in names if getattr(arguments, name) is not None]

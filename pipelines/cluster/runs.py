@@ -2,9 +2,10 @@
 
 import contextlib
 import datetime
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator, Mapping, Optional
+from typing import Any
 
 from core.errors import UserError
 from pipelines.cluster.connection import Connection, Unreachable
@@ -32,13 +33,13 @@ class RunSettings:
     name: str
     experiment: str
     parameters: Mapping[str, Any]
-    service_account: Optional[str] = None
-    pipeline_root: Optional[str] = None
+    service_account: str | None = None
+    pipeline_root: str | None = None
 
 
 def default_run_name(pipeline: str) -> str:
     """Return a name with the time in UTC."""
-    return f"{pipeline} {datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M:%S}"
+    return f"{pipeline} {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def check_settings(settings: RunSettings, root: Path) -> None:

@@ -2,7 +2,7 @@
 
 import contextlib
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from core.errors import UserError
 from pipelines.cluster.connection import Absent, Connection
@@ -49,7 +49,7 @@ def set_schedule(connection: Connection, version: Version, settings: RunSettings
         return "kept"
     with experiment(connection, settings.experiment) as experiment_id:
         new = _create(connection, experiment_id, version, settings, trigger)
-        rested: List[Any] = []
+        rested: list[Any] = []
         try:
             for schedule in old:
                 if schedule.status == "ENABLED":
@@ -81,7 +81,7 @@ def end_schedule(connection: Connection, name: str) -> None:
         _delete(connection, schedule)
 
 
-def list_schedules(connection: Connection, pipeline: str) -> List[Listed]:
+def list_schedules(connection: Connection, pipeline: str) -> list[Listed]:
     """Return the schedules of the pipeline of this name."""
     pipeline_id = find_pipeline(connection, pipeline)
     listed = [schedule for schedule in _of_name(connection, None)
@@ -111,7 +111,7 @@ def _delete(connection: Connection, schedule: Any) -> None:
         connection.client.delete_recurring_run(schedule.recurring_run_id)
 
 
-def _of_name(connection: Connection, name: Optional[str]) -> List[Any]:
+def _of_name(connection: Connection, name: str | None) -> list[Any]:
     """Return the schedules of this name; None stands for all."""
     return list(entries(connection, "schedule", name, lambda **page: connection.client.list_recurring_runs(
         namespace=connection.namespace, **page), "recurring_runs"))
@@ -128,7 +128,7 @@ def _is_same(connection: Connection, schedule: Any, version: Version, settings: 
             and _experiment_name(connection, schedule) == settings.experiment)
 
 
-def _experiment_name(connection: Connection, schedule: Any) -> Optional[str]:
+def _experiment_name(connection: Connection, schedule: Any) -> str | None:
     try:
         with connection.asking("experiment", schedule.experiment_id):
             return connection.client.get_experiment(schedule.experiment_id).display_name
@@ -136,7 +136,7 @@ def _experiment_name(connection: Connection, schedule: Any) -> Optional[str]:
         return None
 
 
-def _reference(schedule: Any) -> Dict[str, Optional[str]]:
+def _reference(schedule: Any) -> dict[str, str | None]:
     pinned = schedule.pipeline_version_reference
     return {"pipeline_id": pinned.pipeline_id, "version_id": pinned.pipeline_version_id} if pinned else {}
 

@@ -1,8 +1,8 @@
 """When a schedule starts runs: cron lines in the back-end's syntax, and intervals."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import FrozenSet, Optional, Sequence
 
 from core.errors import UserError
 
@@ -38,9 +38,9 @@ class Trigger:
         notice: What was changed in the user's writing, or None.
     """
 
-    cron: Optional[str] = None
-    seconds: Optional[int] = None
-    notice: Optional[str] = None
+    cron: str | None = None
+    seconds: int | None = None
+    notice: str | None = None
 
     def __str__(self) -> str:
         return f"cron {self.cron}" if self.cron is not None else f"every {self.seconds} s"
@@ -95,7 +95,7 @@ def duration_seconds(text: str, thing: str) -> int:
     return int(match.group(1)) * _UNITS[match.group(2)]
 
 
-def _values(word: str, field: _Field, line: str) -> FrozenSet[int]:
+def _values(word: str, field: _Field, line: str) -> frozenset[int]:
     """Return the values that one field of a line stands for, by the grammar of robfig/cron 1.2."""
     found = set()
     for part in word.split(","):

@@ -3,7 +3,6 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
 
 import kfp_server_api
 
@@ -60,7 +59,7 @@ def ensure_version(connection: Connection, package: Path, pipeline: str) -> Vers
     return _find_version(connection, pipeline_id, name) or _upload(connection, package, pipeline_id, name)
 
 
-def find_pipeline(connection: Connection, name: str) -> Optional[str]:
+def find_pipeline(connection: Connection, name: str) -> str | None:
     """Return the id of the pipeline of this name, or None."""
     found = entries(connection, "pipeline", name, lambda **page: connection.client.list_pipelines(
         namespace=connection.namespace, **page), "pipelines")
@@ -77,7 +76,7 @@ def _create_pipeline(connection: Connection, name: str) -> str:
         return connection.client._pipelines_api.pipeline_service_create_pipeline(pipeline=body).pipeline_id
 
 
-def _find_version(connection: Connection, pipeline_id: str, name: str) -> Optional[Version]:
+def _find_version(connection: Connection, pipeline_id: str, name: str) -> Version | None:
     found = entries(connection, "pipeline version", name, lambda **page: connection.client.list_pipeline_versions(
         pipeline_id, **page), "pipeline_versions")
     first = next(found, None)

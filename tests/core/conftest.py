@@ -3,8 +3,9 @@
 import dataclasses
 import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, List
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -195,7 +196,7 @@ def _head(spec: ModelSpec) -> Any:
     return nodes, constants
 
 
-def _fake_quantize(source: str, target: str, limits: str) -> List[Any]:
+def _fake_quantize(source: str, target: str, limits: str) -> list[Any]:
     from onnx import helper
 
     ends = [f"{limits}_low", f"{limits}_high"]

@@ -5,9 +5,10 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ class Run:
     folder: Path
 
     @property
-    def summary(self) -> Dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         return json.loads((self.folder / "summary.json").read_text())
 
 
@@ -68,7 +69,7 @@ def run_in() -> Callable[..., Run]:
 
 
 @pytest.fixture(scope="session")
-def digits_options(work_dir) -> List[str]:
+def digits_options(work_dir) -> list[str]:
     return ["--params", "configs/pipelines/digits.yaml", "-p", f"destination={work_dir / 'published'}"]
 
 

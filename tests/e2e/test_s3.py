@@ -9,7 +9,6 @@ import tarfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List
 
 import pytest
 
@@ -101,7 +100,7 @@ class Journey:
     """A pipeline with everything on S3, to be started again and again with the same parameters."""
 
     work_dir: Path
-    options: List[str]
+    options: list[str]
 
     def start(self):
         return start(self.work_dir, *self.options)

@@ -3,9 +3,10 @@
 import json
 import struct
 import zlib
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any
 
 from tests.hostile.case import Case
 
@@ -20,7 +21,7 @@ PICTURE = b"\x89PNG\r\n\x1a\n" + b"".join(
 HUGE = 10 ** 400
 
 
-def document(images=(IMAGE,), annotations=(BOX,), categories=(CATEGORY,)) -> Dict[str, Any]:
+def document(images=(IMAGE,), annotations=(BOX,), categories=(CATEGORY,)) -> dict[str, Any]:
     return {"images": list(images), "annotations": list(annotations), "categories": list(categories)}
 
 
@@ -50,15 +51,15 @@ def read(folder: Path):
     return resolve_data(str(folder), train_split="train", test_split="test")
 
 
-def boxes(**changes: Any) -> Dict[str, Any]:
+def boxes(**changes: Any) -> dict[str, Any]:
     return document(annotations=[{**BOX, **changes}])
 
 
-def images(**changes: Any) -> Dict[str, Any]:
+def images(**changes: Any) -> dict[str, Any]:
     return document(images=[{**IMAGE, **changes}])
 
 
-DOCUMENTS: Dict[str, Any] = {
+DOCUMENTS: dict[str, Any] = {
     "x of a box is NaN": boxes(bbox=[float("nan"), 0, 4, 4]),
     "width of a box is NaN": boxes(bbox=[0, 0, float("nan"), 4]),
     "box is infinite": boxes(bbox=[0, 0, float("inf"), 4]), "box of 10**400 pixels": boxes(bbox=[0, 0, HUGE, 4]),
@@ -124,12 +125,12 @@ NAMES = {"leads upwards": "../../etc/passwd\n", "is absolute": "/etc/passwd\n", 
          "has a NUL": "a\0b\n", "none": "\n"}
 
 
-def sound() -> List[Case]:
+def sound() -> list[Case]:
     return [Case("COCO", partial(coco, json.dumps(document())), read), Case("VOC", partial(voc, SOUND, "a\n"), read)]
 
 
-def cases() -> List[Case]:
-    writers: Dict[str, Callable[..., Path]] = {
+def cases() -> list[Case]:
+    writers: dict[str, Callable[..., Path]] = {
         f"COCO, {name}": partial(coco, json.dumps(value)) for name, value in DOCUMENTS.items()}
     writers.update({f"COCO text, {name}": partial(coco, text) for name, text in TEXTS.items()})
     writers.update({f"VOC, {name}": partial(voc, xml, "a\n") for name, xml in XML.items()})

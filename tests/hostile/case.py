@@ -1,8 +1,9 @@
 """One hostile or malformed input: how it is written, and what reads it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 
 @dataclass(frozen=True)

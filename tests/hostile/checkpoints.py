@@ -5,9 +5,9 @@ import pickle
 import struct
 import tarfile
 import zipfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Callable, List
 
 from tests.hostile.case import Case
 
@@ -237,12 +237,12 @@ PICKLES = {
 }
 
 
-def sound() -> List[Case]:
+def sound() -> list[Case]:
     good, old = (weights(tensor(numbers(4), numbers(1), of=storage(view=view))) for view in (b"", b"N"))
     return [Case("checkpoint", partial(zipped, good), read), Case("legacy checkpoint", partial(legacy, old), read)]
 
 
-def cases() -> List[Case]:
+def cases() -> list[Case]:
     found = [Case(f"checkpoint, {form.__name__}, {target}", partial(gadget, target, argument, form), read)
              for form in (zipped, legacy) for target, argument in GADGETS.items()]
     found += [Case(f"checkpoint, {name}", partial(zipped, content), read) for name, content in PICKLES.items()]

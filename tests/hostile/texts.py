@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 from tests.hostile.case import Case
 
@@ -50,7 +50,7 @@ LOCATIONS = {
     "built-in option twice": "builtin://digits?train=1&train=2", "built-in command": "builtin://digits?train=$(touch)",
     "built-in negative": "builtin://digits?train=-1", "built-in huge": "builtin://digits?train=999999999999",
     "nowhere": "/nonexistent/data", "a device": "/dev/null", "newline": "s3://bucket\n/x"}
-REFERENCES: Dict[str, Any] = {
+REFERENCES: dict[str, Any] = {
     "empty": {}, "numbers": {"path": 1, "digest": 2, "options": 3}, "options are a list": {
         "path": "a", "digest": "b", "options": "[]"},
     "options are not JSON": {"path": "a", "digest": "b", "options": "{"},
@@ -110,7 +110,7 @@ def read_option(value: str):
     return apply_options({"model": {"type": "X"}}, parse_options([value]), "config")
 
 
-def sound() -> List[Case]:
+def sound() -> list[Case]:
     return [Case("config", partial(file, "sound.py", GOOD), read_config),
             Case("stored config", partial(file, "stored.txt", "{'model': {'type': 'X'}}"), read_stored),
             Case("parameters", partial(file, "p.yaml", "classes: [a, b]\n"), read_parameters),
@@ -118,7 +118,7 @@ def sound() -> List[Case]:
             Case("option", partial(given, "model.type=Y"), read_option)]
 
 
-def cases() -> List[Case]:
+def cases() -> list[Case]:
     found = [Case(f"config, {name}", partial(file, "hostile.py", text), read_config) for name, text in CODE.items()]
     found += [Case(f"stored config, {name}", partial(file, "stored.txt", text), read_stored)
               for name, text in list(CODE.items())[:22]]

@@ -1,7 +1,8 @@
 """A dict within an nncf_config, as it was given and as it was read."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping
+from typing import Any
 
 from core.compression.config_check.finding import ABSENT, ERROR, WARNING, Finding, child
 
@@ -32,7 +33,7 @@ class Entry:
         """Return the dict at ``key``, an empty one where there is none."""
         return _entry(child(self.path, key), self.given.get(key), self.clean.get(key))
 
-    def sections(self, key: str) -> List["Entry"]:
+    def sections(self, key: str) -> list["Entry"]:
         """Return the dicts at ``key``, which holds one or a list of them."""
         given, clean, path = self.given.get(key), self.clean.get(key), child(self.path, key)
         if isinstance(given, (list, tuple)):
@@ -50,5 +51,5 @@ class Entry:
 
 
 def _entry(path: str, given: Any, clean: Any) -> Entry:
-    as_dict: Dict[str, Any] = given if isinstance(given, dict) else {}
+    as_dict: dict[str, Any] = given if isinstance(given, dict) else {}
     return Entry(path, as_dict, clean if isinstance(clean, dict) else {})

@@ -6,8 +6,9 @@ Rules that compare entries work on the copy and need not ask for types again.
 
 import math
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Any
 
 from core.compression.config_check.finding import ABSENT, Finding, child
 from core.config.keys import did_you_mean, nearest
@@ -20,7 +21,7 @@ _REGEX_SIGNS = ("*", "^", "$", "\\", "+", "?")
 class Node:
     """A kind of entry."""
 
-    def read(self, value: Any, path: str, findings: List[Finding]) -> Any:
+    def read(self, value: Any, path: str, findings: list[Finding]) -> Any:
         """Return a clean copy of ``value``, None where it is wrong; append what is wrong to ``findings``."""
         problem = self._problem(value)
         if problem is None:
@@ -28,7 +29,7 @@ class Node:
         findings.append(Finding(path, value, *problem))
         return None
 
-    def _problem(self, value: Any) -> Optional[Tuple[str, str]]:
+    def _problem(self, value: Any) -> tuple[str, str] | None:
         """Return rule and replacement where ``value`` is wrong."""
         raise NotImplementedError
 
@@ -45,7 +46,7 @@ class Number(Node):
     whole: bool = False
     example: Any = 1
 
-    def _problem(self, value: Any) -> Optional[Tuple[str, str]]:
+    def _problem(self, value: Any) -> tuple[str, str] | None:
         number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
         if number and self._within(value) and not (self.whole and value != int(value)):
             return None
@@ -64,7 +65,7 @@ class Number(Node):
             return f"from {self.low:g} to {self.high:g}"
         return f"{low} and {'below' if self.high_excluded else 'at most'} {self.high:g}"
 
-    def _replacement(self, value: Optional[float]) -> str:
+    def _replacement(self, value: float | None) -> str:
         if self.high == 1 and value is not None and 2 <= value < 100:
             return f"Write {value / 100:g} where {value:g} % is meant, or another one such as {self.example}."
         return f"Write a number such as {self.example}."
@@ -75,10 +76,10 @@ class Choice(Node):
     """One of a few texts; ``elsewhere`` explains those that other versions of NNCF know."""
 
     meaning: str
-    values: Tuple[str, ...]
+    values: tuple[str, ...]
     elsewhere: Mapping[str, str] = field(default_factory=dict)
 
-    def _problem(self, value: Any) -> Optional[Tuple[str, str]]:
+    def _problem(self, value: Any) -> tuple[str, str] | None:
         if isinstance(value, str) and value in self.values:
             return None
         rule = f"{self.meaning} is one of {', '.join(self.values)}."
@@ -93,7 +94,7 @@ class Choice(Node):
 class Flag(Node):
     """True or False."""
 
-    def _problem(self, value: Any) -> Optional[Tuple[str, str]]:
+    def _problem(self, value: Any) -> tuple[str, str] | None:
         return None if isinstance(value, bool) else ("It is a switch.", "Write True or False.")
 
 
@@ -103,7 +104,7 @@ class Text(Node):
 
     meaning: str
 
-    def _problem(self, value: Any) -> Optional[Tuple[str, str]]:
+    def _problem(self, value: Any) -> tuple[str, str] | None:
         if isinstance(value, str) and value:
             return None
         return f"{self.meaning} is a text.", "Write it in quotes, or remove the key."
@@ -116,7 +117,7 @@ class ListOf(Node):
     meaning: str
     item: Node
 
-    def read(self, value: Any, path: str, findings: List[Finding]) -> Any:
+    def read(self, value: Any, path: str, findings: list[Finding]) -> Any:
         if isinstance(value, list):
             return [self.item.read(item, child(path, index), findings) for index, item in enumerate(value)]
         findings.append(Finding(path, value, f"{self.meaning} is a list.", _as_list(value)))
@@ -131,7 +132,7 @@ class Pair(Node):
     first: Node
     second: Node
 
-    def read(self, value: Any, path: str, findings: List[Finding]) -> Any:
+    def read(self, value: Any, path: str, findings: list[Finding]) -> Any:
         if isinstance(value, list) and len(value) == 2:
             return [node.read(item, child(path, index), findings)
                     for index, (node, item) in enumerate(zip((self.first, self.second), value))]
@@ -145,7 +146,7 @@ class Scopes(Node):
 
     targets: bool = False
 
-    def read(self, value: Any, path: str, findings: List[Finding]) -> Any:
+    def read(self, value: Any, path: str, findings: list[Finding]) -> Any:
         if not isinstance(value, (str, list)):
             findings.append(Finding(path, value, "Scopes are a text or a list of texts.", _as_list(value)))
             return None
@@ -168,7 +169,7 @@ class PerScope(Node):
 
     item: Node
 
-    def read(self, value: Any, path: str, findings: List[Finding]) -> Any:
+    def read(self, value: Any, path: str, findings: list[Finding]) -> Any:
         if not isinstance(value, dict):
             findings.append(Finding(path, value, "It is a dict from scope patterns to settings.",
                                     "Write such as {'{re}.*bbox_head.*': {...}}."))
@@ -187,7 +188,7 @@ class OneOrMany(Node):
     one: Node
     many: Node
 
-    def read(self, value: Any, path: str, findings: List[Finding]) -> Any:
+    def read(self, value: Any, path: str, findings: list[Finding]) -> Any:
         if not isinstance(value, (list, tuple)):
             return self.one.read(value, path, findings)
         return ListOf("It", self.many).read(value, path, findings)
@@ -219,15 +220,15 @@ class Section(Node):
 
     keys: Mapping[str, Node]
     others: Mapping[str, OtherVersion] = field(default_factory=dict)
-    required: Tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
     unread: str = "NNCF 2.0.0 has no such key here."
 
-    def read(self, value: Any, path: str, findings: List[Finding]) -> Any:
+    def read(self, value: Any, path: str, findings: list[Finding]) -> Any:
         if not isinstance(value, dict):
             findings.append(Finding(path or "nncf_config", value, "It is a dict.",
                                     f"Write a dict with {_listed(self.keys)}."))
             return None
-        clean: Dict[str, Any] = {}
+        clean: dict[str, Any] = {}
         for key, item in value.items():
             if isinstance(key, str) and key in self.keys:
                 clean[key] = self.keys[key].read(item, child(path, key), findings)
@@ -250,7 +251,7 @@ class Section(Node):
         return Finding(place, value, self.unread, did_you_mean(str(key), self.keys, otherwise))
 
 
-def pattern_problem(pattern: Any) -> Optional[Tuple[str, str]]:
+def pattern_problem(pattern: Any) -> tuple[str, str] | None:
     """Return rule and replacement where a scope pattern can match nothing or is no regular expression."""
     if not isinstance(pattern, str) or not pattern.replace(REGEX_MARK, "").strip():
         return "A scope is a text that names layers.", "Write a layer's name, or {re} and a regular expression."

@@ -1,7 +1,7 @@
 """Keys of other versions of NNCF replaced by those of 2.0.0, where the meaning is certain."""
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 from core.compression.config_check.finding import ABSENT, child, shown
 from core.config.plain_data import plain_data
@@ -35,7 +35,7 @@ class Change:
         return f"{self.path} = {shown(self.before)} -> {target}: {self.reason}"
 
 
-def migrate(nncf_config: Dict[str, Any], batch_size: int) -> Tuple[Dict[str, Any], List[Change]]:
+def migrate(nncf_config: dict[str, Any], batch_size: int) -> tuple[dict[str, Any], list[Change]]:
     """Return a copy of ``nncf_config`` in the words of NNCF 2.0.0, and what was changed.
 
     Only keys whose counterpart says the same are replaced; a key that NNCF 2.0.0 knows is kept where both are given.
@@ -66,7 +66,7 @@ def migrate(nncf_config: Dict[str, Any], batch_size: int) -> Tuple[Dict[str, Any
 class _Migration:
     def __init__(self, batch_size: int) -> None:
         self._batch_size = batch_size
-        self.changes: List[Change] = []
+        self.changes: list[Change] = []
 
     def without_tuples(self, value: Any, path: str) -> Any:
         if isinstance(value, dict):
@@ -78,7 +78,7 @@ class _Migration:
             self._note(path, value, path, items, "NNCF's schema follows JSON, which has lists only")
         return items
 
-    def algorithm(self, entry: Dict[str, Any], path: str) -> None:
+    def algorithm(self, entry: dict[str, Any], path: str) -> None:
         name, params = entry["algorithm"], _dict(entry, "params")
         self._initializer(_dict(entry, "initializer"), child(path, "initializer"))
         if name == "quantization":
@@ -92,7 +92,7 @@ class _Migration:
             self._rename(params, child(path, "params"), "sparsity_levels", "multistep_sparsity_levels")
             self._move(params, child(path, "params"), "sparsity_init", entry, path)
 
-    def _initializer(self, initializer: Dict[str, Any], path: str) -> None:
+    def _initializer(self, initializer: dict[str, Any], path: str) -> None:
         section = initializer.get("range")
         for index, item in enumerate(section if isinstance(section, list) else [section]):
             if isinstance(item, dict):
@@ -103,13 +103,13 @@ class _Migration:
         for key in ("num_bn_forget_steps", "num_bn_forget_samples"):
             self._remove(adaptation, place, key, "NNCF 2.0 has no forgetting step any more")
 
-    def _range(self, item: Dict[str, Any], path: str) -> None:
+    def _range(self, item: dict[str, Any], path: str) -> None:
         self._to_samples(item, path, "num_init_steps", "num_init_samples")
         for key in ("min_percentile", "max_percentile"):
             if key in item and isinstance(item.setdefault("params", {}), dict):
                 self._move(item, path, key, item["params"], child(path, "params"))
 
-    def _preset(self, entry: Dict[str, Any], path: str) -> None:
+    def _preset(self, entry: dict[str, Any], path: str) -> None:
         modes = _PRESETS.get(entry["preset"]) if isinstance(entry.get("preset"), str) else None
         if modes is None:
             return
@@ -122,7 +122,7 @@ class _Migration:
         if not self.changes or self.changes[-1].path != child(path, "preset"):
             self._note(child(path, "preset"), preset, "", ABSENT, "the modes are given")
 
-    def _overflow_fix(self, entry: Dict[str, Any], path: str) -> None:
+    def _overflow_fix(self, entry: dict[str, Any], path: str) -> None:
         value = entry.get("overflow_fix")
         if not isinstance(value, str) or value not in _OVERFLOW_FIX:
             return
@@ -131,7 +131,7 @@ class _Migration:
         self._note(child(path, "overflow_fix"), value, child(path, "disable_saturation_fix"),
                    entry["disable_saturation_fix"], "NNCF 2.1 renamed the saturation fix")
 
-    def _to_samples(self, section: Dict[str, Any], path: str, old: str, new: str) -> None:
+    def _to_samples(self, section: dict[str, Any], path: str, old: str, new: str) -> None:
         steps = section.get(old)
         if isinstance(steps, bool) or not isinstance(steps, (int, float)):
             return
@@ -139,13 +139,13 @@ class _Migration:
         self._replace(section, path, old, section, path, new, samples,
                       f"{steps:g} steps x batch size {self._batch_size}")
 
-    def _rename(self, section: Dict[str, Any], path: str, old: str, new: str) -> None:
+    def _rename(self, section: dict[str, Any], path: str, old: str, new: str) -> None:
         self._replace(section, path, old, section, path, new, section.get(old), "renamed")
 
-    def _move(self, section: Dict[str, Any], path: str, key: str, target: Dict[str, Any], target_path: str) -> None:
+    def _move(self, section: dict[str, Any], path: str, key: str, target: dict[str, Any], target_path: str) -> None:
         self._replace(section, path, key, target, target_path, key, section.get(key), "moved")
 
-    def _replace(self, section: Dict[str, Any], path: str, old: str, target: Dict[str, Any], target_path: str,
+    def _replace(self, section: dict[str, Any], path: str, old: str, target: dict[str, Any], target_path: str,
                  new: str, value: Any, reason: str) -> None:
         if old not in section:
             return
@@ -160,7 +160,7 @@ class _Migration:
             target[new] = value
         self._note(child(path, old), before, child(target_path, new), value, reason)
 
-    def _remove(self, section: Dict[str, Any], path: str, key: str, reason: str) -> None:
+    def _remove(self, section: dict[str, Any], path: str, key: str, reason: str) -> None:
         if key in section:
             self._note(child(path, key), section.pop(key), "", ABSENT, reason)
 
@@ -168,12 +168,12 @@ class _Migration:
         self.changes.append(Change(path, before, new_path, after, reason))
 
 
-def _dict(entry: Dict[str, Any], key: str) -> Dict[str, Any]:
+def _dict(entry: dict[str, Any], key: str) -> dict[str, Any]:
     value = entry.get(key)
     return value if isinstance(value, dict) else {}
 
 
-def _put_in_place(section: Dict[str, Any], old: str, new: str, value: Any) -> None:
+def _put_in_place(section: dict[str, Any], old: str, new: str, value: Any) -> None:
     """Replace the key ``old`` where it stands, so that a diff shows just that line."""
     items = [(new, value) if key == old else (key, item) for key, item in section.items()]
     section.clear()

@@ -1,6 +1,6 @@
 """Rules on the algorithm filter_pruning that compare entries."""
 
-from typing import Iterator, Optional
+from collections.abc import Iterator
 
 from core.compression.config_check.entry import Entry
 from core.compression.config_check.finding import Finding
@@ -15,7 +15,7 @@ BIAS_SHARE = 0.75
 _ROUNDING = 1e-9
 
 
-def filter_pruning_rules(entry: Entry, device: str, epochs: Optional[int]) -> Iterator[Finding]:
+def filter_pruning_rules(entry: Entry, device: str, epochs: int | None) -> Iterator[Finding]:
     """Yield what is wrong between the entries of ``filter_pruning``."""
     params = entry.section("params")
     yield from _target_rules(params)
@@ -47,7 +47,7 @@ def _start_rules(entry: Entry, params: Entry) -> Iterator[Finding]:
                             f"({BIAS_SHARE * target:g}).", "Write 0, or take the schedule exponential.")
 
 
-def _duration_rules(params: Entry, epochs: Optional[int]) -> Iterator[Finding]:
+def _duration_rules(params: Entry, epochs: int | None) -> Iterator[Finding]:
     schedule, warmup = params.get("schedule", "baseline"), params.get("num_init_steps", 0)
     steps = params.get("pruning_steps", DEFAULT_STEPS)
     if schedule is None or warmup is None or steps is None:

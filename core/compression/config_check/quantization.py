@@ -1,7 +1,7 @@
 """Rules on the algorithms quantization and binarization that compare entries."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Dict, Iterator, Optional, Tuple
 
 from core.compression.config_check.entry import Entry
 from core.compression.config_check.finding import Finding, child
@@ -19,22 +19,22 @@ _BOTH = ("symmetric", "asymmetric")
 class QuantizerLimits:
     """What a device lets one choose for the quantizers of convolutions; None: nothing may be said."""
 
-    bits: Tuple[int, ...]
-    mode: Tuple[str, ...]
-    per_channel: Tuple[bool, ...]
-    signed: Optional[bool]
+    bits: tuple[int, ...]
+    mode: tuple[str, ...]
+    per_channel: tuple[bool, ...]
+    signed: bool | None
 
 
 # common/hardware/configs/{cpu,gpu,vpu}.json of NNCF 2.0.0; ANY is CPU, TRIAL has no limits. NNCF raises where a
 # constraint leaves a layer no choice.
-LIMITS: Dict[str, Dict[str, QuantizerLimits]] = {
+LIMITS: dict[str, dict[str, QuantizerLimits]] = {
     **{device: {"weights": QuantizerLimits((8,), _BOTH, (False, True), True),
                 "activations": QuantizerLimits((8,), _BOTH, (False,), None)} for device in ("ANY", "CPU", "GPU")},
     "VPU": {"weights": QuantizerLimits((2, 4, 8), ("symmetric",), (False, True), None),
             "activations": QuantizerLimits((4, 8), _BOTH, (False,), None)}}
 
 
-def quantization_rules(entry: Entry, device: str, epochs: Optional[int]) -> Iterator[Finding]:
+def quantization_rules(entry: Entry, device: str, epochs: int | None) -> Iterator[Finding]:
     """Yield what is wrong between the entries of ``quantization``."""
     for group in QUANTIZER_GROUPS:
         yield from _device_rules(entry.section(group), group, device)
@@ -47,7 +47,7 @@ def quantization_rules(entry: Entry, device: str, epochs: Optional[int]) -> Iter
                             "Write False, or remove the key.")
 
 
-def binarization_rules(entry: Entry, device: str, epochs: Optional[int]) -> Iterator[Finding]:
+def binarization_rules(entry: Entry, device: str, epochs: int | None) -> Iterator[Finding]:
     """Yield what is wrong between the entries of ``binarization``."""
     yield from _staged_rules(entry.section("params"), epochs)
 
@@ -133,7 +133,7 @@ def _range_rules(item: Entry) -> Iterator[Finding]:
                            "Write type='percentile' or 'mean_percentile', or remove params.")
 
 
-def _staged_rules(params: Entry, epochs: Optional[int]) -> Iterator[Finding]:
+def _staged_rules(params: Entry, epochs: int | None) -> Iterator[Finding]:
     for key in STAGED_UNREAD:
         if params.has(key):
             yield params.warning(key, "Only NNCF's own example scripts read it.",

@@ -1,7 +1,8 @@
 """All checks of an nncf_config that need nothing but the dict and the number of epochs."""
 
 import logging
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from core.compression.config_check.entry import Entry
 from core.compression.config_check.finding import ABSENT, ERROR, Finding
@@ -14,12 +15,12 @@ from core.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-_RULES: Dict[str, Callable[[Entry, str, Optional[int]], Iterator[Finding]]] = {
+_RULES: dict[str, Callable[[Entry, str, int | None], Iterator[Finding]]] = {
     "quantization": quantization_rules, "binarization": binarization_rules, "filter_pruning": filter_pruning_rules,
     "magnitude_sparsity": sparsity_rules, "rb_sparsity": sparsity_rules}
 
 
-def check_nncf_config(nncf_config: Any, epochs: Optional[int] = None) -> List[Finding]:
+def check_nncf_config(nncf_config: Any, epochs: int | None = None) -> list[Finding]:
     """Return everything that is wrong with an nncf_config for NNCF 2.0.0; ``nncf_config`` is not changed.
 
     NNCF's own schema is asked too where NNCF is installed; what it refuses is listed unless a rule of ours already
@@ -29,7 +30,7 @@ def check_nncf_config(nncf_config: Any, epochs: Optional[int] = None) -> List[Fi
         nncf_config: The dict that NNCF would get.
         epochs: Epochs of the training that it is for; None skips the rules on schedules.
     """
-    findings: List[Finding] = []
+    findings: list[Finding] = []
     root, algorithms = read_entries(nncf_config, findings)
     findings += _combination_rules(algorithms)
     findings += _scope_rules(root, algorithms)
@@ -42,7 +43,7 @@ def check_nncf_config(nncf_config: Any, epochs: Optional[int] = None) -> List[Fi
     return findings
 
 
-def require_valid(nncf_config: Any, epochs: Optional[int] = None) -> None:
+def require_valid(nncf_config: Any, epochs: int | None = None) -> None:
     """Raise one UserError that lists every error of ``check_nncf_config``; warnings are logged."""
     findings = check_nncf_config(nncf_config, epochs)
     errors = [finding for finding in findings if finding.severity == ERROR]
@@ -57,14 +58,14 @@ def require_valid(nncf_config: Any, epochs: Optional[int] = None) -> None:
                         "of other NNCF versions replaced.")
 
 
-def epochs_of(config: Mapping[str, Any]) -> Optional[int]:
+def epochs_of(config: Mapping[str, Any]) -> int | None:
     """Return the epochs that an MMDetection config trains for, None where it counts iterations."""
     runner = config.get("runner") or {}
     epochs = runner.get("max_epochs", config.get("total_epochs"))
     return epochs if isinstance(epochs, int) else None
 
 
-def read_entries(nncf_config: Any, findings: List[Finding]) -> Tuple[Entry, List[Entry]]:
+def read_entries(nncf_config: Any, findings: list[Finding]) -> tuple[Entry, list[Entry]]:
     """Return the top of an nncf_config and its algorithms, read; append what is wrong with their form to ``findings``.
 
     An algorithm that cannot be told from its name is left out.
@@ -76,12 +77,12 @@ def read_entries(nncf_config: Any, findings: List[Finding]) -> Tuple[Entry, List
     return root, [entry for entry in root.sections("compression") if entry.get("algorithm")]
 
 
-def _no_rules(entry: Entry, device: str, epochs: Optional[int]) -> Iterator[Finding]:
+def _no_rules(entry: Entry, device: str, epochs: int | None) -> Iterator[Finding]:
     return iter(())
 
 
-def _combination_rules(algorithms: List[Entry]) -> Iterator[Finding]:
-    first: Dict[str, Entry] = {}
+def _combination_rules(algorithms: list[Entry]) -> Iterator[Finding]:
+    first: dict[str, Entry] = {}
     for entry in algorithms:
         name = entry.get("algorithm")
         if name in first:
@@ -93,7 +94,7 @@ def _combination_rules(algorithms: List[Entry]) -> Iterator[Finding]:
                                     "Add quantization, filter_pruning or a sparsity beside it.")
 
 
-def _scope_rules(root: Entry, algorithms: List[Entry]) -> Iterator[Finding]:
+def _scope_rules(root: Entry, algorithms: list[Entry]) -> Iterator[Finding]:
     """Check the scopes at the top: NNCF 2.0.0 lets an algorithm's list extend the top's in place."""
     own = [entry for entry in algorithms if entry.get("ignored_scopes") is not None]
     if root.get("ignored_scopes") is not None and own:
@@ -113,7 +114,7 @@ def _scope_rules(root: Entry, algorithms: List[Entry]) -> Iterator[Finding]:
                                 "Keep one of both.")
 
 
-def _covered(path: str, said: List[str]) -> bool:
+def _covered(path: str, said: list[str]) -> bool:
     """Tell whether a finding of ours stands at, above or below the place of a refusal by NNCF's schema."""
     return any(path in ("nncf_config", place) or place.startswith((f"{path}.", f"{path}["))
                or path.startswith((f"{place}.", f"{place}[")) for place in said)

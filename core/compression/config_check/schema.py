@@ -1,7 +1,8 @@
 """NNCF's own JSON schema, where NNCF is installed."""
 
 import importlib.util
-from typing import Any, Dict, Iterable, Iterator, List, Tuple
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from core.compression.config_check.finding import Finding, child
 
@@ -13,7 +14,7 @@ def nncf_is_installed() -> bool:
     return importlib.util.find_spec("nncf") is not None
 
 
-def schema_findings(nncf_config: Dict[str, Any]) -> List[Finding]:
+def schema_findings(nncf_config: dict[str, Any]) -> list[Finding]:
     """Return what NNCF's schema refuses, with the place of each; empty where NNCF is not installed.
 
     Keys that are no text are left to our own rules: JSON has none, and the schema's validator fails on them.
@@ -37,14 +38,14 @@ def _has_text_keys(value: Any) -> bool:
     return not isinstance(value, (list, tuple)) or all(map(_has_text_keys, value))
 
 
-def _algorithms(nncf_config: Any) -> Iterable[Tuple[str, Any]]:
+def _algorithms(nncf_config: Any) -> Iterable[tuple[str, Any]]:
     section = nncf_config.get("compression") if isinstance(nncf_config, dict) else None
     if isinstance(section, list):
         return [(child("compression", index), item) for index, item in enumerate(section)]
     return [("compression", section)]
 
 
-def _refusals(value: Any, schema: Dict[str, Any], path: str) -> Iterator[Finding]:
+def _refusals(value: Any, schema: dict[str, Any], path: str) -> Iterator[Finding]:
     from jsonschema.validators import validator_for
 
     for error in validator_for(schema)(schema).iter_errors(value):

@@ -1,8 +1,9 @@
 """The nncf_config of a file, and what the rest of the file says about the training it is for."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any
 
 from core.compression.config_check.finding import Finding
 from core.compression.config_check.rules import epochs_of, read_entries
@@ -32,13 +33,13 @@ class Source:
 
     path: Path
     nncf_config: Any
-    config: Optional[Dict[str, Any]]
-    epochs: Optional[int]
+    config: dict[str, Any] | None
+    epochs: int | None
     batch_size: int
 
 
-def read_source(path: str, options: Optional[Mapping[str, Any]] = None, trust: bool = False,
-                batch_size: Optional[int] = None) -> Source:
+def read_source(path: str, options: Mapping[str, Any] | None = None, trust: bool = False,
+                batch_size: int | None = None) -> Source:
     """Read an MMDetection config, or a .json, .yaml or .py file that holds just an nncf_config.
 
     Args:
@@ -62,7 +63,7 @@ def read_source(path: str, options: Optional[Mapping[str, Any]] = None, trust: b
     return Source(file, bare[KEY], None, None, batch_size or DEFAULT_BATCH_SIZE)
 
 
-def swapped_size(source: Source, nncf_config: Any) -> List[Finding]:
+def swapped_size(source: Source, nncf_config: Any) -> list[Finding]:
     """Return a warning where ``sample_size`` has the test pipeline's width for height and height for width."""
     if source.config is None:
         return []
@@ -78,7 +79,7 @@ def swapped_size(source: Source, nncf_config: Any) -> List[Finding]:
             and (entry.get("sample_size") or [])[2:] == [pixels.input_width, pixels.input_height]]
 
 
-def _as_data(file: Path, trust: bool) -> Optional[Dict[str, Any]]:
+def _as_data(file: Path, trust: bool) -> dict[str, Any] | None:
     """Return the values of a file, None where it has to be run and may be."""
     try:
         return read_config(file, config_root(file))

@@ -1,6 +1,6 @@
 """Rules on the algorithms magnitude_sparsity and rb_sparsity that compare entries."""
 
-from typing import Iterator, Optional
+from collections.abc import Iterator
 
 from core.compression.config_check.entry import Entry
 from core.compression.config_check.finding import Finding
@@ -10,7 +10,7 @@ DEFAULT_TARGET, DEFAULT_TARGET_EPOCH, DEFAULT_FREEZE_EPOCH = 0.5, 90, 100
 DEFAULT_STEPS, DEFAULT_LEVELS = [90], [0.1, 0.5]
 
 
-def sparsity_rules(entry: Entry, device: str, epochs: Optional[int]) -> Iterator[Finding]:
+def sparsity_rules(entry: Entry, device: str, epochs: int | None) -> Iterator[Finding]:
     """Yield what is wrong between the entries of ``magnitude_sparsity`` or ``rb_sparsity``."""
     params, name = entry.section("params"), entry.given["algorithm"]
     schedule = params.get("schedule", DEFAULT_SCHEDULE[name])
@@ -36,7 +36,7 @@ def _level_rules(entry: Entry, params: Entry) -> Iterator[Finding]:
                             f"({target:g}).", "Write 0, or remove the key.")
 
 
-def _epoch_rules(params: Entry, epochs: Optional[int]) -> Iterator[Finding]:
+def _epoch_rules(params: Entry, epochs: int | None) -> Iterator[Finding]:
     target = params.get("sparsity_target_epoch", DEFAULT_TARGET_EPOCH)
     freeze = params.get("sparsity_freeze_epoch", DEFAULT_FREEZE_EPOCH)
     if target is None:
@@ -53,7 +53,7 @@ def _epoch_rules(params: Entry, epochs: Optional[int]) -> Iterator[Finding]:
         yield _freezes_early(params, freeze, target)
 
 
-def _multistep_rules(params: Entry, epochs: Optional[int]) -> Iterator[Finding]:
+def _multistep_rules(params: Entry, epochs: int | None) -> Iterator[Finding]:
     steps = params.get("multistep_steps", DEFAULT_STEPS)
     levels = params.get("multistep_sparsity_levels", DEFAULT_LEVELS)
     freeze = params.get("sparsity_freeze_epoch", DEFAULT_FREEZE_EPOCH)

@@ -2,7 +2,8 @@
 
 import difflib
 import json
-from typing import Any, List, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 _INDENT = 4
 
@@ -35,6 +36,6 @@ def _python(value: Any, indent: int) -> str:
     return "dict()" if isinstance(value, Mapping) else repr(value)
 
 
-def _block(opening: str, items: List[str], closing: str, indent: int) -> str:
+def _block(opening: str, items: list[str], closing: str, indent: int) -> str:
     inner = " " * (indent + _INDENT)
     return "\n".join([opening, *(f"{inner}{item}," for item in items), " " * indent + closing])

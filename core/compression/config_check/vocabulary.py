@@ -4,7 +4,8 @@ Read from NNCF 2.0.0's config/schema.py and from the code that uses the values: 
 torch/sparsity, torch/knowledge_distillation and common/{pruning,sparsity}/schedulers.py.
 """
 
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from collections.abc import Mapping
+from typing import Any
 
 from core.compression.config_check.finding import ABSENT, Finding
 from core.compression.config_check.grammar import (
@@ -44,7 +45,7 @@ def _steps_to_samples(new: str) -> OtherVersion:
                         f"Write {new}: the steps times the batch size (data.samples_per_gpu).")
 
 
-_SCOPED: Dict[str, Node] = {"ignored_scopes": Scopes(), "target_scopes": Scopes(targets=True)}
+_SCOPED: dict[str, Node] = {"ignored_scopes": Scopes(), "target_scopes": Scopes(targets=True)}
 _MULTIPLIER = Number("A multiplier of the learning rate")
 _COMMON_OTHERS = {"accuracy_aware_training": OtherVersion(
     "NNCF's accuracy-aware loop is not run here, and in 2.0.0 it never covers quantization.",
@@ -58,7 +59,7 @@ _INITIALIZER = Section({"batchnorm_adaptation": _BATCHNORM})
 
 _PERCENTILE = Number("A percentile", high=100, example=99.9)
 _INTO_PARAMS = OtherVersion("NNCF 2.0.0 reads percentiles in params only.", "Move it into params.")
-_RANGE_KEYS: Dict[str, Node] = {
+_RANGE_KEYS: dict[str, Node] = {
     "num_init_samples": _count("A count of samples", example=256),
     "type": Choice("The type of range estimation",
                    ("mean_min_max", "min_max", "threesigma", *PERCENTILE_TYPES),
@@ -72,9 +73,9 @@ _RANGE = OneOrMany(
             _RANGE_OTHERS))
 
 _BITS = Number("A bit width", 2, 8, whole=True, example=8)
-_QUANTIZER: Dict[str, Node] = {"mode": Choice("A quantizer's mode", ("symmetric", "asymmetric")), "bits": _BITS,
+_QUANTIZER: dict[str, Node] = {"mode": Choice("A quantizer's mode", ("symmetric", "asymmetric")), "bits": _BITS,
                                "signed": Flag(), "per_channel": Flag()}
-_GROUP: Dict[str, Node] = {**_QUANTIZER, **_SCOPED, "logarithm_scale": Flag()}
+_GROUP: dict[str, Node] = {**_QUANTIZER, **_SCOPED, "logarithm_scale": Flag()}
 _OVERRIDES = PerScope(Section({**_QUANTIZER, "initializer": Section({"range": _RANGE})}))
 _PRECISION = Section({
     "type": Choice("The type of precision initialisation", ("manual", "hawq", "autoq")),
@@ -137,7 +138,7 @@ _FILTER_PRUNING = Section(
           "pruning_init": OtherVersion("NNCF 2.0.0 reads it beside params, not in it.", "Move it one level up.")}),
      **_SCOPED}, _COMMON_OTHERS)
 
-_SPARSITY_PARAMS: Dict[str, Node] = {
+_SPARSITY_PARAMS: dict[str, Node] = {
     "schedule": Choice("The schedule", ("polynomial", "exponential", "adaptive", "multistep")),
     "patience": _count("A count of epochs", 1), "power": Number("A power", low_excluded=True, example=0.9),
     "concave": Flag(), "sparsity_target": _share("A sparsity level"),
@@ -183,7 +184,7 @@ class _Algorithm(Node):
 
     _name = Choice("An algorithm", tuple(ALGORITHMS))
 
-    def read(self, value: Any, path: str, findings: List[Finding]) -> Any:
+    def read(self, value: Any, path: str, findings: list[Finding]) -> Any:
         if not isinstance(value, dict):
             findings.append(Finding(path, value, "It is a dict.", "Write such as dict(algorithm='quantization')."))
             return None
@@ -194,7 +195,7 @@ class _Algorithm(Node):
 class _SampleSize(Node):
     """The shape of the network's input, [N, 3, H, W]."""
 
-    def _problem(self, value: Any) -> Optional[Tuple[str, str]]:
+    def _problem(self, value: Any) -> tuple[str, str] | None:
         rule = "The input of a detector is [batch, 3, height, width], whole numbers of at least 1."
         if not isinstance(value, list):
             return rule, f"Write {list(value)}." if isinstance(value, tuple) else "Write such as [1, 3, 300, 300]."
@@ -211,7 +212,7 @@ class _SampleSize(Node):
 class _Compression(Node):
     """One algorithm or a list of them; at least one."""
 
-    def read(self, value: Any, path: str, findings: List[Finding]) -> Any:
+    def read(self, value: Any, path: str, findings: list[Finding]) -> Any:
         if value and value is not ABSENT:
             return OneOrMany(_Algorithm(), _Algorithm()).read(value, path, findings)
         findings.append(Finding(path, value, "Without an algorithm NNCF leaves the model uncompressed.",
@@ -223,7 +224,7 @@ class _Compression(Node):
 class _InputInfo(Node):
     """The one input of a detector, or a list of it."""
 
-    def read(self, value: Any, path: str, findings: List[Finding]) -> Any:
+    def read(self, value: Any, path: str, findings: list[Finding]) -> Any:
         if not isinstance(value, list) or len(value) == 1:
             return OneOrMany(_INPUT, _INPUT).read(value, path, findings)
         findings.append(Finding(path, value, "A detector has one input, the image.",

@@ -137,7 +137,7 @@ def test_strict_turns_the_fall_back_into_an_error(small):
         compress_detector(detector, nncf_config, batches, postprocessing=True, strict=True)
     assert caught.value.thing == "nncf_compress_postprocessing"
     assert "only plain tensors" in caught.value.rule
-    assert "postprocessing=False" in caught.value.way_out
+    assert "postprocessing=False" in caught.value.hint
 
 
 def test_sides_that_do_not_fit_the_strides_are_refused(tmp_path):
@@ -158,7 +158,7 @@ def test_one_image_a_batch_is_refused_where_a_map_is_1x1(tmp_path):
         compress_detector(build_detector(config), {**nncf_config_of(config), "log_dir": str(tmp_path)}, batches,
                           postprocessing=False)
     assert caught.value.thing == "data.samples_per_gpu"
-    assert "samples_per_gpu=2" in caught.value.way_out
+    assert "samples_per_gpu=2" in caught.value.hint
 
 
 def test_yolov3_is_known_to_mix_coordinates_and_scores():

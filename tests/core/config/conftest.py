@@ -1,7 +1,7 @@
 """Small configs, written where a test wants them."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, Dict
 
 import pytest
 
@@ -50,7 +50,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
     def write_files(**files: str) -> Path:
         return write_named({name.replace("__", "/") + ".py": text for name, text in files.items()})
 
-    def write_named(files: Dict[str, str]) -> Path:
+    def write_named(files: dict[str, str]) -> Path:
         paths = [tmp_path / "configs" / name for name in files]
         for path, text in zip(paths, files.values()):
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,5 @@
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any
 
 import pytest
 
@@ -10,7 +10,7 @@ from core.errors import UserError
 BASES = {"model": {"head": {"num_classes": 80}}, "root": "data/"}
 
 
-def evaluate(text: str) -> Dict[str, Any]:
+def evaluate(text: str) -> dict[str, Any]:
     return Assignments("config x", lambda names: BASES, lambda value: value).run(text)
 
 

@@ -2,8 +2,9 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,13 +61,13 @@ class CocoFolder:
         self.file(name).parent.mkdir(parents=True, exist_ok=True)
         self.file(name).write_text(document if isinstance(document, str) else json.dumps(document))
 
-    def change(self, name: str, change: Callable[[Dict[str, Any]], Any]) -> None:
+    def change(self, name: str, change: Callable[[dict[str, Any]], Any]) -> None:
         document = json.loads(self.file(name).read_text())
         change(document)
         self.write(name, document)
 
 
-def coco_document() -> Dict[str, Any]:
+def coco_document() -> dict[str, Any]:
     return {
         "images": [{"id": 5 + index, "file_name": f"{index}.png", "width": SIZE[0], "height": SIZE[1]}
                    for index in range(3)],
@@ -101,10 +102,10 @@ class VocFolder:
                 write_image(root / "JPEGImages" / f"{stem}.jpg", seed=10 * number + index)
                 self.annotate(stem, [voc_object("dog", 1, 1, 32, 24), voc_object("cat", 3, 4, 13, 14)])
 
-    def split(self, name: str, stems: List[str]) -> None:
+    def split(self, name: str, stems: list[str]) -> None:
         (self.root / "ImageSets" / "Main" / f"{name}.txt").write_text("\n".join(stems) + "\n")
 
-    def annotate(self, stem: str, objects: List[str], size: str = VOC_SIZE) -> None:
+    def annotate(self, stem: str, objects: list[str], size: str = VOC_SIZE) -> None:
         self.raw(stem, f"<annotation><filename>{stem}.jpg</filename>{size}{''.join(objects)}</annotation>")
 
     def raw(self, stem: str, text: str) -> Path:

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +18,8 @@ class Sample:
     """An annotation file, its content, and detections by image id."""
 
     annotation_file: Path
-    truth: Dict[str, Any]
-    detections: Dict[int, Detections]
+    truth: dict[str, Any]
+    detections: dict[int, Detections]
 
 
 @pytest.fixture

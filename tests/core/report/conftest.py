@@ -3,9 +3,10 @@
 import copy
 import json
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, Sequence, Tuple
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ DIGEST = "da7a" * 16
 BLOOD_CELLS = ("RBC", "WBC", "Platelets")
 
 
-def accuracy(value: float, classes: Sequence[str], images: int = 72) -> Dict[str, Any]:
+def accuracy(value: float, classes: Sequence[str], images: int = 72) -> dict[str, Any]:
     spread = {name: round(min(1.0, max(0.0, value + 0.12 * math.sin(2.1 * index))), 4)
               for index, name in enumerate(classes)}
     return {"map": value, "map50": round(1 - (1 - value) ** 2.6, 4), "map75": round(value * 0.9, 4), "map_small": None,
@@ -26,14 +27,14 @@ def accuracy(value: float, classes: Sequence[str], images: int = 72) -> Dict[str
             "images": images, "detections": 900}
 
 
-def evaluation(value: float, classes: Sequence[str], checkpoint: str, compressed: bool) -> Dict[str, Any]:
+def evaluation(value: float, classes: Sequence[str], checkpoint: str, compressed: bool) -> dict[str, Any]:
     return {"schema": 1, "kind": "pytorch", "metrics": accuracy(value, classes), "seconds": 41.5, "corrupt_images": [],
             "model": {"checkpoint_sha256": checkpoint, "algorithms": ["quantization"] if compressed else [],
                       "nncf_config_sha256": "c0f1" * 16 if compressed else ""},
             "versions": {"torch": "1.8.1", "mmdet": "2.28.2", "mmcv": "1.7.2", "nncf": "2.0.0"}, "data_digest": DIGEST}
 
 
-def ir(value: float, classes: Sequence[str], compressed: bool) -> Dict[str, Any]:
+def ir(value: float, classes: Sequence[str], compressed: bool) -> dict[str, Any]:
     speed = {"fps": 213.9, "latency_ms_p50": 9.02, "size_mb": 3.94} if compressed else \
         {"fps": 91.2, "latency_ms_p50": 21.13, "size_mb": 14.21}
     letter = "c" if compressed else "f"
@@ -46,14 +47,14 @@ def ir(value: float, classes: Sequence[str], compressed: bool) -> Dict[str, Any]
             "structure": {"parameters": 3590000, "nonzero": 3580000, "flops": 1200000000, "channels": 4096}}
 
 
-def hint(name: str, fps: float) -> Dict[str, Any]:
+def hint(name: str, fps: float) -> dict[str, Any]:
     times = {"median": 1000 / fps, "p90": 1100 / fps, "p99": 1500 / fps, "min": 900 / fps, "max": 3000 / fps}
     return {"hint": name, "fps": fps, "fps_repeats": [0.97 * fps, fps, 1.02 * fps], "latency_ms": times,
             "inferences": 900, "compile_ms": 212.0, "first_inference_ms": 13.0, "streams": 2, "requests": 2,
             "threads": 2, "batch": 1}
 
 
-def waterfall(maps: Tuple[float, float, float, float], classes: Sequence[str]) -> Dict[str, Any]:
+def waterfall(maps: tuple[float, float, float, float], classes: Sequence[str]) -> dict[str, Any]:
     names = ("fp32_pytorch", "compressed_pytorch", "fp32_ir", "compressed_ir")
     pairs = (("fp32_pytorch", "fp32_ir"), ("fp32_pytorch", "compressed_pytorch"),
              ("compressed_pytorch", "compressed_ir"), ("fp32_ir", "compressed_ir"))
@@ -66,7 +67,7 @@ def waterfall(maps: Tuple[float, float, float, float], classes: Sequence[str]) -
                             "min_score": 0.3, "iou": 0.5, "worst": []} for first, second in pairs]}
 
 
-def validation_record(classes: Sequence[str], maps: Tuple[float, float, float, float]) -> Dict[str, Any]:
+def validation_record(classes: Sequence[str], maps: tuple[float, float, float, float]) -> dict[str, Any]:
     curve = [round(max(0.0, 1 - (step / 100) ** 3), 4) for step in range(101)]
     counts = [[40 if row == column else (row + column) % 3 for column in range(len(classes) + 1)]
               for row in range(len(classes) + 1)]
@@ -93,16 +94,16 @@ def validation_record(classes: Sequence[str], maps: Tuple[float, float, float, f
 class Measured:
     """The three JSON files of a run, free to be spoiled by a test, and the references that go with them."""
 
-    fp32: Dict[str, Any]
-    compressed: Dict[str, Any]
-    validation: Dict[str, Any]
+    fp32: dict[str, Any]
+    compressed: dict[str, Any]
+    validation: dict[str, Any]
     data: DataRef
     model: ConfigRef = ConfigRef("configs/detectors/retinanet_r18_small.py", "0de1" * 16)
     compression: ConfigRef = ConfigRef("configs/nncf_compression/retinanet_r18_small/int8.py", "c09f" * 16)
-    parent: Dict[str, str] = field(default_factory=lambda: {"uri": "", "digest": ""})
+    parent: dict[str, str] = field(default_factory=lambda: {"uri": "", "digest": ""})
     thresholds: Thresholds = Thresholds(max_map_drop=0.01, min_speedup=1.2)
 
-    def arguments(self) -> Tuple[Any, ...]:
+    def arguments(self) -> tuple[Any, ...]:
         """Return the arguments of ``build_summary``."""
         return (self.fp32, self.compressed, self.validation, self.data, self.model, self.compression, self.parent,
                 self.thresholds)
@@ -113,7 +114,7 @@ def measured() -> Callable[..., Measured]:
     """Return a maker of measurements: classes and the mAP of FP32, compressed PyTorch, FP32 IR, compressed IR."""
 
     def make(classes: Sequence[str] = BLOOD_CELLS,
-             maps: Tuple[float, float, float, float] = (0.4047, 0.4031, 0.4047, 0.4021)) -> Measured:
+             maps: tuple[float, float, float, float] = (0.4047, 0.4031, 0.4047, 0.4021)) -> Measured:
         validation = validation_record(classes, maps)
         data = DataRef("/data/bccd", DIGEST, "voc", tuple(classes), "train", "val", "test")
         return copy.deepcopy(Measured(evaluation(maps[0], classes, "f9" * 32, False),
@@ -152,7 +153,7 @@ def write_log(tmp_path: Path) -> Callable[..., Path]:
 def add_samples() -> Callable[..., None]:
     """Return a writer of noisy pictures, which JPEG compresses badly, into a validation folder."""
 
-    def add(folder: Path, validation: Dict[str, Any], count: int, width: int = 1280, height: int = 480) -> None:
+    def add(folder: Path, validation: dict[str, Any], count: int, width: int = 1280, height: int = 480) -> None:
         import cv2
         import numpy as np
 

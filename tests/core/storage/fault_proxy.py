@@ -4,10 +4,10 @@ import http.client
 import socket
 import struct
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Callable, Iterator, List, Optional
 from urllib.parse import urlsplit
 
 ERROR = '<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>canned</Message></Error>'
@@ -29,14 +29,14 @@ class Fault:
 
     status: int = 0
     code: str = ""
-    reset_after: Optional[int] = None
-    end_after: Optional[int] = None
-    stall_after: Optional[int] = None
-    flip_at: Optional[int] = None
+    reset_after: int | None = None
+    end_after: int | None = None
+    stall_after: int | None = None
+    flip_at: int | None = None
     flip_upload: bool = False
 
 
-Plan = Callable[[str, str, int], Optional[Fault]]
+Plan = Callable[[str, str, int], Fault | None]
 """Gets a request's method, its path and how many of that method came before; returns the fault, or None."""
 
 
@@ -52,12 +52,12 @@ class FaultProxy:
     def __init__(self, upstream: str) -> None:
         self.upstream = urlsplit(upstream).netloc
         self.plan: Plan = lambda method, path, before: None
-        self.seen: List[str] = []
+        self.seen: list[str] = []
         self.lock, self.ended = threading.Lock(), threading.Event()
         proxy = self
 
         class Handler(_Handler):
-            def next_fault(self) -> Optional[Fault]:
+            def next_fault(self) -> Fault | None:
                 with proxy.lock:
                     before = sum(line.startswith(f"{self.command} ") for line in proxy.seen)
                     proxy.seen.append(f"{self.command} {self.path}")
@@ -81,7 +81,7 @@ class FaultProxy:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def next_fault(self) -> Optional[Fault]:
+    def next_fault(self) -> Fault | None:
         raise NotImplementedError
 
     def upstream(self) -> str:

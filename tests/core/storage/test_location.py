@@ -84,7 +84,7 @@ def test_whatever_is_written_is_a_location_or_refused(text):
     try:
         location = parse_location(text)
     except UserError as refused:
-        assert refused.rule and refused.way_out
+        assert refused.rule and refused.hint
         return
     assert location.scheme is not Scheme.FILE or location.path.startswith("/")
     if location.scheme is Scheme.S3:

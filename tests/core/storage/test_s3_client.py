@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import traceback
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -91,7 +91,7 @@ def test_no_credential_shows_in_logs_messages_or_tracebacks(s3, file, monkeypatc
     for name, canary in CANARIES.items():
         monkeypatch.setenv(name, canary)
     store, said = open_store(s3.uri), []
-    listed = StoredObject("a", 1, "0" * 32, datetime.now(timezone.utc))
+    listed = StoredObject("a", 1, "0" * 32, datetime.now(UTC))
     for action in (store.list, lambda: store.read("a"), lambda: store.write("a", b"1"), lambda: store.upload(file, "a"),
                    lambda: store.delete("a"), lambda: store.find("a"),
                    lambda: store.downloader().download_all(

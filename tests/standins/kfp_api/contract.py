@@ -87,7 +87,7 @@ class Contract:
             raise ContractError(str(error).split("\n")[0]) from error
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def contract():
     """Return the contract, read once."""
     return Contract()

@@ -229,7 +229,7 @@ class StandIn:
                 "next_page_token": str(end) if end < len(entries) else ""}
 
     def _keep(self, kind, identity, **values):
-        now = datetime.datetime.now(datetime.timezone.utc).isoformat()
+        now = datetime.datetime.now(datetime.UTC).isoformat()
         kept = {identity: str(uuid.uuid4()), "created_at": now, **values}
         kind[kept[identity]] = kept
         return kept
