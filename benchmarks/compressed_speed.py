@@ -1,6 +1,6 @@
 """Speed of int8, pruned and pruned + int8 IRs against FP32: ``python -m benchmarks.compressed_speed``.
 
-Each compressed IR and the FP32 IR of its detector take turns by benchmark_app's method (``core.inference.speed``).
+Each compressed IR and the FP32 IR of its detector take turns by benchmark_app's method (``core.openvino.speed``).
 Detectors named by ``--detectors`` have random weights (``benchmarks.random_model``); ``--irs`` takes
 trained ones. Runs in the openvino environment and starts the train environment for the export.
 """
@@ -54,7 +54,7 @@ def random_ir(detector: str, variant: str, folder: Path, changes: Sequence[str] 
     """
     from components import images
     from core.config.fingerprint import json_digest
-    from core.export.ir import convert_to_ir
+    from core.openvino.ir import convert_to_ir
     from pipelines.environments import child_environment, environment_python
 
     root = Path(__file__).resolve().parents[1]
@@ -76,10 +76,10 @@ def random_ir(detector: str, variant: str, folder: Path, changes: Sequence[str] 
 def measure(pair: Pair, repeats: int, seconds: float, threads: int | None) -> dict[str, Any]:
     """Return speed, size and execution of a pair."""
     from core.compression.structure import count_in_ir
-    from core.export.ir import describe_ir
-    from core.inference.cpu import describe_cpu, expect
-    from core.inference.runtime import read_ir
-    from core.inference.speed import compare_speed
+    from core.openvino.cpu import describe_cpu, expect
+    from core.openvino.ir import describe_ir
+    from core.openvino.runtime import read_ir
+    from core.openvino.speed import compare_speed
 
     speed = compare_speed(pair.fp32, pair.compressed, repeats, seconds, threads=threads)
     flops = [count_in_ir(read_ir(ir)[0]).flops for ir in (pair.fp32, pair.compressed)]
@@ -101,8 +101,8 @@ def profile(ir: Path, seconds: float = 3.0) -> tuple[dict[str, float], list[dict
 
     An operation has type, the code it runs, milliseconds of one pass and their share of all.
     """
-    from core.inference.runtime import Hint
-    from core.inference.speed import TimedModel
+    from core.openvino.runtime import Hint
+    from core.openvino.speed import TimedModel
 
     model = TimedModel(ir, Hint.LATENCY, options={"PERF_COUNT": True})
     model.warm_up(seconds)

@@ -47,8 +47,8 @@ def openvino_pass(ir: Path, data: dict[str, Any]) -> dict[str, float]:
     from core.data.dataset import open_dataset
     from core.data.reference import DataRef
     from core.evaluation.coco_map import read_annotations
-    from core.inference.detector import ImageFile, OpenVinoDetector
-    from core.inference.runtime import Hint
+    from core.openvino.detector import ImageFile, OpenVinoDetector
+    from core.openvino.runtime import Hint
 
     split = open_dataset(DataRef.from_json(data)).test
     images = [ImageFile(image["id"], split.image_root / image["file_name"])
@@ -85,7 +85,7 @@ def _mmdet_apart(checkpoint: Path, data: dict[str, Any]) -> dict[str, float]:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the benchmark's argument parser."""
-    from core.stage.cli import json_object
+    from core.base.cli import json_object
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mmdet_loop", description=str(__doc__).split("\n")[0],
                                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)

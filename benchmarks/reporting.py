@@ -28,7 +28,7 @@ def write(benchmark: str, settings: Mapping[str, Any], results: list[dict[str, A
 
 def machine() -> dict[str, Any]:
     """Return what a figure depends on: CPU, cores, load and versions; threads too where torch is."""
-    from core.inference.cpu import describe_cpu
+    from core.openvino.cpu import describe_cpu
 
     cpu = describe_cpu()
     return {"cpu": cpu.name, "instruction_set": cpu.instruction_set, "cores": cpu.cores,
@@ -38,7 +38,7 @@ def machine() -> dict[str, Any]:
 def _runtime() -> dict[str, Any]:
     """Return the versions of this environment: of training, or of OpenVINO."""
     if importlib.util.find_spec("torch") is None:
-        from core.inference.runtime import import_openvino
+        from core.openvino.runtime import import_openvino
 
         return {"versions": {"openvino": import_openvino().get_version()}}
     import torch

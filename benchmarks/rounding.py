@@ -57,7 +57,7 @@ def measure(checkpoint: Path, data: dict[str, Any], noise: float, seeds: int) ->
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the benchmark's argument parser."""
-    from core.stage.cli import json_object
+    from core.base.cli import json_object
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks.rounding", description=str(__doc__).split("\n")[0],
                                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)

@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks import reporting
 from benchmarks.small_detector import BATCH, CONFIGS, digits, scratch, set_samples, small_config
-from core.stage.cli import run_guarded
+from core.base.cli import run_guarded
 
 GOAL = 1.03
 INITIALISATION_SAMPLES = 16

@@ -60,8 +60,8 @@ def setup_tries(detector: str, models: Path) -> list[Try]:
 
 def measure(one: Try, repeats: int, seconds: float) -> dict[str, Any]:
     """Return both models' images/s under the throughput hint and the ratio of each turn's pair."""
-    from core.inference.runtime import Hint
-    from core.inference.speed import Ratio, TimedModel, take_turns
+    from core.openvino.runtime import Hint
+    from core.openvino.speed import Ratio, TimedModel, take_turns
 
     fp32, compressed = (TimedModel(ir, Hint.THROUGHPUT, options=one.options) for ir in (one.fp32, one.compressed))
     take_turns(fp32, compressed, repeats, seconds)

@@ -37,8 +37,8 @@ def image_files(folder: Path, count: int) -> list[Path]:
 
 def validation_pass(ir: Path, files: list[Path], decode_threads: int | None = None) -> dict[str, float]:
     """Return seconds and images/s of one pass of validate's data path, after a short one to warm up."""
-    from core.inference.detector import ImageFile, OpenVinoDetector
-    from core.inference.runtime import Hint
+    from core.openvino.detector import ImageFile, OpenVinoDetector
+    from core.openvino.runtime import Hint
 
     detector = OpenVinoDetector(ir, Hint.THROUGHPUT)
     detector.detect_all([ImageFile(number, path) for number, path in enumerate(files[:20])], "warming up")
@@ -50,10 +50,10 @@ def validation_pass(ir: Path, files: list[Path], decode_threads: int | None = No
 
 def decoding_pass(ir: Path, files: list[Path]) -> float:
     """Return the images/s that are read, decoded and resized as in validate by one thread on each core."""
-    from core.inference.detector import usable_cores
-    from core.inference.image import read_image
-    from core.inference.preprocess import Preprocessor
-    from core.inference.runtime import read_ir
+    from core.openvino.detector import usable_cores
+    from core.openvino.image import read_image
+    from core.openvino.preprocess import Preprocessor
+    from core.openvino.runtime import read_ir
 
     preprocess = Preprocessor(read_ir(ir)[1])
 

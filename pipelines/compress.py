@@ -15,8 +15,8 @@ if __name__ == "__main__":
     sys.path[0] = str(ROOT)
 
 from components import images  # noqa: E402
-from core.errors import UserError  # noqa: E402
-from core.stage.cli import run_guarded  # noqa: E402
+from core.base.cli import run_guarded  # noqa: E402
+from core.base.errors import UserError  # noqa: E402
 from core.storage.location import parse_location  # noqa: E402
 from pipelines.cluster.options import add_cluster_options, check_cluster_options, is_for_cluster  # noqa: E402
 from pipelines.environments import environment_folder  # noqa: E402
@@ -60,7 +60,7 @@ def compile_pipeline(path: Path) -> None:
     """
     from kfp import compiler
 
-    from core.storage.cache import new_file
+    from core.base.files import new_file
 
     if path.suffix not in (".yaml", ".yml"):
         raise UserError("--compile", path, "A compiled pipeline is a .yaml or .yml file.", "Choose such a name.")

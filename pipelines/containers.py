@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.base.errors import UserError
+from core.base.files import CACHE_VARIABLE, cache_folder
 from core.config.loading import config_root
-from core.errors import UserError
-from core.storage.cache import CACHE_VARIABLE, cache_folder
 from core.storage.location import Scheme, parse_location
 from pipelines.code_digest import CODE_LABEL, image_code_digest
 from pipelines.process import GRACE_SECONDS

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from components import images
-from core.errors import UserError
+from core.base.errors import UserError
 
 ENVIRONMENTS_VARIABLE = "MMDET_COMPRESS_ENVS"
 

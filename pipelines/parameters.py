@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.base.errors import UserError
 from core.config.data_only import data_from_yaml
-from core.errors import UserError
 
 WAY_OUT = "Run with --list-params to see every parameter with its type and default."
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from components import images  # noqa: E402
-from core.errors import UserError  # noqa: E402
+from core.base.errors import UserError  # noqa: E402
 from pipelines.code_digest import image_code_digest  # noqa: E402
 
 WHEELS = ROOT / "build" / "wheels"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import UserError
+from core.base.errors import UserError
 from scripts.environments import NNCF_LOCK, Environment
 from scripts.progress import Steps
 from scripts.pythons import Python, find_python, probe

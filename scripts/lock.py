@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from core.errors import UserError  # noqa: E402
+from core.base.errors import UserError  # noqa: E402
 from scripts.environments import ENVIRONMENTS, Environment  # noqa: E402
 from scripts.pythons import find_python  # noqa: E402
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from core.errors import UserError
+from core.base.errors import UserError
 
 HEARTBEAT_SECONDS = 15.0
 INTERRUPT_SECONDS = 10.0

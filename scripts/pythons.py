@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import UserError
+from core.base.errors import UserError
 
 PROBE_SECONDS = 20
 PROBE = """

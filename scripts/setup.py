@@ -19,7 +19,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from core.errors import UserError  # noqa: E402
+from core.base.errors import UserError  # noqa: E402
 from scripts.environments import ENVIRONMENTS  # noqa: E402
 from scripts.installation import Installation  # noqa: E402
 from scripts.progress import HEARTBEAT_SECONDS  # noqa: E402

@@ -5,8 +5,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from core.stage.cli import add_training_options, boolean, json_object, stage_parser
-from core.stage.executor_output import ExecutorOutput
+from core.base.cli import add_training_options, boolean, json_object, stage_parser
+from core.base.executor_output import ExecutorOutput
 from core.training.launch import add_rank_options, run_on_ranks
 
 

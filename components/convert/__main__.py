@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from core.stage.cli import boolean, run_stage, stage_parser
-from core.stage.executor_output import ExecutorOutput
+from core.base.cli import boolean, run_stage, stage_parser
+from core.base.executor_output import ExecutorOutput
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -21,8 +21,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def convert(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
     """Convert the model; write the IR."""
-    from core.export.ir import MODEL_API_NOTE, convert_to_ir, model_info
     from core.export.spec import ModelSpec
+    from core.openvino.ir import MODEL_API_NOTE, convert_to_ir, model_info
 
     arguments.ir.parent.mkdir(parents=True, exist_ok=True)
     files = convert_to_ir(arguments.onnx, arguments.ir, arguments.compress_to_fp16)

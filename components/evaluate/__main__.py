@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from core.stage.cli import json_object, stage_parser
-from core.stage.executor_output import ExecutorOutput
+from core.base.cli import json_object, stage_parser
+from core.base.executor_output import ExecutorOutput
 from core.training.launch import add_rank_options, run_on_ranks
 
 

@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from core.stage.cli import boolean, run_stage, stage_parser
-from core.stage.executor_output import ExecutorOutput
+from core.base.cli import boolean, run_stage, stage_parser
+from core.base.executor_output import ExecutorOutput
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -5,8 +5,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from core.stage.cli import run_stage, stage_parser
-from core.stage.executor_output import ExecutorOutput
+from core.base.cli import run_stage, stage_parser
+from core.base.executor_output import ExecutorOutput
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -32,10 +32,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 def publish(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
     """Assemble and publish the bundle and write its location; without a destination write an empty one."""
+    from core.base.outputs import write_text
     from core.bundle.assemble import BundleSources, assemble
     from core.bundle.golden import GOLDEN
-    from core.stage.outputs import write_text
-    from core.storage.publish import publish as publish_bundle
+    from core.bundle.publish import publish as publish_bundle
 
     if not arguments.destination:
         print("nothing published: no destination is given", flush=True)

@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from core.stage.cli import json_object, run_stage, stage_parser
-from core.stage.executor_output import ExecutorOutput
+from core.base.cli import json_object, run_stage, stage_parser
+from core.base.executor_output import ExecutorOutput
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -32,11 +32,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 def report(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
     """Build summary and reports; write them, the summary's numbers and the compressed IR's confusion matrix."""
+    from core.base.outputs import write_confusion_matrix, write_metrics
     from core.config.reference import ConfigRef
     from core.data.reference import DataRef
     from core.report.build import ReportInputs, build_report
     from core.report.gate import Thresholds
-    from core.stage.outputs import write_confusion_matrix, write_metrics
     from core.storage.parent import ParentRef
 
     inputs = ReportInputs(

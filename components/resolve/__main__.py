@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import UserError
-from core.stage.cli import add_training_options, boolean, json_object, name_list, run_stage, stage_parser
-from core.stage.executor_output import ExecutorOutput
+from core.base.cli import add_training_options, boolean, json_object, name_list, run_stage, stage_parser
+from core.base.errors import UserError
+from core.base.executor_output import ExecutorOutput
 
 if TYPE_CHECKING:
     from core.storage.parent import ParentRef
@@ -65,15 +65,15 @@ def resolve(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
 
     Parameters of the last stages are checked, too: better now than after the training.
     """
+    from core.base.outputs import write_json, write_text
+    from core.bundle.publish import check_destination
     from core.compression.config_check import epochs_of, require_valid
     from core.config.adapt import algorithms_of, classes_of, nncf_config_of
     from core.config.reference import open_config, resolve_config
     from core.data.dataset import resolve_data
     from core.export.dynamic_shape import check_dynamic_shape
     from core.report.gate import Thresholds
-    from core.stage.outputs import write_json, write_text
     from core.storage.parent import resolve_parent
-    from core.storage.publish import check_destination
     from core.training.initial import check_ratio
     from core.training.states import StateSettings, check_state
 

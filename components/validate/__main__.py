@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from core.stage.cli import json_object, run_stage, stage_parser
-from core.stage.executor_output import ExecutorOutput
+from core.base.cli import json_object, run_stage, stage_parser
+from core.base.executor_output import ExecutorOutput
 
 EXIT_IMAGES_LEFT_OUT = 4
 
@@ -31,8 +31,8 @@ def validate(arguments: argparse.Namespace, output: ExecutorOutput) -> int:
     """Measure both IRs and write the validation; return ``EXIT_IMAGES_LEFT_OUT`` by hand where images are corrupt."""
     from core.data.dataset import open_dataset
     from core.data.reference import DataRef
-    from core.inference.validation import validate as measure
-    from core.inference.waterfall import Sources
+    from core.openvino.validation import validate as measure
+    from core.openvino.waterfall import Sources
 
     dataset = open_dataset(DataRef.from_json(arguments.data))
     arguments.validation.parent.mkdir(parents=True, exist_ok=True)

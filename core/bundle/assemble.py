@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.base.digest import sha256_file
+from core.base.errors import UserError
 from core.bundle.check import check_bundle
 from core.bundle.golden import GOLDEN
 from core.bundle.labels import write_labels
@@ -13,9 +15,7 @@ from core.bundle.manifest import MODEL_XML, SCHEMA, Manifest, content_digest, de
 from core.bundle.model_info import add_model_info
 from core.bundle.readme import README_FILE, REQUIREMENTS, REQUIREMENTS_FILE, readme
 from core.bundle.runner_files import runner_files
-from core.errors import UserError
 from core.export.spec import ModelSpec
-from core.storage.digest import sha256_file
 
 FP32 = "fp32"
 SUMMARY_FILE = "summary.json"

@@ -4,13 +4,13 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.base.errors import UserError
 from core.bundle.golden import GOLDEN, MAX_SCORE_DIFFERENCE, MIN_IOU, Difference, difference, read_golden
 from core.bundle.labels import LABELS_FILE, one_line, read_labels
 from core.bundle.manifest import MODEL_XML, Manifest, damage
 from core.bundle.model_info import take_model_info
-from core.errors import UserError
-from core.inference.detector import OpenVinoDetector
-from core.inference.image import CorruptImageError, read_image
+from core.openvino.detector import OpenVinoDetector
+from core.openvino.image import CorruptImageError, read_image
 
 _COPY_AGAIN = "Copy the bundle again from where it was published."
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.evaluation.agreement import MIN_SCORE, compare
 from core.evaluation.detections import Detections
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.errors import UserError
+from core.base.errors import UserError
 
 LABELS_FILE = "labels.txt"
 

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError
-from core.storage.digest import sha256_file
+from core.base.digest import sha256_file
+from core.base.errors import UserError
 
 MANIFEST = "bundle.json"
 SCHEMA = 2

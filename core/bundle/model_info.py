@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from xml.sax.saxutils import quoteattr
 
-from core.errors import UserError
+from core.base.errors import UserError
 
 # Only these are ever added; each is one line.
 KEYS = ("source_run", "measured_map", "measured_map50", "measured_map_fp32", "data_sha256", "summary_sha256")

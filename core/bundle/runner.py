@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError
+from core.base.errors import UserError
 
 RUNNER = "runner"
 EXIT_USER_ERROR = 2
@@ -54,7 +54,7 @@ def check(bundle: Path) -> None:
     import numpy as np
 
     from core.bundle.check import check_bundle
-    from core.inference.runtime import import_openvino
+    from core.openvino.runtime import import_openvino
 
     print(check_bundle(bundle))
     print(f"ok, with openvino {import_openvino().get_version()}, numpy {np.__version__}, opencv {cv2.__version__}")
@@ -62,8 +62,8 @@ def check(bundle: Path) -> None:
 
 def detect(bundle: Path, arguments: argparse.Namespace) -> None:
     """Detect in every image; print the boxes and draw them, with their masks where the model has any."""
-    from core.inference.detector import OpenVinoDetector
-    from core.inference.image import CorruptImageError, read_image
+    from core.openvino.detector import OpenVinoDetector
+    from core.openvino.image import CorruptImageError, read_image
 
     detector = OpenVinoDetector(bundle)
     for path in arguments.images:
@@ -87,7 +87,7 @@ def _record(path: Path, found: Any, classes: Any) -> dict[str, Any]:
 def _print_and_draw(path: Path, image: Any, found: Any, classes: Any, output: Path) -> None:
     import cv2
 
-    from core.inference.drawing import draw_detections
+    from core.openvino.drawing import draw_detections
 
     output.mkdir(parents=True, exist_ok=True)
     drawn = output / DRAWN.format(stem=path.stem)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core.base.errors import UserError
+from core.base.files import new_file
 from core.checkpoint.restricted import load_restricted
-from core.errors import UserError
-from core.storage.cache import new_file
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from core.errors import UserError
+from core.base.errors import UserError
 
 logger = logging.getLogger(__name__)
 

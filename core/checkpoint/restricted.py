@@ -7,9 +7,9 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from core.base.errors import UserError
 from core.checkpoint.plain_pickle import Refused
 from core.checkpoint.torch_file import read_torch_file
-from core.errors import UserError
 
 # What reading a damaged file can raise for reasons that lie in the file.
 _DAMAGE = (pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, struct.error, EOFError, ArithmeticError,

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from core.base.cli import EXIT_USER_ERROR, run_guarded
 from core.compression.config_check.finding import ERROR, Finding, shown
 from core.compression.config_check.migrate import migrate
 from core.compression.config_check.rules import check_nncf_config
@@ -16,7 +17,6 @@ from core.compression.config_check.source import Source, read_source, swapped_si
 from core.compression.config_check.text import as_diff, as_text
 from core.compression.layers import LayerReport, PruningPlan, inspect_layers
 from core.config.options import parse_options
-from core.stage.cli import EXIT_USER_ERROR, run_guarded
 
 PROGRAM = "python -m core.compression.check"
 _TRACING_MODULES = ("torch", "mmcv", "mmdet", "nncf")

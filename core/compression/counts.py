@@ -5,9 +5,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from core.base.cli import run_guarded
+from core.base.errors import UserError
 from core.compression.structure import StructureCounts, changed_layers, count_in_ir, count_in_onnx
-from core.errors import UserError
-from core.stage.cli import run_guarded
 
 PROGRAM = "python -m core.compression.counts"
 _ROWS: tuple[tuple[str, str], ...] = (("parameters", "parameters"), ("not zero", "nonzero"), ("FLOPs", "flops"),
@@ -24,7 +24,7 @@ def count_in(path: Path) -> StructureCounts:
         return count_in_onnx(path)
     if path.name != "model.xml" or not path.is_file():
         raise UserError("model", path, "It must be an ONNX file or the model.xml of an IR.", "Give such a file.")
-    from core.inference.runtime import read_ir
+    from core.openvino.runtime import read_ir
 
     return count_in_ir(read_ir(path.parent)[0])
 

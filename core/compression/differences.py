@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from core.base.errors import UserError
 from core.compression.config_check.finding import ABSENT, child, shown
-from core.errors import UserError
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ the copied forward would call the student. So NNCF's handler gets the raw output
 from collections.abc import Mapping
 from typing import Any
 
+from core.base.errors import UserError
 from core.compression.statistics import controllers_of
-from core.errors import UserError
 
 ALGORITHM = "knowledge_distillation"
 LOSS_KEY = "loss_compression"

@@ -17,10 +17,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core.base.cli import name_list, run_guarded
+from core.base.errors import UserError
 from core.compression.matrix_summary import AS_WITHOUT, FAILED, write_summary
 from core.compression.trials import Batches, NotRun, bound_gradients, tensors, wake
-from core.errors import UserError
-from core.stage.cli import name_list, run_guarded
 
 PROGRAM = "python -m core.compression.matrix"
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -387,8 +387,8 @@ def _parameters(module: Any) -> int:
 _CONVERT = """
 import json, sys
 from pathlib import Path
-from core.export.ir import describe_ir
-from core.inference.trial import try_ir
+from core.openvino.ir import describe_ir
+from core.openvino.trial import try_ir
 trial, files = try_ir(Path(sys.argv[1]), Path(sys.argv[2])), describe_ir(Path(sys.argv[2]))
 print(json.dumps({"ir_fake_quantize": trial.fake_quantize_nodes, "ir_int8_weights": trial.int8_weights,
                   "ir_boxes": trial.detections, "ir_bytes": round(files.weights_mb * 1e6),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.errors import UserError
+from core.base.errors import UserError
 
 if TYPE_CHECKING:
     from core.compression.matrix import Row

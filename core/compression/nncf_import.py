@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError
+from core.base.errors import UserError
 
 SUPPORTED_VERSION = "2.0.0"
 # Folder with NNCF's extensions as libraries, ``<name>.so``, built beforehand for this torch and Python.

@@ -19,9 +19,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from core.base.cli import name_list, run_guarded
+from core.base.errors import UserError
 from core.compression.trials import Batches, NotRun, bound_gradients, tensors, wake
-from core.errors import UserError
-from core.stage.cli import name_list, run_guarded
 
 PROGRAM = "python -m core.compression.preflight"
 ENVIRONMENTS_VARIABLE = "MMDET_COMPRESS_ENVS"
@@ -399,7 +399,7 @@ def _outputs(detector: Any, network: Any, image: Any) -> list[Any]:
 def _try_ir(python: Path, onnx: Path, ir: Path) -> dict[str, Any]:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_WAIT_POLICY": "PASSIVE"}
     try:
-        done = subprocess.run([str(python), "-m", "core.inference.trial", str(onnx), str(ir)], env=environment,
+        done = subprocess.run([str(python), "-m", "core.openvino.trial", str(onnx), str(ir)], env=environment,
                               cwd=str(REPOSITORY), capture_output=True, timeout=IR_SECONDS, text=True)
     except subprocess.TimeoutExpired as error:
         raise UserError("IR", "no answer", f"Converting and running it must end within {IR_SECONDS} s.",

@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import UserError
-from core.stage.cli import run_guarded
+from core.base.cli import run_guarded
+from core.base.errors import UserError
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset

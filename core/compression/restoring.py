@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from core.base.errors import UserError
 from core.checkpoint.checkpoint import Checkpoint
 from core.checkpoint.dtypes import check_dtypes
 from core.compression.state import STAGE, state_to_data
 from core.compression.wrap import CompressedDetector, compress_detector
-from core.errors import UserError
 
 BUILDER, CONTROLLER = "builder_state", "ctrl_state"
 """NNCF's keys (nncf/common/compression.py, BaseController)."""

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError
+from core.base.errors import UserError
 
 CONV, TRANSPOSED, LINEAR = "conv", "transposed_conv", "linear"
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.base.errors import UserError
 from core.checkpoint.checkpoint import CompressionRecord
 from core.compression.distillation import add_compression_loss, require_distillable
 from core.compression.nncf_import import import_nncf
@@ -20,7 +21,6 @@ from core.compression.tracing import (
     postprocessing_obstacle,
     tracing_forward,
 )
-from core.errors import UserError
 
 # What tracing an unknown head's post-processing can raise; what is wrong for another reason is raised again without.
 _TRACING_FAULTS = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError)

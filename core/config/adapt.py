@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.base.errors import UserError
 from core.config.keys import NNCF_KEYS
 from core.config.loading import pipelines
 from core.config.plain_data import plain_data
-from core.errors import UserError
 
 if TYPE_CHECKING:
     from mmcv import Config

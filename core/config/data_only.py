@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from core.base.errors import UserError
 from core.config.expressions import BASE_KEY, Assignments, base_value
 from core.config.merging import merge
 from core.config.plain_data import MAX_DEPTH, plain_data
 from core.config.python_text import MAX_NUMBER_LENGTH, MAX_TEXT_BYTES, MAX_TOKENS, NotData, check_size, too_many_tokens
-from core.errors import UserError
 
 SUFFIXES = (".py", ".json", ".yaml", ".yml")
 MAX_FILES = 64

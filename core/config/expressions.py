@@ -5,10 +5,10 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+from core.base.errors import UserError
 from core.config.keys import did_you_mean
 from core.config.plain_data import is_plain_number
 from core.config.python_text import RULE, WAY_OUT, NotData, parse_python
-from core.errors import UserError
 
 BASE_KEY = "_base_"
 MAX_COPIED = 100_000

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
+from core.base.errors import UserError
 from core.config.keys import check_top_level
 from core.config.plain_data import plain_data
 from core.config.python_text import check_size, parse_python
-from core.errors import UserError
 
 if TYPE_CHECKING:
     from mmcv import Config

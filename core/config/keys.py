@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable, Mapping
 
-from core.errors import UserError
+from core.base.errors import UserError
 
 NNCF_KEYS = ("nncf_config", "nncf_compress_postprocessing", "nncf_strict", "min_initial_map_ratio")
 # What mmdet 2.28's tools and apis, and mmcv 1.7's runner, read from a config.

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.base.errors import UserError
 from core.config.data_only import SUFFIXES, read_config
 from core.config.fingerprint import config_to_text
 from core.config.keys import check_top_level, did_you_mean
@@ -11,7 +12,6 @@ from core.config.options import apply_options
 from core.config.plain_data import plain_data
 from core.config.python_text import NotData
 from core.config.stored import fetch_config, is_stored
-from core.errors import UserError
 
 if TYPE_CHECKING:
     from mmcv import Config

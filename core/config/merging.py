@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from core.base.errors import UserError
 from core.config.plain_data import dotted
-from core.errors import UserError
 
 DELETE_KEY = "_delete_"
 

@@ -4,11 +4,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from core.base.errors import UserError
 from core.config.data_only import data_from_json
 from core.config.keys import KNOWN_KEYS, TYPO_RATIO, did_you_mean, nearest
 from core.config.merging import DELETE_KEY
 from core.config.plain_data import dotted, plain_data
-from core.errors import UserError
 
 THING = "--cfg-options"
 _KEY = re.compile(r"[^\s.=]+(\.[^\s.=]+)*")

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from core.errors import UserError
+from core.base.errors import UserError
 
 MAX_DEPTH = 32
 MAX_SIZE = 1_000_000

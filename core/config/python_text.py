@@ -6,8 +6,8 @@ import keyword
 import re
 import tokenize
 
+from core.base.errors import UserError
 from core.config.plain_data import MAX_DEPTH
-from core.errors import UserError
 
 MAX_TEXT_BYTES = 1 << 20
 # pprint and hand-written text add brackets around values, hence a little more than the data's own depth.

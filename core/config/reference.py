@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.base.errors import UserError
 from core.config.fingerprint import config_digest
 from core.config.loading import REPOSITORY, find_config, load_config
 from core.config.plain_data import plain_data
 from core.config.stored import concrete, is_stored
-from core.errors import UserError
 
 if TYPE_CHECKING:
     from mmcv import Config

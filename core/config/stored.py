@@ -2,8 +2,8 @@
 
 from pathlib import Path, PurePosixPath
 
+from core.base.errors import UserError
 from core.config.data_only import SUFFIXES
-from core.errors import UserError
 from core.storage.location import Scheme, parse_location
 
 _THING = "config"

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from core.base.errors import UserError
 from core.config.keys import did_you_mean
 from core.config.loading import pipelines
 from core.config.plain_data import is_plain_number
-from core.errors import UserError
 
 if TYPE_CHECKING:
     from mmcv import Config

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from core.base.errors import UserError
 from core.data.masks import Mask
 from core.data.suggest import SHOWN, listed
-from core.errors import UserError
 
 
 class Box(NamedTuple):

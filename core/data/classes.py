@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from core.base.errors import UserError
 from core.data.annotations import AnnotatedSplit
 from core.data.suggest import did_you_mean, listed
-from core.errors import UserError
 
 
 def choose_classes(asked: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:

@@ -10,10 +10,10 @@ import reprlib
 from pathlib import Path
 from typing import Any
 
+from core.base.errors import UserError
 from core.data.annotations import AnnotatedImage, AnnotatedSplit, Box, check_relative, is_unicode
 from core.data.image_files import ON_DISK, ImageFiles
 from core.data.masks import sound_mask
-from core.errors import UserError
 
 _ANNOTATION_LAYOUTS = ("annotations/{}.json", "annotations/instances_{}.json", "annotations/instances_{}2017.json",
                        "{}/_annotations.coco.json")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.base.errors import UserError
 from core.data.digest import FileMemory, FileRow, data_digest
 from core.data.examination import FORMATS, choose_format, examine, examine_listed, may_be_annotation
 from core.data.image_files import ON_DISK, ListedImages
@@ -14,7 +15,6 @@ from core.data.prepared import entry_folder, read_manifest, write_entry
 from core.data.reference import DataRef
 from core.data.splits import AUTO, SplitNames, choose_splits
 from core.data.suggest import listed
-from core.errors import UserError
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from core.storage.cache import cache_folder, new_file
+from core.base.files import cache_folder, new_file
 
 FileRow = tuple[str, int, str]
 """Relative path, size in bytes, sha256."""

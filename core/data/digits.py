@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.base.errors import UserError
+from core.base.files import cache_folder, new_folder
+from core.base.progress import progress
 from core.data.scenes import HEIGHT, WIDTH, Box, bitmap, compose_scene
 from core.data.suggest import did_you_mean
-from core.errors import UserError
-from core.stage.progress import progress
-from core.storage.cache import cache_folder, new_folder
 
 if TYPE_CHECKING:
     from numpy import ndarray

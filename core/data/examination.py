@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.base.errors import UserError
 from core.data import coco, voc
 from core.data.annotations import AnnotatedSplit, clean_split
 from core.data.classes import choose_classes, class_warnings
@@ -13,7 +14,6 @@ from core.data.image_files import ON_DISK, ImageFiles, ListedImages
 from core.data.images import check_sizes, examine_images
 from core.data.splits import AUTO, SplitNames, split_warnings
 from core.data.suggest import did_you_mean, listed
-from core.errors import UserError
 
 FORMATS = {"coco": coco, "voc": voc}
 """The reader of each format: is_annotation, list_splits, read_split, describe_layouts."""

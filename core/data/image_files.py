@@ -5,10 +5,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
+from core.base.errors import UserError
 from core.data.digest import FileRow
 from core.data.images import image_size
 from core.data.suggest import listed
-from core.errors import UserError
 from core.storage.store import StoredObject
 
 SIZE_UNKNOWN = (2 ** 31, 2 ** 31)

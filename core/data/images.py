@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.base.errors import UserError
+from core.base.progress import progress
 from core.data.digest import FileFacts, FileMemory, read_with_facts
 from core.data.suggest import listed
-from core.errors import UserError
-from core.stage.progress import progress
 
 if TYPE_CHECKING:
     from PIL.Image import Image

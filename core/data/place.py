@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.base.digest import sha256_file
+from core.base.errors import UserError
 from core.data import digits
 from core.data.suggest import did_you_mean
-from core.errors import UserError
 from core.storage.archive import SUFFIXES, is_archive, unpack
-from core.storage.digest import sha256_file
 from core.storage.location import Location, Scheme, parse_location
 from core.storage.store import StoredObject, check_names
 

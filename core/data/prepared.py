@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from core.base.files import cache_folder, new_file
 from core.data.annotations import AnnotatedSplit
 from core.data.examination import Examined
 from core.data.reference import DataRef
-from core.storage.cache import cache_folder, new_file
 
 _MANIFEST = "manifest.json"
 

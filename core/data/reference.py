@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from core.errors import UserError
+from core.base.errors import UserError
 
 
 @dataclass(frozen=True)

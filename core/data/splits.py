@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from core.base.errors import UserError
 from core.data.suggest import did_you_mean, listed
-from core.errors import UserError
 
 AUTO = "auto"
 NONE = "none"

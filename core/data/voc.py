@@ -10,9 +10,9 @@ from typing import NoReturn
 from xml.etree import ElementTree
 from xml.parsers import expat
 
+from core.base.errors import UserError
 from core.data.annotations import AnnotatedImage, AnnotatedSplit, Box, check_relative
 from core.data.image_files import ON_DISK, ImageFiles
-from core.errors import UserError
 
 _ANNOTATIONS, _IMAGES, _SPLITS = "Annotations", "JPEGImages", "ImageSets/Main"
 # VOC's lists by class (aeroplane_train.txt) hold a second column and are no splits.

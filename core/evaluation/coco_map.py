@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.evaluation.detections import Detections
 from core.evaluation.matches import ClassMatches, matches_of
 from core.evaluation.truth import truth_by_image

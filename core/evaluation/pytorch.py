@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.base.progress import progress
 from core.evaluation.coco_map import DetectionMetrics, evaluate_detections
 from core.evaluation.detections import Detections
 from core.evaluation.store import write_detections
-from core.stage.progress import progress
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset, Split

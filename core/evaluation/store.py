@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from core.errors import UserError
+from core.base.errors import UserError
+from core.base.files import new_file
 from core.evaluation.detections import Detections
-from core.storage.cache import new_file
 
 _ARRAYS = ("images", "counts", "boxes", "scores", "labels")
 

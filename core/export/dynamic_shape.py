@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.export.fake_quantize import load_onnx
 
 # What the second export's input has more than the first's: a multiple of every stride.

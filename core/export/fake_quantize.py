@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError
+from core.base.errors import UserError
 
 FAKE_QUANTIZE = "FakeQuantize"
 FAKE_QUANTIZE_DOMAIN = "org.openvinotoolkit"

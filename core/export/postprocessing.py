@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from core.base.errors import UserError
 from core.compression.tracing import image_metas, untraced
-from core.errors import UserError
 from core.export.spec import BOX_OUTPUTS, MASK_OUTPUT
 
 # MMDetection's own defaults.

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError
+from core.base.errors import UserError
 
 SPEC_FILE = "spec.json"
 RESIZE_STRETCH = "standard"

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.report.text import displayable
 
 SLACK = 1e-9

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError
+from core.base.errors import UserError
 
 # The version of each kind of measurement that this report reads.
 SCHEMAS = {"pytorch": 1, "openvino": 3}

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.report.gate import Thresholds, judge
 from core.report.measurements import Measurements, parse_measurements, read_json
 

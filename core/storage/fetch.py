@@ -10,9 +10,9 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from core.errors import UserError
-from core.stage.progress import progress
-from core.storage.cache import PARTIAL_SUFFIX, cache_folder, naming_full_disk
+from core.base.errors import UserError
+from core.base.files import PARTIAL_SUFFIX, cache_folder, naming_full_disk
+from core.base.progress import progress
 from core.storage.location import parse_location
 from core.storage.s3_store import S3Store
 from core.storage.source import Source

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from core.storage.cache import PARTIAL_SUFFIX, new_file
+from core.base.files import PARTIAL_SUFFIX, new_file
 from core.storage.store import AccessDenied, ObjectExists, ObjectNotFound, Store, StoredObject, check_name
 
 

@@ -11,7 +11,7 @@ from enum import Enum
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from core.errors import UserError
+from core.base.errors import UserError
 
 LATEST = "latest"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")

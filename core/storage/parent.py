@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError
-from core.storage.digest import sha256_file
+from core.base.digest import sha256_file
+from core.base.errors import UserError
 from core.storage.fetch import fetch
 from core.storage.location import Scheme, local_path, parse_location
 from core.storage.source import resolve_latest, resolve_single

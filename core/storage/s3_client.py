@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.storage.store import AccessDenied, NotSupported, ObjectExists, ObjectNotFound
 
 ADDRESSING_VARIABLE = "MMDET_COMPRESS_S3_ADDRESSING"

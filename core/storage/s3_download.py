@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.storage.s3_get import BLOCK_BYTES, ObjectReader, Reading
 from core.storage.store import StoredObject, check_name
 from core.storage.verification import (

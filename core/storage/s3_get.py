@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 from urllib.parse import parse_qs, quote, urlsplit
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.storage.s3_client import ATTEMPTS, S3Connection, raise_for, s3_errors
 from core.storage.s3_transport import Answer, transport
 

@@ -9,8 +9,8 @@ from datetime import UTC
 from pathlib import Path
 from typing import Any
 
-from core.storage.cache import new_file
-from core.storage.digest import sha256_file
+from core.base.digest import sha256_file
+from core.base.files import new_file
 from core.storage.s3_client import ATTEMPTS, connect, s3_errors
 from core.storage.s3_download import Downloader, Target
 from core.storage.s3_get import ObjectReader

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.storage.location import LATEST, Location, Scheme, parse_location
 from core.storage.store import ObjectNotFound, StoredObject, store_at
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.storage.location import Location, Scheme, parse_location
 
 

@@ -82,7 +82,7 @@ def matches(path: Path, size: int, etag: str, metadata: tuple[str, str], pool: E
         metadata: Its stored sha256 and part size, or empty texts.
         pool: Threads to hash in.
     """
-    from core.storage.digest import sha256_file
+    from core.base.digest import sha256_file
 
     stored_sha256, stored_part = metadata
     if is_plain_md5(etag):

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
+from core.base.errors import StateSaved, Terminated, UserError
 from core.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from core.checkpoint.versions import versions
 from core.compression.config_check import epochs_of, require_valid
 from core.compression.differences import require_same
 from core.compression.nncf_import import SUPPORTED_VERSION
 from core.config.adapt import algorithms_of
-from core.errors import StateSaved, Terminated, UserError
 from core.training.datasets import build_quietly
 from core.training.device import data_parallel, device
 from core.training.distributed import distributed_model, first_rank, ranks, scale_learning_rate

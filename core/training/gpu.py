@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Iterable
 
-from core.errors import UserError
+from core.base.errors import UserError
 
 MOST_GPUS = 8
 # ``cpu`` or ``cuda`` in our images.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from mmcv.runner import Hook
 
+from core.base.errors import UserError
 from core.checkpoint.checkpoint import Checkpoint, checkpoint_bytes, write_checkpoint
-from core.errors import UserError
 from core.training.distributed import average_statistics, first_rank
 from core.training.progress import Position, after_epoch, after_iteration, restore_moment
 from core.training.signals import Interruptions

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import UserError
+from core.base.errors import UserError
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset, Split

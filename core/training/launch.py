@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from core.errors import Terminated, UserError
-from core.stage.cli import run_guarded, run_stage
+from core.base.cli import run_guarded, run_stage
+from core.base.errors import Terminated, UserError
 from core.training.distributed import (
     MEETING_VARIABLE,
     RANK_VARIABLE,
@@ -50,7 +50,7 @@ def add_rank_options(parser: argparse.ArgumentParser) -> None:
 
 def run_on_ranks(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespace, Any], int | None],
                  module: str, argv: list[str] | None = None) -> int:
-    """Do what ``core.stage.cli.run_stage`` does, on the ranks that the command line asks for.
+    """Do what ``core.base.cli.run_stage`` does, on the ranks that the command line asks for.
 
     Args:
         parser: The stage's, with the options of :func:`add_rank_options`.

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.base.errors import UserError
 from core.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from core.checkpoint.dtypes import check_dtypes
-from core.errors import UserError
 
 MIN_MATCHED_SHARE = 0.99
 _LISTED_KEYS = 10

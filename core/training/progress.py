@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.training.random_state import random_state, set_random_state
 
 # What modules remember in plain attributes; torch's own have none that training moves.

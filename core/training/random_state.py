@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from core.errors import UserError
+from core.base.errors import UserError
 
 
 def random_state() -> dict[str, Any]:

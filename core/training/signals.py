@@ -6,14 +6,14 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from core.errors import Terminated
+from core.base.errors import Terminated
 
 
 class Interruptions:
     """Holds SIGTERM back while its block runs.
 
-    :class:`core.errors.Terminated` is raised by :meth:`check`, and at any moment within :meth:`welcome`. Outside the
-    main thread, where Python takes no signals, nothing is held back.
+    :class:`core.base.errors.Terminated` is raised by :meth:`check`, and at any moment within :meth:`welcome`. Outside
+    the main thread, where Python takes no signals, nothing is held back.
     """
 
     def __init__(self) -> None:

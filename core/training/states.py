@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
+from core.base.digest import sha256_file
+from core.base.errors import UserError
 from core.checkpoint.checkpoint import Checkpoint, load_checkpoint, weights_digest
 from core.checkpoint.versions import versions
-from core.errors import UserError
-from core.storage.digest import sha256_file
 from core.training.progress import Position
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any
 
 from kfp.client.token_credentials_base import TokenCredentialsBase
 
-from core.errors import UserError
+from core.base.errors import UserError
 
 TOKEN_VARIABLE = "MMDET_COMPRESS_KFP_TOKEN"
 COOKIES_VARIABLE = "MMDET_COMPRESS_KFP_COOKIES"

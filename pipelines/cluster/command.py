@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError
+from core.base.errors import UserError
 from pipelines.cluster import runs, schedules
 from pipelines.cluster.auth import access_of
 from pipelines.cluster.connection import Connection, host_of

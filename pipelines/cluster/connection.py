@@ -13,7 +13,7 @@ import kfp_server_api
 import urllib3
 from kfp import Client
 
-from core.errors import UserError
+from core.base.errors import UserError
 from pipelines.cluster.auth import COOKIES_VARIABLE, TOKEN_VARIABLE, Access
 
 HOST_VARIABLE = "KF_PIPELINES_ENDPOINT"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from core.errors import UserError
+from core.base.errors import UserError
 from pipelines.cluster.connection import Connection, Unreachable
 from pipelines.console import Console, duration
 

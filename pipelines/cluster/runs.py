@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError
+from core.base.errors import UserError
 from pipelines.cluster.connection import Connection, Unreachable
 from pipelines.cluster.listing import entries
 from pipelines.cluster.versions import Version

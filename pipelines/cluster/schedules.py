@@ -4,7 +4,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import Any
 
-from core.errors import UserError
+from core.base.errors import UserError
 from pipelines.cluster.connection import Absent, Connection
 from pipelines.cluster.listing import entries
 from pipelines.cluster.runs import RunSettings, experiment

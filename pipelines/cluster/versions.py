@@ -6,7 +6,7 @@ from pathlib import Path
 
 import kfp_server_api
 
-from core.errors import UserError
+from core.base.errors import UserError
 from pipelines.cluster.connection import Connection, Exists
 from pipelines.cluster.listing import entries
 

@@ -26,7 +26,7 @@ COLOURS = {"red": (0, 0, 255), "green": (0, 255, 0), "blue": (255, 0, 0)}
 def openvino() -> Any:
     if importlib.util.find_spec("openvino") is None:
         pytest.skip("openvino is not in this environment")
-    from core.inference.runtime import import_openvino
+    from core.openvino.runtime import import_openvino
 
     return import_openvino()
 
@@ -72,7 +72,7 @@ def int8_ir(tmp_path_factory: pytest.TempPathFactory, openvino: Any, int8_spec: 
 
 
 def _convert(directory: Path, spec: ModelSpec, quantized: bool = False) -> Path:
-    from core.export.ir import convert_to_ir
+    from core.openvino.ir import convert_to_ir
 
     convert_to_ir(write_toy_onnx(directory / "onnx", spec, quantized), directory / "ir")
     return directory / "ir"

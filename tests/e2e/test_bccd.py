@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from core.storage.cache import cache_folder
+from core.base.files import cache_folder
 from pipelines.environments import environment_folder
 from tests.e2e.conftest import boxes_of_self_check
 
@@ -101,7 +101,7 @@ def photographs(bccd_root):
 def rows_of_both(folder, images):
     """Yield, for each image, the rows of the detector here and those of Model API."""
     pytest.importorskip("model_api", reason="needs openvino-model-api")
-    from core.inference.detector import OpenVinoDetector
+    from core.openvino.detector import OpenVinoDetector
     from tests.core.export.model_api_rows import model_api_of, rows_of_model_api, rows_of_ours
 
     detector, loaded = OpenVinoDetector(folder), model_api_of(folder)

@@ -61,7 +61,7 @@ def test_the_waterfall_locates_what_is_lost(digits):
 
 def test_metrics_keep_their_published_schema(digits):
     jsonschema = pytest.importorskip("jsonschema")
-    schema = json.loads((Path(__file__).parents[2] / "core/inference/metrics.schema.json").read_text())
+    schema = json.loads((Path(__file__).parents[2] / "core/openvino/metrics.schema.json").read_text())
     written = json.loads((digits.folder / "validation" / "metrics.json").read_text())
     jsonschema.Draft202012Validator(schema).validate(written)
 

@@ -6,7 +6,7 @@ import resource
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from tests.hostile import annotations, checkpoints, texts
 
 LEAST_CASES = 200

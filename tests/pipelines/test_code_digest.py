@@ -73,7 +73,7 @@ def test_moved_project_keeps_the_digest(root, tmp_path_factory):
 @pytest.mark.parametrize(("stage", "module", "reached"), [
     ("train", "core/training/fit.py", True), ("train", "core/report/build.py", False),
     ("report", "core/report/build.py", True), ("report", "core/training/fit.py", False),
-    ("gate", "core/inference/validation.py", False), ("gate", "core/report/gate.py", True)])
+    ("gate", "core/openvino/validation.py", False), ("gate", "core/report/gate.py", True)])
 def test_real_stages_depend_on_what_they_use(stage, module, reached):
     closure = CodeDigests(PROJECT).closure(f"components.{stage}.__main__")
     assert (PROJECT / module in closure) is reached

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from pipelines import compress
 
 PROJECT = Path(__file__).parents[2]

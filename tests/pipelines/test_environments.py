@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from components import images
-from core.errors import UserError
+from core.base.errors import UserError
 from pipelines.environments import ENVIRONMENTS_VARIABLE, child_environment, environment_python
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from pipelines.parameters import Parameter, from_text, from_yaml, load_parameters, parse_assignment, read_parameters
 
 PARAMETERS = {name: Parameter(name, kind, None, "") for name, kind in {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from pipelines.work_dir import open_work_dir
 
 PROJECT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from scripts.environments import ENVIRONMENTS
 from scripts.installation import HOOK_TEXT, Installation, locked_versions
 

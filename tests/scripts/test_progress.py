@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from scripts import progress
 from scripts.progress import Steps, clock, doing
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from scripts.pythons import find_python, probe
 
 FAILING_SHIM = "#!/bin/sh\necho 'pyenv: python3.8: command not found' >&2\nexit 127\n"

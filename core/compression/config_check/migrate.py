@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from core.base.errors import UserError
 from core.compression.config_check.finding import ABSENT, child, shown
 from core.config.plain_data import plain_data
-from core.errors import UserError
 
 # NNCF 2.1's QuantizationPreset: the modes of weights and of activations.
 _PRESETS = {"performance": ("symmetric", "symmetric"), "mixed": ("symmetric", "asymmetric")}

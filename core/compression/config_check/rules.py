@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from core.base.errors import UserError
 from core.compression.config_check.entry import Entry
 from core.compression.config_check.finding import ABSENT, ERROR, Finding
 from core.compression.config_check.pruning import filter_pruning_rules
@@ -11,7 +12,6 @@ from core.compression.config_check.quantization import binarization_rules, quant
 from core.compression.config_check.schema import schema_findings
 from core.compression.config_check.sparsity import sparsity_rules
 from core.compression.config_check.vocabulary import ROOT
-from core.errors import UserError
 
 logger = logging.getLogger(__name__)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.base.errors import UserError
 from core.compression.config_check.finding import Finding
 from core.compression.config_check.rules import epochs_of, read_entries
 from core.config.data_only import read_config
@@ -12,7 +13,6 @@ from core.config.loading import config_root, find_config, load_data
 from core.config.options import apply_options
 from core.config.python_text import NotData
 from core.config.test_pipeline import preprocessing_of
-from core.errors import UserError
 
 KEY = "nncf_config"
 # mmdet's own default of data.samples_per_gpu.

@@ -24,8 +24,8 @@ def options(tmp_path, monkeypatch, scenes, toy_ir, int8_ir):
 @pytest.fixture
 def unreadable(monkeypatch):
     """Let one image fail to decode, as a disk error or a decoder's bug would: resolve has refused corrupt files."""
-    from core.inference import detector
-    from core.inference.image import CorruptImageError, read_image
+    from core.openvino import detector
+    from core.openvino.image import CorruptImageError, read_image
 
     def read(path):
         if path.name == "scene 2.png":
@@ -38,7 +38,7 @@ def unreadable(monkeypatch):
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     pytest.importorskip("openvino")
-    from core.inference import validation
+    from core.openvino import validation
 
     measure = validation.validate
     monkeypatch.setattr(validation, "validate",

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
+from core.base.digest import sha256_file
 from core.bundle.assemble import BundleSources, assemble
 from core.bundle.golden import write_golden
 from core.export.spec import ModelSpec
-from core.storage.digest import sha256_file
 from tests.core.conftest import write_toy_onnx
 
 RUN = "digits-20261126"
@@ -24,8 +24,8 @@ CLASSES = ("red", "größe & <b>", "青 い")
 def sources(tmp_path_factory: pytest.TempPathFactory, openvino: Any, toy_ir: Path,
             int8_spec: ModelSpec) -> BundleSources:
     """What a run leaves: both IRs, a golden image with six squares, summary and report."""
-    from core.export.ir import convert_to_ir
-    from core.inference.detector import OpenVinoDetector
+    from core.openvino.detector import OpenVinoDetector
+    from core.openvino.ir import convert_to_ir
 
     folder = tmp_path_factory.mktemp("run")
     int8_ir = folder / "int8"

@@ -4,11 +4,11 @@ import shutil
 
 import pytest
 
+from core.base.digest import sha256_file
+from core.base.errors import UserError
 from core.bundle.assemble import assemble
 from core.bundle.manifest import Manifest, describe_files
 from core.bundle.model_info import take_model_info
-from core.errors import UserError
-from core.storage.digest import sha256_file
 from tests.core.bundle.conftest import RUN
 
 CONTENT = {"README.md", "fp32/model.bin", "fp32/model.xml", "fp32/spec.json", "golden/detections.json",
@@ -27,7 +27,7 @@ def test_bundle_holds_all_that_is_promised(assembled, sources):
 
 
 def test_model_says_where_it_comes_from_and_what_was_measured(assembled, sources):
-    from core.inference.runtime import read_ir
+    from core.openvino.runtime import read_ir
 
     info = {key: str(value) for key, value in read_ir(assembled)[0].get_rt_info(["model_info"]).value.items()}
     assert {key: info[key] for key in ("source_run", "measured_map", "measured_map50", "measured_map_fp32",

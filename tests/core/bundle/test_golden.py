@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from core.base.errors import UserError
 from core.bundle.golden import choose_golden, difference, read_golden, write_golden
-from core.errors import UserError
 from core.evaluation.detections import Detections
 
 

@@ -1,7 +1,7 @@
 import pytest
 
+from core.base.errors import UserError
 from core.bundle.model_info import add_model_info, take_model_info
-from core.errors import UserError
 
 XML = (b'<net>\n\t<rt_info>\n\t\t<model_info>\n\t\t\t<labels value="red" />\n\t\t</model_info>\n\t</rt_info>\n</net>\n')
 

@@ -61,10 +61,10 @@ def test_self_check_passes_on_a_copy(call, bundle, inside):
 
 
 @pytest.mark.parametrize("name", ["model.bin", "model.xml", "labels.txt", "fp32/model.bin", "golden/image.png",
-                                  "golden/detections.json", "report.html", "runner/core/inference/preprocess.py"])
+                                  "golden/detections.json", "report.html", "runner/core/openvino/preprocess.py"])
 def test_a_flipped_byte_and_a_missing_file_are_named(bundle, name):
+    from core.base.errors import UserError
     from core.bundle.check import check_bundle
-    from core.errors import UserError
 
     spoil(bundle / name)
     (bundle / "summary.json").unlink()
@@ -140,5 +140,5 @@ def test_runner_is_what_the_project_itself_runs():
         if name.startswith("runner/core/"):
             assert content == (root / name[len("runner/"):]).read_bytes()
     rooms = {name.split("/")[2] for name in files if name.count("/") > 2}
-    assert "runner/core/inference/detector.py" in files
+    assert "runner/core/openvino/detector.py" in files
     assert rooms.isdisjoint({"training", "compression", "report", "data", "config", "checkpoint"})

@@ -6,6 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train environment")
 
+from core.base.errors import UserError  # noqa: E402
 from core.checkpoint.checkpoint import (  # noqa: E402
     Checkpoint,
     CompressionRecord,
@@ -13,7 +14,6 @@ from core.checkpoint.checkpoint import (  # noqa: E402
     save_checkpoint,
     weights_digest,
 )
-from core.errors import UserError  # noqa: E402
 
 
 def test_everything_comes_back(tmp_path):

@@ -6,9 +6,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train environment")
 
+from core.base.errors import UserError  # noqa: E402
 from core.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint  # noqa: E402
 from core.checkpoint.dtypes import check_dtypes  # noqa: E402
-from core.errors import UserError  # noqa: E402
 from core.training.model import load_all_weights, load_plain_weights  # noqa: E402
 
 REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64)

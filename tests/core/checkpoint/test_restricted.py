@@ -8,8 +8,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train environment")
 
+from core.base.errors import UserError  # noqa: E402
 from core.checkpoint.restricted import load_restricted  # noqa: E402
-from core.errors import UserError  # noqa: E402
 
 
 class Gadget:

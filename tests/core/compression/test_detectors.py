@@ -13,11 +13,11 @@ import torch
 from mmdet.models import HEADS
 from mmdet.models.dense_heads import RetinaHead
 
+from core.base.errors import UserError
 from core.compression.matrix import CLASSES, REFERENCE_COUNTS, Trial, run_row, trial_config
 from core.compression.tracing import PATCHES, UNTRACED_FUNCTIONS, image_metas, postprocessing_obstacle, untraced
 from core.compression.wrap import compress_detector, fake_quantize_operators, named_quantizers
 from core.config.adapt import nncf_config_of
-from core.errors import UserError
 from core.training.model import build_detector
 
 REFERENCE = Path(__file__).with_name("quantization_points.json")

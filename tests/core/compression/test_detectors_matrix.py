@@ -4,10 +4,10 @@ import json
 
 import pytest
 
+from core.base.errors import UserError
 from core.compression import matrix
 from core.compression.matrix import Cell, Row, main, markdown, reference_counts
 from core.compression.matrix_summary import BEGIN, END, summary, write_summary
-from core.errors import UserError
 
 ROW = Row("ssd300", "int8", "d1", {
     "wrap": Cell("ok", "60 points (as without: it is so)"), "train step": Cell("ok", "60/60"),

@@ -5,9 +5,9 @@ import logging
 
 import pytest
 
+from core.base.errors import UserError
 from core.compression.config_check.finding import ABSENT
 from core.compression.differences import Difference, compare_nncf_configs, require_same
-from core.errors import UserError
 
 SAVED = {
     "input_info": {"sample_size": [1, 3, 192, 256]},

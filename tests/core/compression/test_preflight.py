@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from core.base.errors import UserError
 from core.compression import preflight
 from core.compression.preflight import Outcome, PreflightReport, StageResult, find_openvino_python, run_preflight
-from core.errors import UserError
 
 ROOT = Path(__file__).parents[3]
 INT8 = "configs/nncf_compression/retinanet_r18_small/digits_int8.py"

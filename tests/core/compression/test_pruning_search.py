@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from core.base.errors import UserError
 from core.compression.pruning_search import (
     SearchPlan,
     Trial,
@@ -12,7 +13,6 @@ from core.compression.pruning_search import (
     search_pruning_level,
     set_pruning_level,
 )
-from core.errors import UserError
 
 PLAN = SearchPlan(baseline_map=0.40, max_map_drop=0.02, trials=6, highest=0.8)
 

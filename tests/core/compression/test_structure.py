@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from core.base.errors import UserError
 from core.compression.structure import (
     CONV,
     LINEAR,
@@ -18,7 +19,6 @@ from core.compression.structure import (
     count_in_onnx,
     count_in_pytorch,
 )
-from core.errors import UserError
 
 onnx = pytest.importorskip("onnx")
 
@@ -91,7 +91,7 @@ def test_onnx(onnx_file):
 def test_ir(onnx_file):
     if importlib.util.find_spec("openvino") is None:
         pytest.skip("openvino is not in this environment")
-    from core.inference.runtime import import_openvino
+    from core.openvino.runtime import import_openvino
 
     check(count_in_ir(import_openvino().convert_model(str(onnx_file))))
 

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from core.base.errors import UserError
 from core.config.adapt import classes_of, nncf_config_of, plain_config, set_classes, set_data
 from core.data.dataset import Dataset, Split
-from core.errors import UserError
 
 TRAIN, TEST = [{"type": "Flip"}], [{"type": "Scale"}]
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from core.base.errors import UserError
 from core.config.data_only import MAX_BASE_DEPTH, MAX_FILES, data_from_json, data_from_yaml, read_config
 from core.config.python_text import MAX_TOKENS, NotData
-from core.errors import UserError
 
 STOCK = ["ssd/ssd300_coco.py", "retinanet/retinanet_r50_fpn_1x_coco.py", "atss/atss_r50_fpn_1x_coco.py",
          "fcos/fcos_r50_caffe_fpn_gn-head_1x_coco.py", "yolo/yolov3_mobilenetv2_320_300e_coco.py",

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
+from core.base.errors import UserError
 from core.config.expressions import Assignments, base_value
 from core.config.python_text import NotData
-from core.errors import UserError
 
 BASES = {"model": {"head": {"num_classes": 80}}, "root": "data/"}
 

@@ -2,6 +2,7 @@ import hashlib
 
 import pytest
 
+from core.base.errors import UserError
 from core.config.fingerprint import (
     config_digest,
     config_from_text,
@@ -12,7 +13,6 @@ from core.config.fingerprint import (
     to_data,
 )
 from core.config.loading import load_data
-from core.errors import UserError
 
 CONFIG = {"model": {"type": "X", "scales": [(1, 2)], "rate": 0.1, "none": None, "flag": True},
           "nncf_config": {"compression": {"algorithm": "quantization"}, "log_dir": "runs/1"}, "work_dir": "runs/1"}

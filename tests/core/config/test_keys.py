@@ -1,7 +1,7 @@
 import pytest
 
+from core.base.errors import UserError
 from core.config.keys import KNOWN_KEYS, check_top_level, did_you_mean, nearest
-from core.errors import UserError
 
 
 @pytest.mark.parametrize("key, meant", [

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
+from core.base.errors import UserError
 from core.config import loading
 from core.config.loading import config_root, find_config, load_config, load_data, pipelines
 from core.config.python_text import NotData
-from core.errors import UserError
 
 CODE = "\nimport math\nextra = math.floor(2.5)\n"
 

@@ -1,7 +1,7 @@
 import pytest
 
+from core.base.errors import UserError
 from core.config.merging import merge
-from core.errors import UserError
 
 
 def test_dicts_inherit_and_everything_else_replaces():

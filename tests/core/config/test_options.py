@@ -2,8 +2,8 @@ import copy
 
 import pytest
 
+from core.base.errors import UserError
 from core.config.options import MAX_NESTING, apply_options, parse_options
-from core.errors import UserError
 
 CONFIG = {
     "model": {"type": "X", "bbox_head": {"num_classes": 80, "loss_cls": {"type": "FocalLoss", "gamma": 2.0}}},

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from core.base.errors import UserError
 from core.config.plain_data import MAX_DEPTH, MAX_SIZE, is_plain_number, plain_data
-from core.errors import UserError
 
 
 def test_containers_become_plain_copies():

@@ -10,10 +10,10 @@ pytest.importorskip("hypothesis")
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.base.errors import UserError
 from core.config.data_only import data_from_json, data_from_yaml, read_config
 from core.config.fingerprint import config_to_text, data_from_text, json_digest
 from core.config.plain_data import plain_data
-from core.errors import UserError
 
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-2 ** 63, 2 ** 63), st.text(max_size=12),
                     st.floats(allow_nan=False, allow_infinity=False))

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
+from core.base.errors import UserError
 from core.config.python_text import MAX_BRACKETS, MAX_KEYWORDS, MAX_OPERATORS, MAX_TOKENS, NotData, parse_python
-from core.errors import UserError
 
 
 def test_data_is_parsed():
@@ -62,7 +62,7 @@ def test_operators_in_separate_elements_do_not_add_up():
 def test_text_that_crashes_pythons_own_parser_is_refused():
     """ast.parse of Python 3.8 dies of SIGSEGV on this text; ours must end with the message."""
     program = ("from core.config.python_text import parse_python\n"
-               "from core.errors import UserError\n"
+               "from core.base.errors import UserError\n"
                "try:\n    parse_python('a = 1' + '+1' * 300000, 'config x')\n"
                "except UserError:\n    print('refused')\n")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

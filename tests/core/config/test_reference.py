@@ -2,11 +2,11 @@ import json
 
 import pytest
 
+from core.base.errors import UserError
 from core.config import reference
 from core.config.fingerprint import config_digest
 from core.config.loading import load_data
 from core.config.reference import ConfigRef, open_config, resolve_config
-from core.errors import UserError
 
 OPTIONS = {"data.train.pipeline.2.img_scale": (256, 192), "data.samples_per_gpu": 4, "lr_config.step": [(1, 2), [3.0]]}
 

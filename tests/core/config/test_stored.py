@@ -1,8 +1,8 @@
 import pytest
 
+from core.base.errors import UserError
 from core.config.loading import load_data
 from core.config.reference import ConfigRef, open_config, resolve_config
-from core.errors import UserError
 
 
 @pytest.fixture(autouse=True)

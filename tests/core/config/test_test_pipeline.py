@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from core.base.errors import UserError
 from core.config.loading import load_data
 from core.config.test_pipeline import Preprocessing, preprocessing_of
-from core.errors import UserError
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 RESIZE, FLIP, PAD = {"type": "Resize", "keep_ratio": True}, {"type": "RandomFlip"}, {"type": "Pad", "size_divisor": 32}

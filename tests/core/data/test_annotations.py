@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from core.base.errors import UserError
 from core.data.annotations import AnnotatedImage, AnnotatedSplit, Box, check_relative, clean_boxes, clean_split
-from core.errors import UserError
 
 
 def image(*boxes, name="a.png"):

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from core.base.errors import UserError
 from core.data.annotations import AnnotatedImage, AnnotatedSplit, Box
 from core.data.classes import choose_classes, class_warnings
-from core.errors import UserError
 
 KNOWN = ("RBC", "WBC", "Blutplättchen")
 

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
+from core.base.errors import UserError
 from core.data import coco as format_coco
 from core.data.annotations import AnnotatedImage, Box
-from core.errors import UserError
 
 
 def test_a_sound_file_is_read_as_it_is(coco):

@@ -12,10 +12,10 @@ pytest.importorskip("hypothesis")
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.base.errors import UserError
 from core.data import coco
 from core.data.annotations import clean_boxes
 from core.data.voc import parse_xml
-from core.errors import UserError
 
 NUMBERS = st.one_of(st.integers(-10, 50), st.integers(), st.floats(), st.just(10 ** 400))
 JSON = st.recursive(st.one_of(st.none(), st.booleans(), NUMBERS, st.text(max_size=8)),

@@ -7,9 +7,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from core.base.errors import UserError
 from core.data.dataset import Dataset, Split, open_dataset, resolve_data
 from core.data.reference import DataRef
-from core.errors import UserError
 
 
 def load(split):

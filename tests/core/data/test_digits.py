@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from core.base.errors import UserError
 from core.data import digits
 from core.data.digits import SAMPLES, DigitsOptions, materialise, write_sample
-from core.errors import UserError
 
 pytest.importorskip("sklearn")
 SMALL = DigitsOptions(seed=3, train=4, val=2, test=3)

@@ -1,8 +1,8 @@
 import pytest
 
+from core.base.errors import UserError
 from core.data.examination import choose_format, examine
 from core.data.splits import SplitNames
-from core.errors import UserError
 
 NAMES = SplitNames("train", "val", "test")
 

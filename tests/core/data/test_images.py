@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from core.base.errors import UserError
 from core.data.digest import FileFacts, FileMemory
 from core.data.images import ImageFault, check_image, check_sizes, examine_images, image_size
-from core.errors import UserError
 
 
 def encoded(name, size=(32, 24), mode="RGB", **options):

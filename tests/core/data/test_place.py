@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from core.base.errors import UserError
 from core.data.dataset import open_dataset, resolve_data
 from core.data.place import locate
 from core.data.reference import DataRef
-from core.errors import UserError
 from tests.core.storage.fault_proxy import fault_proxy
 
 

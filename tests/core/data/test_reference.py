@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from core.base.errors import UserError
 from core.data.reference import DataRef
-from core.errors import UserError
 
 REF = DataRef("/data/größe", "ab" * 32, "voc", ("weiß", "rot"), "train", "", "test")
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from core.base.errors import UserError
 from core.data.splits import SplitNames, choose_splits, split_warnings
-from core.errors import UserError
 
 ROOT = Path("/data")
 

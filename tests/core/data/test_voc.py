@@ -2,9 +2,9 @@ import collections
 
 import pytest
 
+from core.base.errors import UserError
 from core.data import voc as format_voc
 from core.data.annotations import AnnotatedImage, Box
-from core.errors import UserError
 
 
 def test_a_sound_folder_is_read_as_mmdet_reads_it(voc):

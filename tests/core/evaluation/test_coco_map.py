@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.evaluation.coco_map import DetectionMetrics, evaluate_detections, read_annotations
 from core.evaluation.detections import Detections
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.evaluation.detections import Detections
 from core.evaluation.store import read_detections, write_detections
 

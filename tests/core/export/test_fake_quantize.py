@@ -1,6 +1,6 @@
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.export.fake_quantize import count_in_ir, count_in_onnx, count_int8_weights, expect_fake_quantize, load_onnx
 
 onnx = pytest.importorskip("onnx")
@@ -51,8 +51,8 @@ def test_a_missing_file_is_refused(tmp_path):
 
 
 def test_weights_are_counted_as_int8_in_the_ir(tmp_path, quantized, openvino):
-    from core.export.ir import convert_to_ir
-    from core.inference.runtime import read_ir
+    from core.openvino.ir import convert_to_ir
+    from core.openvino.runtime import read_ir
 
     convert_to_ir(quantized.parent, tmp_path / "ir")
     model, _ = read_ir(tmp_path / "ir")

@@ -9,9 +9,9 @@ pytest.importorskip("model_api", reason="needs openvino-model-api")
 
 from model_api.models import Model
 
-from core.export.ir import convert_to_ir
-from core.inference.detector import OpenVinoDetector
-from core.inference.runtime import read_ir
+from core.openvino.detector import OpenVinoDetector
+from core.openvino.ir import convert_to_ir
+from core.openvino.runtime import read_ir
 from tests.core.conftest import COLOURS, add_masks, write_toy_onnx
 from tests.core.export.model_api_rows import model_api_of, rows_of_model_api, rows_of_ours, without_partner
 

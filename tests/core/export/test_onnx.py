@@ -13,12 +13,12 @@ pytest.importorskip("nncf", reason="needs NNCF")
 import numpy as np
 import torch
 
+from core.base.errors import UserError
 from core.checkpoint.checkpoint import save_checkpoint
 from core.compression.matrix import REPOSITORY, Trial, trial_config
 from core.compression.preflight import find_openvino_python
 from core.compression.structure import count_in_onnx as structure_of
 from core.compression.trials import wake
-from core.errors import UserError
 from core.export.dynamic_shape import check_dynamic_shape
 from core.export.fake_quantize import load_onnx
 from core.export.onnx import ExportOptions, export_checkpoint
@@ -37,8 +37,8 @@ CONVERT_ALL = """
 import dataclasses, json, sys
 from pathlib import Path
 import numpy as np
-from core.export.ir import convert_to_ir
-from core.inference.runtime import Hint, compile_model, read_ir
+from core.openvino.ir import convert_to_ir
+from core.openvino.runtime import Hint, compile_model, read_ir
 root, images, said = Path(sys.argv[1]), np.load(sys.argv[1] + "/images.npz"), {}
 for folder in sorted((root / "onnx").iterdir()):
     said[folder.name] = dataclasses.asdict(convert_to_ir(folder, root / "ir" / folder.name))

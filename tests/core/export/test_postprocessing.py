@@ -10,10 +10,10 @@ pytest.importorskip("mmdet", reason="needs the train environment")
 import numpy as np
 import torch
 
+from core.base.errors import UserError
 from core.compression.matrix import REPOSITORY, trial_config
 from core.compression.preflight import find_openvino_python
 from core.compression.tracing import forward_as, image_metas, tracing_forward
-from core.errors import UserError
 from core.export.postprocessing import _level_marks, exportable_forward, max_detections, score_threshold
 from core.training.model import build_detector
 

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.export.spec import ModelSpec
 
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.report.build import build_report
 from core.report.summary import read_summary
 

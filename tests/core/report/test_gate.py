@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.report.gate import Thresholds, judge
 
 LIMITS = Thresholds(max_map_drop=0.01, min_speedup=1.5)

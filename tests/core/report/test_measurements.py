@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.report.measurements import Sample, parse_evaluation, parse_measurements, parse_validation, read_json
 
 

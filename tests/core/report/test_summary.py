@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.report.gate import Thresholds
 from core.report.summary import Summary, build_summary, read_summary, write_summary
 

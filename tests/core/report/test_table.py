@@ -1,6 +1,6 @@
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.report.summary import build_summary
 from core.report.table import comparison, terminal_table
 

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.report.training_log import TrainRow, ValRow, read_training_log
 
 ENV = '{"mode": "env", "epochs": 2, "iters_per_epoch": 10, "seed": 0}\n'

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
+from core.base.files import new_folder
 from core.storage import s3_client, s3_get
-from core.storage.cache import new_folder
 from core.storage.s3_store import PART_BYTES
 from core.storage.store import open_store
 from tests.core.storage.fault_proxy import Fault, fault_proxy

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.storage import fetch as fetching
 from core.storage.fetch import cache_limit, cached_folder, fetch, make_room
 from core.storage.s3_store import PART_BYTES

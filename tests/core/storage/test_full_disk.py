@@ -5,11 +5,11 @@ import os
 
 import pytest
 
+from core.base.cli import EXIT_DISK_FULL, run_guarded
 from core.bundle.manifest import SCHEMA, Manifest, content_digest, damage, describe_files
-from core.stage.cli import EXIT_DISK_FULL, run_guarded
+from core.bundle.publish import publish
 from core.storage import fetch as fetching
 from core.storage.fetch import fetch
-from core.storage.publish import publish
 from core.storage.source import resolve_source
 from core.storage.store import open_store
 
@@ -97,8 +97,8 @@ def test_a_training_state_on_a_full_disk_is_named_and_the_earlier_one_stays(smal
 def test_a_full_place_for_training_states_is_a_warning_and_the_earlier_state_stays(small_disk, tmp_path, caplog):
     torch = pytest.importorskip("torch")
     pytest.importorskip("mmcv")
+    from core.base.digest import sha256_file
     from core.checkpoint.checkpoint import Checkpoint, save_checkpoint
-    from core.storage.digest import sha256_file
     from core.training.progress import Position
     from core.training.states import StateSettings, TrainingStates
 

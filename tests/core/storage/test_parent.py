@@ -2,7 +2,7 @@ from hashlib import sha256
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.storage.parent import ParentRef, open_parent, resolve_parent
 
 

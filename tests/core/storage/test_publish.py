@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from core.base.errors import UserError
 from core.bundle.manifest import SCHEMA, Manifest, content_digest, describe_files
-from core.errors import UserError
-from core.storage.publish import check_destination, publish
+from core.bundle.publish import check_destination, publish
 
 PROJECT = Path(__file__).parents[3]
 PUBLISHED = ["bundle.json", "fp32/model.bin", "fp32/model.xml", "labels.txt", "model.bin", "model.xml"]
@@ -85,7 +85,7 @@ def test_failure_while_copying_leaves_nothing(bundle, tmp_path, monkeypatch):
         if len(calls) == 3:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("core.storage.publish.os.fsync", fsync)
+    monkeypatch.setattr("core.bundle.publish.os.fsync", fsync)
     with pytest.raises(OSError, match="No space left"):
         publish(bundle, str(tmp_path / "out"), "cells")
     assert os.listdir(tmp_path / "out" / "cells") == []

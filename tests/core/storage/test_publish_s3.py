@@ -3,9 +3,9 @@ from datetime import timedelta
 
 import pytest
 
-from core.errors import UserError
-from core.storage.publish import check_destination, publish
-from core.storage.publish_s3 import S3Publisher
+from core.base.errors import UserError
+from core.bundle.publish import check_destination, publish
+from core.bundle.publish_s3 import S3Publisher
 from core.storage.s3_store import S3Store
 from core.storage.store import AccessDenied
 from tests.core.storage.fault_proxy import Fault, fault_proxy
@@ -96,7 +96,7 @@ def test_what_a_killed_publisher_left_is_skipped_and_after_a_day_cleared(bundle,
     assert publish(bundle, s3.uri, "cells").version == 2
     assert "cells/1/model.bin" in s3.names()
 
-    monkeypatch.setattr("core.storage.publish_s3._ABANDONED", -1 * timedelta(days=1))
+    monkeypatch.setattr("core.bundle.publish_s3._ABANDONED", -1 * timedelta(days=1))
     publisher = S3Publisher(S3Store(s3.name, "cells"))
     publisher._clear_abandoned()
     assert s3.names() == [f"cells/2/{name}" for name in PUBLISHED]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.storage.s3_client import connect
 from core.storage.store import AccessDenied, StoredObject, open_store
 
@@ -107,8 +107,8 @@ def test_no_credential_shows_in_logs_messages_or_tracebacks(s3, file, monkeypatc
 
 
 def test_a_stage_that_fails_tells_no_credential(s3, tmp_path):
-    program = "import sys; from core.stage.cli import run_guarded\n" \
-              "from core.storage.publish import check_destination\n" \
+    program = "import sys; from core.base.cli import run_guarded\n" \
+              "from core.bundle.publish import check_destination\n" \
               "sys.exit(run_guarded('resolve', lambda: check_destination(sys.argv[1], 'cells') or 0))"
     done = subprocess.run([sys.executable, "-c", program, s3.uri], cwd=PROJECT, env={**os.environ, **CANARIES},
                           capture_output=True, text=True, check=False)

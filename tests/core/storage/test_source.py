@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.storage.location import parse_location
 from core.storage.source import resolve_latest, resolve_single, resolve_source, version_key
 from tests.core.storage.fault_proxy import fault_proxy

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.storage.s3_store import PART_BYTES
 from core.storage.store import ObjectExists, ObjectNotFound, check_name, open_store
 

@@ -8,11 +8,11 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the train environment")
 pytest.importorskip("nncf", reason="compression needs NNCF")
 
+from core.base.errors import UserError  # noqa: E402
 from core.checkpoint.checkpoint import load_checkpoint  # noqa: E402
 from core.compression.statistics import measure_compression  # noqa: E402
 from core.compression.structure import count_in_onnx  # noqa: E402
 from core.config.adapt import plain_config  # noqa: E402
-from core.errors import UserError  # noqa: E402
 from core.export.onnx import export_checkpoint  # noqa: E402
 from core.training.fit import fit, train_loader  # noqa: E402
 from core.training.model import build_detector, load_plain_weights, restore_detector  # noqa: E402

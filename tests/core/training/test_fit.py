@@ -11,9 +11,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train environment")
 
+from core.base.errors import UserError  # noqa: E402
 from core.checkpoint.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from core.config.adapt import nncf_config_of, plain_config  # noqa: E402
-from core.errors import UserError  # noqa: E402
 from core.training.fit import adopt, fit  # noqa: E402
 from core.training.model import restore_detector  # noqa: E402
 

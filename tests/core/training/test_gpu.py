@@ -4,7 +4,7 @@ import types
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.training import gpu
 
 # torch.cuda.get_arch_list() of torch 1.8.1+cu111 and of PyPI's 1.8.1.

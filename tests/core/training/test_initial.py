@@ -9,9 +9,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train environment")
 
+from core.base.errors import UserError  # noqa: E402
 from core.checkpoint.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from core.config.adapt import plain_config  # noqa: E402
-from core.errors import UserError  # noqa: E402
 from core.evaluation.coco_map import DetectionMetrics  # noqa: E402
 from core.training import initial  # noqa: E402
 from core.training.fit import fit  # noqa: E402

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from core.stage.cli import stage_parser
+from core.base.cli import stage_parser
 from core.training.launch import add_rank_options, launch, run_on_ranks
 
 ROOT = Path(__file__).parents[3]
@@ -56,7 +56,7 @@ def alive(pid):
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
 def test_the_launchers_end_is_the_ranks_end(tmp_path, sent):
     rank = SELF + f"open('{tmp_path}/' + str(rank), 'w').write(str(os.getpid())); time.sleep(600)"
-    code = "import sys; from core.stage.cli import run_guarded; from core.training.launch import launch; " + \
+    code = "import sys; from core.base.cli import run_guarded; from core.training.launch import launch; " + \
            "sys.exit(run_guarded('train', lambda: launch([sys.executable, '-c', sys.argv[1]], 2)))"
     with subprocess.Popen([sys.executable, "-c", code, rank], cwd=ROOT) as process:
         deadline = time.monotonic() + 60

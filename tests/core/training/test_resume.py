@@ -13,9 +13,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the train environment")
 pytest.importorskip("nncf", reason="compression needs NNCF")
 
+from core.base.errors import StateSaved, Terminated, UserError  # noqa: E402
 from core.checkpoint.checkpoint import load_checkpoint, weights_digest  # noqa: E402
 from core.config.adapt import plain_config  # noqa: E402
-from core.errors import StateSaved, Terminated, UserError  # noqa: E402
 from core.training import hooks  # noqa: E402
 from core.training.fit import fit  # noqa: E402
 from core.training.runner import ResumableRunner  # noqa: E402

@@ -35,7 +35,7 @@ def test_wrong_host(host, message, cluster):
 
 def test_host_is_taken_from_the_environment_or_is_the_clusters_own(monkeypatch):
     pytest.importorskip("kfp")
-    from core.errors import UserError
+    from core.base.errors import UserError
     from pipelines.cluster.connection import IN_CLUSTER_HOST, host_of
 
     assert host_of("http://a", {"KF_PIPELINES_ENDPOINT": "http://b"}) == "http://a"

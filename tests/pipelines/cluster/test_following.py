@@ -127,7 +127,7 @@ def test_task_that_waits_long_is_named_with_its_image_and_the_causes(follower, c
 
 
 def test_timeout_names_the_image_that_does_not_come(follower, cluster):
-    from core.errors import UserError
+    from core.base.errors import UserError
 
     cluster.stand_in.script = [("RUNNING", {"resolve": "SUCCEEDED", "train": "PENDING"}, None)]
     with pytest.raises(UserError) as ended:

@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("kfp")
 
-from core.errors import UserError
+from core.base.errors import UserError
 from pipelines.cluster.triggers import cron_trigger, duration_seconds, interval_trigger
 
 

@@ -4,9 +4,9 @@ import copy
 
 import pytest
 
+from core.base.errors import UserError
 from core.compression.config_check import check_nncf_config, migrate
 from core.compression.config_check.finding import ABSENT
-from core.errors import UserError
 
 
 def config(**algorithm):

@@ -6,10 +6,10 @@ import math
 
 import pytest
 
+from core.base.errors import UserError
 from core.compression.config_check import ERROR, WARNING, check_nncf_config, epochs_of, require_valid
 from core.config.adapt import nncf_config_of
 from core.config.loading import REPOSITORY, load_data
-from core.errors import UserError
 
 OWN_CONFIGS = sorted(path.relative_to(REPOSITORY).as_posix()
                      for path in (REPOSITORY / "configs/nncf_compression").glob("*/*.py"))

@@ -5,9 +5,9 @@ import textwrap
 
 import pytest
 
+from core.base.errors import UserError
 from core.compression.config_check.source import read_source, swapped_size
 from core.config.python_text import NotData
-from core.errors import UserError
 
 BARE = {"input_info": {"sample_size": [1, 3, 8, 8]}, "compression": {"algorithm": "quantization"}}
 SMALL = "configs/nncf_compression/retinanet_r18_small/int8.py"

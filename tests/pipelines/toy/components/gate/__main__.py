@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from core.stage.cli import run_stage, stage_parser
+from core.base.cli import run_stage, stage_parser
 
 parser = stage_parser("gate", __doc__)
 parser.add_argument("--summary", type=Path)

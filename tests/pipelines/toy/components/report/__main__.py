@@ -6,9 +6,9 @@ import sys
 import time
 from pathlib import Path
 
-from core.errors import UserError
-from core.stage.cli import json_object, run_stage, stage_parser
-from core.stage.outputs import write_text
+from core.base.cli import json_object, run_stage, stage_parser
+from core.base.errors import UserError
+from core.base.outputs import write_text
 
 parser = stage_parser("report", __doc__)
 parser.add_argument("--checkpoint", type=Path)

@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from core.stage.cli import run_stage, stage_parser
-from core.stage.outputs import write_json, write_text
+from core.base.cli import run_stage, stage_parser
+from core.base.outputs import write_json, write_text
 
 parser = stage_parser("train", __doc__)
 parser.add_argument("--text")

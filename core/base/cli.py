@@ -1,0 +1,144 @@
+"""Run a stage's main function and turn its failures into messages and exit codes."""
+
+import argparse
+import errno
+import json
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from core.base.errors import StateSaved, Terminated, UserError
+from core.base.executor_output import ExecutorOutput
+from core.base.files import FULL_DISK
+
+EXIT_USER_ERROR = 2
+EXIT_DISK_FULL = 3
+# EX_TEMPFAIL of sysexits.h: the same command, started again, goes on.
+EXIT_STATE_SAVED = 75
+EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+
+
+def stage_parser(stage: str, description: str) -> argparse.ArgumentParser:
+    """Return an argument parser with the option that every stage takes."""
+    parser = argparse.ArgumentParser(prog=stage, description=description,
+                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--executor-input", metavar="JSON", default=None,
+                        help="KFP's ExecutorInput, passed by the pipeline; leave it out by hand")
+    return parser
+
+
+def add_training_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the stages that train: the state they keep, and trust in their config."""
+    parser.add_argument("--training-state", metavar="LOCATION", default="",
+                        help="folder or s3://bucket/prefix that keeps the state of training, so that the same command "
+                        "goes on where it was interrupted; empty keeps none")
+    parser.add_argument("--checkpoint-minutes", metavar="X", type=float, default=10.0,
+                        help="minutes between two states within an epoch")
+    add_trust_option(parser)
+
+
+def add_trust_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option by which a config that is more than data may run."""
+    parser.add_argument("--trust-config", metavar="BOOL", type=boolean, nargs="?", const=True, default=False,
+                        help="true runs a config that is more than data as Python, and imports its custom_imports")
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """argparse type for a parameter that travels as a JSON object; by hand also ``@FILE`` that holds one."""
+    value = _json(_contents(text[1:]) if text.startswith("@") else text, "an object such as '{}'")
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a JSON object; pass one such as '{{}}'")
+    return value
+
+
+def boolean(text: str) -> bool:
+    """argparse type for a parameter that is true or false, in the capitals of KFP, JSON or Python."""
+    values = {"true": True, "false": False}
+    if text.lower() not in values:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false; pass one of them")
+    return values[text.lower()]
+
+
+def name_list(text: str) -> list[str]:
+    """argparse type for a list of names: a JSON list as KFP passes it, or by hand names between commas."""
+    if not text.lstrip().startswith("["):
+        return [name.strip() for name in text.split(",") if name.strip()]
+    names = _json(text, "a list such as '[]'")
+    if not all(isinstance(name, str) for name in names):
+        raise argparse.ArgumentTypeError(f"{text!r} holds something other than text; pass names, such as '[\"cat\"]'")
+    return names
+
+
+def run_stage(parser: argparse.ArgumentParser,
+              work: Callable[[argparse.Namespace, ExecutorOutput], int | None],
+              argv: list[str] | None = None) -> int:
+    """Parse ``argv``, do the stage's work, write its executor output and return the exit code.
+
+    ``work`` may return an exit code of its own; None stands for success.
+    """
+    arguments = parser.parse_args(argv)
+
+    def stage() -> int:
+        output = ExecutorOutput(arguments.executor_input)
+        code = work(arguments, output) or 0
+        output.write()
+        return code
+
+    return run_guarded(parser.prog, stage)
+
+
+def run_guarded(program: str, work: Callable[[], int]) -> int:
+    """Return the exit code of ``work`` or of the failure that ended it.
+
+    Failures a user can cause end as one paragraph on standard error; a fault of ours keeps its traceback.
+    SIGTERM raises :class:`core.base.errors.Terminated` in ``work``.
+    """
+    before = signal.signal(signal.SIGTERM, _raise_terminated)
+    try:
+        return work()
+    except UserError as error:
+        return _fail(program, str(error), EXIT_USER_ERROR)
+    except KeyboardInterrupt:
+        return _fail(program, "interrupted. Finished stages are kept; start again to go on from here.",
+                     EXIT_INTERRUPTED)
+    except StateSaved as saved:
+        return _fail(program, f"terminated by SIGTERM; {saved}. Start again to go on from there.", EXIT_STATE_SAVED)
+    except Terminated:
+        return _fail(program, "terminated by SIGTERM. Finished stages are kept; start again to go on from here.",
+                     EXIT_TERMINATED)
+    except OSError as error:
+        if error.errno in FULL_DISK:
+            return _fail(program, f"disk full: {error.filename or error}. The stage needs room for its outputs. "
+                         "Free some space or choose another --work-dir, then start again.", EXIT_DISK_FULL)
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return _fail(program, f"no permission: {error.filename or error}. The stage must read its inputs and "
+                         "write its outputs. Change the rights or choose another folder.", EXIT_USER_ERROR)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _raise_terminated(signum: int, frame: Any) -> None:
+    raise Terminated()
+
+
+def _fail(program: str, message: str, code: int) -> int:
+    print(f"{program}: {message}", file=sys.stderr, flush=True)
+    return code
+
+
+def _contents(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise argparse.ArgumentTypeError(f"{path!r} cannot be read ({error}); pass @FILE or the JSON itself") from error
+
+
+def _json(text: str, example: str) -> Any:
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not JSON ({error}); pass {example}") from error

@@ -1,0 +1,67 @@
+"""The file through which a plain container tells KFP its parameters and artifact metadata."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from core.base.errors import UserError
+
+
+class ExecutorOutput:
+    """Collects a stage's output parameters and artifact metadata and writes them once.
+
+    The shape is KFP's ExecutorOutput message (kfp/dsl/executor.py). Without an executor input, as when
+    a person calls the stage by hand, nothing is written.
+
+    Args:
+        executor_input: The JSON text of ``{{$}}``, KFP's ExecutorInput message, or None.
+    """
+
+    def __init__(self, executor_input: str | None = None) -> None:
+        try:
+            self._outputs = json.loads(executor_input)["outputs"] if executor_input else None
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise UserError("--executor-input", f"{executor_input[:80]!r}", "It must be KFP's ExecutorInput JSON.",
+                            "Leave the option out when calling a stage by hand.") from error
+        self._parameters: dict[str, Any] = {}
+        self._metadata: dict[str, dict[str, Any]] = {}
+
+    def parameter(self, name: str, value: Any) -> None:
+        """Set an output parameter that the component declares."""
+        self._parameters[name] = storable(value)
+
+    def artifact(self, name: str, metadata: dict[str, Any]) -> None:
+        """Add metadata to an output artifact that the component declares."""
+        self._metadata.setdefault(name, {}).update(storable(metadata))
+
+    def write(self) -> None:
+        """Write the file KFP asked for; every declared artifact is registered, with or without metadata."""
+        if self._outputs is None:
+            return
+        undeclared = (self._parameters.keys() - self._outputs.get("parameters", {}).keys()) | (
+            self._metadata.keys() - self._outputs.get("artifacts", {}).keys())
+        if undeclared:
+            raise ValueError(f"outputs {sorted(undeclared)} are not declared by the component")
+        artifacts = {name: {"artifacts": [self._describe(name, listed["artifacts"][0])]}
+                     for name, listed in self._outputs.get("artifacts", {}).items()}
+        path = Path(self._outputs["outputFile"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"parameterValues": self._parameters, "artifacts": artifacts}))
+
+    def _describe(self, name: str, declared: dict[str, Any]) -> dict[str, Any]:
+        return {"name": declared.get("name", name), "uri": declared["uri"], "metadata": self._metadata.get(name, {})}
+
+
+def storable(value: Any) -> Any:
+    """Return ``value`` without what the KFP backend rejects: null and non-finite numbers (kubeflow/pipelines#12227).
+
+    Null entries of mappings and lists are left out; NaN and infinities become their names as text.
+    """
+    if isinstance(value, dict):
+        return {str(key): storable(item) for key, item in value.items() if item is not None}
+    if isinstance(value, (list, tuple)):
+        return [storable(item) for item in value if item is not None]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value

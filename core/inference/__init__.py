@@ -1,1 +1,0 @@
-"""Running an exported detector in OpenVINO and measuring its accuracy and its speed."""

@@ -1,0 +1,1 @@
+"""Converting to OpenVINO IR, running IRs and measuring their accuracy and speed."""

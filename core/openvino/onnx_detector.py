@@ -1,0 +1,80 @@
+"""A detector's ONNX file run by onnxruntime, to tell apart what the export changed and what OpenVINO changes."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.base.errors import UserError
+from core.base.progress import progress
+from core.evaluation.detections import Detections
+from core.export.fake_quantize import FAKE_QUANTIZE, count_in_onnx
+from core.export.spec import ModelSpec
+from core.openvino.detector import detections_of
+from core.openvino.image import read_image
+from core.openvino.ir import MODEL_ONNX
+from core.openvino.preprocess import Preprocessor
+
+if TYPE_CHECKING:
+    from core.data.dataset import Split
+
+
+class NotForOnnxRuntime(Exception):
+    """A model that onnxruntime cannot load, with the reason."""
+
+
+class OnnxDetector:
+    """Runs the folder that export wrote.
+
+    Args:
+        onnx_dir: Folder with model.onnx and spec.json.
+
+    Raises:
+        NotForOnnxRuntime: The graph has FakeQuantize, an operator of OpenVINO, or another that onnxruntime lacks.
+        UserError: A file is missing or damaged.
+    """
+
+    def __init__(self, onnx_dir: Path) -> None:
+        self._path = Path(onnx_dir) / MODEL_ONNX
+        self.spec = ModelSpec.read(onnx_dir)
+        self._preprocessor = Preprocessor(self.spec)
+        if count_in_onnx(self._path):
+            raise NotForOnnxRuntime(f"it has {FAKE_QUANTIZE}, an operator of OpenVINO's that onnxruntime lacks")
+        self._session = _session(self._path)
+        shape = (1, 3, 1, 1)
+        self._mean, self._std = (np.float32(values).reshape(shape) for values in (self.spec.mean, self.spec.std))
+
+    def __call__(self, image: np.ndarray) -> Detections:
+        """Return what is in an image, uint8 ``[H, W, 3]`` in BGR order."""
+        raw = self._preprocessor(image)
+        normalised = ((raw[:, ::-1] if self.spec.to_rgb else raw) - self._mean) / self._std
+        boxes, labels = self._session.run(["boxes", "labels"], {"image": normalised})
+        return detections_of(boxes, labels, image.shape[:2], self._preprocessor, self._path)
+
+    def detect(self, images: dict[int, str], split: "Split", description: str) -> dict[int, Detections]:
+        """Detect in images of a split, one after the other.
+
+        Args:
+            images: Image id to file name.
+        """
+        found = {}
+        with progress(len(images), description, "images") as bar:
+            for number, name in images.items():
+                found[number] = self(read_image(split.image_root / name))
+                bar.update()
+        return found
+
+
+def _session(path: Path) -> Any:
+    import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except (state.NotImplemented, state.InvalidGraph) as error:
+        raise NotForOnnxRuntime(str(error).splitlines()[-1]) from error
+    except (state.Fail, state.InvalidProtobuf, state.NoSuchFile, state.RuntimeException) as error:
+        raise UserError("ONNX model", path, f"onnxruntime cannot read it: {str(error).splitlines()[-1]}",
+                        "Export the model again.") from error

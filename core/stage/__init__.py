@@ -1,1 +1,0 @@
-"""What every stage's command line shares: arguments, outputs, errors and progress."""
