@@ -61,7 +61,7 @@ def random_ir(detector: str, variant: str, folder: Path, changes: Sequence[str] 
     name = "-".join([variant, *(["raw"] if raw_heads else []), *([json_digest(list(changes))[:8]] if changes else [])])
     ir = folder / f"{name}-ir"
     if not (ir / "model.xml").is_file():
-        python = environment_python(images.TRAIN, root)
+        python = environment_python(images.TRAIN)
         height, width = SIZES[detector]
         folder.mkdir(parents=True, exist_ok=True)
         onnx = (folder / f"{name}-onnx").absolute()

@@ -76,7 +76,7 @@ def _mmdet_apart(checkpoint: Path, data: dict[str, Any]) -> dict[str, float]:
     from components import images
     from pipelines.environments import child_environment, environment_python
 
-    python = environment_python(images.TRAIN, ROOT)
+    python = environment_python(images.TRAIN)
     shown = subprocess.run([str(python), "-m", "benchmarks.mmdet_loop", "--mmdet-pass", str(checkpoint.absolute()),
                             "--data", json.dumps(data)], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True,
                            env=child_environment(python, ROOT, {}))

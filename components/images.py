@@ -36,5 +36,5 @@ def use(train: str = "", openvino: str = "") -> None:
 
 
 def environments() -> dict[str, str]:
-    """Return the name of the environment, as in ``images/`` and ``.envs/``, that each image stands for."""
+    """Return the name of the environment, as in ``images/``, that each image stands for."""
     return {TRAIN: "train", OPENVINO: "openvino"}

@@ -19,10 +19,10 @@ from core.base.cli import run_guarded  # noqa: E402
 from core.base.errors import UserError  # noqa: E402
 from core.storage.location import parse_location  # noqa: E402
 from pipelines.cluster.options import add_cluster_options, check_cluster_options, is_for_cluster  # noqa: E402
-from pipelines.environments import environment_folder  # noqa: E402
 from pipelines.graph import define_pipeline  # noqa: E402
 
 EXIT_FAILED = 1
+ENVIRONMENT_VARIABLE = "MMDET_COMPRESS_VENV"
 LOCATIONS = ("data", "checkpoint", "destination", "model_config", "compression_config", "training_state")
 # Locations that need not exist yet.
 PLACES_TO_WRITE = ("destination", "training_state")
@@ -39,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--list-params", action="store_true", help="show the pipeline's parameters and end")
     parser.add_argument("--compile", metavar="FILE.yaml", type=Path, help="write the compiled pipeline and end")
     parser.add_argument("--runner", choices=("process", "docker"), default="process",
-                        help="run stages as processes in .envs (default) or as containers")
+                        help="run stages as processes (default) or as containers")
     parser.add_argument("--train-image", metavar="IMAGE", default="", help="in the place of the image named in "
                         "components/images.py; by digest where it is to be pinned")
     parser.add_argument("--openvino-image", metavar="IMAGE", default="", help="likewise")
@@ -186,7 +186,7 @@ def _work(arguments: argparse.Namespace, argv: list[str]) -> int:
 
 def _enter_environment(argv: list[str]) -> None:
     """Go on in the environment that has kfp, so that any Python of the machine can start this."""
-    environment = environment_folder("openvino", ROOT)
+    environment = Path(os.environ.get(ENVIRONMENT_VARIABLE) or ROOT / ".venv").absolute()
     python = environment / "bin" / "python"
     if Path(sys.prefix).resolve() == environment.resolve() or not os.access(python, os.X_OK):
         raise UserError("Python", sys.executable, f"It has no kfp, and {environment} cannot stand in.",

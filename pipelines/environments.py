@@ -1,36 +1,24 @@
-"""The environments of this machine that stand in for the images."""
+"""The Python of this machine that stands in for the images."""
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from components import images
 from core.base.errors import UserError
 
-ENVIRONMENTS_VARIABLE = "MMDET_COMPRESS_ENVS"
 
-
-def environment_folder(name: str, root: Path) -> Path:
-    """Return the folder of the environment ``name``: in ``$MMDET_COMPRESS_ENVS``, or in the project's ``.envs``."""
-    return Path(os.environ.get(ENVIRONMENTS_VARIABLE) or root / ".envs").absolute() / name
-
-
-def environment_python(image: str, root: Path) -> Path:
-    """Return the Python of the environment that ``image`` stands for.
+def environment_python(image: str) -> Path:
+    """Return the Python that runs the stages of ``image``: the one that runs this, which `make setup` makes for all.
 
     Raises:
-        UserError: The image is not one of ours, or its environment is not set up.
+        UserError: The image is not one of ours.
     """
-    name = images.environments().get(image)
-    if name is None:
-        raise UserError("image", image, "Only the images named in components/images.py stand for an environment.",
+    if image not in (images.TRAIN, images.OPENVINO):
+        raise UserError("image", image, "Only the images named in components/images.py stand for this environment.",
                         "Use --runner docker for other images.")
-    folder = environment_folder(name, root)
-    python = folder / "bin" / "python"
-    if not os.access(python, os.X_OK):
-        raise UserError("environment", folder, f"It is not set up, and the {name} stages run in it.",
-                        "Run 'make setup'.")
-    return python
+    return Path(sys.executable)
 
 
 def child_environment(python: Path, root: Path, variables: Mapping[str, str]) -> dict[str, str]:

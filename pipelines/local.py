@@ -165,7 +165,7 @@ class LocalRun:
 
     def run_process(self, image: str, command: list[str], variables: Mapping[str, str]) -> int:
         """Run the current stage's command in the environment of ``image`` and return its exit code."""
-        python = environment_python(image, self._settings.root)
+        python = environment_python(image)
         argv = [str(python), *command[1:]] if command[0] == "python" else command
         environment = child_environment(python, self._settings.root, variables)
         with self.stage_output() as output:
@@ -221,7 +221,7 @@ def check_runner(runner: str, spec: pipeline_spec_pb2.PipelineSpec, root: Path) 
             containers.image_ids(client, executor_images(spec))
         return
     for image in executor_images(spec):
-        environment_python(image, root)
+        environment_python(image)
 
 
 def executor_images(spec: pipeline_spec_pb2.PipelineSpec) -> list[str]:

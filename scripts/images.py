@@ -1,6 +1,6 @@
 """Build the container images from this clone, and push them; `make images` runs this.
 
-A build needs a Docker Engine with BuildKit and, for the CUDA variant, PyTorch's own wheels. An image carries the
+A build needs a Docker Engine with BuildKit and, for the CUDA variant, a base image that has nvcc. An image carries the
 project's version and git revision as OCI labels, and the digest of the code inside.
 """
 
@@ -22,14 +22,12 @@ from core.base.errors import UserError  # noqa: E402
 from pipelines.code_digest import image_code_digest  # noqa: E402
 
 WHEELS = ROOT / "build" / "wheels"
-CUDA_ARGUMENTS = ("TORCH_WHEELS", "TORCH_SHA256", "TORCHVISION_SHA256")
 EXIT_USER_ERROR, EXIT_INTERRUPTED = 2, 130
 VARIABLES = """environment variables:
   MMCV_WHEEL_INDEX    folder of prebuilt mmcv-full wheels; spares its build, their hash is not checked
   MAX_JOBS            compilers at a time (default: one a core)
   PIP_CONFIG_FILE     pip's settings while building; they do not get into the image
-  TORCH_WHEELS, TORCH_SHA256, TORCHVISION_SHA256
-                      for --variant cuda: folder or page of PyTorch's cu111 wheels, and their hashes from there"""
+  CUDA_IMAGE          for --variant cuda: another base with nvcc 12 than the Dockerfile's"""
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class Image:
 
 
 IMAGES = {image.name: image for image in (Image("openvino", "python:3.11-slim-bookworm", 900),
-                                          Image("train", "python:3.8-slim-bookworm", 4000))}
+                                          Image("train", "python:3.11-slim-bookworm", 6500))}
 
 
 def build_command(docker: str, image: Image, tag: str, variant: str, base: str, environ: dict[str, str]) -> list[str]:
@@ -58,8 +56,8 @@ def build_command(docker: str, image: Image, tag: str, variant: str, base: str, 
     if image.name == "train":
         arguments["VARIANT"] = variant
         arguments["MAX_JOBS"] = environ.get("MAX_JOBS") or str(os.cpu_count() or 1)
-    if variant == "cuda":
-        arguments.update({name: environ[name] for name in CUDA_ARGUMENTS})
+    if variant == "cuda" and environ.get("CUDA_IMAGE"):
+        arguments["CUDA_IMAGE"] = environ["CUDA_IMAGE"]
     command = [docker, "build", "--progress", "plain", "--file", f"images/{image.name}/Dockerfile", "--tag", tag]
     for name, value in arguments.items():
         command += ["--build-arg", f"{name}={value}"]
@@ -95,19 +93,6 @@ def find_docker(environ: dict[str, str]) -> str:
     if not _output(able[0], "info", "--format", "{{.ServerVersion}}"):
         raise UserError("docker", "no engine answers", rule, hint)
     return able[0]
-
-
-def require_cuda_arguments(environ: dict[str, str]) -> None:
-    """Check that all that the CUDA variant is made from is named.
-
-    Raises:
-        UserError: Something is missing.
-    """
-    missing = [name for name in CUDA_ARGUMENTS if not environ.get(name)]
-    if missing:
-        raise UserError("--variant cuda", f"{', '.join(missing)} not set", "PyTorch's cu111 wheels are on no registry "
-                        "that the locks know, so their place and hashes must be named.",
-                        "Set them as docs/images.md shows.")
 
 
 def stage_wheels(index: str) -> None:
@@ -221,8 +206,6 @@ def work(arguments: argparse.Namespace, environ: dict[str, str]) -> None:
     unknown = sorted(set(arguments.names) - set(IMAGES))
     if unknown:
         raise UserError("image", ", ".join(unknown), f"The images are {', '.join(IMAGES)}.", "Name one of them.")
-    if arguments.variant == "cuda" and arguments.push is None:
-        require_cuda_arguments(environ)
     docker = find_docker(environ)
     if arguments.push is not None:
         if not arguments.push:

@@ -1,4 +1,4 @@
-"""One environment on disk: whether it is complete, and the steps that complete it."""
+"""The environment on disk: whether it is complete, and the steps that complete it."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.base.errors import UserError
-from scripts.environments import NNCF_LOCK, Environment
+from scripts.environment import BUILD_LOCK, CUDA_PACKAGES, GIGABYTES, IMPORTS, LOCKS, NNCF_LOCK, OVERRIDES, PYTHON
 from scripts.progress import Steps
 from scripts.pythons import Python, find_python, probe
 
@@ -36,24 +36,23 @@ class Step:
 
 
 class Installation:
-    """An environment's folder.
+    """The environment's folder.
 
     Args:
-        environment: Which environment.
-        envs: The folder of all environments.
-        with_nncf: Whether the train environment has NNCF.
-        environ: The environment variables to obey: ``PYTHON38``, ``PYTHON311``, ``MMCV_WHEEL_INDEX``, ``MAX_JOBS``.
+        folder: Where it is.
+        with_nncf: Whether it has NNCF.
+        environ: The environment variables to obey: ``PYTHON311``, ``MMCV_WHEEL_INDEX``, ``TORCH_WHEEL_INDEX``,
+            ``MAX_JOBS``.
     """
 
-    def __init__(self, environment: Environment, envs: Path, with_nncf: bool, environ: dict[str, str]) -> None:
-        self.environment, self.envs = environment, envs
-        self.folder = envs / environment.name
-        self.python = self.folder / "bin" / "python"
-        self._build_lock, *self._locks = environment.locks(with_nncf)
-        self._nncf_lock = next((lock for lock in environment.locks() if lock.name == NNCF_LOCK), None)
-        self._with_nncf = self._nncf_lock in self._locks
+    def __init__(self, folder: Path, with_nncf: bool, environ: dict[str, str]) -> None:
+        self.folder = folder
+        self.python = folder / "bin" / "python"
+        self._with_nncf = with_nncf
+        self._locks = [lock for lock in LOCKS if with_nncf or lock != NNCF_LOCK]
         self._environ = environ
-        self._wheel_index = environ.get("MMCV_WHEEL_INDEX", "")
+        self._mmcv_index = environ.get("MMCV_WHEEL_INDEX", "")
+        self._torch_index = environ.get("TORCH_WHEEL_INDEX", "")
 
     def stale(self) -> str:
         """Return why the environment is not complete and up to date, or nothing where it is."""
@@ -78,11 +77,11 @@ class Installation:
             UserError: For a Python, a compiler or room on the disk that is missing.
         """
         kept = self._working_python()
-        python = kept or find_python(self.environment.python, self._environ)
-        if self.environment.name == "train" and (self._with_nncf or not self._wheel_index):
-            _require_compiler(python, self.environment.python, self._environ)
+        python = kept or find_python(PYTHON, self._environ)
+        if self._with_nncf or not self._mmcv_index:
+            _require_compiler(python, self._environ)
         if kept is None:
-            _require_room(self.envs, self.environment)
+            _require_room(self.folder.parent)
         return None if kept else python
 
     def complete(self, base: Python | None, lock: int) -> None:
@@ -96,7 +95,7 @@ class Installation:
         if stamp.exists():
             stamp.unlink()
         steps = self._steps(base)
-        runner = Steps(self.environment.name, len(steps), self.envs / f"{self.environment.name}.log", lock)
+        runner = Steps("environment", len(steps), log_beside(self.folder), lock)
         for step in steps:
             if step.prepare:
                 step.prepare()
@@ -110,28 +109,33 @@ class Installation:
         if base is not None:
             steps.append(Step(f"creating the environment with Python {base.version} ({base.executable})",
                               [[str(base.executable), "-m", "venv", "--clear", str(self.folder)]]))
-        steps.append(Step(f"installing what builds need ({self._build_lock.name})",
-                          [self._install("--require-hashes", "-r", str(self._build_lock))],
+        if self._torch_index:
+            steps.append(self._index_step("TORCH_WHEEL_INDEX", self._torch_index, "torch", "torchvision"))
+        # The locks are whole, so pip need not look what a package asks for: images/overrides.txt has the last word.
+        steps.append(Step(f"installing what builds need ({BUILD_LOCK.name})",
+                          [self._install("--no-deps", "--require-hashes", *self._lock_options([BUILD_LOCK]))],
                           self._drop_unfinished_packages))
-        if self._wheel_index and "mmcv-full" in self._pins():
-            steps.append(self._mmcv_step())
-        steps.append(Step("installing " + ", ".join(lock.name for lock in self._locks),
-                          [self._install("--no-build-isolation", "--require-hashes", *self._lock_options())]))
-        if self._nncf_lock and not self._with_nncf:
-            steps.append(Step("taking out what only NNCF needs", [self._pip("uninstall", "--yes", *self._nncf_only())]))
+        if self._mmcv_index:
+            steps.append(self._index_step("MMCV_WHEEL_INDEX", self._mmcv_index, "mmcv-full"))
+        steps.append(Step("installing " + ", ".join(f"{lock.parent.name}/{lock.stem}" for lock in self._locks),
+                          [self._install("--no-deps", "--no-build-isolation", "--require-hashes",
+                                         *self._lock_options(self._locks))]))
         if self._with_nncf:
             steps.append(Step("building NNCF's two C++ extensions (75 seconds of one core)",
                               [[str(self.python), "-c", "import nncf.torch"]], self._prepare_extensions))
-        imports = "import " + ", ".join(self.environment.imports)
-        steps.append(Step("checking the installation", [self._pip("check"), [str(self.python), "-c", imports]]))
+        else:
+            steps.append(Step("taking out what only NNCF needs", [self._pip("uninstall", "--yes", *self._nncf_only())]))
+        check = [str(self.python), str(Path(__file__).with_name("check_packages.py")), str(OVERRIDES)]
+        imports = [str(self.python), "-c", "import " + ", ".join(IMPORTS)]
+        steps.append(Step("checking the installation", [check, imports]))
         return steps
 
-    def _mmcv_step(self) -> Step:
-        # A wheel built elsewhere has a hash of its own, so the lock's cannot be asked of it. Once it is
-        # installed, pip finds the lock's mmcv-full satisfied and builds nothing.
-        return Step("installing mmcv-full from MMCV_WHEEL_INDEX, its hash unchecked",
-                    [self._install("--no-index", "--only-binary", ":all:", "--no-deps", "--find-links",
-                                   self._wheel_index, f"mmcv-full=={self._pins()['mmcv-full']}")])
+    def _index_step(self, variable: str, index: str, *names: str) -> Step:
+        # A wheel built elsewhere has a hash of its own, so the lock's cannot be asked of it. Once it is installed, pip
+        # finds the lock's requirement satisfied.
+        return Step(f"installing {' and '.join(names)} from {variable}, hashes unchecked",
+                    [self._install("--no-index", "--only-binary", ":all:", "--no-deps", "--find-links", index,
+                                   *(f"{name}=={self._pins()[name]}" for name in names))])
 
     def _pip(self, *arguments: str) -> list[str]:
         return [str(self.python), "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
@@ -139,15 +143,29 @@ class Installation:
     def _install(self, *arguments: str) -> list[str]:
         return self._pip("install", "--progress-bar", "off", *arguments)
 
-    def _lock_options(self) -> list[str]:
-        return [word for lock in self._locks for word in ("-r", str(lock))]
+    def _lock_options(self, locks: Sequence[Path]) -> list[str]:
+        options = []
+        for lock in locks:
+            if self._torch_index:
+                lock = self._without_cuda(lock)
+            options += ["-r", str(lock)]
+        return options
+
+    def _without_cuda(self, lock: Path) -> Path:
+        """Return a copy of ``lock`` without CUDA's libraries, which the torch of TORCH_WHEEL_INDEX may not need."""
+        copy = log_beside(self.folder).with_suffix("") / f"{lock.parent.name}-{lock.name}"
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        kept = [part for part in re.split(r"^(?=[\w.-]+==)", lock.read_text(), flags=re.MULTILINE)
+                if not part.startswith(CUDA_PACKAGES)]
+        copy.write_text("".join(kept))
+        return copy
 
     def _pins(self) -> dict[str, str]:
         return {name: version for lock in self._locks for name, version in locked_versions(lock).items()}
 
     def _nncf_only(self) -> list[str]:
-        kept = self._pins().keys() | locked_versions(self._build_lock).keys()
-        return sorted(locked_versions(self._nncf_lock).keys() - kept) if self._nncf_lock else []
+        kept = self._pins().keys() | locked_versions(BUILD_LOCK).keys()
+        return sorted(locked_versions(NNCF_LOCK).keys() - kept)
 
     def _prepare_extensions(self) -> None:
         for site_packages in self._site_packages():
@@ -182,7 +200,7 @@ class Installation:
     def _working_python(self) -> Python | None:
         """Return the environment's interpreter if it is of the right version and has a working pip."""
         found = probe(self.python, self._environ) if self.python.exists() else None
-        if found is None or not found.version.startswith(self.environment.python + "."):
+        if found is None or not found.version.startswith(f"{PYTHON}."):
             return None
         pip = subprocess.run(self._pip("--version"), env=self._child_environ(), stdin=subprocess.DEVNULL,
                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
@@ -200,9 +218,14 @@ class Installation:
     def _digest(self, version: str) -> str:
         """Return the sha256 of all that a complete environment depends on."""
         digest = hashlib.sha256(json.dumps([version, str(self.folder), HOOK_TEXT]).encode())
-        for lock in (self._build_lock, *self._locks):
-            digest.update(lock.name.encode() + b"\0" + lock.read_bytes() + b"\0")
+        for lock in (BUILD_LOCK, *self._locks):
+            digest.update(f"{lock.parent.name}/{lock.name}".encode() + b"\0" + lock.read_bytes() + b"\0")
         return digest.hexdigest()
+
+
+def log_beside(folder: Path) -> Path:
+    """Return the log of the set-up of the environment in ``folder``."""
+    return folder.with_name(f"{folder.name}.log")
 
 
 def locked_versions(lock: Path) -> dict[str, str]:
@@ -210,7 +233,7 @@ def locked_versions(lock: Path) -> dict[str, str]:
     return dict(re.findall(r"^([\w.-]+)==(\S+)", lock.read_text(), flags=re.MULTILINE))
 
 
-def _require_compiler(python: Python, version: str, environ: dict[str, str]) -> None:
+def _require_compiler(python: Python, environ: dict[str, str]) -> None:
     missing = [tool for tool in ("gcc", "g++") if shutil.which(tool, path=environ.get("PATH", os.defpath)) is None]
     if missing:
         raise UserError("C++ compiler", f"no {' and no '.join(missing)} on PATH",
@@ -219,12 +242,12 @@ def _require_compiler(python: Python, version: str, environ: dict[str, str]) -> 
                         "wheels in MMCV_WHEEL_INDEX and pass --without-nncf.")
     if not python.has_headers:
         raise UserError("Python.h", f"missing for {python.executable}", "mmcv-full and NNCF's extensions include it.",
-                        f"Install it: apt-get install python{version}-dev.")
+                        f"Install it: apt-get install python{PYTHON}-dev.")
 
 
-def _require_room(envs: Path, environment: Environment) -> None:
-    free = shutil.disk_usage(envs).free
-    if free < environment.gigabytes * 1e9:
-        raise UserError(f"room for environment {environment.name}", f"{free / 1e9:.1f} GB free at {envs}",
-                        f"It takes {environment.gigabytes} GB while it is installed.",
-                        "Free some, or name a folder on another disk with --envs.")
+def _require_room(parent: Path) -> None:
+    free = shutil.disk_usage(parent).free
+    if free < GIGABYTES * 1e9:
+        raise UserError("room for the environment", f"{free / 1e9:.1f} GB free at {parent}",
+                        f"It takes {GIGABYTES} GB while it is installed.",
+                        "Free some, or name a folder on another disk with --folder.")

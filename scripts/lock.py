@@ -1,6 +1,6 @@
 """Compile every requirements*.in into a hashed lock beside it; `make lock` runs this.
 
-Locks of one environment are compiled in order, each held to the versions of those before it. Versions already
+They are compiled in order, each held to the versions of those before it: one resolution. Versions already
 locked are kept unless `--upgrade` is given. uv does the work: the one on PATH, else one in a temporary environment.
 """
 
@@ -17,25 +17,33 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from core.base.errors import UserError  # noqa: E402
-from scripts.environments import ENVIRONMENTS, Environment  # noqa: E402
+from scripts.environment import BUILD_LOCK, OVERRIDES, PYTHON, RESOLUTION  # noqa: E402
 from scripts.pythons import find_python  # noqa: E402
 
+# mmcv-full asks for the OpenCV that is there when it is built; where its metadata is read for a lock, none is.
+NOT_EMITTED = {"images/train/requirements.txt": "opencv-python"}
 
-def compile_commands(environment: Environment, uv: str, python: str, upgrade: bool) -> Iterator[list[str]]:
-    """Yield one uv command per lock of ``environment``, with paths relative to the repository's root."""
-    earlier: list[str] = []
-    for lock in environment.locks():
-        path = lock.relative_to(ROOT).as_posix()
-        source = path[: -len(".txt")] + ".in"
+
+def compile_commands(uv: str, python: str, upgrade: bool) -> Iterator[list[str]]:
+    """Yield one uv command per lock, with paths relative to the repository's root."""
+    build, earlier = _relative(BUILD_LOCK), []
+    for path in map(_relative, RESOLUTION):
         command = [uv, "pip", "compile", "--quiet", "--generate-hashes", "--custom-compile-command", "make lock",
-                   "--python", python, "--python-version", environment.python, source, "--output-file", path]
+                   "--python", python, "--python-version", PYTHON, "--override", _relative(OVERRIDES),
+                   path[: -len(".txt")] + ".in", "--output-file", path]
         if earlier:
             # Source distributions are built for their metadata with the same setuptools that installs them.
-            command += ["--build-constraints", earlier[0]]
+            command += ["--build-constraints", build]
+        if path in NOT_EMITTED:
+            command += ["--no-emit-package", NOT_EMITTED[path]]
         for constraint in earlier:
             command += ["--constraints", constraint]
         yield command + (["--upgrade"] if upgrade else [])
         earlier.append(path)
+
+
+def _relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
 
 
 def find_uv(folder: Path) -> str:
@@ -57,11 +65,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with tempfile.TemporaryDirectory() as folder:
             uv = find_uv(Path(folder))
-            for environment in ENVIRONMENTS.values():
-                python = str(find_python(environment.python, os.environ).executable)
-                for command in compile_commands(environment, uv, python, arguments.upgrade):
-                    print(f"lock: {command[command.index('--output-file') + 1]}", flush=True)
-                    subprocess.run(command, cwd=ROOT, check=True)
+            python = str(find_python(PYTHON, os.environ).executable)
+            for command in compile_commands(uv, python, arguments.upgrade):
+                print(f"lock: {command[command.index('--output-file') + 1]}", flush=True)
+                subprocess.run(command, cwd=ROOT, check=True)
     except UserError as error:
         print(f"lock: {error}", file=sys.stderr)
         return 2

@@ -3,6 +3,7 @@
 import fcntl
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,8 +34,11 @@ def import_nncf() -> Any:
         raise UserError("NNCF", f"version {__version__}", f"This integration is made for {SUPPORTED_VERSION}.",
                         f"Install it: pip install nncf=={SUPPORTED_VERSION}.")
     prebuilt = os.environ.get(EXTENSIONS_VARIABLE, "")
-    with _extensions_from(Path(prebuilt)) if prebuilt else _extension_locks_cleared():
+    with _extensions_from(Path(prebuilt)) if prebuilt else _extension_locks_cleared(), warnings.catch_warnings():
+        # Made for torch 1.8.1, it works on 2.1.2 with what _keep_exported_types repairs.
+        warnings.filterwarnings("ignore", message="NNCF provides best results with torch")
         import nncf.torch
+    _keep_exported_types()
 
     logger = logging.getLogger("nncf")
     logger.setLevel(logging.WARNING)
@@ -42,6 +46,28 @@ def import_nncf() -> Any:
         # NNCF prints the whole network as a warning.
         logger.addFilter(lambda record: not record.getMessage().startswith("NNCFNetwork("))
     return nncf
+
+
+def _keep_exported_types() -> None:
+    """Let an exported FakeQuantize have its input's type and shape.
+
+    Operators of a domain of one's own have none for torch 2.1's exporter, which then fails where a shape is needed
+    further on ("kernel of unknown shape"); NNCF 2.0.0's symbolic (nncf/torch/quantization/quantize_functions.py,
+    ExportQuantizeToFakeQuantize) does not set it.
+    """
+    from nncf.torch.quantization.quantize_functions import ExportQuantizeToFakeQuantize
+
+    symbolic = ExportQuantizeToFakeQuantize.symbolic
+    if hasattr(symbolic, "_keeps_type"):
+        return
+
+    def typed(g: Any, input_: Any, *arguments: Any) -> Any:
+        output = symbolic(g, input_, *arguments)
+        output.setType(input_.type())
+        return output
+
+    typed._keeps_type = True  # type: ignore[attr-defined]
+    ExportQuantizeToFakeQuantize.symbolic = staticmethod(typed)
 
 
 @contextmanager
@@ -72,7 +98,7 @@ def _extensions_from(folder: Path) -> Iterator[None]:
 def _extension_locks_cleared() -> Iterator[None]:
     """Remove lock files that a killed process left, while no other import of ours runs.
 
-    torch 1.8.1 guards each extension by a bare file, even when it is built already (torch/utils/cpp_extension.py,
+    torch guards each extension by a bare file, even when it is built already (torch/utils/cpp_extension.py,
     _jit_compile), and waits for ever where its owner was killed. The flock here ends with its process.
     """
     from torch.utils.cpp_extension import get_default_build_root

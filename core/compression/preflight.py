@@ -24,7 +24,6 @@ from core.base.errors import UserError
 from core.compression.trials import Batches, NotRun, bound_gradients, tensors, wake
 
 PROGRAM = "python -m core.compression.preflight"
-ENVIRONMENTS_VARIABLE = "MMDET_COMPRESS_ENVS"
 REPOSITORY = Path(__file__).resolve().parents[2]
 IMAGES = 4
 EXIT_FAILED = 1
@@ -160,9 +159,7 @@ def numbered(number: int) -> tuple[str, ...]:
 
 
 def find_openvino_python(given: Path | None = None) -> Path | None:
-    """Return the Python that can convert models: ``given``, else that of the environment ``openvino``.
-
-    The environments lie in ``$MMDET_COMPRESS_ENVS``, else in ``.envs`` beside ``core``; None where there is none.
+    """Return the Python that can convert models: ``given``, else this one, where it has OpenVINO.
 
     Raises:
         UserError: ``given`` cannot be run.
@@ -172,9 +169,7 @@ def find_openvino_python(given: Path | None = None) -> Path | None:
             raise UserError("--openvino-python", given, "It must be a Python with openvino-dev.",
                             "Give such a Python, or leave the option out.")
         return Path(given)
-    environments = Path(os.environ.get(ENVIRONMENTS_VARIABLE) or REPOSITORY / ".envs")
-    python = environments.absolute() / "openvino" / "bin" / "python"
-    return python if os.access(python, os.X_OK) else None
+    return Path(sys.executable) if importlib.util.find_spec("openvino") else None
 
 
 @contextlib.contextmanager

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from core.compression.tracing import forward_as, tracing_forward
-from core.export.conversion import fast_conversion
 from core.export.dynamic_shape import ADDED_SIDES, check_dynamic_shape, require_any_size
 from core.export.fake_quantize import count_in_onnx, expect_fake_quantize
 from core.export.postprocessing import exportable_forward, max_detections, raw_forward, score_threshold
@@ -123,11 +122,10 @@ def _export(restored: Any, path: Path, size: tuple[int, int], options: ExportOpt
 def _write_onnx(network: Any, path: Path, size: tuple[int, int], names: tuple[str, ...], dynamic: bool) -> None:
     import torch
 
-    with fast_conversion():
-        torch.onnx.export(network, torch.zeros((1, 3, *size)), str(path), input_names=["image"],
-                          output_names=list(names), opset_version=OPSET, enable_onnx_checker=False,
-                          do_constant_folding=False,
-                          dynamic_axes={"image": {2: "height", 3: "width"}} if dynamic else None)
+    # Inlined, NNCF's autograd function would lose its symbolic, and with it FakeQuantize.
+    torch.onnx.export(network, torch.zeros((1, 3, *size)), str(path), input_names=["image"], output_names=list(names),
+                      opset_version=OPSET, do_constant_folding=False, autograd_inlining=False,
+                      dynamic_axes={"image": {2: "height", 3: "width"}} if dynamic else None)
 
 
 def _postprocessing(config: Any, detector: Any) -> dict[str, Any]:

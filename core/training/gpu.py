@@ -1,4 +1,4 @@
-"""Whether this machine's GPUs can run what is installed: torch 1.8.1 knows no GPU made after it."""
+"""Whether this machine's GPUs can run what is installed: torch knows no GPU family made after it."""
 
 import logging
 import os
@@ -10,7 +10,7 @@ from core.base.errors import UserError
 MOST_GPUS = 8
 # ``cpu`` or ``cuda`` in our images.
 VARIANT_VARIABLE = "MMDET_COMPRESS_VARIANT"
-# What mmcv's operators and NNCF's extensions are compiled for in the CUDA image, e.g. ``7.0;7.5;8.0;8.6``.
+# What mmcv's operators and NNCF's extensions are compiled for in the CUDA image, e.g. ``7.0;7.5;8.0;8.6;9.0``.
 ARCHITECTURES_VARIABLE = "MMDET_COMPRESS_CUDA_ARCHITECTURES"
 
 Capability = tuple[int, int]
@@ -58,8 +58,8 @@ def require_usable(thing: str, capability: Capability, architectures: Iterable[s
             shown = ", ".join(_dotted(code) for code in codes)
             raise UserError(thing, f"compute capability {_number(capability)}", f"{whose} here has code for {shown}, "
                             "which runs on GPUs of the same first number and an equal or higher second one.",
-                            "Use such a GPU, e.g. V100 (7.0), T4 (7.5), A100 (8.0), A10G (8.6) or L4 (8.9); H100 "
-                            "(9.0) and newer are out of reach of torch 1.8.1. Or work on the CPU: gpus=0.")
+                            "Use such a GPU, e.g. V100 (7.0), T4 (7.5), A100 (8.0), A10 (8.6), L4 (8.9) or H100 (9.0). "
+                            "Or work on the CPU: gpus=0.")
     if f"sm_{capability[0]}{capability[1]}" not in known:
         logger.warning("%s, compute capability %s, is newer than torch %s and runs the code made for an older GPU of "
                        "its family", thing, _number(capability), version)

@@ -7,17 +7,17 @@ code, config, data and locks.
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from core.base.files import cache_folder
-from pipelines.environments import environment_folder
 from tests.e2e.conftest import boxes_of_self_check
 
 pytest.importorskip("kfp", reason="needs the openvino environment")
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.release]
 
 ROOT = Path(__file__).parents[2]
 MOST_BYTES = 4e9
@@ -143,14 +143,13 @@ def test_model_api_resizes_to_the_same_objects(bundle, photographs, model):
     assert sure > 10 * len(photographs) and lost <= 0.005 * sure
 
 
-def run_in_train_environment(*command):
-    python = environment_folder("train", ROOT) / "bin" / "python"
-    return subprocess.run([str(python), "-m", *map(str, command)], cwd=ROOT, capture_output=True, text=True,
+def run_module(*command):
+    return subprocess.run([sys.executable, "-m", *map(str, command)], cwd=ROOT, capture_output=True, text=True,
                           env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"})
 
 
 def test_postprocessing_in_the_graph_costs_no_accuracy(bccd_runs, bccd_root):
-    done = run_in_train_environment(
+    done = run_module(
         "benchmarks.postprocessing", "--checkpoint", bccd_runs("bccd").folder / "checkpoints" / "fp32.pth", "--data",
         bccd_root, "--train-split", "trainval")
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
@@ -166,10 +165,10 @@ def test_the_pruning_level_is_searched_within_a_limit(bccd_runs, bccd_root, kept
                "--val-split", "val", "--test-split", "test", "--max-map-drop", "0.3", "--trials", "1", "--highest",
                "0.4", "--work-dir", work_dir, "--cfg-options", "runner.max_epochs=1",
                "nncf_config.compression.params.schedule=baseline"]
-    done = run_in_train_environment(*command)
+    done = run_module(*command)
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     assert "0.4000: mAP" in done.stdout and "best" in done.stdout
     assert (work_dir / "level-0.4000" / "checkpoint.pth").is_file()
-    again = run_in_train_environment(*command)
+    again = run_module(*command)
     assert again.stdout.splitlines()[-2:] == done.stdout.splitlines()[-2:]
     assert "Epoch [1]" not in again.stdout

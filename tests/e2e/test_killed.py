@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.environments import child_environment, environment_folder
+from pipelines.environments import child_environment
 
 pytestmark = pytest.mark.e2e
 
@@ -95,9 +95,7 @@ class Stages:
 
 @pytest.fixture
 def stages(tmp_path, s3):
-    python = environment_folder("train", ROOT) / "bin" / "python"
-    if not python.exists():
-        pytest.skip("the train environment is not set up")
+    python = Path(sys.executable)
     environment = child_environment(python, ROOT, {"MMDET_COMPRESS_CACHE": str(tmp_path / "cache"),
                                                    "OMP_NUM_THREADS": "1"})
     stages = Stages(tmp_path, environment, python)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.environments import child_environment, environment_folder
+from pipelines.environments import child_environment
 
 pytest.importorskip("kfp", reason="needs the openvino environment")
 
@@ -69,7 +69,7 @@ def upload_data(s3, tmp_path):
 
 
 def upload_parent(s3, tmp_path, name):
-    python = environment_folder("train", ROOT) / "bin" / "python"
+    python = Path(sys.executable)
     subprocess.run([str(python), "-c", PARENT, json.dumps(MODEL), str(tmp_path / name)], cwd=ROOT, check=True,
                    env=child_environment(python, ROOT, {}))
     s3.put(f"parents/{name}", (tmp_path / name).read_bytes())

@@ -48,4 +48,4 @@ def test_the_version_is_the_projects():
 
 def test_the_build_context_holds_nothing_private():
     kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
-    assert kept == {"core", "components", "configs", "images", "build/wheels"}
+    assert kept == {"core", "components", "configs", "images", "scripts/check_packages.py", "build/wheels"}

@@ -58,20 +58,13 @@ class ToyProject:
 def toy(tmp_path, monkeypatch):
     pytest.importorskip("kfp")
     from pipelines import compress
-    from pipelines.environments import ENVIRONMENTS_VARIABLE
 
-    # make exports it, and the toy has environments of its own.
-    monkeypatch.delenv(ENVIRONMENTS_VARIABLE, raising=False)
     for name in ("ROOT", "define_pipeline"):
         monkeypatch.setattr(compress, name, getattr(compress, name))
     root = tmp_path / "project"
     shutil.copytree(TOY / "components", root / "components")
     (root / "core").symlink_to(PROJECT / "core")
     for name in ("train", "openvino"):
-        python = root / ".envs" / name / "bin" / "python"
-        python.parent.mkdir(parents=True)
-        python.write_text(f'#!/bin/sh\nTOY_ENVIRONMENT={name} exec "{sys.executable}" "$@"\n')
-        python.chmod(0o755)
         (root / "images" / name).mkdir(parents=True)
         (root / "images" / name / "requirements.txt").write_text("numpy==1.0\n")
     switch = tmp_path / "switch"

@@ -90,11 +90,11 @@ def test_parameters_have_no_place_in_a_compiled_pipeline(capsys):
 def fixture_no_kfp(monkeypatch, tmp_path):
     monkeypatch.setattr(compress.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(compress, "ROOT", tmp_path)
-    monkeypatch.delenv("MMDET_COMPRESS_ENVS", raising=False)
+    monkeypatch.delenv("MMDET_COMPRESS_VENV", raising=False)
 
 
 def test_python_without_kfp_hands_over_to_the_one_that_has_it(no_kfp, tmp_path, monkeypatch):
-    python = tmp_path / ".envs" / "openvino" / "bin" / "python"
+    python = tmp_path / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.write_text("")
     python.chmod(0o755)

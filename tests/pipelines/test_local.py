@@ -146,13 +146,6 @@ def test_failed_gate_fails_the_run_and_leaves_the_report(toy, shown):
     assert (toy.runs[0] / "report.html").exists() and (toy.runs[0] / "summary.json").exists()
 
 
-def test_missing_environment_is_a_user_error_before_anything_runs(toy, capsys):
-    (toy.root / ".envs/openvino/bin/python").unlink()
-    assert toy.run() == 2
-    assert "Run 'make setup'" in capsys.readouterr().err
-    assert not toy.work_dir.exists()
-
-
 def test_docker_runner_without_the_docker_package_is_a_user_error(toy, capsys, monkeypatch):
     from pipelines import containers
 

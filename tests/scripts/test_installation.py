@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import os
 import subprocess
@@ -7,7 +6,7 @@ import sys
 import pytest
 
 from core.base.errors import UserError
-from scripts.environments import ENVIRONMENTS
+from scripts import installation
 from scripts.installation import HOOK_TEXT, Installation, locked_versions
 
 TELL = "import json; print(json.dumps([os.environ['TORCH_EXTENSIONS_DIR'], os.environ['PATH'], sys.prefix]))"
@@ -29,14 +28,16 @@ def test_hook_keeps_a_folder_the_user_named():
     assert run_hook(times=1, TORCH_EXTENSIONS_DIR="/named")[0] == "/named"
 
 
-def test_too_little_room_is_told_before_anything_is_made(tmp_path, fake_python, tools):
-    python = fake_python(tmp_path / "python", "3.11.7")
-    environ = {"PYTHON311": str(python), "PATH": str(tools), "FAKE_CALLS": os.devnull}
-    vast = dataclasses.replace(ENVIRONMENTS["openvino"], gigabytes=10**9)
+def test_too_little_room_is_told_before_anything_is_made(tmp_path, fake_python, fake_program, tools, monkeypatch):
+    for compiler in ("gcc", "g++"):
+        fake_program(tools / compiler, "#!/bin/sh\n")
+    environ = {"PYTHON311": str(fake_python(tmp_path / "python", "3.11.7")), "PATH": str(tools),
+               "FAKE_CALLS": os.devnull}
+    monkeypatch.setattr(installation, "GIGABYTES", 10**9)
     with pytest.raises(UserError) as refused:
-        Installation(vast, tmp_path, True, environ).preflight()
-    assert str(refused.value).startswith("room for environment openvino: ")
-    assert not (tmp_path / "openvino").exists()
+        Installation(tmp_path / "venv", True, environ).preflight()
+    assert str(refused.value).startswith("room for the environment: ")
+    assert not (tmp_path / "venv").exists()
 
 
 def test_locked_versions_reads_names_and_versions(tmp_path):

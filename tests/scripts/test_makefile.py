@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from scripts.environments import ROOT
+from scripts.environment import ROOT
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
@@ -22,10 +22,10 @@ def test_help_is_the_default_and_lists_every_target():
 
 
 def test_run_sets_up_and_starts_the_built_in_job():
-    assert [line.strip() for line in make("-n", "run", "ENVS=E", "PYTHON=python3").splitlines()] == [
-        "python3 scripts/setup.py --envs E",
-        "E/openvino/bin/python pipelines/compress.py --params configs/pipelines/digits.yaml"]
+    assert [line.strip() for line in make("-n", "run", "VENV=E", "PYTHON=python3").splitlines()] == [
+        "python3 scripts/setup.py --folder E",
+        "E/bin/python pipelines/compress.py --params configs/pipelines/digits.yaml"]
 
 
-def test_clean_leaves_the_environments():
-    assert "envs" not in make("-n", "clean")
+def test_clean_leaves_the_environment():
+    assert "venv" not in make("-n", "clean")
