@@ -2,7 +2,7 @@
 
 Each compressed IR and the FP32 IR of its detector take turns by benchmark_app's method (``core.openvino.speed``).
 Detectors named by ``--detectors`` have random weights (``benchmarks.random_model``); ``--irs`` takes
-trained ones. Runs in the openvino environment and starts the train environment for the export.
+trained ones.
 """
 
 import argparse

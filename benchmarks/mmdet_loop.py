@@ -2,7 +2,7 @@
 
 The same model and images: a checkpoint through ``mmdet.apis.single_gpu_test`` with MMDetection's loader, in the train
 environment, and its IR through validate's data path, in this one; scoring is the same for both and left out of both.
-They take turns. Runs in the openvino environment.
+They take turns.
 """
 
 import argparse

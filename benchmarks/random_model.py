@@ -1,7 +1,7 @@
 """A detector of random weights, compressed as its config says, as ONNX: ``python -m benchmarks.random_model``.
 
 What training would change, the weights' values, does not change how long a pass takes; which filters are pruned and
-which layers are quantized is the same. Runs in the train environment; ``benchmarks.compressed_speed`` calls it.
+which layers are quantized is the same. ``benchmarks.compressed_speed`` calls it.
 """
 
 import argparse

@@ -2,8 +2,7 @@
 
 For a goal that ``benchmarks.compressed_speed`` misses. ``--irs`` goes through settings of the runtime on trained IRs;
 ``--detector`` makes IRs of random weights with other places of quantizers, and without post-processing, which says
-what that costs. In each try FP32 and compressed take turns under the same setting. Runs in the openvino environment
-and starts the train environment for the export.
+what that costs. In each try FP32 and compressed take turns under the same setting.
 """
 
 import argparse

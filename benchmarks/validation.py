@@ -4,7 +4,7 @@ OpenVINO's own benchmark_app and validate's data path (read, decode, resize, inf
 same IR under the same hint. Reading, decoding and resizing alone take a turn, too: where they work on the same cores
 as inference, the ratio cannot exceed ``decode / (decode + benchmark_app)`` of the rates in images/s. ``--growth`` runs
 validate's data path over 250 and 2,500 images of the set, repeated, each in a process of its own, and compares time and
-peak memory. Runs in the openvino environment.
+peak memory.
 """
 
 import argparse

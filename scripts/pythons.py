@@ -1,6 +1,6 @@
 """Find an interpreter of a given Python version: environment variable, PATH, pyenv, uv.
 
-A file named ``python3.8`` is no proof: pyenv's shims exist for versions that are not selected, and Debian's
+A file named ``python3.11`` is no proof: pyenv's shims exist for versions that are not selected, and Debian's
 interpreters come without ``venv``. So every candidate is run and asked before it is chosen.
 """
 
@@ -33,7 +33,7 @@ class Python:
 
     Attributes:
         executable: The real interpreter, not the shim it was found through.
-        version: Three numbers, such as ``3.8.18``.
+        version: Three numbers, such as ``3.11.7``.
         has_venv: Whether it can create virtual environments with pip in them.
         has_headers: Whether ``Python.h`` is there, without which no C++ extension compiles.
     """
@@ -56,10 +56,10 @@ def probe(executable: Path, environ: Mapping[str, str]) -> Python | None:
 
 
 def find_python(version: str, environ: Mapping[str, str]) -> Python:
-    """Return the first interpreter of ``version`` ("3.8") that runs and can create virtual environments.
+    """Return the first interpreter of ``version`` ("3.11") that runs and can create virtual environments.
 
     Raises:
-        UserError: Where the environment variable (``PYTHON38`` for 3.8) names something else, or none is found.
+        UserError: Where the environment variable (``PYTHON311`` for 3.11) names something else, or none is found.
     """
     variable = "PYTHON" + version.replace(".", "")
     if environ.get(variable):
@@ -127,7 +127,7 @@ def _in_pyenv(version: str, environ: Mapping[str, str]) -> Iterator[Path]:
 
 
 def _release(folder: Path) -> tuple[int, ...]:
-    """Return the numbers of a release such as ``3.8.18``; nothing for pre-releases and named environments."""
+    """Return the numbers of a release such as ``3.11.7``; nothing for pre-releases and named environments."""
     return tuple(map(int, folder.name.split("."))) if re.fullmatch(r"\d+(\.\d+)+", folder.name) else ()
 
 

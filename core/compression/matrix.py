@@ -521,7 +521,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", metavar="N", type=float, default=None,
                         help="begin no row after so many minutes; the same command again goes on (needs --rows)")
     parser.add_argument("--openvino-python", metavar="FILE", type=Path, default=None,
-                        help="Python with openvino-dev (default: the openvino environment of the project)")
+                        help="Python with openvino-dev (default: this one)")
     parser.add_argument("--row", metavar=("DETECTOR", "ALGORITHM"), nargs=2, default=None, help=argparse.SUPPRESS)
     return parser
 

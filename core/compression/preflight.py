@@ -118,7 +118,7 @@ def run_preflight(config: Any, classes: Sequence[str] = (), openvino_python: Pat
     missing = [name for name in _MODULES if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError("environment", sys.executable, f"Preflight needs {', '.join(missing)}, not installed here.",
-                        "Run it with the Python of the train environment.")
+                        "Install them, or run it with the Python that make setup prepares.")
     config = copy.deepcopy(config)
     names = tuple(classes) or classes_in(config)
     results: list[StageResult] = []
@@ -424,7 +424,7 @@ def build_parser() -> argparse.ArgumentParser:
                          help="class names between commas (default: the config's)")
     classes.add_argument("--num-classes", metavar="N", type=_count, default=0, help="their number instead")
     parser.add_argument("--openvino-python", metavar="FILE", type=Path, default=None,
-                        help="Python with openvino-dev (default: the openvino environment of the project)")
+                        help="Python with openvino-dev (default: this one)")
     parser.add_argument("--strict", action="store_true",
                         help="fail where nncf_compress_postprocessing=True would fall back to False")
     parser.add_argument("--dynamic-shape", action="store_true",
