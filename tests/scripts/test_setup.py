@@ -12,7 +12,8 @@ import pytest
 from scripts.environment import ROOT
 from scripts.installation import locked_versions
 
-SETUP = [sys.executable, str(ROOT / "scripts" / "setup.py")]
+# Not the environment's own Python, which would be found as an interpreter.
+SETUP = [sys._base_executable, str(ROOT / "scripts" / "setup.py")]
 
 
 @pytest.fixture
