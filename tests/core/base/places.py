@@ -1,5 +1,6 @@
-"""Commands that hang in one place each: python places.py PLACE GRACE_SECONDS. They say ``ready`` where a signal may come."""
+"""Commands that hang, each in one place: python places.py PLACE GRACE_SECONDS; each says ``ready`` once it does."""
 
+import contextlib
 import ctypes
 import multiprocessing
 import os
@@ -48,10 +49,9 @@ def native_without_gil():
 def swallowed():
     ready()
     while True:
-        try:
+        # As some libraries do.
+        with contextlib.suppress(BaseException):
             time.sleep(FOREVER)
-        except BaseException:  # noqa: BLE001 - as some libraries do
-            pass
 
 
 def lock():

@@ -55,7 +55,7 @@ class Container:
     def logs(self, stream):
         # As the engine does: in pieces that are no lines.
         while True:
-            piece = self._process.stdout.read(7)
+            piece = self._process.stdout.read1(7)
             if not piece:
                 return
             yield piece
