@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import reporting
+from core.base.supervision import run_command
 
 # Input height and width. FPN detectors are made for 800 x 1333, where one FP32 pass takes seconds on two cores.
 SIZES: dict[str, tuple[int, int]] = {"ssd300": (300, 300), "ssdlite_mobilenetv2": (320, 320),
@@ -178,4 +179,4 @@ def row(found: dict[str, Any]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("compressed_speed", main))

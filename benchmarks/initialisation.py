@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks import reporting
 from benchmarks.small_detector import CONFIGS, digits, scratch, set_samples, small_config
+from core.base.supervision import run_command
 
 CLASSES_OF_A_PREFLIGHT = 3
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -93,4 +94,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("initialisation", main))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import reporting
+from core.base.supervision import run_command
 
 GOAL = 5.0
 ROOT = Path(__file__).resolve().parents[1]
@@ -118,4 +119,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("mmdet_loop", main))

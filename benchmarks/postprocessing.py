@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks import reporting
 from benchmarks.small_detector import scratch
+from core.base.supervision import run_command
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -102,4 +103,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("postprocessing", main))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.small_detector import scratch
+from core.base.supervision import run_command
 
 CLASSES = ("one", "two", "three")
 IMAGES, BATCH = 4, 2
@@ -111,4 +112,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("random_model", main))

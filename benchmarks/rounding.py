@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import reporting
+from core.base.supervision import run_command
 
 NOISE = 1e-6
 
@@ -84,4 +85,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("rounding", main))

@@ -19,6 +19,7 @@ from typing import Any
 from benchmarks import reporting
 from benchmarks.small_detector import BATCH, CONFIGS, digits, scratch, set_samples, small_config
 from core.base.cli import run_guarded
+from core.base.supervision import run_command
 
 GOAL = 1.03
 INITIALISATION_SAMPLES = 16
@@ -125,4 +126,4 @@ def _measure(arguments: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("saving_state", main))

@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks import reporting
 from benchmarks.compressed_speed import SIZES, random_ir
+from core.base.supervision import run_command
 
 RUNTIME: dict[str, dict[str, Any]] = {
     "as shipped": {},
@@ -101,4 +102,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("speed_tries", main))

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import reporting
+from core.base.supervision import run_command
 from core.storage.s3_store import S3Store
 from scripts import s3_server
 
@@ -220,4 +221,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("storage_transfer", main))

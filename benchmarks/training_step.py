@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmarks import reporting
 from benchmarks.small_detector import BATCH, CONFIGS, digits, scratch, set_samples, small_config
+from core.base.supervision import run_command
 
 GOAL = 1.02
 IMAGES_OF_AN_EPOCH = 640
@@ -191,4 +192,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("training_step", main))

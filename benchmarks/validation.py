@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import reporting
+from core.base.supervision import run_command
 
 GOAL = 0.95
 GROWTH_GOAL = 1.05
@@ -153,4 +154,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("validation", main))

@@ -17,10 +17,12 @@ if __name__ == "__main__":
 from components import images  # noqa: E402
 from core.base.cli import run_guarded  # noqa: E402
 from core.base.errors import UserError  # noqa: E402
+from core.base.supervision import run_command  # noqa: E402
 from core.storage.location import parse_location  # noqa: E402
 from pipelines.cluster.options import add_cluster_options, check_cluster_options, is_for_cluster  # noqa: E402
 from pipelines.graph import define_pipeline  # noqa: E402
 
+PROGRAM = "compress"
 EXIT_FAILED = 1
 ENVIRONMENT_VARIABLE = "MMDET_COMPRESS_VENV"
 LOCATIONS = ("data", "checkpoint", "destination", "model_config", "compression_config", "training_state")
@@ -31,7 +33,7 @@ PLACES_TO_WRITE = ("destination", "training_state")
 def build_parser() -> argparse.ArgumentParser:
     """Return the command line's argument parser."""
     parser = argparse.ArgumentParser(
-        prog="compress", description="Compress an MMDetection detector with NNCF and validate it in OpenVINO. "
+        prog=PROGRAM, description="Compress an MMDetection detector with NNCF and validate it in OpenVINO. "
         "Without an option the pipeline runs on this machine, on the built-in data.")
     parser.add_argument("--params", metavar="FILE.yaml", type=Path, help="file of pipeline parameters")
     parser.add_argument("-p", metavar="NAME=VALUE", action="append", default=[], dest="assignments",
@@ -132,7 +134,8 @@ def run_locally(arguments: argparse.Namespace) -> int:
         console.line(f"run {folder}")
         around = surroundings(values, ROOT, work_dir.pipeline_root) if arguments.runner == "docker" else None
         local_run = LocalRun(LocalSettings(ROOT, work_dir.pipeline_root, folder / "logs", arguments.runner,
-                                           use_cache=not arguments.no_cache, surroundings=around), console)
+                                           use_cache=not arguments.no_cache, surroundings=around,
+                                           lock=work_dir.lock), console)
         try:
             failure = local_run.run(spec, values)
         finally:
@@ -166,12 +169,13 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.compile and (arguments.params or arguments.assignments):
         parser.error("--compile takes no parameters: they are given when the compiled pipeline is run")
     check_cluster_options(parser, arguments)
-    return run_guarded(parser.prog, lambda: _work(arguments, sys.argv[1:] if argv is None else argv))
+    return run_guarded(PROGRAM, lambda: _work(arguments))
 
 
-def _work(arguments: argparse.Namespace, argv: list[str]) -> int:
+def _work(arguments: argparse.Namespace) -> int:
     if importlib.util.find_spec("kfp") is None:
-        _enter_environment(argv)
+        raise UserError("Python", sys.executable, f"It has no kfp, and {_environment()} cannot stand in.",
+                        "Run 'make setup'.")
     images.use(arguments.train_image, arguments.openvino_image)
     if arguments.list_params:
         list_parameters()
@@ -184,14 +188,18 @@ def _work(arguments: argparse.Namespace, argv: list[str]) -> int:
     return 0
 
 
-def _enter_environment(argv: list[str]) -> None:
-    """Go on in the environment that has kfp, so that any Python of the machine can start this."""
-    environment = Path(os.environ.get(ENVIRONMENT_VARIABLE) or ROOT / ".venv").absolute()
+def enter_environment() -> None:
+    """Go on in the environment that has kfp, where this Python has none, so that any of the machine can start this."""
+    if importlib.util.find_spec("kfp") is not None:
+        return
+    environment = _environment()
     python = environment / "bin" / "python"
-    if Path(sys.prefix).resolve() == environment.resolve() or not os.access(python, os.X_OK):
-        raise UserError("Python", sys.executable, f"It has no kfp, and {environment} cannot stand in.",
-                        "Run 'make setup'.")
-    os.execv(str(python), [str(python), __file__, *argv])
+    if Path(sys.prefix).resolve() != environment.resolve() and os.access(python, os.X_OK):
+        os.execv(str(python), [str(python), __file__, *sys.argv[1:]])
+
+
+def _environment() -> Path:
+    return Path(os.environ.get(ENVIRONMENT_VARIABLE) or ROOT / ".venv").absolute()
 
 
 def _from_here(value: str, name: str) -> str:
@@ -228,4 +236,5 @@ def _print_results(console: Any, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    enter_environment()
+    sys.exit(run_command(PROGRAM, main))

@@ -6,8 +6,10 @@ has been read.
 """
 
 import codecs
+import contextlib
 import importlib.util
 import os
+import signal
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +17,19 @@ from typing import Any
 
 from core.base.errors import UserError
 from core.base.files import CACHE_VARIABLE, cache_folder
+from core.base.supervision import LIFELINE_VARIABLE, more_time
 from core.config.loading import config_root
 from core.storage.location import Scheme, parse_location
 from pipelines.code_digest import CODE_LABEL, image_code_digest
 from pipelines.process import GRACE_SECONDS
+from pipelines.work_dir import LOCK
 
 CODE_IN_IMAGE = "/app"
 HOME_IN_IMAGE = "/home/stage"
 # Data loaders hand batches over in /dev/shm, of which Docker gives 64 MB.
 SHARED_MEMORY = "2g"
+# Whose containers they are, so that a later run finds those that a killed one has left.
+LABEL = "mmdet-compress.pipeline-root"
 READ_ONLY = ("data", "checkpoint", "model_config", "compression_config")
 _PASSED_ON = ("AWS_", "S3_")
 _HERE = ("localhost", "127.0.0.1", "[::1]")
@@ -37,12 +43,14 @@ class Surroundings:
         volumes: Host path to ``{"bind": path inside, "mode": "ro" or "rw"}``, as Docker's client takes them.
         variables: Environment variables.
         network: ``host`` where a storage service of this machine must be reached, else ``bridge``.
+        labels: The containers' labels.
         gpus: GPUs that the stages which train or evaluate get.
     """
 
     volumes: dict[str, dict[str, str]]
     variables: dict[str, str]
     network: str
+    labels: dict[str, str]
     gpus: int = 0
 
 
@@ -123,7 +131,8 @@ def surroundings(values: Mapping[str, Any], root: Path, pipeline_root: Path) -> 
     if (Path.home() / ".aws").is_dir():
         mounted[str(Path.home() / ".aws")] = {"bind": f"{HOME_IN_IMAGE}/.aws", "mode": "ro"}
     local_service = any(host in value for name, value in variables.items() if "ENDPOINT" in name for host in _HERE)
-    return Surroundings(mounted, {**variables, CACHE_VARIABLE: str(cache)}, "host" if local_service else "bridge",
+    variables |= {CACHE_VARIABLE: str(cache), LIFELINE_VARIABLE: str(pipeline_root / LOCK)}
+    return Surroundings(mounted, variables, "host" if local_service else "bridge", {LABEL: str(pipeline_root)},
                         int(values.get("gpus") or 0))
 
 
@@ -139,7 +148,8 @@ def run_container(client: Any, image: str, command: list[str], variables: Mappin
                   write_line: Callable[[str], None]) -> int:
     """Run ``command`` in a container of ``image`` and return its exit code; its output goes to ``write_line``.
 
-    Whatever ends this function, the container is stopped (SIGTERM, and SIGKILL after 10 seconds) and removed.
+    Whatever ends this function, the container is stopped (SIGTERM, and SIGKILL after ``GRACE_SECONDS``) and removed.
+    Where this program is killed, the stage sees that the lock on the work dir is gone, and ends.
     """
     import docker
 
@@ -147,11 +157,28 @@ def run_container(client: Any, image: str, command: list[str], variables: Mappin
     container = client.containers.run(
         image, command, detach=True, init=True, volumes=around.volumes, network_mode=around.network,
         environment={**around.variables, **variables}, user=f"{os.getuid()}:{os.getgid()}", shm_size=SHARED_MEMORY,
-        device_requests=requests)
-    try:
-        _follow(container.logs(stream=True), write_line)
-        return int(container.wait()["StatusCode"])
-    finally:
+        device_requests=requests, labels=around.labels)
+    with more_time(GRACE_SECONDS + 1.0, signal.SIGTERM, signal.SIGINT):
+        try:
+            _follow(container.logs(stream=True), write_line)
+            return int(container.wait()["StatusCode"])
+        finally:
+            _remove(container)
+
+
+def remove_left_over(client: Any, pipeline_root: Path) -> int:
+    """Stop and remove the containers of an earlier run in this folder that was killed; return how many."""
+    left_over = client.containers.list(all=True, filters={"label": f"{LABEL}={pipeline_root}"})
+    for container in left_over:
+        _remove(container)
+    return len(left_over)
+
+
+def _remove(container: Any) -> None:
+    import docker
+
+    # It may be gone meanwhile, or be going.
+    with contextlib.suppress(docker.errors.NotFound):
         container.stop(timeout=int(GRACE_SECONDS))
         container.remove(force=True)
 

@@ -43,6 +43,7 @@ class LocalSettings:
         runner: ``process`` or ``docker``.
         use_cache: Whether a stage may take over what an earlier run made of the same inputs by the same code.
         surroundings: What containers see of this machine; for the runner ``docker``.
+        lock: Descriptor of the work dir's lock, which stages that are processes keep open.
     """
 
     root: Path
@@ -51,6 +52,7 @@ class LocalSettings:
     runner: str = "process"
     use_cache: bool = True
     surroundings: containers.Surroundings | None = None
+    lock: int | None = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,8 @@ class LocalRun:
 
         self._client = containers.connect()
         stack.callback(self._client.close)
+        if left_over := containers.remove_left_over(self._client, self._settings.pipeline_root):
+            self._console.line(f"{left_over} containers of an earlier run that was killed were removed")
 
         def handler(**task: Any) -> StageTaskHandler:
             return StageTaskHandler(**task, run_stage=self.run_container)
@@ -169,7 +173,8 @@ class LocalRun:
         argv = [str(python), *command[1:]] if command[0] == "python" else command
         environment = child_environment(python, self._settings.root, variables)
         with self.stage_output() as output:
-            self._stage.exit_code = run_process(argv, environment, self._settings.root, output.line)
+            held = () if self._settings.lock is None else (self._settings.lock,)
+            self._stage.exit_code = run_process(argv, environment, self._settings.root, output.line, held)
         return self._stage.exit_code
 
     def run_container(self, image: str, command: list[str], variables: Mapping[str, str]) -> int:

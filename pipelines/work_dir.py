@@ -13,6 +13,8 @@ from pathlib import Path
 from core.base.errors import UserError
 
 LATEST = "latest"
+PIPELINE_ROOT = ".pipeline"
+LOCK = "lock"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -22,14 +24,16 @@ class WorkDir:
 
     Attributes:
         path: The folder, absolute.
+        lock: Descriptor of the file that is locked while anyone has it open.
     """
 
     path: Path
+    lock: int
 
     @property
     def pipeline_root(self) -> Path:
         """Where stages write their artifacts, which later runs may take over."""
-        return self.path / ".pipeline"
+        return self.path / PIPELINE_ROOT
 
     @property
     def training_state(self) -> Path:
@@ -73,28 +77,28 @@ class WorkDir:
 
 @contextlib.contextmanager
 def open_work_dir(path: Path) -> Iterator[WorkDir]:
-    """Create the folder where it is absent and hold it against other runs.
+    """Create the folder where it is absent and hold it against other runs, with the stages that keep ``lock`` open.
 
     Raises:
         UserError: It cannot be written, or another run holds it.
     """
-    work_dir = WorkDir(Path(os.path.abspath(path)))
+    folder = Path(os.path.abspath(path))
     with contextlib.ExitStack() as stack:
-        with _writable(work_dir.path):
-            work_dir.pipeline_root.mkdir(parents=True, exist_ok=True)
-            lock = stack.enter_context(open(work_dir.pipeline_root / "lock", "a+"))
+        with _writable(folder):
+            (folder / PIPELINE_ROOT).mkdir(parents=True, exist_ok=True)
+            lock = stack.enter_context(open(folder / PIPELINE_ROOT / LOCK, "a+"))
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             lock.seek(0)
-            raise UserError("work dir", work_dir.path, f"Another run (process {lock.read().strip() or 'unknown'}) is "
+            raise UserError("work dir", folder, f"Another run (process {lock.read().strip() or 'unknown'}) is "
                             "using it, and it serves one at a time.",
                             "Wait until that run has ended, or choose another --work-dir.") from error
-        with _writable(work_dir.path):
+        with _writable(folder):
             lock.truncate(0)
             lock.write(str(os.getpid()))
             lock.flush()
-        yield work_dir
+        yield WorkDir(folder, lock.fileno())
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 from components import images  # noqa: E402
 from core.base.errors import UserError  # noqa: E402
+from core.base.supervision import run_command  # noqa: E402
 from pipelines.code_digest import image_code_digest  # noqa: E402
 
 WHEELS = ROOT / "build" / "wheels"
@@ -233,4 +234,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("images", main))

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from core.base.errors import UserError  # noqa: E402
+from core.base.supervision import run_command  # noqa: E402
 from scripts.environment import BUILD_LOCK, OVERRIDES, PYTHON, RESOLUTION  # noqa: E402
 from scripts.pythons import find_python  # noqa: E402
 
@@ -80,4 +81,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("lock", main))

@@ -13,7 +13,7 @@ from typing import TextIO
 from core.base.errors import UserError
 
 HEARTBEAT_SECONDS = 15.0
-INTERRUPT_SECONDS = 10.0
+INTERRUPT_SECONDS = 3.0
 TAIL_BYTES = 65536
 PIP_LINES = (
     (re.compile(r"^\s*Building wheel for mmcv-full"),

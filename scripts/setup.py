@@ -14,17 +14,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from core.base.errors import UserError  # noqa: E402
+from core.base.errors import Terminated, UserError  # noqa: E402
 from scripts.environment import FOLDER_VARIABLE  # noqa: E402
 from scripts.installation import Installation  # noqa: E402
 from scripts.progress import HEARTBEAT_SECONDS  # noqa: E402
 
-EXIT_STALE, EXIT_USER_ERROR, EXIT_DISK_FULL, EXIT_INTERRUPTED = 1, 2, 3, 130
+EXIT_STALE, EXIT_USER_ERROR, EXIT_DISK_FULL, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 3, 130, 143
 VARIABLES = f"""environment variables:
   {FOLDER_VARIABLE}  folder of the environment; the pipeline obeys it too
   PYTHON311            interpreter to create the environment from
@@ -88,7 +88,7 @@ def check(installation: Installation) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     arguments = parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, _terminate)
     folder = arguments.folder.absolute()
     installation = Installation(folder, not arguments.without_nncf, dict(os.environ))
     try:
@@ -99,6 +99,8 @@ def main(argv: list[str] | None = None) -> int:
         return _fail(str(error), EXIT_USER_ERROR)
     except KeyboardInterrupt:
         return _fail("interrupted. Start it again to go on from here.", EXIT_INTERRUPTED)
+    except Terminated:
+        return _fail("terminated by SIGTERM. Start it again to go on from here.", EXIT_TERMINATED)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return _fail(f"disk full: {error.filename or folder}. Free some space or name a folder on another disk "
@@ -110,8 +112,8 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _interrupt(signum: int, frame: Any) -> None:
-    raise KeyboardInterrupt
+def _terminate(signum: int, frame: Any) -> NoReturn:
+    raise Terminated
 
 
 def _fail(message: str, code: int) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from core.base.cli import boolean, run_stage, stage_parser
 from core.base.executor_output import ExecutorOutput
+from core.base.supervision import run_command
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -39,4 +40,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("convert", main))

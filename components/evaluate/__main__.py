@@ -6,6 +6,7 @@ from pathlib import Path
 
 from core.base.cli import json_object, stage_parser
 from core.base.executor_output import ExecutorOutput
+from core.base.supervision import run_command
 from core.training.launch import add_rank_options, run_on_ranks
 
 
@@ -40,4 +41,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("evaluate", main))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from core.base.cli import run_stage, stage_parser
 from core.base.executor_output import ExecutorOutput
+from core.base.supervision import run_command
 
 EXIT_NOT_GOOD_ENOUGH = 1
 
@@ -43,4 +44,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("gate", main))

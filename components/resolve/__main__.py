@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from core.base.cli import add_training_options, boolean, json_object, name_list, run_stage, stage_parser
 from core.base.errors import UserError
 from core.base.executor_output import ExecutorOutput
+from core.base.supervision import run_command
 
 if TYPE_CHECKING:
     from core.storage.parent import ParentRef
@@ -151,4 +152,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("resolve", main))

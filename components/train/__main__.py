@@ -7,6 +7,7 @@ from pathlib import Path
 
 from core.base.cli import add_training_options, json_object, stage_parser
 from core.base.executor_output import ExecutorOutput
+from core.base.supervision import run_command
 from core.training.launch import add_rank_options, run_on_ranks
 
 
@@ -59,4 +60,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("train", main))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from core.base.cli import json_object, run_stage, stage_parser
 from core.base.executor_output import ExecutorOutput
+from core.base.supervision import run_command
 
 EXIT_IMAGES_LEFT_OUT = 4
 
@@ -54,4 +55,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("validate", main))

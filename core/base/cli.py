@@ -11,14 +11,15 @@ from typing import Any
 
 from core.base.errors import StateSaved, Terminated, UserError
 from core.base.executor_output import ExecutorOutput
+from core.base.exit_codes import (
+    EXIT_DISK_FULL,
+    EXIT_INTERRUPTED,
+    EXIT_STATE_SAVED,
+    EXIT_TERMINATED,
+    EXIT_USER_ERROR,
+)
 from core.base.files import FULL_DISK
-
-EXIT_USER_ERROR = 2
-EXIT_DISK_FULL = 3
-# EX_TEMPFAIL of sysexits.h: the same command, started again, goes on.
-EXIT_STATE_SAVED = 75
-EXIT_INTERRUPTED = 130
-EXIT_TERMINATED = 143
+from core.base.supervision import raise_once
 
 
 def stage_parser(stage: str, description: str) -> argparse.ArgumentParser:
@@ -96,7 +97,7 @@ def run_guarded(program: str, work: Callable[[], int]) -> int:
     Failures a user can cause end as one paragraph on standard error; a fault of ours keeps its traceback.
     SIGTERM raises :class:`core.base.errors.Terminated` in ``work``.
     """
-    before = signal.signal(signal.SIGTERM, _raise_terminated)
+    before = signal.signal(signal.SIGTERM, raise_once(Terminated))
     try:
         return work()
     except UserError as error:
@@ -119,10 +120,6 @@ def run_guarded(program: str, work: Callable[[], int]) -> int:
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _raise_terminated(signum: int, frame: Any) -> None:
-    raise Terminated()
 
 
 def _fail(program: str, message: str, code: int) -> int:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.exit_codes import EXIT_USER_ERROR
+from core.base.supervision import run_command
 
 RUNNER = "runner"
-EXIT_USER_ERROR = 2
 MIN_SCORE = 0.3
 DRAWN = "{stem}.detected.jpg"
 
@@ -29,6 +30,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--self-check", action="store_true",
                         help="check every file's digest and the boxes in the golden image")
     return parser
+
+
+def run(bundle: Path) -> int:
+    """Run the program as a command of its own, which a signal ends, and return its exit code."""
+    return run_command(RUNNER, lambda: main(bundle))
 
 
 def main(bundle: Path, argv: list[str] | None = None) -> int:

@@ -20,10 +20,10 @@ HERE = Path(__file__).resolve().parent
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(HERE))
 
-from core.bundle.runner import main  # noqa: E402
+from core.bundle.runner import run  # noqa: E402
 
 if __name__ == "__main__":
-    sys.exit(main(HERE.parent))
+    sys.exit(run(HERE.parent))
 '''
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from core.base.cli import EXIT_USER_ERROR, run_guarded
+from core.base.supervision import run_command
 from core.compression.config_check.finding import ERROR, Finding, shown
 from core.compression.config_check.migrate import migrate
 from core.compression.config_check.rules import check_nncf_config
@@ -166,4 +167,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(PROGRAM, main))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from core.base.cli import run_guarded
 from core.base.errors import UserError
+from core.base.supervision import run_command
 from core.compression.structure import StructureCounts, changed_layers, count_in_ir, count_in_onnx
 
 PROGRAM = "python -m core.compression.counts"
@@ -66,4 +67,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(PROGRAM, main))

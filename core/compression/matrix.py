@@ -19,6 +19,7 @@ from typing import Any
 
 from core.base.cli import name_list, run_guarded
 from core.base.errors import UserError
+from core.base.supervision import end_with_this_process, run_command
 from core.compression.matrix_summary import AS_WITHOUT, FAILED, write_summary
 from core.compression.trials import Batches, NotRun, bound_gradients, tensors, wake
 
@@ -400,7 +401,7 @@ print(json.dumps({"ir_fake_quantize": trial.fake_quantize_nodes, "ir_int8_weight
 def _convert(python: Path, onnx: Path, ir: Path) -> dict[str, int]:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_WAIT_POLICY": "PASSIVE"}
     done = subprocess.run([str(python), "-c", _CONVERT, str(onnx), str(ir)], env=environment, cwd=str(REPOSITORY),
-                          capture_output=True, text=True, timeout=ROW_SECONDS)
+                          capture_output=True, text=True, timeout=ROW_SECONDS, preexec_fn=end_with_this_process())
     if done.returncode:
         raise RuntimeError((done.stderr.strip().splitlines() or [f"ended with code {done.returncode}"])[-1])
     return json.loads(done.stdout.strip().splitlines()[-1])
@@ -443,7 +444,8 @@ def run_row_apart(detector: str, algorithm: str, openvino_python: Path | None = 
     command = [sys.executable, "-m", "core.compression.matrix", "--row", detector, algorithm]
     if openvino_python is not None:
         command += ["--openvino-python", str(openvino_python)]
-    done = subprocess.run(command, cwd=str(REPOSITORY), capture_output=True, text=True, timeout=ROW_SECONDS)
+    done = subprocess.run(command, cwd=str(REPOSITORY), capture_output=True, text=True, timeout=ROW_SECONDS,
+                          preexec_fn=end_with_this_process())
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [""])[-1]
         reason = f"ended with code {done.returncode}: {last[:300]}"
@@ -611,4 +613,4 @@ def _text(rows: list[Row], suffix: str, left: int = 0) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(PROGRAM, main))

@@ -21,6 +21,7 @@ from typing import Any
 
 from core.base.cli import name_list, run_guarded
 from core.base.errors import UserError
+from core.base.supervision import end_with_this_process, run_command
 from core.compression.trials import Batches, NotRun, bound_gradients, tensors, wake
 
 PROGRAM = "python -m core.compression.preflight"
@@ -395,7 +396,8 @@ def _try_ir(python: Path, onnx: Path, ir: Path) -> dict[str, Any]:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_WAIT_POLICY": "PASSIVE"}
     try:
         done = subprocess.run([str(python), "-m", "core.openvino.trial", str(onnx), str(ir)], env=environment,
-                              cwd=str(REPOSITORY), capture_output=True, timeout=IR_SECONDS, text=True)
+                              cwd=str(REPOSITORY), capture_output=True, timeout=IR_SECONDS, text=True,
+                              preexec_fn=end_with_this_process())
     except subprocess.TimeoutExpired as error:
         raise UserError("IR", "no answer", f"Converting and running it must end within {IR_SECONDS} s.",
                         "Try a smaller input, or see what the machine is busy with.") from error
@@ -465,4 +467,4 @@ def _count(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(PROGRAM, main))

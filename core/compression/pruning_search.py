@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.base.cli import run_guarded
 from core.base.errors import UserError
+from core.base.supervision import run_command
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -264,4 +265,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(PROGRAM, main))

@@ -191,7 +191,7 @@ def prepare(config: Any, dataset: "Dataset", work_dir: Path, parent: Path | None
         network = compression.network
     elif saved is not None:
         load_all_weights(network, saved, origin)
-    interruptions = Interruptions()
+    interruptions = Interruptions(saving=states is not None)
     runner = _build_runner(config, dataset, network, compression, interruptions)
     _write_log_head(_json_log(Path(work_dir)), _log_meta(config, config.runner.max_epochs, len(loader), seed))
     memory = ModuleMemory(network)

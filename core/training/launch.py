@@ -6,7 +6,6 @@ others are ended, and its message is shown.
 
 import argparse
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -20,6 +19,7 @@ from typing import IO, Any
 
 from core.base.cli import run_guarded, run_stage
 from core.base.errors import Terminated, UserError
+from core.base.supervision import SAVING_SECONDS, end_with_this_process, more_time
 from core.training.distributed import (
     MEETING_VARIABLE,
     RANK_VARIABLE,
@@ -34,8 +34,9 @@ DEVICES_VARIABLE = "CUDA_VISIBLE_DEVICES"
 _POLL_SECONDS = 0.1
 # Ranks mostly fail together; the others get this long to say why themselves.
 _SAME_REASON_SECONDS = 2.0
-_GRACE_SECONDS = 10.0
-_PR_SET_PDEATHSIG = 1
+# The first rank, which has a supervisor of its own, may save its state; the others have nothing to lose.
+_FIRST_RANK_SECONDS = SAVING_SECONDS + 1.0
+_GRACE_SECONDS = 1.0
 
 
 def add_rank_options(parser: argparse.ArgumentParser) -> None:
@@ -138,6 +139,7 @@ def launch(command: list[str], count: int, devices: Sequence[str] = ()) -> int:
         devices: CUDA's name of each rank's GPU; empty for the CPU.
     """
     with tempfile.TemporaryDirectory(prefix="ranks-") as folder, contextlib.ExitStack() as stack:
+        stack.enter_context(more_time(_FIRST_RANK_SECONDS + _GRACE_SECONDS, signal.SIGTERM))
         started: list[_Rank] = []
         try:
             for number in range(count):
@@ -148,7 +150,7 @@ def launch(command: list[str], count: int, devices: Sequence[str] = ()) -> int:
         except Terminated:
             # The first alone: it may save its state, and needs no other for it.
             started[0].process.terminate()
-            return _exit_code(started[0].process.wait())
+            return _exit_code(started[0].process.wait(_FIRST_RANK_SECONDS))
         finally:
             _end(started)
 
@@ -169,11 +171,7 @@ def _start(command: list[str], number: int, environment: dict[str, str],
     own = command if number == 0 else [*command, "--executor-input", ""]
     # A session of its own keeps group signals away, so that the launcher decides who is told of them.
     return subprocess.Popen(own, env=environment, stdin=subprocess.DEVNULL, start_new_session=True,
-                            preexec_fn=_end_with_the_launcher, **silent)
-
-
-def _end_with_the_launcher() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+                            preexec_fn=end_with_this_process(), **silent)
 
 
 def _wait(started: Sequence[_Rank]) -> int:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import tarfile
@@ -138,9 +137,12 @@ def journey(s3_of_module, tmp_path_factory):
         while pipeline.poll() is None and len(keys_below(s3, "states/")) < 1 + KILL_AFTER_STATES:
             time.sleep(0.05)
         assert pipeline.poll() is None, killed.log[-3000:]
+        stage = process_of("components.compress", f"{s3.uri}/states")
         pipeline.kill()
-        os.kill(process_of("components.compress", f"{s3.uri}/states"), signal.SIGKILL)
         pipeline.wait()
+        # Its stage dies with it.
+        while Path(f"/proc/{stage}").exists():
+            time.sleep(0.05)
         yield killed
 
 

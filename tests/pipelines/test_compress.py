@@ -105,12 +105,14 @@ def test_python_without_kfp_hands_over_to_the_one_that_has_it(no_kfp, tmp_path, 
         raise SystemExit(0)
 
     monkeypatch.setattr(compress.os, "execv", execv)
+    monkeypatch.setattr(compress.sys, "argv", ["compress.py", "--list-params"])
     with pytest.raises(SystemExit):
-        compress.main(["--list-params"])
+        compress.enter_environment()
     assert started == [(str(python), [str(python), compress.__file__, "--list-params"])]
 
 
 def test_without_any_kfp_set_up_is_asked_for(no_kfp, capsys):
+    compress.enter_environment()
     assert compress.main(["--list-params"]) == 2
     assert "Run 'make setup'" in capsys.readouterr().err
 

@@ -222,28 +222,38 @@ def alive(pid):
         return False
 
 
-@pytest.mark.parametrize(("sent", "code", "said"), [
-    (signal.SIGINT, 130, "compress: interrupted. "), (signal.SIGTERM, 143, "compress: terminated by SIGTERM. ")])
-def test_interrupted_run_ends_its_stage_and_goes_on_later(toy, shown, sent, code, said):
-    summary = toy.switch.read_text()
-    toy.switch.write_text("hang")
-    with subprocess.Popen(toy.command(), cwd=PROJECT, env={**os.environ, "PYTHONPATH": str(PROJECT)},
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        lines = []
-        for line in process.stdout:
-            lines.append(line.rstrip("\n"))
-            if line.startswith("report | process "):
-                process.send_signal(sent)
-                break
-        output, error = process.communicate(timeout=60)
-    assert process.returncode == code
-    assert error.startswith(said) and error.count("\n") == 1
-    assert "report | report: terminated by SIGTERM." in output
-    pid = lines[-1].rpartition(" ")[2]
+def is_dead(pid):
     deadline = time.monotonic() + 10
     while alive(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not alive(pid)
+    return not alive(pid)
+
+
+def process_of_stage(run):
+    """Read on to the line in which the stage tells its process."""
+    return next(line.split()[-1] for line in run.stdout if line.startswith("report | process "))
+
+
+def started(command, **environment):
+    return subprocess.Popen(command, cwd=PROJECT, env={**os.environ, "PYTHONPATH": str(PROJECT), **environment},
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize(("sent", "code", "said"), [
+    (signal.SIGINT, 130, "compress: interrupted. "), (signal.SIGTERM, 143, "compress: terminated by SIGTERM. ")])
+@pytest.mark.parametrize("state", ["hang", "stuck"])
+def test_interrupted_run_ends_its_stage_and_goes_on_later(toy, shown, state, sent, code, said):
+    summary = toy.switch.read_text()
+    toy.switch.write_text(state)
+    with started(toy.command()) as process:
+        pid = process_of_stage(process)
+        process.send_signal(sent)
+        output, error = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert error.startswith(said) and error.count("\n") == 1
+    assert "report | report: terminated by SIGTERM" in output
+    assert ("did not come to its end within 3 s and was killed" in output) == (state == "stuck")
+    assert is_dead(pid)
     assert (toy.runs[0] / "checkpoints/fp32.pth/part/weights.txt").exists()
 
     toy.switch.write_text(summary)
@@ -251,24 +261,73 @@ def test_interrupted_run_ends_its_stage_and_goes_on_later(toy, shown, sent, code
     assert stage_lines(shown()) == ["[1/3] train unchanged, taken from an earlier run", *STAGES[2:]]
 
 
-@pytest.fixture(name="toy_docker")
-def fixture_toy_docker(toy, tmp_path):
-    """Return a function that runs the toy pipeline in what stands in for containers."""
-    machine = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    environment = {**machine, "PYTHONPATH": os.pathsep.join([str(PROJECT), str(TOY_DOCKER)]),
-                   "TOY_ROOT": str(toy.root), "TOY_ASKED": str(tmp_path / "asked"),
-                   "MMDET_COMPRESS_CACHE": str(tmp_path / "cache"), "HOME": str(tmp_path)}
-    (toy.root / "configs").mkdir()
+@pytest.mark.parametrize("killed", ["command", "worker"])
+def test_a_killed_run_takes_its_stage_with_it(toy, shown, killed):
+    summary = toy.switch.read_text()
+    toy.switch.write_text("stuck")
+    with started(toy.command()) as process:
+        stage = process_of_stage(process)
+        lock = toy.work_dir / ".pipeline" / "lock"
+        # The run's worker writes its own number into the lock.
+        os.kill(process.pid if killed == "command" else int(lock.read_text()), signal.SIGKILL)
+        assert is_dead(stage)
+    assert process.returncode == (-signal.SIGKILL if killed == "command" else 137)
+    toy.switch.write_text(summary)
+    assert toy.run() == 0
+    assert stage_lines(shown())[0] == "[1/3] train unchanged, taken from an earlier run"
 
+
+def test_a_stage_holds_the_work_dir_with_its_run(toy, capsys):
+    toy.switch.write_text("hang")
+    with started(toy.command()) as process:
+        stage = process_of_stage(process)
+        held = [os.readlink(file) for file in Path(f"/proc/{stage}/fd").iterdir()]
+        assert str(toy.work_dir / ".pipeline" / "lock") in held
+        assert toy.run() == 2
+        process.terminate()
+    assert "Another run (process " in capsys.readouterr().err
+
+
+@pytest.fixture(name="toy_docker")
+def fixture_toy_docker(toy, tmp_path, docker_environment):
+    """Return a function that runs the toy pipeline in what stands in for containers."""
     def run(*options):
-        done = subprocess.run(toy.command("--runner", "docker", *options), cwd=PROJECT, env=environment, check=False,
-                              capture_output=True, text=True)
+        done = subprocess.run(toy.command("--runner", "docker", *options), cwd=PROJECT, env=docker_environment,
+                              check=False, capture_output=True, text=True)
         events = [json.loads(line) for line in (tmp_path / "asked").read_text().splitlines()]
         asked = [event for event in events if "image" in event]
         assert len(events) == 2 * len(asked), "a container was not removed"
         return done, re.sub(r"\d:\d\d", "0:00", done.stdout).splitlines(), asked
 
     return run
+
+
+@pytest.fixture(name="docker_environment")
+def fixture_docker_environment(toy, tmp_path):
+    """Return the variables of a run in what stands in for containers."""
+    (toy.root / "configs").mkdir()
+    machine = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return {**machine, "PYTHONPATH": os.pathsep.join([str(PROJECT), str(TOY_DOCKER)]), "TOY_ROOT": str(toy.root),
+            "TOY_ASKED": str(tmp_path / "asked"), "MMDET_COMPRESS_CACHE": str(tmp_path / "cache"),
+            "HOME": str(tmp_path)}
+
+
+def test_a_container_ends_with_the_killed_run_that_started_it(toy, docker_environment):
+    toy.switch.write_text("stuck")
+    with started(toy.command("--runner", "docker"), **docker_environment) as process:
+        stage = process_of_stage(process)
+        process.kill()
+        assert is_dead(stage)
+
+
+def test_containers_that_a_killed_run_has_left_are_removed_first(toy, toy_docker, docker_environment):
+    label = f"mmdet-compress.pipeline-root={toy.work_dir / '.pipeline'}"
+    with subprocess.Popen(["sleep", "600"]) as mine, subprocess.Popen(["sleep", "600"]) as another:
+        docker_environment["TOY_LEFT_OVER"] = f"{mine.pid} {label}\n{another.pid} {label}-2"
+        done, lines, _ = toy_docker()
+        assert done.returncode == 0 and "1 containers of an earlier run that was killed were removed" in lines
+        assert mine.wait(10) and another.poll() is None
+        another.kill()
 
 
 def test_docker_runner_runs_containers_and_streams_their_output(toy, toy_docker, tmp_path):
@@ -279,7 +338,7 @@ def test_docker_runner_runs_containers_and_streams_their_output(toy, toy_docker,
     assert asked[0] == {
         "image": "registry.local/train@sha256:1", "user": f"{os.getuid()}:{os.getgid()}",
         "volumes": sorted([str(toy.work_dir / ".pipeline"), str(tmp_path / "cache"), str(toy.root / "configs")]),
-        "variables": ["MMDET_COMPRESS_CACHE", "MMDET_COMPRESS_CODE"]}
+        "variables": ["MMDET_COMPRESS_CACHE", "MMDET_COMPRESS_CODE", "MMDET_COMPRESS_LIFELINE"]}
     assert [each["image"] for each in asked[1:]] == ["mmdet-compress/openvino:0.1.0"] * 2
     assert (toy.runs[0] / "checkpoints/fp32.pth/part/weights.txt").read_text() == "hello"
 

@@ -51,4 +51,6 @@ def main(root, argv):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2:]))
+    from core.base.supervision import run_command
+
+    sys.exit(run_command("compress", lambda: main(sys.argv[1], sys.argv[2:])))

@@ -111,14 +111,15 @@ def test_folder_of_the_environment_comes_from_the_variable(machine, tmp_path):
     assert checked.stdout == f"setup: {tmp_path / 'named'}: set-up not finished\n"
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_setup_ends_its_children_and_is_continued(machine, is_running, signal_number):
+@pytest.mark.parametrize(("signal_number", "code", "word"), [
+    (signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated by SIGTERM")])
+def test_interrupted_setup_ends_its_children_and_is_continued(machine, is_running, signal_number, code, word):
     process, child = machine.start_hanging_install()
     process.send_signal(signal_number)
     _, message = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert message == "setup: interrupted. Start it again to go on from here.\n"
-    assert not is_running(child)
+    assert process.returncode == code
+    assert message == f"setup: {word}. Start it again to go on from here.\n"
+    assert eventually(lambda: not is_running(child))
     assert machine.setup("--check").stdout == f"setup: {machine.folder}: set-up not finished\n"
     machine.calls()
     assert machine.setup().returncode == 0

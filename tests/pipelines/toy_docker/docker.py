@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -25,7 +26,7 @@ errors = SimpleNamespace(NotFound=NotFound, DockerException=DockerException, Ima
 class DockerClient:
     def __init__(self):
         self.images = SimpleNamespace(get=image)
-        self.containers = SimpleNamespace(run=run)
+        self.containers = SimpleNamespace(run=run, list=left_over)
 
     def ping(self):
         return True
@@ -54,7 +55,7 @@ class Container:
     def logs(self, stream):
         # As the engine does: in pieces that are no lines.
         while True:
-            piece = self._process.stdout.read(7)
+            piece = self._process.stdout.read1(7)
             if not piece:
                 return
             yield piece
@@ -68,6 +69,23 @@ class Container:
     def remove(self, force):
         self._process.wait()
         note({"removed": True})
+
+
+def left_over(all, filters):
+    """Return the containers of $TOY_LEFT_OVER: process ids and labels of what an earlier run has left."""
+    listed = [line.split(" ", 1) for line in os.environ.get("TOY_LEFT_OVER", "").splitlines()]
+    return [LeftOver(int(pid)) for pid, label in listed if label == filters["label"]]
+
+
+class LeftOver:
+    def __init__(self, pid):
+        self._pid = pid
+
+    def stop(self, timeout):
+        os.kill(self._pid, signal.SIGTERM)
+
+    def remove(self, force):
+        os.kill(self._pid, signal.SIGKILL)
 
 
 def run(image, command, volumes, environment, user, **_):

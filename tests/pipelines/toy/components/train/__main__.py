@@ -5,6 +5,7 @@ from pathlib import Path
 
 from core.base.cli import run_stage, stage_parser
 from core.base.outputs import write_json, write_text
+from core.base.supervision import run_command
 
 parser = stage_parser("train", __doc__)
 parser.add_argument("--text")
@@ -22,4 +23,5 @@ def train(arguments, output):
     output.artifact("checkpoint", {"length": len(arguments.text), "loss": float("nan"), "none": None})
 
 
-sys.exit(run_stage(parser, train))
+if __name__ == "__main__":
+    sys.exit(run_command("train", lambda: run_stage(parser, train)))
