@@ -149,7 +149,7 @@ def test_unexpected_quantization_is_refused(tmp_path, write_onnx, toy_spec):
 @pytest.mark.parametrize("lost", ["kernel", "activation"])
 def test_one_lost_fake_quantize_of_the_ir_is_refused(tmp_path, write_onnx, int8_spec, monkeypatch, lost):
     """OpenVINO does not lose any; here a broken conversion takes one out."""
-    from core.export import ir
+    from core.openvino import ir
 
     onnx_dir, convert = write_onnx(tmp_path / "onnx", int8_spec, quantized=True), ir._convert
 
