@@ -1,1 +1,1 @@
-"""The stages: each a container component (component.py) and its command line (__main__.py) over core."""
+"""The stages: each a declaration with its function (stage.py) over core, and its command (__main__.py)."""

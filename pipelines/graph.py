@@ -2,22 +2,30 @@
 
 from typing import Any
 
+from components.compress.stage import STAGE as COMPRESS
+from components.convert.stage import STAGE as CONVERT
+from components.evaluate.stage import STAGE as EVALUATE
+from components.export.stage import STAGE as EXPORT
+from components.gate.stage import STAGE as GATE
+from components.publish.stage import STAGE as PUBLISH
+from components.report.stage import STAGE as REPORT
+from components.resolve.stage import STAGE as RESOLVE
+from components.stage import Stage
+from components.train.stage import STAGE as TRAIN
+from components.validate.stage import STAGE as VALIDATE
+
+STAGES: tuple[Stage, ...] = (RESOLVE, TRAIN, COMPRESS, EVALUATE, EXPORT, CONVERT, VALIDATE, REPORT, GATE, PUBLISH)
+
 
 def define_pipeline() -> Any:
     """Return the pipeline as a KFP component."""
     from kfp import dsl
 
-    from components.compress.component import compress as compress_stage
-    from components.convert.component import convert
-    from components.evaluate.component import evaluate
-    from components.export.component import export
-    from components.gate.component import gate
-    from components.publish.component import publish
-    from components.report.component import report
-    from components.resolve.component import resolve
-    from components.train.component import train
-    from components.validate.component import validate
+    from pipelines.component import container_component
     from pipelines.resources import Placement, apply_resources
+
+    resolve, train, compress_stage, evaluate, export, convert, validate, report, gate, publish = map(
+        container_component, STAGES)
 
     @dsl.pipeline(name="compress")
     def compress(

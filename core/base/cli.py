@@ -31,22 +31,6 @@ def stage_parser(stage: str, description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def add_training_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the stages that train: the state they keep, and trust in their config."""
-    parser.add_argument("--training-state", metavar="LOCATION", default="",
-                        help="folder or s3://bucket/prefix that keeps the state of training, so that the same command "
-                        "goes on where it was interrupted; empty keeps none")
-    parser.add_argument("--checkpoint-minutes", metavar="X", type=float, default=10.0,
-                        help="minutes between two states within an epoch")
-    add_trust_option(parser)
-
-
-def add_trust_option(parser: argparse.ArgumentParser) -> None:
-    """Add the option by which a config that is more than data may run."""
-    parser.add_argument("--trust-config", metavar="BOOL", type=boolean, nargs="?", const=True, default=False,
-                        help="true runs a config that is more than data as Python, and imports its custom_imports")
-
-
 def json_object(text: str) -> dict[str, Any]:
     """argparse type for a parameter that travels as a JSON object; by hand also ``@FILE`` that holds one."""
     value = _json(_contents(text[1:]) if text.startswith("@") else text, "an object such as '{}'")

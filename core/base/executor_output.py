@@ -27,6 +27,11 @@ class ExecutorOutput:
         self._parameters: dict[str, Any] = {}
         self._metadata: dict[str, dict[str, Any]] = {}
 
+    @property
+    def by_hand(self) -> bool:
+        """Return whether a person, rather than KFP, runs the stage."""
+        return self._outputs is None
+
     def parameter(self, name: str, value: Any) -> None:
         """Set an output parameter that the component declares."""
         self._parameters[name] = storable(value)

@@ -28,7 +28,7 @@ from core.training.distributed import (
     rank,
     ranks,
 )
-from core.training.gpu import MOST_GPUS, require_gpus
+from core.training.gpu import check_count, require_gpus
 
 DEVICES_VARIABLE = "CUDA_VISIBLE_DEVICES"
 _POLL_SECONDS = 0.1
@@ -39,22 +39,12 @@ _FIRST_RANK_SECONDS = SAVING_SECONDS + 1.0
 _GRACE_SECONDS = 1.0
 
 
-def add_rank_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say how many ranks a stage works on."""
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument("--gpus", metavar="N", type=int, default=0,
-                       help=f"GPUs, 0 to {MOST_GPUS}: a process for each; 0 works on the CPU")
-    # For calls by hand: the component has no such parameter.
-    where.add_argument("--cpu-processes", metavar="N", type=int, default=argparse.SUPPRESS,
-                       help="processes on the CPU, each with batches of its own (default: 1)")
-
-
 def run_on_ranks(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespace, Any], int | None],
                  module: str, argv: list[str] | None = None) -> int:
     """Do what ``core.base.cli.run_stage`` does, on the ranks that the command line asks for.
 
     Args:
-        parser: The stage's, with the options of :func:`add_rank_options`.
+        parser: The stage's, with the options ``--gpus`` and ``--cpu-processes``.
         work: The stage's work.
         module: What ``python -m`` starts the stage by.
         argv: The command line; None takes the process's.
@@ -75,12 +65,13 @@ def run_on_ranks(parser: argparse.ArgumentParser, work: Callable[[argparse.Names
 
 
 def _count(arguments: argparse.Namespace) -> int:
-    if not 0 <= arguments.gpus <= MOST_GPUS:
-        raise UserError("parameter gpus", arguments.gpus, f"It must be from 0 to {MOST_GPUS}.", "Give such a number.")
-    processes = getattr(arguments, "cpu_processes", 1)
-    if processes < 1:
-        raise UserError("--cpu-processes", processes, "It must be 1 or more.", "Give such a number.")
-    return max(arguments.gpus, processes)
+    check_count(arguments.gpus)
+    if arguments.cpu_processes < 1:
+        raise UserError("--cpu-processes", arguments.cpu_processes, "It must be 1 or more.", "Give such a number.")
+    if arguments.gpus and arguments.cpu_processes > 1:
+        raise UserError("--cpu-processes", f"{arguments.cpu_processes} beside --gpus {arguments.gpus}",
+                        "A stage works on GPUs or on the CPU.", "Leave one of them out.")
+    return max(arguments.gpus, arguments.cpu_processes)
 
 
 def _rank_work(work: Callable[[argparse.Namespace, Any], int | None],

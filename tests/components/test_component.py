@@ -1,4 +1,4 @@
-"""Every stage's signature and its command line fit each other; no test names an option twice."""
+"""What is derived from the stages' declarations: container components, command lines, tables."""
 
 import json
 import subprocess
@@ -7,6 +7,9 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+
+from components import tables
+from components.stage import Presence, Role, elements
 
 PROJECT = Path(__file__).parents[2]
 ENVIRONMENTS = {"resolve": "train", "train": "train", "evaluate": "train", "compress": "train", "export": "train",
@@ -17,10 +20,16 @@ VALUES = {"STRING": "some text", "NUMBER_INTEGER": 7, "NUMBER_DOUBLE": 0.25, "BO
           "STRUCT": {"key": "value"}, "LIST": ["one, two", "three"]}
 
 
+def stage_of(name):
+    return import_module(f"components.{name}.stage").STAGE
+
+
 @pytest.fixture(name="component", params=STAGES)
 def fixture_component(request):
     pytest.importorskip("kfp")
-    return getattr(import_module(f"components.{request.param}.component"), request.param)
+    from pipelines.component import container_component
+
+    return container_component(stage_of(request.param))
 
 
 def container_and_arguments(component, folder):
@@ -49,11 +58,13 @@ def test_arguments_reach_the_command_line(component, tmp_path):
     container, argv, given, outputs = container_and_arguments(component, tmp_path)
 
     assert argv[:3] == ["python", "-m", f"components.{component.name}"]
-    parser = import_module(f"components.{component.name}.__main__").build_parser()
-    parsed = vars(parser.parse_args(argv[3:]))
+    stage = stage_of(component.name)
+    parsed = vars(stage.build_parser().parse_args(argv[3:]))
     executor_input = json.loads(parsed.pop("executor_input"))
     expected = {name: value if not hasattr(value, "uri") else Path(value.uri) for name, value in given.items()}
     expected.update({name: tmp_path / name for name in outputs})
+    expected.update({element.name: element.default for element in elements(stage.declaration)
+                     if element.presence is Presence.BY_HAND})
     assert parsed == expected
     assert executor_input["outputs"]["outputFile"] == f"{tmp_path}/executor_output.json"
 
@@ -75,7 +86,7 @@ def test_stage_runs_in_its_image(component, tmp_path):
 
 
 def test_every_stage_is_here():
-    assert sorted(path.parent.name for path in (PROJECT / "components").glob("*/component.py")) == STAGES
+    assert [stage.name for stage in tables.stages()] == STAGES
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -87,10 +98,28 @@ def test_help_imports_nothing_heavy():
     program = f"""
 import sys
 for stage in {STAGES!r}:
-    __import__(f"components.{{stage}}.__main__")
-    sys.modules[f"components.{{stage}}.__main__"].build_parser().format_help()
+    __import__(f"components.{{stage}}.stage")
+    sys.modules[f"components.{{stage}}.stage"].STAGE.build_parser().format_help()
 heavy = {{"torch", "mmcv", "mmdet", "nncf", "openvino", "kfp", "cv2", "matplotlib", "sklearn", "numpy", "yaml"}}
 print(sorted(heavy & sys.modules.keys()))
 """
     shown = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, check=True, capture_output=True, text=True)
     assert shown.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_parameter_that_stages_share_is_declared_once(name):
+    """Parameters of one name are of one declaration, but for those that mean something else in each stage."""
+    own = {"data", "model", "compression", "parent", "checkpoint", "seed", "summary", "html", "validation"}
+    for element in elements(stage_of(name).declaration):
+        if element.role is Role.PARAMETER and element.name not in own:
+            same = [other for stage in tables.stages() for other in elements(stage.declaration)
+                    if other.name == element.name]
+            assert all(other == element for other in same), element.name
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_the_pages_table_is_what_is_declared(name):
+    text = tables.readme(stage_of(name)).read_text()
+    assert text.count(tables.BEGIN) == text.count(tables.END) == 1
+    assert text == tables.with_table(text, stage_of(name)), "run: python -m components.tables"

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from components.stage import REQUIRED, elements
 from core.data.dataset import resolve_data
 from tests.core.data.conftest import CocoFolder
 from tests.core.storage.fault_proxy import fault_proxy
@@ -28,9 +29,9 @@ def fixture_uri(tmp_path, monkeypatch, s3):
 
 def outputs(stage, folder):
     """Return the options of a stage's required files, none of which is there."""
-    parser = importlib.import_module(f"components.{stage}.__main__").build_parser()
-    asked = [action.option_strings[0] for action in parser._actions
-             if action.required and action.option_strings[0] not in ("--data", *CONFIGS, *REFERENCES[stage])]
+    declaration = importlib.import_module(f"components.{stage}.stage").STAGE.declaration
+    asked = [element.option for element in elements(declaration)
+             if element.default is REQUIRED and element.option not in ("--data", *CONFIGS, *REFERENCES[stage])]
     return [text for option in asked for text in (option, str(folder / option.strip("-")))]
 
 

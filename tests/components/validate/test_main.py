@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from components.validate.__main__ import EXIT_IMAGES_LEFT_OUT, main
+from components.validate.__main__ import main
+from components.validate.stage import EXIT_IMAGES_LEFT_OUT
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from core.base.cli import stage_parser
-from core.training.launch import add_rank_options, launch, run_on_ranks
+from core.training.launch import launch, run_on_ranks
 
 ROOT = Path(__file__).parents[3]
 SELF = "import os, sys, time; rank = int(os.environ['MMDET_COMPRESS_RANK']); "
@@ -73,7 +73,8 @@ def test_the_launchers_end_is_the_ranks_end(tmp_path, sent):
 
 def stage(*options, work=lambda arguments, output: 0):
     parser = stage_parser("train", "")
-    add_rank_options(parser)
+    parser.add_argument("--gpus", type=int, default=0)
+    parser.add_argument("--cpu-processes", type=int, default=1)
     return run_on_ranks(parser, work, "nothing", list(options))
 
 
@@ -85,7 +86,8 @@ def test_without_gpus_a_stage_is_one_process_on_the_cpu(monkeypatch):
 
 
 @pytest.mark.parametrize(("options", "said"), [
-    (["--gpus", "9"], "train: parameter gpus: 9. It must be from 0 to 8."),
+    (["--gpus", "9"], "train: parameter gpus: 9. A stage runs in one pod, so it can have 0 to 8 GPUs."),
+    (["--gpus", "2", "--cpu-processes", "2"], "train: --cpu-processes: 2 beside --gpus 2."),
     (["--gpus", "-1"], "train: parameter gpus: -1."), (["--cpu-processes", "0"], "train: --cpu-processes: 0.")])
 def test_counts_that_cannot_be_are_refused(options, said, capsys):
     assert stage(*options) == 2

@@ -1,0 +1,36 @@
+"""The evaluate stage."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.stage import Stage, input_artifact, output_artifact, parameter
+from components.training import Ranks
+from core.base.executor_output import ExecutorOutput
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Scores a checkpoint with PyTorch on the test split."""
+
+    data: dict[str, Any] = parameter("The resolved data set.")
+    checkpoint: Path = input_artifact("Model", "Plain or compressed checkpoint.")
+    ranks: Ranks
+    evaluation: Path = output_artifact("Artifact", "Metrics, corrupt images and what was measured, in JSON.")
+    detections: Path = output_artifact("Artifact", "What was found in each image, for validate to compare with.")
+
+
+def evaluate(stage: Evaluate, output: ExecutorOutput) -> None:
+    """Score the checkpoint; write evaluation and detections."""
+    from core.data.dataset import open_dataset
+    from core.data.reference import DataRef
+    from core.evaluation.pytorch import evaluate_checkpoint
+    from core.training.distributed import first_rank_first
+
+    with first_rank_first():
+        dataset = open_dataset(DataRef.from_json(stage.data))
+    metrics = evaluate_checkpoint(stage.checkpoint, dataset, stage.evaluation, stage.detections)
+    print(f"mAP {metrics.map:.4f}, mAP50 {metrics.map50:.4f} on {metrics.images} images", flush=True)
+
+
+STAGE = Stage("evaluate", "train", Evaluate, evaluate, on_ranks=True)

@@ -1,0 +1,120 @@
+"""The resolve stage."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.compress.stage import CompressionLimits
+from components.export.stage import Shape
+from components.gate.stage import Limits
+from components.publish.stage import Publication
+from components.stage import Stage, check_groups, parameter, result
+from components.training import Gpus, TrainingState, Trust
+from core.base.executor_output import ExecutorOutput
+
+if TYPE_CHECKING:
+    from core.storage.parent import ParentRef
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolve:
+    """Checks every parameter of the run and gives every input a digest.
+
+    The groups are those of the stages that work by them: here they are checked, before anything is trained.
+    """
+
+    model_config: str = parameter("MMDetection config of the FP32 detector.", metavar="FILE")
+    compression_config: str = parameter("Config that adds nncf_config to it.", metavar="FILE")
+    model_options: dict[str, Any] = parameter("Overrides of the model config, dotted key to value.", {})
+    compression_options: dict[str, Any] = parameter("Overrides of the compression config, dotted key to value.", {})
+    data: str = parameter("Data set: a folder, an archive, s3://bucket/prefix or builtin://digits.",
+                          metavar="LOCATION")
+    data_format: str = parameter("auto, coco or voc.", "auto", metavar="FORMAT")
+    classes: list[str] = parameter("Class names in label order; empty takes them from the data.", [])
+    train_split: str = parameter("Name of the training split, or auto.", "auto", metavar="NAME")
+    val_split: str = parameter("Name of the validation split, or auto.", "auto", metavar="NAME")
+    test_split: str = parameter("Name of the test split, or auto.", "auto", metavar="NAME")
+    checkpoint: str = parameter("FP32 checkpoint to start from; empty trains one.", "", metavar="LOCATION")
+    limits: Limits
+    publication: Publication
+    model_version: int = parameter(
+        "Version to publish as, refused where it holds other content; 0 takes the next one.", 0)
+    preflight: bool = parameter("Whether to try the whole compression on synthetic images first.", False)
+    compression_limits: CompressionLimits
+    shape: Shape
+    devices: Gpus
+    state: TrainingState
+    trust: Trust
+    resolved_data: Path = result(dict, "The data set with its digest.")
+    resolved_model: Path = result(dict, "The model config with its digest.")
+    resolved_compression: Path = result(dict, "The compression config with its digest.")
+    resolved_parent: Path = result(dict, "The given checkpoint with its digest, or empty strings.")
+    gpu_count: Path | None = result(
+        str, "The number of GPUs as text, the only form in which the backend takes an accelerator count from a "
+        "parameter.", optional=True)
+
+
+def resolve(stage: Resolve, output: ExecutorOutput) -> None:
+    """Resolve data set, both configs and the parent checkpoint; write a reference of each."""
+    from core.base.outputs import write_json, write_text
+    from core.bundle.publish import check_destination
+    from core.compression.config_check import epochs_of, require_valid
+    from core.config.adapt import algorithms_of, classes_of, nncf_config_of
+    from core.config.reference import open_config, resolve_config
+    from core.data.dataset import resolve_data
+    from core.export.dynamic_shape import check_dynamic_shape
+    from core.storage.parent import resolve_parent
+
+    check_groups(stage)
+    check_destination(stage.publication.destination, stage.publication.model_name, stage.model_version)
+    trusted, dynamic_shape = stage.trust.trust_config, stage.shape.dynamic_shape
+    model = resolve_config(stage.model_config, stage.model_options, trusted)
+    compression = resolve_config(stage.compression_config, stage.compression_options, trusted)
+    compression_config = open_config(compression, trusted)
+    nncf_config = nncf_config_of(compression_config)
+    if nncf_config is not None:
+        require_valid(nncf_config, epochs_of(compression_config))
+        check_dynamic_shape(dynamic_shape, algorithms_of(compression_config))
+    classes = tuple(stage.classes) or classes_of(open_config(model, trusted))
+    parent = resolve_parent(stage.checkpoint)
+    data = resolve_data(stage.data, data_format=stage.data_format, classes=classes, train_split=stage.train_split,
+                        val_split=stage.val_split, test_split=stage.test_split)
+    check_parent(parent, open_config(model, trusted), data.classes)
+    if stage.preflight:
+        stage.compression_limits.put_into(compression_config)
+        preflight(compression_config, data.classes, dynamic_shape)
+    references = {stage.resolved_parent: parent, stage.resolved_model: model,
+                  stage.resolved_compression: compression, stage.resolved_data: data}
+    for path, reference in references.items():
+        write_json(path, reference.to_json())
+    if stage.gpu_count is not None:
+        write_text(stage.gpu_count, str(stage.devices.gpus))
+
+
+def check_parent(parent: "ParentRef", config: Any, classes: Sequence[str]) -> None:
+    """Check that a given checkpoint is an FP32 one of this model and these classes, as the train stage will.
+
+    Raises:
+        UserError: It is not.
+    """
+    from core.config.adapt import plain_config, set_classes
+    from core.storage.parent import open_parent
+    from core.training.fit import fitting_detector
+
+    path = open_parent(parent)
+    if path is not None:
+        set_classes(config, classes)
+        fitting_detector(path, plain_config(config), classes)
+
+
+def preflight(config: Any, classes: Sequence[str], dynamic_shape: bool) -> None:
+    """Try the compression that ``config`` describes, printing a row a stage; stop where a stage fails."""
+    from core.compression.preflight import HEADER, run_preflight
+
+    print(f"preflight: {HEADER}", flush=True)
+    run_preflight(config, classes, on_stage=lambda result: print(f"preflight: {result.row()}", flush=True),
+                  dynamic_shape=dynamic_shape).require_ok()
+
+
+STAGE = Stage("resolve", "train", Resolve, resolve)

@@ -1,0 +1,219 @@
+"""A stage is declared once, as a dataclass of its parameters, inputs and outputs; everything else is derived from it.
+
+    @dataclass(frozen=True, kw_only=True)
+    class Convert:
+        \"\"\"Converts an ONNX model to OpenVINO IR.\"\"\"
+
+        onnx: Path = input_artifact("Model", "Folder that export wrote.", folder=True)
+        ir: Path = output_artifact("Model", "Folder with model.xml, model.bin and spec.json.", folder=True)
+        compress_to_fp16: bool = parameter("Whether to store weights that are not 8-bit as FP16.", False)
+
+Derived are the command line (here), the KFP container component (pipelines/component.py, so that no image needs kfp)
+and the table in the stage's README (components/tables.py). A field whose type is such a dataclass again is a *group*:
+parameters that several stages share. A group may have a method ``check``, which resolve calls before anything runs.
+"""
+
+import argparse
+import copy
+import dataclasses
+import typing
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from pathlib import Path
+from typing import Any
+
+from core.base.cli import boolean, json_object, name_list, run_stage, stage_parser
+from core.base.executor_output import ExecutorOutput
+
+_ELEMENT = "element"
+_CONVERSIONS: dict[type, Callable[[str], Any]] = {
+    str: str, int: int, float: float, bool: boolean, dict: json_object, list: name_list}
+_METAVARS = {str: "TEXT", int: "N", float: "X", bool: "BOOL", dict: "JSON|@FILE", list: "NAMES"}
+
+
+class Role(StrEnum):
+    """What an element is to KFP."""
+
+    PARAMETER = "parameter"
+    INPUT = "input"
+    """An artifact that is read; on the command line its path."""
+    OUTPUT = "output"
+    """An artifact that is written; on the command line its path."""
+    RESULT = "result"
+    """An output parameter; on the command line the path of the file that takes its text."""
+
+
+class Presence(Enum):
+    """Whether the KFP component has an element, and its default."""
+
+    REQUIRED = "the graph has to give it"
+    OPTIONAL = "it has the command line's default"
+    BY_HAND = "only the command line has it"
+
+
+class _Required:
+    def __repr__(self) -> str:
+        return "required"
+
+
+REQUIRED = _Required()
+
+
+@dataclass(frozen=True)
+class Element:
+    """One parameter, input or output of a stage.
+
+    Attributes:
+        name: Its name in Python and KFP; with hyphens that of its option.
+        role: What it is to KFP.
+        type: Type of a parameter or a result's value, ``Path`` for artifacts.
+        help: What it is, a sentence.
+        default: The command line's, or ``REQUIRED``.
+        kind: Name of an artifact's class in ``kfp.dsl``.
+        folder: Whether an artifact is a folder rather than a file.
+        metavar: What stands for the value in the command line's help.
+        presence: Whether the KFP component has it.
+    """
+
+    role: Role
+    help: str
+    default: Any = REQUIRED
+    kind: str = ""
+    folder: bool = False
+    metavar: str = ""
+    presence: Presence = Presence.REQUIRED
+    name: str = ""
+    type: type = Path
+
+    @property
+    def option(self) -> str:
+        """Return the option of the command line."""
+        return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def is_path(self) -> bool:
+        """Return whether the command line takes a path that KFP chooses."""
+        return self.role is not Role.PARAMETER
+
+    @property
+    def placeholder(self) -> str:
+        """Return what stands for the value in the command line's help."""
+        if self.is_path:
+            return "FOLDER" if self.folder else "FILE"
+        return self.metavar or _METAVARS[self.type]
+
+
+def parameter(help: str, default: Any = REQUIRED, *, metavar: str = "",
+              presence: Presence = Presence.REQUIRED) -> Any:
+    """Declare a parameter: text, a number, a boolean, a JSON object or a list of names, as the field's type says.
+
+    Args:
+        help: What it is, a sentence.
+        default: The command line's default; the graph gives every value but those of an ``OPTIONAL`` one.
+        metavar: What stands for the value in the command line's help; by default the type's.
+        presence: Whether the KFP component has it.
+    """
+    return _field(Element(Role.PARAMETER, help, default, metavar=metavar, presence=presence))
+
+
+def input_artifact(kind: str, help: str, *, folder: bool = False, optional: bool = False) -> Any:
+    """Declare an artifact that is read, of the class ``kind`` of ``kfp.dsl``; ``optional`` is meant by hand."""
+    return _field(Element(Role.INPUT, help, None if optional else REQUIRED, kind=kind, folder=folder))
+
+
+def output_artifact(kind: str, help: str, *, folder: bool = False) -> Any:
+    """Declare an artifact that is written, of the class ``kind`` of ``kfp.dsl``."""
+    return _field(Element(Role.OUTPUT, help, kind=kind, folder=folder))
+
+
+def result(type: type, help: str, *, optional: bool = False) -> Any:
+    """Declare an output parameter of the type ``str`` or ``dict``; ``optional`` is meant by hand."""
+    return _field(Element(Role.RESULT, help, None if optional else REQUIRED, type=type))
+
+
+def elements(declaration: Any) -> list[Element]:
+    """Return all elements of a declaration in their order, those of groups in the group's place."""
+    return list(_elements(declaration))
+
+
+def check_groups(arguments: Any) -> None:
+    """Call ``check`` of all groups in a stage's arguments that have it.
+
+    Raises:
+        UserError: A parameter cannot be what it is.
+    """
+    for field in dataclasses.fields(arguments):
+        value = getattr(arguments, field.name)
+        if hasattr(value, "check"):
+            value.check()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of the pipeline.
+
+    Attributes:
+        name: Its name; ``python -m components.NAME`` runs it.
+        image: The image it runs in, ``train`` or ``openvino``.
+        declaration: The dataclass of its arguments; the first paragraph of its docstring says what the stage does.
+        work: Does it: takes an instance of the declaration and the writer of KFP's executor output.
+        on_ranks: Whether it works on several GPUs or processes; the declaration then has a group ``Ranks``.
+    """
+
+    name: str
+    image: str
+    declaration: type
+    work: Callable[[Any, ExecutorOutput], int | None]
+    on_ranks: bool = False
+
+    @property
+    def summary(self) -> str:
+        """Return what the stage does, in a sentence."""
+        return (self.declaration.__doc__ or "").partition("\n\n")[0]
+
+    def build_parser(self) -> argparse.ArgumentParser:
+        """Return the command line's parser."""
+        parser = stage_parser(self.name, self.summary)
+        for element in elements(self.declaration):
+            required = element.default is REQUIRED
+            choice: dict[str, Any] = {"required": True} if required else {"default": element.default}
+            if element.type is bool:
+                choice |= {"nargs": "?", "const": True}
+            parser.add_argument(element.option, metavar=element.placeholder, help=element.help.replace("%", "%%"),
+                                type=Path if element.is_path else _CONVERSIONS[element.type], **choice)
+        return parser
+
+    def main(self, argv: list[str] | None = None) -> int:
+        """Run the command line in this process and return its exit code."""
+        def work(namespace: argparse.Namespace, output: ExecutorOutput) -> int | None:
+            return self.work(_instance(self.declaration, namespace), output)
+
+        if not self.on_ranks:
+            return run_stage(self.build_parser(), work, argv)
+        from core.training.launch import run_on_ranks
+
+        return run_on_ranks(self.build_parser(), work, f"components.{self.name}", argv)
+
+
+def _field(element: Element) -> Any:
+    if element.default is REQUIRED:
+        return dataclasses.field(metadata={_ELEMENT: element})
+    return dataclasses.field(default_factory=lambda: copy.copy(element.default), metadata={_ELEMENT: element})
+
+
+def _elements(declaration: Any) -> Iterator[Element]:
+    for field in dataclasses.fields(declaration):
+        element = field.metadata.get(_ELEMENT)
+        if element is None:
+            yield from _elements(field.type)
+        elif element.role is Role.PARAMETER:
+            yield dataclasses.replace(element, name=field.name, type=typing.get_origin(field.type) or field.type)
+        else:
+            yield dataclasses.replace(element, name=field.name)
+
+
+def _instance(declaration: type, namespace: argparse.Namespace) -> Any:
+    return declaration(**{
+        field.name: getattr(namespace, field.name) if _ELEMENT in field.metadata else _instance(field.type, namespace)
+        for field in dataclasses.fields(declaration)})

@@ -1,0 +1,56 @@
+"""The train stage."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.stage import Stage, output_artifact, parameter
+from components.training import Ranks, TrainingState, Trust
+from core.base.executor_output import ExecutorOutput
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Trains the FP32 detector, or passes a given checkpoint through."""
+
+    data: dict[str, Any] = parameter("The resolved data set.")
+    model: dict[str, Any] = parameter("The resolved model config.")
+    parent: dict[str, Any] = parameter("The resolved checkpoint to take instead of training; an empty uri trains.",
+                                       {"uri": "", "digest": ""})
+    seed: int = parameter("Seed of weights, shuffling and augmentation.", 0)
+    state: TrainingState
+    trust: Trust
+    ranks: Ranks
+    checkpoint: Path = output_artifact(
+        "Model", "The FP32 checkpoint; epochs, seconds and the last validation in its metadata.")
+    log: Path = output_artifact("Artifact", "Training log in JSON lines.")
+
+
+def train(stage: Train, output: ExecutorOutput) -> None:
+    """Train, or adopt the parent; write checkpoint and log."""
+    from core.config.adapt import plain_config, set_classes, set_data
+    from core.config.reference import ConfigRef, open_config
+    from core.data.dataset import open_dataset
+    from core.data.reference import DataRef
+    from core.storage.parent import ParentRef, open_parent
+    from core.training.distributed import first_rank_first
+    from core.training.fit import adopt, fit
+
+    state = stage.state.settings()
+    with first_rank_first():
+        parent = open_parent(ParentRef.from_json(stage.parent))
+        dataset = open_dataset(DataRef.from_json(stage.data))
+    config = plain_config(open_config(ConfigRef.from_json(stage.model), stage.trust.trust_config))
+    set_classes(config, dataset.classes)
+    set_data(config, dataset)
+    if parent is not None:
+        result = adopt(parent, config, dataset, stage.checkpoint, stage.log)
+    else:
+        stage.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".train-", dir=str(stage.checkpoint.parent)) as work_dir:
+            result = fit(config, dataset, stage.checkpoint, stage.log, Path(work_dir), seed=stage.seed, state=state)
+    output.artifact("checkpoint", {"epochs": result.epochs, "seconds": result.seconds, **result.reported()})
+
+
+STAGE = Stage("train", "train", Train, train, on_ranks=True)

@@ -1,0 +1,71 @@
+"""Parameters that the stages which train or evaluate share."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from components.stage import Presence, parameter
+
+if TYPE_CHECKING:
+    from core.training.states import StateSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trust:
+    """Trust in a config."""
+
+    trust_config: bool = parameter("Whether a config that is more than data may run as Python.", False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingState:
+    """The state of training that is kept, so that the same command resumes it."""
+
+    training_state: str = parameter(
+        "Where the state of training is kept, a folder or s3://bucket/prefix, so that an interrupted one is resumed; "
+        "empty keeps none.", "", metavar="LOCATION")
+    checkpoint_minutes: float = parameter("Minutes between two states within an epoch.", 10.0)
+
+    def settings(self) -> "StateSettings | None":
+        """Return where and how often states are stored, None for nowhere.
+
+        Raises:
+            UserError: The minutes are not a positive number.
+        """
+        from core.training.states import StateSettings
+
+        return StateSettings.of(self.training_state, self.checkpoint_minutes)
+
+    def check(self) -> None:
+        """Check that states could be kept there.
+
+        Raises:
+            UserError: They could not.
+        """
+        from core.training.states import check_state
+
+        check_state(self.settings())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpus:
+    """The GPUs of a stage."""
+
+    gpus: int = parameter("GPUs to work on, a process for each, at most 8; 0 works on the CPU.", 0)
+
+    def check(self) -> None:
+        """Check the number.
+
+        Raises:
+            UserError: One machine does not have so many.
+        """
+        from core.training.gpu import check_count
+
+        check_count(self.gpus)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranks(Gpus):
+    """The processes that a stage works in."""
+
+    cpu_processes: int = parameter("Processes on the CPU, each with batches of its own.", 1,
+                                   presence=Presence.BY_HAND)
