@@ -15,12 +15,12 @@ from typing import Any
 
 from core.base.text import bounded_repr
 
-# What pickle protocols 0 and 1 spell as text, extension codes, calls in other words, and buffers of a claimed size.
+# What pickle protocols 0 and 1 spell as text, extension codes, calls in other words, and integers beyond 2,040 bits.
 _REFUSED_OPCODES = {
     "INT": pickle.INT, "LONG": pickle.LONG, "FLOAT": pickle.FLOAT, "STRING": pickle.STRING, "UNICODE": pickle.UNICODE,
     "PERSID": pickle.PERSID, "INST": pickle.INST, "OBJ": pickle.OBJ, "EXT1": pickle.EXT1, "EXT2": pickle.EXT2,
     "EXT4": pickle.EXT4, "NEWOBJ_EX": pickle.NEWOBJ_EX, "DUP": pickle.DUP, "GET": pickle.GET, "PUT": pickle.PUT,
-    "NEXT_BUFFER": pickle.NEXT_BUFFER, "READONLY_BUFFER": pickle.READONLY_BUFFER, "BYTEARRAY8": pickle.BYTEARRAY8,
+    "NEXT_BUFFER": pickle.NEXT_BUFFER, "READONLY_BUFFER": pickle.READONLY_BUFFER,
     "LONG4": pickle.LONG4}
 _KEYS = (str, int, float, bool, bytes, type(None))
 _MOST_KEY_PARTS = 16
@@ -191,12 +191,17 @@ class _Unpickler(pickle._Unpickler):
         items = self.pop_mark()
         self.append(frozenset(map(plain_key, items)))
 
+    def load_bytearray8(self) -> None:
+        # Python's own takes the memory before it knows whether the bytes are there; and what is checked is immutable.
+        self.load_binbytes8()
+
     methods = {code: method for code, method in pickle._Unpickler.dispatch.items()
                if bytes([code]) not in _REFUSED_OPCODES.values()}
     for _code, _method in ((pickle.REDUCE, load_reduce), (pickle.NEWOBJ, load_reduce), (pickle.BUILD, load_build),
                            (pickle.SETITEM, load_setitem), (pickle.SETITEMS, load_setitems), (pickle.DICT, load_dict),
                            (pickle.APPEND, load_append), (pickle.APPENDS, load_appends),
-                           (pickle.ADDITEMS, load_additems), (pickle.FROZENSET, load_frozenset)):
+                           (pickle.ADDITEMS, load_additems), (pickle.FROZENSET, load_frozenset),
+                           (pickle.BYTEARRAY8, load_bytearray8)):
         methods[_code[0]] = _method
 
 

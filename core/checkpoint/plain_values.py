@@ -39,12 +39,14 @@ def plain_names() -> dict[tuple[str, str], Constructor]:
     if type(np.dtype("f4")) is not np.dtype:
         # From numpy 1.20 on every dtype has a class of its own.
         kinds = {type(np.dtype(code)) for code in ("?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4",
-                                                   "f8", "c8", "c16", "S1", "U1")}
+                                                   "f8", "c8", "c16", "M8", "m8", "S1", "U1")}
         names.update({("numpy", f"dtype of {kind.__name__}"): Constructor(kind.__name__, None, _dtype_state, kind)
                       for kind in kinds})
     for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
         names[module, "_reconstruct"] = Constructor("numpy array", _array, _array_state, np.ndarray)
         names[module, "scalar"] = Constructor("numpy scalar", _scalar)
+    for module in ("numpy.core.numeric", "numpy._core.numeric"):
+        names[module, "_frombuffer"] = Constructor("numpy array", _array_of)
     names.update({("datetime", kind.__name__): Constructor(f"datetime.{kind.__name__}", make)
                   for kind, make in ((datetime.datetime, _datetime), (datetime.date, _date), (datetime.time, _time),
                                      (datetime.timedelta, _timedelta), (datetime.timezone, _timezone))})
@@ -146,8 +148,28 @@ def _array_state(target: Any, state: Any) -> Any:
     if not isinstance(state, tuple) or len(state) != 5:
         raise Refused("a numpy array without its state")
     _, shape, dtype, fortran, content = state
+    _check_content(content, dtype, shape)
+    if type(fortran) is not bool:
+        raise Refused("a numpy array of no order")
+    # numpy works in the very memory of the bytes that it is given, and the pickle could give them to several arrays.
+    target.__setstate__((1, shape, dtype, fortran, bytes(bytearray(content))))
+    return target
+
+
+def _array_of(content: Any, dtype: Any, shape: Any, order: Any) -> Any:
+    """Return an array as pickle protocol 5 describes it (numpy/core/numeric.py, ``_frombuffer``)."""
+    import numpy as np
+
+    _check_content(content, dtype, shape)
+    if order not in ("C", "F"):
+        raise Refused("a numpy array of no order")
+    return np.frombuffer(bytearray(content), dtype).reshape(shape, order=order)
+
+
+def _check_content(content: Any, dtype: Any, shape: Any) -> None:
+    """Refuse what is no array of numbers or text whose content has exactly the bytes that it needs."""
     _check_dtype(dtype)
-    if (not isinstance(shape, tuple) or len(shape) > _MOST_DIMENSIONS or type(fortran) is not bool
+    if (not isinstance(shape, tuple) or len(shape) > _MOST_DIMENSIONS
             or any(type(side) is not int or not 0 <= side < _LARGEST_SIDE for side in shape)):
         raise Refused(f"a numpy array of shape {bounded_repr(shape, 60)}")
     size = 1
@@ -155,9 +177,6 @@ def _array_state(target: Any, state: Any) -> Any:
         size *= side
     if not isinstance(content, bytes) or len(content) != size * dtype.itemsize:
         raise Refused(f"a numpy array of shape {bounded_repr(shape, 60)} whose content has another size")
-    # numpy works in the very memory of the bytes that it is given, and the pickle could give them to several arrays.
-    target.__setstate__((1, shape, dtype, fortran, bytes(bytearray(content))))
-    return target
 
 
 def _scalar(dtype: Any, content: Any = b"") -> Any:

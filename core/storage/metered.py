@@ -22,9 +22,11 @@ class Metered(io.RawIOBase):
         Raises:
             ValueError: That is more than the largest piece.
         """
-        content = self._stream.read(min(size, self._most + 1) if size >= 0 else self._most + 1)
-        if size > self._most or len(content) > self._most:
-            raise ValueError(f"a header asks for more than {self._most:,} bytes")
+        if size > self._most:
+            raise ValueError(f"a header asks for {size} bytes")
+        content = self._stream.read(size if size >= 0 else self._most + 1)
+        if len(content) > self._most:
+            raise ValueError(f"more than {self._most} bytes are left")
         return content
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
