@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from core.base.errors import UserError
+from core.base.text import shown
 
 HEAD_BYTES = 1024
 CUT_ZIP = "a zip archive that is cut off, as its index at the end is missing"
@@ -27,43 +28,67 @@ _BEGINNINGS = (
 _WEB = (b"<!doctype html", b"<html", b"<head", b"<body")
 
 
-def open_foreign(path: Path, thing: str, most: int | None = None) -> BinaryIO:
+class NotAFile(OSError):
+    """Something else than a regular file lies there, or one that is too large; says what."""
+
+
+def open_regular(path: Path, most: int | None = None) -> BinaryIO:
     """Open a regular file for reading; a FIFO or a device is never waited for.
 
     Args:
         path: Where it lies; links are followed.
+        most: Bytes that it may have.
+
+    Raises:
+        NotAFile: It is none, or has more bytes.
+        OSError: As the system says it: there is none, it may not be read, its links lead in a circle.
+        ValueError: No file can have that name.
+    """
+    _check_status(os.stat(path), most)
+    # It could be replaced by a FIFO in between.
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    try:
+        _check_status(os.fstat(file.fileno()), most)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def open_foreign(path: Path, thing: str, most: int | None = None) -> BinaryIO:
+    """Open a file as :func:`open_regular`, and refuse an empty one.
+
+    Args:
+        path: Where it lies.
         thing: What it should be, for messages.
         most: Bytes that it may have.
 
     Raises:
-        UserError: There is none, it is something else than a file, may not be read, is empty or is too large.
+        UserError: It cannot be opened, or is empty; says what lies there.
     """
-    problem, size = "", 0
     try:
-        problem = _KINDS.get(stat.S_IFMT(os.stat(path).st_mode), "")
-        if not problem:
-            # It could be replaced by a FIFO in between.
-            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            status = os.fstat(descriptor)
-            if stat.S_ISREG(status.st_mode) and status.st_size and (most is None or status.st_size <= most):
-                return os.fdopen(descriptor, "rb")
-            os.close(descriptor)
-            problem, size = _KINDS.get(stat.S_IFMT(status.st_mode), ""), status.st_size
+        file = open_regular(path, most)
     except (OSError, ValueError) as error:
-        raise UserError(thing, path, f"It must be a file ({_reason(error)}).",
-                        "Check the path and its rights.") from error
-    if problem:
-        raise UserError(thing, path, f"It must be a file, and is {problem}.", "Give the path of a file.")
-    if not size:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else shown(error)
+        raise UserError(thing, path, f"It must be a file ({reason}).", "Check the path and its rights.") from error
+    if not os.fstat(file.fileno()).st_size:
+        file.close()
         raise UserError(thing, path, "It is an empty file.", "Check that the download or the copy is complete.")
-    raise UserError(thing, path, f"It has {size:,} bytes, and at most {most:,} are read.",
-                    "Check that it is the right file.")
+    return file
 
 
 def read_foreign(path: Path, thing: str, most: int) -> bytes:
-    """Return the content of a regular file of at most ``most`` bytes; errors as :func:`open_foreign`."""
+    """Return the content of a file of at most ``most`` bytes; errors as :func:`open_foreign`."""
     with open_foreign(path, thing, most) as file:
         return file.read(most)
+
+
+def _check_status(status: os.stat_result, most: int | None) -> None:
+    kind = _KINDS.get(stat.S_IFMT(status.st_mode))
+    if kind:
+        raise NotAFile(errno.EINVAL, f"it is {kind}")
+    if most is not None and status.st_size > most:
+        raise NotAFile(errno.EINVAL, f"it has {status.st_size:,} bytes, and at most {most:,} are read")
 
 
 def kind_of_file(file: BinaryIO) -> str:
@@ -117,11 +142,3 @@ def _kind_of_text(head: bytes, text: bytes) -> str:
     if not all(letter.isprintable() or letter.isspace() for letter in letters):
         return ""
     return "JSON text" if text[:1] in (b"{", b"[") else "text"
-
-
-def _reason(error: OSError | ValueError) -> str:
-    if isinstance(error, ValueError):
-        return "its name holds a NUL or half a character"
-    if error.errno == errno.ENOENT:
-        return "there is none"
-    return error.strerror or type(error).__name__

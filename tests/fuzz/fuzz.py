@@ -26,8 +26,8 @@ with atheris.instrument_imports(include=["core", "pickle", "zipfile", "botocore.
     import pickle  # noqa: F401
     import zipfile  # noqa: F401
 
-    import botocore.parsers
-    import yaml
+    import botocore.parsers  # noqa: F401
+    import yaml  # noqa: F401
 
     import core.checkpoint.checkpoint
     import core.checkpoint.restricted

@@ -108,7 +108,7 @@ def test_every_file_is_answered_for(tmp_path, image):
     folder.mkdir()
     found = examine_images([good, bad, tmp_path / "gone.png", folder, good], FileMemory(tmp_path))
     assert isinstance(found.pop(good), FileFacts)
-    assert found == {bad: "not an image", tmp_path / "gone.png": "missing", folder: "Is a directory"}
+    assert found == {bad: "not an image", tmp_path / "gone.png": "missing", folder: "it is a folder"}
 
 
 def test_a_name_too_long_for_a_file_is_answered_for(tmp_path):
