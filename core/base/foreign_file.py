@@ -14,9 +14,12 @@ CUT_ZIP = "a zip archive that is cut off, as its index at the end is missing"
 _ZIP, _ZIP_END, _ZIP_TAIL = b"PK\x03\x04", b"PK\x05\x06", 65_557
 _KINDS = {stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
           stat.S_IFDIR: "a folder"}
+_LFS = "a Git LFS pointer in place of the file: `git lfs pull` fetches it"
+_WEB_PAGE, _ERROR_ANSWER = "a web page, such as an error or a log-in", "a storage service's error answer"
+_NO_TEXT_OF_OURS = (_LFS, _WEB_PAGE, _ERROR_ANSWER, "XML")
 # What files begin with, and what they are called; the first that fits counts.
 _BEGINNINGS = (
-    (b"version https://git-lfs.github.com/spec/", "a Git LFS pointer in place of the file: `git lfs pull` fetches it"),
+    (b"version https://git-lfs.github.com/spec/", _LFS),
     (_ZIP, "a zip archive"), (_ZIP_END, "an empty zip archive"), (b"\x1f\x8b", "a gzip file"),
     (b"BZh", "a bzip2 file"), (b"\xfd7zXZ\0", "an xz file"), (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
     (b"Rar!", "a RAR archive"), (b"\x28\xb5\x2f\xfd", "a zstd file"), (b"\x89HDF", "an HDF5 file, as Keras writes"),
@@ -70,10 +73,12 @@ def open_foreign(path: Path, thing: str, most: int | None = None) -> BinaryIO:
         file = open_regular(path, most)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else shown(error)
-        raise UserError(thing, path, f"It must be a file ({reason}).", "Check the path and its rights.") from error
+        raise UserError(thing, f"{path} ({reason})", "It must be a file that can be read.",
+                        "Check the path and its rights.") from error
     if not os.fstat(file.fileno()).st_size:
         file.close()
-        raise UserError(thing, path, "It is an empty file.", "Check that the download or the copy is complete.")
+        raise UserError(thing, f"{path} (an empty file)", "It must be a file with content.",
+                        "Check that the download or the copy is complete.")
     return file
 
 
@@ -123,14 +128,23 @@ def kind_of(content: bytes, size: int | None = None) -> str:
             return kind
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if text.startswith(_WEB) or text.startswith((b"<!--", b"<?xml")) and any(mark in text for mark in _WEB):
-        return "a web page, such as an error or a log-in"
+        return _WEB_PAGE
     if text.startswith(b"<?xml") or text.startswith(b"<error>"):
-        return "a storage service's error answer" if b"<error>" in text and b"<code>" in text else "XML"
+        return _ERROR_ANSWER if b"<error>" in text and b"<code>" in text else "XML"
     if head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= size - 8:
         return "a safetensors file"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "a WebP image"
     return _kind_of_text(head, text)
+
+
+def not_text(content: bytes) -> str:
+    """Return what a file is that should be text of ours and holds something that a tool or a server put there.
+
+    Empty for any other text: what it says is its reader's affair.
+    """
+    kind = kind_of(content)
+    return kind if b"\0" in content[:HEAD_BYTES] or kind in _NO_TEXT_OF_OURS else ""
 
 
 def _kind_of_text(head: bytes, text: bytes) -> str:

@@ -125,8 +125,9 @@ class _Writer:
 
 
 def _cut(value: Any, most: int) -> str:
-    part = str.__getitem__(value, slice(most)) if isinstance(value, str) else bytes(value[:most])
-    return repr(part) if len(value) <= most else f"{part!r}... ({len(value):,} long)"
+    kind: Any = str if issubclass(type(value), str) else bytes if issubclass(type(value), bytes) else bytearray
+    part, length = kind.__getitem__(value, slice(most)), kind.__len__(value)
+    return repr(part) if length <= most else f"{part!r}... ({length:,} long)"
 
 
 def _of_exception(error: BaseException, most: int) -> str:

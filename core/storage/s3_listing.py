@@ -80,7 +80,8 @@ def _entries(pages: Iterable[Mapping[str, Any]], uri: str) -> Iterable[Mapping[s
                 raise UserError(f"listing of {uri}", f"more than {MOST_OBJECTS:,} objects or {MOST_PAGES:,} pages",
                                 "A listing is read up to there.", "Choose a longer prefix.")
             yield from entries
-    except (ResponseParserError, AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
+    except (ResponseParserError, AttributeError, LookupError, OverflowError, RuntimeError, TypeError,
+            ValueError) as error:
         raise UserError(f"listing of {uri}", f"{type(error).__name__}: {shown(error)}",
                         "The answer must be a listing of objects (ListObjectsV2).", _SERVICE) from error
 

@@ -84,7 +84,7 @@ def test_a_damaged_png_is_found():
 
 @pytest.mark.parametrize("data, reason", [
     (b"", "empty file"),
-    (b"<html>404</html>", "not an image"),
+    (b"<html>404</html>", "not an image but a web page, such as an error or a log-in"),
     (b"\xff\xd8\xff\xd9", "not an image"),
     (encoded("GIF", mode="P"), "GIF is not one of JPEG, PNG, BMP, TIFF, WEBP, PPM"),
 ])
@@ -108,7 +108,7 @@ def test_every_file_is_answered_for(tmp_path, image):
     folder.mkdir()
     found = examine_images([good, bad, tmp_path / "gone.png", folder, good], FileMemory(tmp_path))
     assert isinstance(found.pop(good), FileFacts)
-    assert found == {bad: "not an image", tmp_path / "gone.png": "missing", folder: "it is a folder"}
+    assert found == {bad: "not an image but text", tmp_path / "gone.png": "missing", folder: "it is a folder"}
 
 
 def test_a_name_too_long_for_a_file_is_answered_for(tmp_path):
