@@ -118,7 +118,7 @@ def _read_legacy(file: BinaryIO, size: int) -> Any:
         if key not in storages:
             claimed += count * _item_size(kind)
             if claimed > size:
-                raise ValueError(f"its tensors claim {claimed:,} bytes, and the file has {size:,}")
+                raise EOFError(f"its tensors claim {claimed:,} bytes, and the file has {size:,}")
             storages[key] = _flat_tensor(kind, bytearray(count * _item_size(kind)), count)
         return _checked(storages[key], kind, count)
 

@@ -79,6 +79,8 @@ def _entries(pages: Iterable[Mapping[str, Any]], uri: str) -> Iterable[Mapping[s
             if number >= MOST_PAGES or count > MOST_OBJECTS:
                 raise UserError(f"listing of {uri}", f"more than {MOST_OBJECTS:,} objects or {MOST_PAGES:,} pages",
                                 "A listing is read up to there.", "Choose a longer prefix.")
+            if not all(isinstance(entry, Mapping) for entry in entries):
+                raise TypeError("an entry that is none")
             yield from entries
     except (ResponseParserError, AttributeError, LookupError, OverflowError, RuntimeError, TypeError,
             ValueError) as error:
