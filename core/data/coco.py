@@ -4,6 +4,7 @@ The format: https://cocodataset.org/#format-data
 """
 
 import math
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,8 @@ def read_split(root: Path, name: str, images: ImageFiles = ON_DISK) -> Annotated
     Raises:
         UserError: The file is not a sound COCO annotation file; file, value and rule are named.
     """
-    files = [path for path in (root / layout.format(name) for layout in _ANNOTATION_LAYOUTS) if path.is_file()]
+    # Whatever lies there: the first is read, or refused for what it is.
+    files = [path for path in (root / layout.format(name) for layout in _ANNOTATION_LAYOUTS) if os.path.lexists(path)]
     document = _read_document(files[0])
     reader = _Reader(files[0])
     categories = reader.categories(document["categories"])

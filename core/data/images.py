@@ -103,12 +103,11 @@ def check_image(data: bytes) -> tuple[int, int]:
         with PIL.Image.open(io.BytesIO(data)) as image:
             _check_orientation(image)
     except PIL.UnidentifiedImageError as error:
-        kind = kind_of(data)
-        raise ImageFault(f"not an image but {kind}" if kind and "image" not in kind else "not an image") from error
+        raise ImageFault(f"not an image{_instead(data)}") from error
     except PIL.Image.DecompressionBombError as error:
         raise ImageFault(f"too large: {shown(error)}") from error
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error) as error:
-        raise ImageFault(f"corrupt: {shown(error)}") from error
+        raise ImageFault(f"corrupt: {shown(error)}{_instead(data)}") from error
     with _LARGE if width * height > _LARGE_PIXELS else contextlib.nullcontext():
         return _decoded_size(data)
 
@@ -137,6 +136,12 @@ def _facts_or_fault(file: Path) -> FileFacts | str:
     except ImageFault as fault:
         return str(fault)
     return facts._replace(width=width, height=height)
+
+
+def _instead(data: bytes) -> str:
+    """Return what bytes are that Pillow cannot read, where that is known and no image, to follow the fault."""
+    kind = kind_of(data)
+    return f" but {kind}" if kind and "image" not in kind else ""
 
 
 def _decoded_size(data: bytes) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 from xml.parsers import expat
 
 from core.base.errors import UserError
-from core.base.foreign_file import kind_of, read_foreign
+from core.base.foreign_file import kind_of, not_text, read_foreign
 from core.base.text import bounded_repr, shown
 from core.data.annotations import AnnotatedImage, AnnotatedSplit, Box, check_relative
 from core.data.image_files import ON_DISK, ImageFiles
@@ -125,11 +125,13 @@ def _read_image(file: Path, file_name: str, folder: Path, images: ImageFiles) ->
         raise UserError("annotation file", file, "It is missing, though a split names it.",
                         "Restore it or take its name out of the split file.")
     content = read_foreign(file, "annotation file", _MOST_XML_BYTES)
+    kind = kind_of(content)
     try:
         root = parse_xml(content)
+        if not_text(content) not in ("", "XML"):
+            raise ValueError("it is no annotation")
     except ValueError as error:
-        kind = kind_of(content)
-        problem = f"{shown(error)}; it is {kind}" if kind and kind != "XML" else shown(error)
+        problem = f"{shown(error)}; it is {kind}" if kind not in ("", "XML") else shown(error)
         raise UserError("annotation file", f"{file} ({problem})", "It must be well-formed XML without a document type.",
                         "Export the annotation again or correct the place named.") from error
     width, height = _size(root, file) or images.size(folder / file_name)

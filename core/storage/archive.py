@@ -66,12 +66,15 @@ def unpack(archive: Path, folder: Path) -> None:
         allowed = _ALWAYS_BYTES + _LARGEST_RATIO * os.fstat(file.fileno()).st_size
         try:
             entries = _zip_entries(file) if archive.name.lower().endswith(".zip") else _tar_entries(file, archive.name)
+            number = -1
             for number, entry in enumerate(entries):
                 name = entry.name
                 if number >= _MOST_ENTRIES:
                     raise _refused(archive, name, f"An archive may have {_MOST_ENTRIES:,} entries.")
                 if name not in ("", "."):
                     allowed -= _place(archive, folder, entry, links, allowed)
+            if number < 0:
+                raise ValueError("it holds nothing")
             for name, target in links.items():
                 _link(archive, folder, name, target)
         except _FAULTS as error:

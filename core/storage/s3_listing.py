@@ -82,7 +82,7 @@ def _entries(pages: Iterable[Mapping[str, Any]], uri: str) -> Iterable[Mapping[s
             if not all(isinstance(entry, Mapping) for entry in entries):
                 raise TypeError("an entry that is none")
             yield from entries
-    except (ResponseParserError, AttributeError, LookupError, OverflowError, RuntimeError, TypeError,
+    except (ResponseParserError, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError,
             ValueError) as error:
         raise UserError(f"listing of {uri}", f"{type(error).__name__}: {shown(error)}",
                         "The answer must be a listing of objects (ListObjectsV2).", _SERVICE) from error

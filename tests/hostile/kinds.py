@@ -39,7 +39,7 @@ KINDS: dict[str, tuple[bytes, str]] = {
     "a safetensors file": ((64).to_bytes(8, "little") + b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
                            .ljust(64) + bytes(4), "a safetensors file"),
     "zeros": (bytes(100_000), "zeros"),
-    "a cut zip archive": (b"PK\x03\x04" + bytes(1000), "cut off"),
+    "a cut zip archive": (b"PK\x03\x04" + bytes(1000), "zip archive"),
     "a 7-Zip archive": (b"7z\xbc\xaf\x27\x1c" + bytes(100), "7-Zip"),
     "a RAR archive": (b"Rar!\x1a\x07\x01\0" + bytes(100), "RAR"),
     "an HDF5 file": (b"\x89HDF\r\n\x1a\n" + bytes(100), "HDF5"),
