@@ -107,7 +107,9 @@ def restore_progress(progress: Mapping[str, Any], runner: Any, memory: ModuleMem
     try:
         position = Position(**progress["position"])
         names, moved, best = list(progress["parameters"]), list(progress["modules"]), dict(progress["best"])
-        log, metrics = str(progress["log"]), dict(progress["metrics"])
+        log, metrics = progress["log"], dict(progress["metrics"])
+        if not isinstance(log, str):
+            raise TypeError("log")
     except (KeyError, TypeError, ValueError) as error:
         raise UserError("training state", f"{type(error).__name__}: {shown(error)}", "It lacks a part of itself.",
                         "Delete it; an older one, or the beginning, is taken then.") from error
