@@ -145,9 +145,14 @@ def _tar_entries(file: BinaryIO, archive_name: str) -> Iterator[_Entry]:
     opened = _COMPRESSED.get(archive_name.lower().rpartition(".")[2])
     stream = opened(file) if opened else file
     with tarfile.open(fileobj=Metered(stream, _LARGEST_READ), mode="r:") as packed:
+        place = -1
         for member in packed:
             # tarfile keeps every header for later; nothing here asks for them.
             packed.members = []
+            # A negative size leads it back to a header that it has read, without end (CVE-2025-8194).
+            if member.size < 0 or packed.offset <= place:
+                raise ValueError(f"{bounded_repr(member.name)} has {member.size} bytes")
+            place = packed.offset
             name = _clean(member.name)
             if member.isdir():
                 yield _Entry(name)

@@ -8,6 +8,7 @@ from PIL import Image
 
 from core.base.errors import UserError
 from core.data import images
+from core.data.dataset import resolve_data
 from core.data.digest import FileFacts, FileMemory
 from core.data.images import ImageFault, check_image, check_sizes, examine_images, image_size
 from tests.hostile.kinds import KINDS, PLACES
@@ -204,3 +205,12 @@ def test_the_size_of_a_missing_image_is_asked_in_vain(tmp_path, image):
     assert image_size(image(tmp_path / "a.png", size=(7, 9))) == (7, 9)
     with pytest.raises(UserError, match="b.png .missing."):
         image_size(tmp_path / "b.png")
+
+
+def test_resolve_names_every_image_that_training_could_not_decode(coco):
+    pytest.importorskip("cv2")
+    folder = coco.root / "images" / "train"
+    for name, pixels in (("0.png", b"no zlib"), ("2.png", zlib.compress((b"\0" * 97) * 9))):
+        (folder / name).write_bytes(png(pixels, 32, 24))
+    with pytest.raises(UserError, match="2 of 9 in .*train/0.png .corrupt: .*; images/train/2.png .corrupt: "):
+        resolve_data(str(coco.root))
