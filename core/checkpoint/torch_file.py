@@ -173,6 +173,8 @@ def _names(make_tensor: Callable[..., Any]) -> Names:
     names.update({("torch", name): getattr(torch, name) for name in _DTYPES})
     names["torch", "Size"] = Constructor("torch.Size", _size)
     names["torch", "device"] = Constructor("torch.device", _device)
+    # torch.__version__ is of a class of its own (torch 1.10 and newer); it is read as plain text.
+    names["torch.torch_version", "TorchVersion"] = Constructor("torch.__version__", _version)
     # Only ever the class of a tensor that had attributes, which are left out.
     names.update({(module, name): Constructor(f"torch.{name}") for module, name in (
         ("torch", "Tensor"), ("torch._tensor", "Tensor"), ("torch.nn.parameter", "Parameter"))})
@@ -295,6 +297,12 @@ def _size(sides: Any = ()) -> Any:
             or any(type(side) is not int or not 0 <= side < 1 << 62 for side in sides)):
         raise Refused(f"the tensor size {bounded_repr(sides, 60)}")
     return torch.Size(sides)
+
+
+def _version(text: Any) -> str:
+    if type(text) is not str:
+        raise Refused("a version that is no text")
+    return text
 
 
 def _device(name: Any, index: Any = None) -> Any:

@@ -173,6 +173,12 @@ def test_what_newer_torch_writes_is_read(tmp_path):
     assert bytes(found["untyped"]) == np.ones(3, "f4").tobytes()
 
 
+def test_the_version_that_torch_says_is_text(tmp_path):
+    torch.save({"state_dict": {"w": torch.ones(1)}, "meta": {"torch": torch.__version__}}, tmp_path / "c.pth")
+    found = load_restricted(tmp_path / "c.pth")["meta"]["torch"]
+    assert (type(found), found) == (str, str(torch.__version__))
+
+
 def test_what_torch_rebuilds_in_other_ways_is_read(tmp_path):
     untyped = storage("UntypedStorage", 16, module="torch.storage")
     contents = (weights(call("torch._utils", "_rebuild_tensor_v3", untyped, number(1), numbers(3), numbers(1), b"\x89",
