@@ -80,7 +80,7 @@ def load_parameters(path: Path, parameters: Mapping[str, Parameter]) -> dict[str
     except UnicodeDecodeError as error:
         wrong = wrong or shown(error)
     if wrong:
-        raise UserError("parameter file", f"{path} ({wrong})", "It must be YAML text in UTF-8.",
+        raise UserError("parameter file", f"{path} ({wrong})", "It must be text in UTF-8, in YAML.",
                         "Check that it is the right file, or save it as UTF-8.")
     content = data_from_yaml(text, f"parameter file {path}")
     if content is None:
