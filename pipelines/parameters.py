@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.foreign_file import not_text, read_foreign
+from core.base.text import bounded_repr, shown
 from core.config.data_only import data_from_yaml
+from core.config.python_text import MAX_TEXT_BYTES
 
 WAY_OUT = "Run with --list-params to see every parameter with its type and default."
 
@@ -59,7 +62,7 @@ def parse_assignment(text: str, parameters: Mapping[str, Parameter]) -> dict[str
     """
     name, equals, value = text.partition("=")
     if not equals:
-        raise UserError("-p", repr(text), "It must be a parameter's name, '=' and its value.",
+        raise UserError("-p", bounded_repr(text), "It must be a parameter's name, '=' and its value.",
                         "Write for example -p seed=1.")
     return {name: from_text(_find(name, parameters), value)}
 
@@ -70,13 +73,15 @@ def load_parameters(path: Path, parameters: Mapping[str, Parameter]) -> dict[str
     Raises:
         UserError: The file cannot be read, is no such YAML, or sets something that is not a parameter of that type.
     """
+    content = read_foreign(path, "parameter file", MAX_TEXT_BYTES)
+    wrong = not_text(content)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise UserError("parameter file", path, f"It cannot be read ({error.strerror}).", "Check the path.") from error
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError("parameter file", f"{path} ({error})", "It must be text in UTF-8.",
-                        "Save it as UTF-8.") from error
+        wrong = wrong or shown(error)
+    if wrong:
+        raise UserError("parameter file", f"{path} ({wrong})", "It must be text in UTF-8, in YAML.",
+                        "Check that it is the right file, or save it as UTF-8.")
     content = data_from_yaml(text, f"parameter file {path}")
     if content is None:
         return {}
@@ -163,15 +168,15 @@ _TYPES = {
 def _find(name: Any, parameters: Mapping[str, Parameter]) -> Parameter:
     if name in parameters:
         return parameters[name]
-    near = difflib.get_close_matches(str(name), parameters, n=1)
+    near = difflib.get_close_matches(shown(name), parameters, n=1)
     hint = f"Did you mean {near[0]!r}? " if near else ""
-    raise UserError("parameter", repr(name), "The pipeline has no parameter of this name.", hint + WAY_OUT)
+    raise UserError("parameter", bounded_repr(name), "The pipeline has no parameter of this name.", hint + WAY_OUT)
 
 
 def _malformed(parameter: Parameter, value: Any) -> UserError:
     kind = _TYPES[parameter.type]
-    return UserError(f"parameter {parameter.name}", repr(value), f"It must be {kind.name}, such as {kind.example}.",
-                     WAY_OUT)
+    return UserError(f"parameter {parameter.name}", bounded_repr(value),
+                     f"It must be {kind.name}, such as {kind.example}.", WAY_OUT)
 
 
 def _whole(default: Any, declared: Mapping[str, Any]) -> Any:

@@ -20,6 +20,7 @@ from core.base.exit_codes import (
 )
 from core.base.files import FULL_DISK
 from core.base.supervision import raise_once
+from core.base.text import bounded_repr, shown
 
 
 def stage_parser(stage: str, description: str) -> argparse.ArgumentParser:
@@ -35,7 +36,7 @@ def json_object(text: str) -> dict[str, Any]:
     """argparse type for a parameter that travels as a JSON object; by hand also ``@FILE`` that holds one."""
     value = _json(_contents(text[1:]) if text.startswith("@") else text, "an object such as '{}'")
     if not isinstance(value, dict):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a JSON object; pass one such as '{{}}'")
+        raise argparse.ArgumentTypeError(f"{bounded_repr(text)} is not a JSON object; pass one such as '{{}}'")
     return value
 
 
@@ -43,7 +44,7 @@ def boolean(text: str) -> bool:
     """argparse type for a parameter that is true or false, in the capitals of KFP, JSON or Python."""
     values = {"true": True, "false": False}
     if text.lower() not in values:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false; pass one of them")
+        raise argparse.ArgumentTypeError(f"{bounded_repr(text)} is neither true nor false; pass one of them")
     return values[text.lower()]
 
 
@@ -53,7 +54,8 @@ def name_list(text: str) -> list[str]:
         return [name.strip() for name in text.split(",") if name.strip()]
     names = _json(text, "a list such as '[]'")
     if not all(isinstance(name, str) for name in names):
-        raise argparse.ArgumentTypeError(f"{text!r} holds something other than text; pass names, such as '[\"cat\"]'")
+        raise argparse.ArgumentTypeError(f"{bounded_repr(text)} holds something other than text; pass names, such as "
+                                         "'[\"cat\"]'")
     return names
 
 
@@ -115,11 +117,13 @@ def _contents(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise argparse.ArgumentTypeError(f"{path!r} cannot be read ({error}); pass @FILE or the JSON itself") from error
+        raise argparse.ArgumentTypeError(f"{bounded_repr(path)} cannot be read ({shown(error)}); pass @FILE or the "
+                                         "JSON itself") from error
 
 
 def _json(text: str, example: str) -> Any:
     try:
         return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not JSON ({error}); pass {example}") from error
+    except (ValueError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(
+            f"{bounded_repr(text)} is not JSON ({shown(error)}); pass {example}") from error

@@ -1,19 +1,27 @@
 """The exceptions that end a stage: a failure a user can cause, and the end that the machine asks for."""
 
+from core.base.text import printable, shown
+
+_MOST_THING, _MOST_VALUE, _MOST_RULE = 1_000, 2_000, 16_000
+
 
 class UserError(Exception):
-    """A failure that the user can cause and can mend.
+    """A failure that the user can cause and can fix.
+
+    What it says is bounded and printable, whatever file, server or user the value came from. A text made of such a
+    value before, for ``rule`` say, is made by :mod:`core.base.text` too: here it could only be cut.
 
     Args:
         thing: What is wrong, in the user's words (``"data folder"``, ``"parameter max_map_drop"``).
-        value: The offending value as it was found.
+        value: The offending value as it was found; kept as text (:func:`core.base.text.shown`).
         rule: What should have been true.
         hint: What to do now.
     """
 
     def __init__(self, thing: str, value: object, rule: str, hint: str) -> None:
-        super().__init__(thing, value, rule, hint)
-        self.thing, self.value, self.rule, self.hint = thing, value, rule, hint
+        self.thing, self.value = shown(thing, _MOST_THING), shown(value, _MOST_VALUE)
+        self.rule, self.hint = (printable(text, _MOST_RULE, keep="\n") for text in (rule, hint))
+        super().__init__(self.thing, self.value, self.rule, self.hint)
 
     def __str__(self) -> str:
         return f"{self.thing}: {self.value}. {self.rule} {self.hint}"

@@ -8,6 +8,7 @@ from typing import Any
 
 from core.base.digest import sha256_file
 from core.base.errors import UserError
+from core.base.text import shown
 from core.bundle.check import check_bundle
 from core.bundle.golden import GOLDEN
 from core.bundle.labels import write_labels
@@ -92,7 +93,7 @@ def _read_summary(path: Path) -> dict[str, Any]:
         return {"ir_xml": digests["ir_xml"], "data": digests["data"], "versions": record["provenance"]["versions"],
                 **{key: record[key] for key in _MEASURED.values()}}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError("summary", path, f"It cannot be read, or lacks a key ({error!r}).",
+        raise UserError("summary", path, f"It cannot be read, or lacks a key ({type(error).__name__}: {shown(error)}).",
                         "Give the summary.json that this version's report stage wrote.") from error
 
 

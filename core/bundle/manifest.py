@@ -10,6 +10,7 @@ from typing import Any
 
 from core.base.digest import sha256_file
 from core.base.errors import UserError
+from core.base.text import shown
 
 MANIFEST = "bundle.json"
 SCHEMA = 2
@@ -82,7 +83,7 @@ class Manifest:
             files = {str(name): FileRecord(str(record["sha256"]), int(record["bytes"]))
                      for name, record in values["files"].items()}
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise UserError("bundle file", path, f"Its files are not described as they must be ({error!r}).",
+            raise UserError("bundle file", path, f"Its files are not described as they must be ({shown(error)}).",
                             _COPY_AGAIN) from error
         return cls(**{**values, "files": files})
 

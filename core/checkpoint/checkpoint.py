@@ -11,6 +11,7 @@ from typing import Any
 
 from core.base.errors import UserError
 from core.base.files import new_file
+from core.base.text import bounded_repr, shown
 from core.checkpoint.restricted import load_restricted
 
 
@@ -113,7 +114,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
                         "Save it with torch.save({'state_dict': model.state_dict()}).")
     state_dict = contents.get("state_dict", contents)
     if not _is_state_dict(state_dict):
-        raise UserError("checkpoint", path, f"It holds no weights (keys: {', '.join(map(str, list(contents)[:8]))}).",
+        raise UserError("checkpoint", path, f"It holds no weights (keys: {bounded_repr(list(contents))}).",
                         "Give a checkpoint with a 'state_dict' of tensors.")
     meta = _entry(contents, "meta", dict, path) or {}
     return Checkpoint(
@@ -121,7 +122,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         classes=_classes(meta.get("CLASSES") or (), path),
         config_text=_entry(meta, "config", str, path) or "",
         compression=_compression(contents.get("nncf"), path),
-        versions={str(name): str(value) for name, value in (_entry(meta, "versions", dict, path) or {}).items()},
+        versions={shown(name): shown(value) for name, value in (_entry(meta, "versions", dict, path) or {}).items()},
         training=_training(contents, meta, path))
 
 
@@ -137,8 +138,8 @@ def _entry(entries: Mapping[str, Any], key: str, kind: type, path: Path) -> Any:
 def _classes(value: Any, path: Path) -> tuple[str, ...]:
     names = (value,) if isinstance(value, str) else value
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-        raise UserError("checkpoint", path, f"Its class names are {value!r:.80}, and must be a list of texts.",
-                        "Save it again with meta={'CLASSES': [...]}.")
+        raise UserError("checkpoint", path, f"Its class names are {bounded_repr(value, 80)}, and must be a list of "
+                        "texts.", "Save it again with meta={'CLASSES': [...]}.")
     return tuple(names)
 
 

@@ -1,20 +1,26 @@
 """Load a PyTorch checkpoint as data: tensors and plain containers, and never a call of somebody's choosing."""
 
+import os
 import pickle
 import struct
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from core.base.errors import UserError
+from core.base.foreign_file import CUT_ZIP, kind_of_file, open_foreign
+from core.base.text import shown
 from core.checkpoint.plain_pickle import Refused
-from core.checkpoint.torch_file import read_torch_file
+from core.checkpoint.torch_file import ZIP_BEGINNING, read_torch_file
 
+MOST_BYTES = 8 << 30
+"""The largest detectors of MMDetection take a quarter of it, with their optimizer."""
 # What reading a damaged file can raise for reasons that lie in the file.
 _DAMAGE = (pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, struct.error, EOFError, ArithmeticError,
            AssertionError, AttributeError, LookupError, MemoryError, NotImplementedError, RuntimeError, TypeError,
            ValueError)
+_SAVE = "Save it again with torch.save({'state_dict': model.state_dict(), 'meta': {...}})."
 
 
 def load_restricted(path: Path) -> Any:
@@ -22,22 +28,33 @@ def load_restricted(path: Path) -> Any:
 
     Raises:
         UserError: The file is absent, is not a checkpoint, is cut off, or holds something other than tensors,
-            numpy arrays and plain containers.
+            numpy arrays and plain containers; names what it is, where that is known.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError("checkpoint", path, "It must be a file.", "Give the path of a .pth file, or none to train one.")
-    try:
-        return read_torch_file(path)
-    except Refused as error:
-        raise UserError("checkpoint", path,
-                        f"It holds {error}, but only tensors, numpy arrays and plain containers are read from a "
-                        "checkpoint, because loading anything else can run code.",
-                        "Save it again with torch.save({'state_dict': model.state_dict(), 'meta': {...}}).") from error
-    except _DAMAGE as error:
-        raise UserError("checkpoint", path, f"It cannot be read as a PyTorch checkpoint ({_first_line(error)}).",
-                        "Check that the download is complete and that the file was written by torch.save.") from error
+    with open_foreign(path, "checkpoint", MOST_BYTES) as file:
+        size = os.fstat(file.fileno()).st_size
+        _check_kind(path, file)
+        try:
+            return read_torch_file(file, size)
+        except Refused as error:
+            raise UserError("checkpoint", path,
+                            f"It holds {shown(error)}, but only tensors, numpy arrays, plain containers, dates and "
+                            "times are read from a checkpoint, because loading anything else can run code.",
+                            _SAVE) from error
+        except EOFError as error:
+            raise UserError("checkpoint", path, f"It is cut off after {size:,} bytes.",
+                            "Check that the download or the copy is complete.") from error
+        except _DAMAGE as error:
+            raise UserError("checkpoint", path, f"It cannot be read as a PyTorch checkpoint ({shown(error)}).",
+                            "Check that the download is complete and that the file was written by torch.save."
+                            ) from error
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+def _check_kind(path: Path, file: BinaryIO) -> None:
+    """Refuse what does not begin as torch.save's files do, and a zip archive whose end is not there."""
+    kind = kind_of_file(file)
+    file.seek(0)
+    if kind == CUT_ZIP or file.read(len(ZIP_BEGINNING)) != ZIP_BEGINNING and kind != "a pickle":
+        raise UserError("checkpoint", path, f"It is {kind or 'a file of an unknown kind'}, and a checkpoint is what "
+                        "torch.save writes.", "Download or copy the checkpoint again, or give another one.")
+    file.seek(0)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.text import bounded_repr
 from core.compression.config_check.finding import ABSENT, child, shown
 
 logger = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, tuple[Any, bool]]]:
 def _algorithm_leaves(section: Any) -> Iterator[tuple[str, tuple[Any, bool]]]:
     algorithms: dict[str, Any] = {}
     for entry in section if isinstance(section, (list, tuple)) else [section]:
-        algorithms[str(entry.get("algorithm")) if isinstance(entry, Mapping) else repr(entry)] = entry
+        algorithms[str(entry.get("algorithm")) if isinstance(entry, Mapping) else bounded_repr(entry)] = entry
     yield "compression", (sorted(algorithms), False)
     for name, entry in algorithms.items():
         if isinstance(entry, Mapping):

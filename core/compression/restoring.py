@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.text import bounded_repr
 from core.checkpoint.checkpoint import Checkpoint
 from core.checkpoint.dtypes import check_dtypes
 from core.compression.state import STAGE, state_to_data
@@ -122,7 +123,8 @@ def _check_bits(state_dict: Mapping[str, Any], own: Mapping[str, Any], source: o
     for name, tensor in own.items():
         given = state_dict.get(name)
         if name.endswith("num_bits") and given is not None and given.tolist() != tensor.tolist():
-            raise _misfit(source, f"{name} is {given.tolist()!r:.80}, and its quantizer has {tensor.tolist()!r:.80}")
+            raise _misfit(source, f"{name} is {bounded_repr(given.tolist(), 80)}, and its quantizer has "
+                          f"{bounded_repr(tensor.tolist(), 80)}")
 
 
 def _unordered(value: Any) -> Any:

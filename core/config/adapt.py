@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.base.errors import UserError
+from core.base.text import bounded_repr
 from core.config.keys import NNCF_KEYS
 from core.config.loading import pipelines
 from core.config.plain_data import plain_data
@@ -53,7 +54,7 @@ def classes_of(cfg: "Config") -> tuple[str, ...]:
     declared = next((leaf["classes"] for leaf in _leaves(cfg["data"]["train"]) if leaf.get("classes")), ())
     names = (declared,) if isinstance(declared, str) else declared
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-        raise UserError("config, data.train.classes", f"{declared!r:.80}", "It is a list of class names.",
+        raise UserError("config, data.train.classes", bounded_repr(declared, 80), "It is a list of class names.",
                         "Write the names, or leave the key out to take the data's classes.")
     return tuple(names)
 
@@ -93,7 +94,7 @@ def _leaves(node: Any) -> list[dict[str, Any]]:
 
 def _pointed(node: Any, split: "Split", classes: Sequence[str], where: str) -> dict[str, Any]:
     if not isinstance(node, (list, tuple, dict)):
-        raise UserError(f"config, {where}", f"{node!r:.60}", "A data set is a dict with a type.",
+        raise UserError(f"config, {where}", bounded_repr(node, 60), "A data set is a dict with a type.",
                         "Write one such as dict(type='CocoDataset', pipeline=train_pipeline).")
     if isinstance(node, (list, tuple)) or "datasets" in node:
         parts = node["datasets"] if isinstance(node, dict) else node
@@ -147,7 +148,7 @@ def nncf_config_of(cfg: "Config") -> dict[str, Any] | None:
     if value is None or value == {}:
         return None
     if not isinstance(value, dict):
-        raise UserError("config, nncf_config", f"{value!r:.80}", "It is a dict that NNCF gets unchanged.",
+        raise UserError("config, nncf_config", bounded_repr(value, 80), "It is a dict that NNCF gets unchanged.",
                         "Write a dict, or leave the key out for no compression.")
     return plain_data(value, "config, nncf_config")
 

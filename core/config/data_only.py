@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.foreign_file import not_text, open_regular
+from core.base.text import bounded_repr, shown
 from core.config.expressions import BASE_KEY, Assignments, base_value
 from core.config.merging import merge
 from core.config.plain_data import MAX_DEPTH, plain_data
@@ -97,16 +99,20 @@ def _bounded_integer(digits: str) -> int:
 def read_text(path: Path, thing: str) -> str:
     """Return a regular file's UTF-8 text of at most 1 MiB, or raise UserError."""
     try:
-        if not path.is_file():
-            raise UserError(thing, "no such file", "A config is a regular file.", "Check the path.")
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             content = stream.read(MAX_TEXT_BYTES + 1)
-    except OSError as error:
-        raise UserError(thing, error.strerror, "The file must be readable.", "Check its path and rights.") from error
+    except (OSError, ValueError) as error:
+        problem = "no such file" if isinstance(error, FileNotFoundError) else getattr(error, "strerror", shown(error))
+        raise UserError(thing, problem, "A config is a regular file that can be read.",
+                        "Check its path and rights.") from error
+    wrong = not_text(content)
+    if wrong:
+        raise UserError(thing, f"it is {wrong}", f"A config is UTF-8 text of at most {MAX_TEXT_BYTES} bytes.",
+                        "Check that it is the right file.")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        problem = "cut within a character" if len(content) > MAX_TEXT_BYTES else str(error)
+        problem = "cut within a character" if len(content) > MAX_TEXT_BYTES else shown(error)
         raise UserError(thing, problem, f"A config is UTF-8 text of at most {MAX_TEXT_BYTES} bytes.",
                         "Save it as UTF-8.") from error
     if "\0" in text:
@@ -167,7 +173,7 @@ class _Files:
         values: dict[str, Any] = {}
         for name in names:
             if not isinstance(name, str) or "\0" in name:
-                raise UserError(f"{thing}, {BASE_KEY}", f"{name!r:.60}", "It is one path or a list of paths.",
+                raise UserError(f"{thing}, {BASE_KEY}", bounded_repr(name, 60), "It is one path or a list of paths.",
                                 "Write paths relative to the file.")
             base = self._read_base(name, path, thing)
             clash = sorted(base.keys() & values.keys())

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.text import bounded_repr
 from core.config.keys import did_you_mean
 from core.config.plain_data import is_plain_number
 from core.config.python_text import RULE, WAY_OUT, NotData, parse_python
@@ -187,7 +188,8 @@ class Assignments:
             return value[index]
         except LookupError as error:
             keys = value if isinstance(value, dict) else ()
-            raise self._refusal(node, f"nothing is there under {index!r:.60}", "The key or index must exist.",
+            raise self._refusal(node, f"nothing is there under {bounded_repr(index, 60)}",
+                                "The key or index must exist.",
                                 did_you_mean(str(index), keys, "Correct the subscript.")) from error
 
     def _base_reference(self, node: ast.Set) -> Any:

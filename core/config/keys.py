@@ -14,6 +14,8 @@ KNOWN_KEYS = NNCF_KEYS + (
     "dist_params", "cudnn_benchmark", "fp16", "find_unused_parameters", "seed", "deterministic", "gpu_ids", "device",
     "opencv_num_threads", "mp_start_method")
 TYPO_RATIO = 0.8
+LONGEST_NAME = 300
+"""Of a name that is compared with others."""
 # mmdet's own ConvNeXt configs call a variable so; it is no misspelt checkpoint_config.
 _STOCK_VARIABLES = ("checkpoint_file",)
 _RESERVED_KEYS = ("filename", "text", "pretty_text")
@@ -21,7 +23,9 @@ _RESERVED_KEYS = ("filename", "text", "pretty_text")
 
 def nearest(name: str, candidates: Iterable[str], ratio: float = 0.6) -> str | None:
     """Return the candidate most like ``name`` by difflib's ratio, None where none reaches ``ratio``."""
-    matches = difflib.get_close_matches(name, list(candidates), n=1, cutoff=ratio)
+    # Comparing takes quadratic time in the names' lengths.
+    names = [candidate for candidate in candidates if len(candidate) <= LONGEST_NAME]
+    matches = difflib.get_close_matches(name, names, n=1, cutoff=ratio) if len(name) <= LONGEST_NAME else []
     return matches[0] if matches else None
 
 

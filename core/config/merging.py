@@ -3,6 +3,7 @@
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.text import bounded_repr
 from core.config.plain_data import dotted
 
 DELETE_KEY = "_delete_"
@@ -33,7 +34,7 @@ def merge_item(value: dict[str, Any], inherited: Any, thing: str, path: tuple[st
         return body
     if not isinstance(inherited, dict):
         raise UserError(f"{thing}, {dotted(path)}",
-                        f"a dict that would inherit from {inherited!r:.60}, a {type(inherited).__name__}",
+                        f"a dict that would inherit from {bounded_repr(inherited, 60)}, a {type(inherited).__name__}",
                         "A dict inherits from a dict only.",
                         f"Add `{DELETE_KEY}=True` to the dict to replace the base's value.")
     return merge(body, inherited, thing, path)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.text import bounded_repr
 from core.config.data_only import data_from_json
 from core.config.keys import KNOWN_KEYS, TYPO_RATIO, did_you_mean, nearest
 from core.config.merging import DELETE_KEY
@@ -39,7 +40,8 @@ def parse_options(items: str | Sequence[str]) -> dict[str, Any]:
         key, equals, text = item.partition("=")
         key = key.strip()
         if not equals:
-            raise UserError(THING, f"{item!r:.80}", "An option is written key=value.", "Put `=` and a value after it.")
+            raise UserError(THING, bounded_repr(item, 80), "An option is written key=value.",
+                            "Put `=` and a value after it.")
         _check_key(key)
         if key in options:
             raise UserError(THING, f"the key {key} is given twice", "A key is given once.", "Remove one of them.")
@@ -49,7 +51,7 @@ def parse_options(items: str | Sequence[str]) -> dict[str, Any]:
 
 def _check_key(key: str) -> None:
     if not _KEY.fullmatch(key):
-        raise UserError(THING, f"the key {key!r:.80}", "A key is names joined by dots.",
+        raise UserError(THING, f"the key {bounded_repr(key, 80)}", "A key is names joined by dots.",
                         "Write it such as data.samples_per_gpu.")
 
 
@@ -128,7 +130,7 @@ class _Value:
         return self._text[self._at:self._at + 1]
 
     def _malformed(self, problem: str) -> UserError:
-        return UserError(f"{THING}, {self._key}", f"{self._text!r:.80}: {problem}",
+        return UserError(f"{THING}, {self._key}", f"{bounded_repr(self._text, 80)}: {problem}",
                          "A value is a number, text, [a,b], (a,b) or a JSON object.",
                          "Correct it; text with single brackets or commas goes into a JSON object.")
 
@@ -212,8 +214,8 @@ class _Merger:
             return self.merge(_without_delete(value), existing, path)
         hint = "Give the whole tuple." if isinstance(existing, tuple) else (
             f'Give the whole dict as a JSON object that holds "{DELETE_KEY}": true.')
-        raise UserError(THING, dotted(path), f"In {self._thing} it is {existing!r:.60}, no dict to merge into.",
-                        hint)
+        raise UserError(THING, dotted(path),
+                        f"In {self._thing} it is {bounded_repr(existing, 60)}, no dict to merge into.", hint)
 
     def _index(self, key: str, items: list[Any], path: tuple[str, ...]) -> int:
         if not (key.isascii() and key.isdigit() and int(key) < len(items)):

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.text import bounded_repr
 
 MAX_DEPTH = 32
 MAX_SIZE = 1_000_000
@@ -66,8 +67,9 @@ class _Copier:
 
     def _key(self, key: Any, path: tuple[Any, ...]) -> str:
         if type(key) is not str:
-            raise UserError(f"{self._thing}, {dotted(path) or 'top level'}", f"the key {key!r:.80} is not text",
-                            "Every key of a config is text.", "Write the key in quotes.")
+            raise UserError(f"{self._thing}, {dotted(path) or 'top level'}",
+                            f"the key {bounded_repr(key, 80)} is not text", "Every key of a config is text.",
+                            "Write the key in quotes.")
         self._spend(len(key), path)
         return key
 

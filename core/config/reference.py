@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.base.errors import UserError
+from core.base.text import bounded_repr
 from core.config.fingerprint import config_digest
 from core.config.loading import REPOSITORY, find_config, load_config
 from core.config.plain_data import plain_data
@@ -51,9 +52,9 @@ class ConfigRef:
         try:
             path, digest, options = str(value["path"]), str(value["digest"]), json.loads(value["options"])
         except (KeyError, TypeError, ValueError, RecursionError) as error:
-            raise UserError(thing, f"{value!r:.200}", rule, "Pass resolve's output unchanged.") from error
+            raise UserError(thing, bounded_repr(value, 200), rule, "Pass resolve's output unchanged.") from error
         if not isinstance(options, dict):
-            raise UserError(thing, f"options {options!r:.80}", rule, "Pass resolve's output unchanged.")
+            raise UserError(thing, f"options {bounded_repr(options, 80)}", rule, "Pass resolve's output unchanged.")
         return cls(path, digest, _restore_tuples(plain_data(options, thing)))
 
 

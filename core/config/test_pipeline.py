@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.base.errors import UserError
+from core.base.text import bounded_repr
 from core.config.keys import did_you_mean
 from core.config.loading import pipelines
 from core.config.plain_data import is_plain_number
@@ -124,7 +125,7 @@ def _checked(steps: Any) -> list[Mapping[str, Any]]:
     """Return ``steps``, a list of known transforms with known parameters."""
     if not isinstance(steps, (list, tuple)) or not all(
             isinstance(step, dict) and isinstance(step.get("type"), str) for step in steps):
-        raise UserError(THING, f"{steps!r:.80}", "A pipeline is a list of dicts with a type.",
+        raise UserError(THING, bounded_repr(steps, 80), "A pipeline is a list of dicts with a type.",
                         "Use the form of mmdet's stock configs.")
     for step in steps:
         kind = step["type"]
@@ -224,5 +225,5 @@ def _pad_value(pad: Mapping[str, Any] | None) -> int:
 
 
 def _refusal(transform: str, found: Mapping[str, Any], rule: str, hint: str) -> UserError:
-    shown = ", ".join(f"{key}={value!r:.60}" for key, value in found.items() if key != "type")
+    shown = ", ".join(f"{key}={bounded_repr(value, 60)}" for key, value in found.items() if key != "type")
     return UserError(f"{THING}, {transform}", shown or "no parameters", rule, hint)

@@ -3,15 +3,17 @@
 The format: https://cocodataset.org/#format-data
 """
 
-import json
 import math
+import os
 import re
-import reprlib
 from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.json_file import read_json
+from core.base.text import bounded_repr
 from core.data.annotations import AnnotatedImage, AnnotatedSplit, Box, check_relative, is_unicode
+from core.data.digest import MOST_BYTES
 from core.data.image_files import ON_DISK, ImageFiles
 from core.data.masks import sound_mask
 
@@ -23,9 +25,6 @@ _OTHER_TASKS = re.compile(r"^(captions|person_keypoints|image_info|panoptic|stuf
 _ANNOTATION_NAME = re.compile(r"annotations/([^/]+)\.json|[^/]+/_annotations\.coco\.json")
 _ROOT_SAMPLE = 100
 _FIX = "Correct the annotation file."
-# Bounded in depth and length, as hostile annotations are in neither.
-_SHORT = reprlib.Repr()
-_SHORT.maxstring = 120
 
 
 def describe_layouts() -> str:
@@ -59,7 +58,8 @@ def read_split(root: Path, name: str, images: ImageFiles = ON_DISK) -> Annotated
     Raises:
         UserError: The file is not a sound COCO annotation file; file, value and rule are named.
     """
-    files = [path for path in (root / layout.format(name) for layout in _ANNOTATION_LAYOUTS) if path.is_file()]
+    # Whatever lies there: the first is read, or refused for what it is.
+    files = [path for path in (root / layout.format(name) for layout in _ANNOTATION_LAYOUTS) if os.path.lexists(path)]
     document = _read_document(files[0])
     reader = _Reader(files[0])
     categories = reader.categories(document["categories"])
@@ -72,14 +72,11 @@ def read_split(root: Path, name: str, images: ImageFiles = ON_DISK) -> Annotated
 
 
 def _read_document(file: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(file.read_bytes().decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise UserError("annotation file", f"{file} ({error})", "It must be JSON in UTF-8.",
-                        "Export the annotations again or correct the place named.") from error
+    document = read_json(file, "annotation file", "Export the annotations again or correct the place named.",
+                         MOST_BYTES)
     keys = ("images", "annotations", "categories")
     if not isinstance(document, dict) or not all(isinstance(document.get(key), list) for key in keys):
-        found = f"keys {', '.join(map(repr, document))}" if isinstance(document, dict) else type(document).__name__
+        found = f"keys {bounded_repr(list(document))}" if isinstance(document, dict) else type(document).__name__
         raise UserError("annotation file", f"{file} ({found})",
                         "A COCO file is an object with the lists 'images', 'annotations' and 'categories'.",
                         "Export the annotations as COCO object detection (instances).")
@@ -188,7 +185,7 @@ class _Reader:
         return value or None
 
     def _fault(self, what: str, value: Any, rule: str) -> UserError:
-        return UserError(f"{self._file}, {what}", _SHORT.repr(value), rule, _FIX)
+        return UserError(f"{self._file}, {what}", bounded_repr(value), rule, _FIX)
 
 
 def _finite(value: Any) -> float | None:

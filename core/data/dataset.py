@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.text import printable
 from core.data.digest import FileMemory, FileRow, data_digest
 from core.data.examination import FORMATS, choose_format, examine, examine_listed, may_be_annotation
 from core.data.image_files import ON_DISK, ListedImages
@@ -17,6 +18,7 @@ from core.data.splits import AUTO, SplitNames, choose_splits
 from core.data.suggest import listed
 
 _LOGGER = logging.getLogger(__name__)
+_MOST_WARNING = 2000
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def resolve_data(uri: str, data_format: str = AUTO, classes: Sequence[str] = (),
     if not place.objects:
         write_entry(entry_folder(ref), root, examined)
     for warning in examined.warnings:
-        _LOGGER.warning("data: %s", warning)
+        _LOGGER.warning("data: %s", printable(warning, _MOST_WARNING))
     return ref
 
 

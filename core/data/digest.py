@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from core.base.files import cache_folder, new_file
+from core.base.foreign_file import open_regular
 
 FileRow = tuple[str, int, str]
 """Relative path, size in bytes, sha256."""
 # A file that changed this recently when it was read could change again without getting another time of change.
 _UNSETTLED_NS = 2 * 10 ** 9
 _NEVER = -1
+MOST_BYTES = 2 << 30
+"""Of a file of a data set; annotations of a million images have a quarter of it."""
 
 
 class FileFacts(NamedTuple):
@@ -40,11 +43,12 @@ def read_with_facts(file: Path) -> tuple[bytes, FileFacts]:
     """Read a file and return its content and facts.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: It cannot be read, is no regular file or too large.
     """
     # The time is taken before the content: a change in between makes the facts stale, never wrong.
     changed, now = file.stat().st_mtime_ns, time.time_ns()
-    data = file.read_bytes()
+    with open_regular(file, MOST_BYTES) as opened:
+        data = opened.read()
     stamp = changed if now - changed > _UNSETTLED_NS else _NEVER
     return data, FileFacts(len(data), stamp, hashlib.sha256(data).hexdigest())
 
@@ -59,7 +63,7 @@ class FileMemory:
     def __init__(self, root: Path) -> None:
         self._root = root
         key = hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
-        self._file = cache_folder() / "data" / "files-1" / f"{key}.json"
+        self._file = cache_folder() / "data" / "files-2" / f"{key}.json"
         self._known: dict[str, FileFacts] = {}
         self._changed = False
         if self._file.is_file():

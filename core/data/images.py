@@ -1,14 +1,18 @@
 """Checking image files: there, whole, readable by the training, and of the annotated size. One read a file."""
 
+import contextlib
 import io
 import struct
+import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.base.errors import UserError
+from core.base.foreign_file import kind_of
 from core.base.progress import progress
+from core.base.text import bounded_repr, shown
 from core.data.digest import FileFacts, FileMemory, read_with_facts
 from core.data.suggest import listed
 
@@ -18,9 +22,11 @@ if TYPE_CHECKING:
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "PPM")
 """What OpenCV, which reads the images for training and inference, is sure to decode."""
 _THREADS = 4
+# Decoded it takes three bytes a pixel; of larger images one is decoded at a time.
+_LARGE_PIXELS = 1 << 25
+_LARGE = threading.Lock()
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = 1
-_SWAPPING_ORIENTATIONS = (5, 6, 7, 8)
 
 
 class ImageFault(Exception):
@@ -76,6 +82,9 @@ def check_sizes(expected: Iterable[tuple[Path, int, int]], results: dict[Path, F
 def check_image(data: bytes) -> tuple[int, int]:
     """Check the bytes of an image file and return the (width, height) that OpenCV decodes them to.
 
+    The image is decoded as training decodes it: mmcv's ``imfrombytes`` with the flag ``color``, which is OpenCV's
+    ``IMREAD_COLOR`` (mmcv/image/io.py) and turns it by its EXIF orientation.
+
     Raises:
         ImageFault: They are not a whole image in one of ``FORMATS``.
     """
@@ -88,16 +97,19 @@ def check_image(data: bytes) -> tuple[int, int]:
             # Pillow calls a JPEG with further pictures behind the first (many cameras) MPO; OpenCV reads the first.
             if image.format not in FORMATS + ("MPO",):
                 raise ImageFault(f"{image.format} is not one of {', '.join(FORMATS)}")
+            width, height = image.size
             _check_whole(image, data)
         # Opened anew, as Pillow cannot go on with an image that it has verified.
         with PIL.Image.open(io.BytesIO(data)) as image:
-            return _decoded_size(image, data)
+            _check_orientation(image)
     except PIL.UnidentifiedImageError as error:
-        raise ImageFault("not an image") from error
+        raise ImageFault(f"not an image{_instead(data)}") from error
     except PIL.Image.DecompressionBombError as error:
-        raise ImageFault(f"too large: {error}") from error
+        raise ImageFault(f"too large: {shown(error)}") from error
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error) as error:
-        raise ImageFault(f"corrupt: {error}") from error
+        raise ImageFault(f"corrupt: {shown(error)}{_instead(data)}") from error
+    with _LARGE if width * height > _LARGE_PIXELS else contextlib.nullcontext():
+        return _decoded_size(data)
 
 
 def image_size(file: Path) -> tuple[int, int]:
@@ -120,29 +132,46 @@ def _facts_or_fault(file: Path) -> FileFacts | str:
     except FileNotFoundError:
         return "missing"
     except OSError as error:
-        return error.strerror or str(error)
+        return error.strerror or shown(error)
     except ImageFault as fault:
         return str(fault)
     return facts._replace(width=width, height=height)
 
 
-def _decoded_size(image: "Image", data: bytes) -> tuple[int, int]:
-    """Return the size with the EXIF orientation applied, as OpenCV's and so mmcv's imread does."""
-    width, height = image.size
-    # Pillow decodes a whole PNG to look for EXIF data behind the pixels.
-    if image.format == "PNG" and b"eXIf" not in data:
-        return width, height
-    orientation = image.getexif().get(_ORIENTATION_TAG, _UPRIGHT)
+def _instead(data: bytes) -> str:
+    """Return what bytes are that Pillow cannot read, where that is known and no image, to follow the fault."""
+    kind = kind_of(data)
+    return f" but {kind}" if kind and "image" not in kind else ""
+
+
+def _decoded_size(data: bytes) -> tuple[int, int]:
+    import cv2
+    import numpy as np
+
+    try:
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise ImageFault(f"corrupt: {shown(error)}") from error
+    if decoded is None:
+        raise ImageFault("corrupt: OpenCV cannot decode its pixels")
+    height, width = decoded.shape[:2]
+    return width, height
+
+
+def _check_orientation(image: "Image") -> None:
+    """Refuse an EXIF orientation that is applied by some readers only."""
     # OpenCV 4.11 leaves a WebP as it is and 5.0 turns it; Pillow's versions differ on TIFF.
-    if image.format in ("TIFF", "WEBP") and orientation != _UPRIGHT:
-        raise ImageFault(f"{image.format} with EXIF orientation {orientation}, which not every reader applies")
-    return (height, width) if orientation in _SWAPPING_ORIENTATIONS else (width, height)
+    if image.format in ("TIFF", "WEBP"):
+        orientation = image.getexif().get(_ORIENTATION_TAG, _UPRIGHT)
+        if orientation != _UPRIGHT:
+            raise ImageFault(f"{image.format} with EXIF orientation {bounded_repr(orientation)}, which not every "
+                             "reader applies")
 
 
 def _check_whole(image: "Image", data: bytes) -> None:
-    """Make sure that the file was neither cut short nor damaged so that it cannot be decoded."""
+    """Make sure that the file was neither cut short nor damaged, which OpenCV can pass over with grey pixels."""
     if image.format == "PNG":
-        # verify() compares the checksum of every chunk that is there, which is cheaper than decoding.
+        # The checksum of every chunk that is there; OpenCV does not compare all of them.
         image.verify()
         if b"IEND" not in data[-64:]:
             raise ImageFault("truncated: no IEND chunk at the end")

@@ -18,7 +18,7 @@ def entry_folder(ref: DataRef) -> Path:
     """Return the cache folder of a data set's cleaned annotations; it does not depend on where the data lies."""
     identity = {**ref.to_json(), "uri": "", "source": ""}
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
-    return cache_folder() / "data" / "sets-2" / key
+    return cache_folder() / "data" / "sets-3" / key
 
 
 def write_entry(entry: Path, root: Path, examined: Examined) -> dict[str, Any]:

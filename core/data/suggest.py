@@ -11,8 +11,9 @@ LONGEST = 300
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     """Return up to ``count`` of the ``known`` names that look like ``name``, best first, letter case aside."""
-    folded = {candidate.casefold(): candidate for candidate in sorted(known)}
-    return [folded[match] for match in get_close_matches(name.casefold(), folded, n=count, cutoff=0.5)]
+    # Comparing takes quadratic time in the names' lengths.
+    folded = {candidate.casefold(): candidate for candidate in sorted(known) if len(candidate) <= LONGEST}
+    return [folded[match] for match in get_close_matches(name[:LONGEST].casefold(), folded, n=count, cutoff=0.5)]
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

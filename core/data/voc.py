@@ -4,6 +4,7 @@ The format: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.ht
 """
 
 import math
+import os
 import re
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
@@ -11,6 +12,8 @@ from xml.etree import ElementTree
 from xml.parsers import expat
 
 from core.base.errors import UserError
+from core.base.foreign_file import kind_of, not_text, read_foreign
+from core.base.text import bounded_repr, shown
 from core.data.annotations import AnnotatedImage, AnnotatedSplit, Box, check_relative
 from core.data.image_files import ON_DISK, ImageFiles
 
@@ -19,6 +22,7 @@ _ANNOTATIONS, _IMAGES, _SPLITS = "Annotations", "JPEGImages", "ImageSets/Main"
 _CLASS_LIST = re.compile(r".+_(train|val|trainval|test)$")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _LARGEST = 2 ** 31
+_MOST_XML_BYTES, _MOST_LIST_BYTES = 16 << 20, 256 << 20
 
 
 def describe_layouts() -> str:
@@ -97,11 +101,12 @@ def _by_stem(file_names: list[str]) -> dict[str, str]:
 
 
 def _read_names(split_file: Path) -> list[str]:
+    content = read_foreign(split_file, "split file", _MOST_LIST_BYTES)
     try:
-        lines = split_file.read_bytes().decode("utf-8-sig").splitlines()
+        lines = content.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise UserError("split file", f"{split_file} ({error})", "It must be text in UTF-8, one image name a line.",
-                        "Save it as UTF-8.") from error
+        raise UserError("split file", f"{split_file} ({shown(error)})", "It must be text in UTF-8, one image name a "
+                        "line.", "Save it as UTF-8.") from error
     names: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
         stem = line.strip()
@@ -116,13 +121,18 @@ def _read_names(split_file: Path) -> list[str]:
 
 
 def _read_image(file: Path, file_name: str, folder: Path, images: ImageFiles) -> AnnotatedImage:
-    try:
-        root = parse_xml(file.read_bytes())
-    except FileNotFoundError as error:
+    if not os.path.exists(file):
         raise UserError("annotation file", file, "It is missing, though a split names it.",
-                        "Restore it or take its name out of the split file.") from error
+                        "Restore it or take its name out of the split file.")
+    content = read_foreign(file, "annotation file", _MOST_XML_BYTES)
+    kind = kind_of(content)
+    try:
+        root = parse_xml(content)
+        if not_text(content) not in ("", "XML"):
+            raise ValueError("it is no annotation")
     except ValueError as error:
-        raise UserError("annotation file", f"{file} ({error})", "It must be well-formed XML without a document type.",
+        problem = f"{shown(error)}; it is {kind}" if kind not in ("", "XML") else shown(error)
+        raise UserError("annotation file", f"{file} ({problem})", "It must be well-formed XML without a document type.",
                         "Export the annotation again or correct the place named.") from error
     width, height = _size(root, file) or images.size(folder / file_name)
     boxes = tuple(_read_object(entry, file, number) for number, entry in enumerate(root.findall("object"), start=1))
@@ -160,6 +170,6 @@ def _number(entry: ElementTree.Element, tag: str, file: Path, what: str) -> floa
     except ValueError:
         value = math.nan
     if not abs(value) < _LARGEST:
-        raise UserError(f"{file}, {what}, {tag}", repr(text)[:120], f"It must be a number below {_LARGEST}.",
+        raise UserError(f"{file}, {what}, {tag}", bounded_repr(text, 120), f"It must be a number below {_LARGEST}.",
                         "Correct the annotation.")
     return value

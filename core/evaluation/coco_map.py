@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from core.base.errors import UserError
+from core.base.json_file import read_json
+from core.data.digest import MOST_BYTES
 from core.evaluation.detections import Detections
 from core.evaluation.matches import ClassMatches, matches_of
 from core.evaluation.truth import truth_by_image
@@ -136,11 +137,7 @@ def read_annotations(annotation_file: Path) -> dict[str, Any]:
     Raises:
         UserError: The file is missing, not JSON, or has not the lists of a COCO file.
     """
-    try:
-        content = json.loads(Path(annotation_file).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError("annotation file", annotation_file, f"It cannot be read as JSON ({error}).",
-                        "Give a COCO annotation file.") from error
+    content = read_json(Path(annotation_file), "annotation file", "Give a COCO annotation file.", MOST_BYTES)
     lists = ("images", "annotations", "categories")
     if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in lists):
         raise UserError("annotation file", annotation_file, f"A COCO file has the lists {', '.join(lists)}.",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.text import bounded_repr
 
 SPEC_FILE = "spec.json"
 RESIZE_STRETCH = "standard"
@@ -107,7 +108,8 @@ class ModelSpec:
 
     def _require(self, name: str, true: bool, rule: str) -> None:
         if not true:
-            raise UserError(f"model spec, {name}", repr(getattr(self, name)), f"It must be {rule}.", _EXPORT_AGAIN)
+            raise UserError(f"model spec, {name}", bounded_repr(getattr(self, name)), f"It must be {rule}.",
+                            _EXPORT_AGAIN)
 
     @property
     def finds_boxes(self) -> bool:

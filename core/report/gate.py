@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from core.base.errors import UserError
+from core.base.text import bounded_repr
 from core.report.text import displayable
 
 SLACK = 1e-9
@@ -133,4 +134,4 @@ def _told_apart(measured: float, limit: float, decimals: int) -> tuple[str, str]
 def _check_limit(name: str, value: float, highest: float, rule: str, hint: str) -> None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or not 0 <= value <= highest:
-        raise UserError(f"parameter {name}", repr(value), rule, hint)
+        raise UserError(f"parameter {name}", bounded_repr(value), rule, hint)

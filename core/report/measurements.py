@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.text import bounded_repr
 
 # The version of each kind of measurement that this report reads.
 SCHEMAS = {"pytorch": 1, "openvino": 3}
@@ -289,12 +290,12 @@ class _Record:
 
     def require_kind(self, kind: str) -> None:
         if (self.value("schema"), self.value("kind")) != (SCHEMAS[kind], kind):
-            raise UserError(self.path, f"schema {self._record['schema']!r}, kind {self._record['kind']!r}",
-                            f"It must have schema {SCHEMAS[kind]} and kind {kind!r}.", _REMEDY)
+            found = ", ".join(f"{key} {bounded_repr(self._record[key])}" for key in ("schema", "kind"))
+            raise UserError(self.path, found, f"It must have schema {SCHEMAS[kind]} and kind {kind!r}.", _REMEDY)
 
     def value(self, key: str) -> Any:
         if key not in self._record:
-            raise UserError(self.path, f"has no {key!r}", f"It has {', '.join(sorted(map(str, self._record)))}.",
+            raise UserError(self.path, f"has no {key!r}", f"It has {bounded_repr(sorted(map(str, self._record)))}.",
                             _REMEDY)
         return self._record[key]
 
@@ -356,7 +357,7 @@ class _Record:
         return tuple(tuple(row) for row in rows)
 
     def _wrong(self, key: str, expected: str) -> UserError:
-        return UserError(f"{self.path}.{key}", repr(self._record[key]), f"It must be {expected}.", _REMEDY)
+        return UserError(f"{self.path}.{key}", bounded_repr(self._record[key]), f"It must be {expected}.", _REMEDY)
 
 
 def _accuracy(source: _Record) -> Accuracy:

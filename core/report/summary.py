@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.base.errors import UserError
+from core.base.text import bounded_repr
 from core.report.gate import Thresholds, judge
 from core.report.measurements import Measurements, parse_measurements, read_json
 
@@ -84,15 +85,15 @@ class Summary:
         hint = "Give the summary.json that this version's report stage wrote."
         names = {field.name for field in fields(cls)}
         if set(record) != names or record["schema"] != SCHEMA:
-            odd = sorted(map(str, names ^ set(record))) or [f"schema {record['schema']!r}"]
+            odd = sorted(map(str, names ^ set(record))) or [f"schema {bounded_repr(record['schema'])}"]
             raise UserError("summary", f"differs in {', '.join(odd)}", f"It must have the keys of schema {SCHEMA}.",
                             hint)
-        wrong = [f"{name} is {record[name]!r}" for name in FIGURES if not _is_figure(record[name])]
+        wrong = [f"{name} is {bounded_repr(record[name])}" for name in FIGURES if not _is_figure(record[name])]
         if record["verdict"] not in ("pass", "fail"):
-            wrong.append(f"verdict is {record['verdict']!r}")
+            wrong.append(f"verdict is {bounded_repr(record['verdict'])}")
         provenance = record["provenance"]
         if not isinstance(record["worst_class"], str):
-            wrong.append(f"worst_class is {record['worst_class']!r}")
+            wrong.append(f"worst_class is {bounded_repr(record['worst_class'])}")
         if not isinstance(provenance, Mapping) or PROVENANCE - set(provenance):
             wrong.append("provenance lacks some of " + ", ".join(sorted(PROVENANCE)))
         if wrong:

@@ -3,7 +3,6 @@
 import bz2
 import errno
 import gzip
-import io
 import itertools
 import lzma
 import os
@@ -17,13 +16,19 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from core.base.errors import UserError
+from core.base.foreign_file import kind_of_file, open_foreign
+from core.base.text import bounded_repr, shown
+from core.storage.metered import Metered
 from core.storage.store import check_name
+from core.storage.zip_index import open_zip
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 _BLOCK_BYTES = 1 << 20
 # Photographs hardly shrink; text shrinks tenfold. A bomb shrinks a thousandfold.
 _LARGEST_RATIO, _ALWAYS_BYTES = 100, 100 << 20
 _MOST_ENTRIES = 5_000_000
+# Unlike a tar's, a zip's entries are all held at a time.
+_MOST_ZIP_ENTRIES, _MOST_INDEX_BYTES = 1_000_000, 256 << 20
 _MOST_BEHIND = 16
 """Blocks that may follow a tar file's end: padding."""
 # A header may ask for any amount; the longest that is sound holds a path.
@@ -55,28 +60,31 @@ def unpack(archive: Path, folder: Path) -> None:
         UserError: The archive is damaged, or an entry is absolute, leads outside, links outside or to a folder, is
             neither file nor folder, is there twice, or takes more room than an honest archive's would.
     """
-    allowed = _ALWAYS_BYTES + _LARGEST_RATIO * archive.stat().st_size
     links: dict[str, str] = {}
     name = ""
-    try:
-        with open(archive, "rb") as file:
+    with open_foreign(archive, "archive") as file:
+        allowed = _ALWAYS_BYTES + _LARGEST_RATIO * os.fstat(file.fileno()).st_size
+        try:
             entries = _zip_entries(file) if archive.name.lower().endswith(".zip") else _tar_entries(file, archive.name)
+            number = -1
             for number, entry in enumerate(entries):
                 name = entry.name
                 if number >= _MOST_ENTRIES:
                     raise _refused(archive, name, f"An archive may have {_MOST_ENTRIES:,} entries.")
                 if name not in ("", "."):
                     allowed -= _place(archive, folder, entry, links, allowed)
-        for name, target in links.items():
-            _link(archive, folder, name, target)
-    except _FAULTS as error:
-        cause = f"{type(error).__name__}: {error!s:.200}"
-        raise _refused(archive, name, f"It must be a sound archive ({cause}).") from error
-    except OSError as error:
-        # The decompressors say OSError without a number for damaged data; zipfile seeks where a damaged index leads.
-        if error.errno not in (None, errno.EINVAL, errno.ENAMETOOLONG):
-            raise
-        raise _refused(archive, name, f"It must be a sound archive ({error!s:.200}).") from error
+            if number < 0:
+                raise ValueError("it holds nothing")
+            for name, target in links.items():
+                _link(archive, folder, name, target)
+        except _FAULTS as error:
+            raise _damaged(archive, name, error, file) from error
+        except OSError as error:
+            # The decompressors say OSError without a number for damaged data; zipfile seeks where a damaged index
+            # leads.
+            if error.errno not in (None, errno.EINVAL, errno.ENAMETOOLONG):
+                raise
+            raise _damaged(archive, name, error, file) from error
 
 
 def _place(archive: Path, folder: Path, entry: _Entry, links: dict[str, str], allowed: int) -> int:
@@ -110,7 +118,7 @@ def _write(archive: Path, target: Path, entry: _Entry, allowed: int) -> int:
 
 def _link(archive: Path, folder: Path, name: str, target: str) -> None:
     if posixpath.isabs(target) or target.split("/")[0] == ".." or not (folder / target).is_file():
-        raise _refused(archive, name, f"A link must lead to a file of the archive; it leads to {target!r:.200}.")
+        raise _refused(archive, name, f"A link must lead to a file of the archive; it leads to {bounded_repr(target)}.")
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(folder / target, folder / name)
@@ -119,13 +127,14 @@ def _link(archive: Path, folder: Path, name: str, target: str) -> None:
 
 
 def _zip_entries(file: BinaryIO) -> Iterator[_Entry]:
-    with zipfile.ZipFile(file) as packed:
-        for info in packed.infolist():
-            name, mode = _clean(info.filename), info.external_attr >> 16
-            if info.is_dir():
+    packed, found = open_zip(file, _MOST_INDEX_BYTES, _MOST_ZIP_ENTRIES)
+    with packed:
+        for entry in found:
+            name, mode = _clean(entry.info.filename), entry.info.external_attr >> 16
+            if entry.info.is_dir():
                 yield _Entry(name)
                 continue
-            with packed.open(info) as content:
+            with packed.open(entry.info) as content:
                 if stat.S_ISLNK(mode):
                     yield _Entry(name, _link_target(name, content.read(4096).decode("utf-8")))
                 else:
@@ -135,10 +144,15 @@ def _zip_entries(file: BinaryIO) -> Iterator[_Entry]:
 def _tar_entries(file: BinaryIO, archive_name: str) -> Iterator[_Entry]:
     opened = _COMPRESSED.get(archive_name.lower().rpartition(".")[2])
     stream = opened(file) if opened else file
-    with tarfile.open(fileobj=_Metered(stream), mode="r:") as packed:
+    with tarfile.open(fileobj=Metered(stream, _LARGEST_READ), mode="r:") as packed:
+        place = -1
         for member in packed:
             # tarfile keeps every header for later; nothing here asks for them.
             packed.members = []
+            # A negative size leads it back to a header that it has read, without end (CVE-2025-8194).
+            if member.size < 0 or packed.offset <= place:
+                raise ValueError(f"{bounded_repr(member.name)} has {member.size} bytes")
+            place = packed.offset
             name = _clean(member.name)
             if member.isdir():
                 yield _Entry(name)
@@ -149,30 +163,11 @@ def _tar_entries(file: BinaryIO, archive_name: str) -> Iterator[_Entry]:
             elif member.isreg():
                 yield _Entry(name, content=packed.extractfile(member))
             else:
-                raise ValueError(f"{name!r:.200} is neither a file nor a folder")
+                raise ValueError(f"{bounded_repr(name)} is neither a file nor a folder")
     # The checksum stands at the stream's end, behind the archive's own.
     rest = iter(lambda: stream.read(_BLOCK_BYTES), b"")
     if sum(1 for _ in itertools.islice(rest, _MOST_BEHIND + 1)) > _MOST_BEHIND:
         raise ValueError("too much follows the archive's end")
-
-
-class _Metered(io.RawIOBase):
-    """A stream that refuses to be read in one piece beyond what a header can need."""
-
-    def __init__(self, stream: Any) -> None:
-        super().__init__()
-        self._stream = stream
-
-    def read(self, size: int = -1) -> bytes:
-        if size < 0 or size > _LARGEST_READ:
-            raise ValueError(f"a header asks for {size} bytes")
-        return self._stream.read(size)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._stream.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._stream.tell()
 
 
 def _clean(name: str) -> str:
@@ -187,6 +182,12 @@ def _link_target(name: str, target: str) -> str:
     return posixpath.normpath(posixpath.join(posixpath.dirname(name), target))
 
 
+def _damaged(archive: Path, name: str, error: Exception, file: BinaryIO) -> UserError:
+    kind = kind_of_file(file)
+    seen = f"; it begins as {kind}" if kind else ""
+    return _refused(archive, name, f"It must be a sound archive ({type(error).__name__}: {shown(error)}{seen}).")
+
+
 def _refused(archive: Path, name: str, rule: str) -> UserError:
-    place = f"{archive}, entry {name!r:.200}" if name else f"{archive}"
+    place = f"{archive}, entry {bounded_repr(name)}" if name else f"{archive}"
     return UserError("archive", place, rule, "Pack the files again, or unpack it yourself and give the folder.")

@@ -7,6 +7,7 @@ from typing import Any
 
 from core.base.digest import sha256_file
 from core.base.errors import UserError
+from core.base.text import bounded_repr
 from core.storage.fetch import fetch
 from core.storage.location import Scheme, local_path, parse_location
 from core.storage.source import resolve_latest, resolve_single
@@ -39,7 +40,7 @@ class ParentRef:
             UserError: The object is no such reference.
         """
         if set(value) != {"uri", "digest"} or not all(isinstance(item, str) for item in value.values()):
-            raise UserError("checkpoint reference", f"{dict(value)!r:.200}", "It must have uri and digest, both text.",
+            raise UserError("checkpoint reference", bounded_repr(value), "It must have uri and digest, both text.",
                             "Pass the resolve stage's output unchanged.")
         return cls(uri=value["uri"], digest=value["digest"])
 

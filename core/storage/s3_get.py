@@ -16,6 +16,7 @@ from typing import NoReturn
 from urllib.parse import parse_qs, quote, urlsplit
 
 from core.base.errors import UserError
+from core.base.text import bounded_repr
 from core.storage.s3_client import ATTEMPTS, S3Connection, raise_for, s3_errors
 from core.storage.s3_transport import Answer, transport
 
@@ -144,7 +145,7 @@ class ObjectReader:
             raise UserError(f"object {self.uri(reading.key)}", "the service sent all of it where a part was asked for",
                             "The service must know the header Range.", "Use another S3-compatible service.")
         if status == 206 and not reading.headers.get("content-range", "").startswith(f"bytes {reading.place}-"):
-            raise _Broken(f"the answer's range is {reading.headers.get('content-range')!r:.80}")
+            raise _Broken(f"the answer's range is {bounded_repr(reading.headers.get('content-range'), 80)}")
         try:
             length = int(reading.headers.get("content-length", ""))
         except ValueError:

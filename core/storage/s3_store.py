@@ -5,7 +5,6 @@ import hashlib
 import os
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from core.base.files import new_file
 from core.storage.s3_client import ATTEMPTS, connect, s3_errors
 from core.storage.s3_download import Downloader, Target
 from core.storage.s3_get import ObjectReader
+from core.storage.s3_listing import listed_objects, stored_object
 from core.storage.store import NotSupported, ObjectExists, ObjectNotFound, Store, StoredObject, check_name
 from core.storage.verification import PART_BYTES_KEY, SHA256_KEY
 
@@ -42,12 +42,8 @@ class S3Store(Store):
         """See :class:`Store`; keys that end in a slash are consoles' folder marks and not listed."""
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket, Prefix=self._prefix + prefix)
-        found = []
         with s3_errors(self.uri(prefix), "list"):
-            for page in pages:
-                found += [_info(entry["Key"][len(self._prefix):], entry["Size"], entry)
-                          for entry in page.get("Contents", []) if not entry["Key"].endswith("/")]
-        return sorted(found, key=lambda info: info.name)
+            return listed_objects(pages, self._prefix, self.uri(prefix))
 
     def find(self, name: str) -> StoredObject | None:
         """See :class:`Store`."""
@@ -55,7 +51,7 @@ class S3Store(Store):
             head = self._head(name)
         except ObjectNotFound:
             return None
-        return _info_of(name, head)
+        return stored_object(name, head.get("ContentLength"), head, self.uri(name))
 
     def read(self, name: str) -> bytes:
         """See :class:`Store`."""
@@ -90,7 +86,8 @@ class S3Store(Store):
 
     def download(self, name: str, path: Path) -> None:
         """See :class:`Store`."""
-        info = _info_of(name, self._head(name))
+        head = self._head(name)
+        info = stored_object(name, head.get("ContentLength"), head, self.uri(name))
         with new_file(path) as partial:
             self.downloader().download(info, Target(partial))
 
@@ -145,16 +142,6 @@ class S3Store(Store):
         except BaseException:
             self._client.abort_multipart_upload(**upload)
             raise
-
-
-def _info_of(name: str, head: dict[str, Any]) -> StoredObject:
-    return _info(name, head["ContentLength"], head)
-
-
-def _info(name: str, size: int, answer: dict[str, Any]) -> StoredObject:
-    # Listings tell fractions of a second, headers do not.
-    modified = answer["LastModified"].astimezone(UTC).replace(microsecond=0)
-    return StoredObject(name, size, answer["ETag"].strip('"'), modified)
 
 
 def part_size(size: int) -> int:

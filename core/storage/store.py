@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from core.base.errors import UserError
+from core.base.text import bounded_repr
 from core.storage.location import Location, Scheme, parse_location
 
 
@@ -107,8 +108,8 @@ def check_name(name: str, store: str) -> None:
         UserError: The name is empty, absolute, has empty parts, ``.`` or ``..``, or control characters.
     """
     if any(part in ("", ".", "..") for part in name.split("/")) or any(ord(letter) < 32 for letter in name):
-        raise UserError("object name", f"{name!r:.200} in {store}", "It must be names between slashes, without '.', "
-                        "'..', control characters or a slash at its ends.", "Rename the object.")
+        raise UserError("object name", f"{bounded_repr(name)} in {store}", "It must be names between slashes, without "
+                        "'.', '..', control characters or a slash at its ends.", "Rename the object.")
 
 
 def check_names(names: Iterable[str], store: str) -> None:

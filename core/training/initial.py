@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.base.errors import UserError
+from core.base.text import bounded_repr
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset, Split
@@ -55,8 +56,9 @@ def min_initial_map_ratio(config: Any) -> float:
 def check_ratio(value: Any, thing: str) -> float:
     """Return ``value`` as a float; ``thing`` names it in the error that refuses anything but a number from 0 to 1."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise UserError(thing, repr(value), "It is the share of the FP32 model's mAP that must be left right after "
-                        "compression is initialised, a number from 0 (off) to 1.", "Give such a number, e.g. 0.5.")
+        raise UserError(thing, bounded_repr(value), "It is the share of the FP32 model's mAP that must be left right "
+                        "after compression is initialised, a number from 0 (off) to 1.",
+                        "Give such a number, e.g. 0.5.")
     return float(value)
 
 

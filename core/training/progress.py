@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.text import shown
 from core.training.random_state import random_state, set_random_state
 
 # What modules remember in plain attributes; torch's own have none that training moves.
@@ -106,9 +107,11 @@ def restore_progress(progress: Mapping[str, Any], runner: Any, memory: ModuleMem
     try:
         position = Position(**progress["position"])
         names, moved, best = list(progress["parameters"]), list(progress["modules"]), dict(progress["best"])
-        log, metrics = str(progress["log"]), dict(progress["metrics"])
+        log, metrics = progress["log"], dict(progress["metrics"])
+        if not isinstance(log, str):
+            raise TypeError("log")
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError("training state", f"{error!r}", "It lacks a part of itself.",
+        raise UserError("training state", f"{type(error).__name__}: {shown(error)}", "It lacks a part of itself.",
                         "Delete it; an older one, or the beginning, is taken then.") from error
     if names != parameter_names(runner):
         raise UserError("training state", f"optimizer state of {len(names)} parameters",

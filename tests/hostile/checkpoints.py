@@ -163,6 +163,37 @@ def in_meta(key: str, value: bytes) -> bytes:
 
 
 F4 = dtype("f4")
+
+
+def state(size: int, alignment: int, order: str = "|", version: int = 3) -> bytes:
+    """Return the state of a numpy.dtype, as BUILD takes it."""
+    return b"(" + number(version) + text(order) + b"NNN" + number(size) + number(alignment) + number(0) + b"tb"
+
+
+def text_array(before: bytes, after: bytes) -> bytes:
+    """Return an array of two texts of eight bytes whose dtype, in the memo, gets states before and after it is used."""
+    return (dtype("S8") + b"q\x05" + before + ARRAY + b"(" + number(1) + numbers(2) + b"h\x05\x89" + latin("A" * 16)
+            + b"tbq\x06h\x05" + after + b"0h\x060")
+
+
+# What was checked and is changed afterwards, by its place in the memo.
+CHANGED = {
+    "numpy dtype whose size becomes -1": in_meta("a", text_array(b"", state(-1, -1)) + b"h\x06"),
+    "numpy dtype whose alignment becomes 0": in_meta("a", text_array(b"", state(8, 0)) + b"h\x06"),
+    "numpy dtype of size -1": in_meta("a", text_array(state(-1, -1), b"") + b"h\x06"),
+    "numpy dtype of alignment 0": in_meta("a", text_array(state(8, 0), b"") + b"h\x06"),
+    "numpy dtype of 2**31 bytes": in_meta("a", text_array(state(1 << 31, 1), b"") + b"h\x06"),
+    "numpy dtype whose state is true": in_meta("a", F4 + b"(" + number(3) + text("<") + b"NNN" + number(-1)
+                                               + number(-1) + b"\x89tb"),
+    "numpy array with a second state": in_meta("a", array(F4, numbers(2), latin("x" * 8)) + b"(" + number(1)
+                                               + numbers(1) + F4 + b"\x89" + latin("x" * 4) + b"tb"),
+    "numpy array with attributes": in_meta("a", array(F4, numbers(2), latin("x" * 8)) + b"}" + text("shape")
+                                           + numbers(1 << 40) + b"sb"),
+    "torch.Size with items": weights(call("torch", "Size", numbers(4)) + b"(" + number(1) + b"e"),
+    "torch.dtype with attributes": in_meta("a", name_of("torch", "float32") + b"}" + text("itemsize") + number(1)
+                                           + b"sb"),
+    "storage with items": weights(storage() + number(0) + number(1) + b"s"),
+}
 PICKLES = {
     "name that is a value": weights(name_of("torch", "FloatStorage")),
     "call of a container": weights(b"](tR"),
@@ -237,6 +268,98 @@ PICKLES = {
 }
 
 
+PICKLES.update(CHANGED)
+PICKLES.update({
+    "LONG4 opcode": in_meta("a", b"\x8b" + struct.pack("<i", 1000) + bytes(1000)),
+    "integer of 2,000 bits as a key": in_meta("a", b"}" + number(1 << 2000) + b"Ns"),
+    "buffer of 2**40 bytes": in_meta("a", b"\x96" + struct.pack("<Q", 1 << 40)),
+    "five million opcodes": b"\x80\x02]" + b"N0" * 2_500_000 + b".",
+    "one list given to many calls": b"\x80\x02](" + b"N" * 20_000 + b"eq\x01" + (
+        name_of("builtins", "set") + b"h\x01\x85R0") * 2_000 + b".",
+    "one text given to many calls": b"\x80\x02" + text("x" * 1_000_000) + b"q\x010" + (
+        name_of("_codecs", "encode") + b"h\x01" + text("latin1") + b"\x86R0") * 2_000 + b"N.",
+    "numpy array of bytes that are a list": in_meta("a", array(F4, numbers(1), b"]")),
+    "numpy date of no unit": in_meta("a", dtype("M8") + b"(" + number(4) + text("<") + b"NNN" + number(-1) + number(-1)
+                                     + number(0) + b"}(" + latin("parsec") + number(1) * 3 + b"t\x86tb"),
+    "numpy array of no order": in_meta("a", call("numpy.core.numeric", "_frombuffer", latin("x" * 8), F4, numbers(2),
+                                                 text("K"))),
+    "datetime of month 13": in_meta("a", call("datetime", "datetime", latin("\x07\xe8\x0d\x01\0\0\0\0\0\0"))),
+    "datetime of a tuple": in_meta("a", call("datetime", "datetime", numbers(2024, 1, 1))),
+    "datetime of a zone of its own": in_meta("a", call("datetime", "datetime", latin("\x07\xe8\x01\x01" + "\0" * 6),
+                                                       call("collections", "OrderedDict"))),
+    "timedelta of text": in_meta("a", call("datetime", "timedelta", text("1"))),
+    "timezone of text": in_meta("a", call("datetime", "timezone", text("1"))),
+    "device of a name": in_meta("a", call("torch", "device", text("cpu; touch"))),
+    "device of index 10**9": in_meta("a", call("torch", "device", text("cuda"), number(10 ** 9))),
+    "untyped tensor of no type": weights(call("torch._utils", "_rebuild_tensor_v3", storage(
+        "UntypedStorage", 16, module="torch.storage"), number(0), numbers(4), numbers(1), b"\x89", b"N",
+        text("float32"))),
+    "untyped tensor beyond its storage": weights(call("torch._utils", "_rebuild_tensor_v3", storage(
+        "UntypedStorage", 16, module="torch.storage"), number(0), numbers(5), numbers(1), b"\x89", b"N", name_of(
+        "torch", "float32"))),
+    "tensor with attributes that is a list": weights(call("torch._tensor", "_rebuild_from_type_v2", name_of(
+        "collections", "OrderedDict"), name_of("torch", "Tensor"), b")", b"N")),
+    "tensor of an array of text": weights(call("torch._utils", "_rebuild_device_tensor_from_numpy", array(
+        dtype("S8"), numbers(1), latin("x" * 8)), name_of("torch", "float32"), text("xla:0"), b"\x89")),
+    "sparse tensor": weights(call("torch._utils", "_rebuild_sparse_tensor", name_of("torch", "float32"), b")")),
+})
+
+
+def overlapping(folder: Path, canary: Path, entries: int = 150, size: int = 1 << 16) -> Path:
+    """Return a stored zip whose many entries are one and the same run of bytes."""
+    records = [(f"data/{number}", bytes(size if number == 1 else 0)) for number in range(1, entries)]
+    path = zipped(weights(tensor(numbers(4), numbers(1))), folder, canary, [("data/0", bytes(16)), *records])
+    content, large = bytearray(path.read_bytes()), zipfile.ZipFile(path).getinfo("archive/data/1")
+    begin = content.index(b"PK\x01\x02")
+    while content[begin:begin + 4] == b"PK\x01\x02":
+        name_bytes, extra_bytes, comment_bytes = struct.unpack_from("<HHH", content, begin + 28)
+        if bytes(content[begin + 46:begin + 46 + name_bytes]).startswith(b"archive/data/") and (
+                bytes(content[begin + 46:begin + 46 + name_bytes]) != b"archive/data/0"):
+            struct.pack_into("<LLL", content, begin + 16, large.CRC, size, size)
+            struct.pack_into("<L", content, begin + 42, large.header_offset)
+        begin += 46 + name_bytes + extra_bytes + comment_bytes
+    path.write_bytes(bytes(content))
+    return path
+
+
+def renamed(folder: Path, canary: Path) -> Path:
+    """Return a zip whose index and header tell different names of a record."""
+    path = zipped(weights(tensor(numbers(4), numbers(1))), folder, canary)
+    path.write_bytes(path.read_bytes().replace(b"archive/data/0", b"archive/data/9", 1))
+    return path
+
+
+def claims(at: int, value: bytes, folder: Path, canary: Path) -> Path:
+    """Return a zip whose index claims something else of its last record: 46 bytes of it stand before the name."""
+    path = zipped(weights(tensor(numbers(4), numbers(1))), folder, canary)
+    content = bytearray(path.read_bytes())
+    entry = content.rindex(b"PK\x01\x02")
+    content[entry + at:entry + at + len(value)] = value
+    path.write_bytes(bytes(content))
+    return path
+
+
+def index_of(size: int, folder: Path, canary: Path) -> Path:
+    """Return a sparse file that begins and ends as a zip, between them an index of so many zeros."""
+    path = folder / "hostile.pth"
+    with open(path, "wb") as file:
+        file.write(b"PK\x03\x04")
+        file.seek(size)
+        file.write(b"PK\x05\x06" + bytes(4) + struct.pack("<HHLLH", 65_535, 65_535, size - 100, 100, 0))
+    return path
+
+
+def named_twice(folder: Path, canary: Path, times: int = 65_000) -> Path:
+    """Return a zip with the same name tens of thousands of times, each a record of its own."""
+    header = struct.pack("<4sHHHHHLLLHH", b"PK\x03\x04", 20, 0, 0, 0, 33, 0, 0, 0, 1, 0) + b"x"
+    entries = b"".join(struct.pack("<4sHHHHHHLLLHHHHHLL", b"PK\x01\x02", 20, 20, 0, 0, 0, 33, 0, 0, 0, 1, 0, 0, 0, 0, 0,
+                                   len(header) * index) + b"x" for index in range(times))
+    end = struct.pack("<4sHHHHLLH", b"PK\x05\x06", 0, 0, times, times, len(entries), len(header) * times, 0)
+    path = folder / "hostile.pth"
+    path.write_bytes(header * times + entries + end)
+    return path
+
+
 def sound() -> list[Case]:
     good, old = (weights(tensor(numbers(4), numbers(1), of=storage(view=view))) for view in (b"", b"N"))
     return [Case("checkpoint", partial(zipped, good), read), Case("legacy checkpoint", partial(legacy, old), read)]
@@ -260,6 +383,13 @@ def cases() -> list[Case]:
         "TorchScript": partial(zipped, good, records=[("data/0", bytes(16)), ("constants.pkl", b"N."),
                                                       ("code/x.py", b"import os")]),
         "big-endian": partial(zipped, good, records=[("data/0", bytes(16)), ("byteorder", b"big")]),
+        "entries that overlap": overlapping, "a name 65,000 times": named_twice,
+        "a name that index and header tell differently": renamed,
+        "an index of 300 megabytes": partial(index_of, 300 << 20),
+        "a record beyond the file": partial(claims, 20, struct.pack("<LL", 1 << 30, 1 << 30)),
+        "a record at the end": partial(claims, 42, struct.pack("<L", 1 << 20)),
+        "a stored record of two sizes": partial(claims, 24, struct.pack("<L", 1 << 30)),
+        "a record of a secret": partial(claims, 8, struct.pack("<H", 1)),
         "record too short": partial(zipped, good, records=[("data/0", bytes(15))]),
         "legacy, no storages": partial(legacy, old, keys=()),
         "legacy, unknown storage": partial(legacy, old, keys=["9"]),

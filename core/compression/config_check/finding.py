@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from core.base.text import bounded_repr
+
 ERROR = "error"
 WARNING = "warning"
 _SHOWN = 120
@@ -46,10 +48,9 @@ def child(path: str, key: Any) -> str:
         return f"{path}[{key}]"
     if isinstance(key, str) and key.isidentifier():
         return f"{path}.{key}" if path else key
-    return f"{path}[{key!r}]"
+    return f"{path}[{bounded_repr(key)}]"
 
 
 def shown(value: Any) -> str:
     """Return ``value`` for a message, on one line and not endless."""
-    text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return repr(value) if value is ABSENT else bounded_repr(value, _SHOWN)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from core.base.text import bounded_repr
 from core.compression.config_check.finding import ABSENT, Finding, child
 from core.config.keys import did_you_mean, nearest
 
@@ -268,7 +269,7 @@ def pattern_problem(pattern: Any) -> tuple[str, str] | None:
 
 
 def _as_list(value: Any) -> str:
-    return f"Write {list(value)!r:.200}." if isinstance(value, tuple) else "Write a list in square brackets."
+    return f"Write {bounded_repr(list(value))}." if isinstance(value, tuple) else "Write a list in square brackets."
 
 
 def _listed(names: Iterable[str]) -> str:

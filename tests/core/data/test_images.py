@@ -1,12 +1,17 @@
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from core.base.errors import UserError
+from core.data import images
+from core.data.dataset import resolve_data
 from core.data.digest import FileFacts, FileMemory
 from core.data.images import ImageFault, check_image, check_sizes, examine_images, image_size
+from tests.hostile.kinds import KINDS, PLACES
 
 
 def encoded(name, size=(32, 24), mode="RGB", **options):
@@ -52,6 +57,59 @@ def test_a_rotation_that_readers_apply_differently_is_refused(name):
         check_image(encoded(name, exif=exif))
 
 
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(pixels, width=128, height=96):
+    """Return a PNG image whose chunks are all there and sound, whatever its pixels are."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+ROW = bytes(1 + 3 * 128)
+
+
+@pytest.mark.parametrize("pixels", [
+    b"no zlib", zlib.compress(ROW * 10), zlib.compress(ROW * 95), zlib.compress(b"\x09" + ROW[1:]) * 96, b"",
+    zlib.compress(ROW * 96)[:-9]], ids=["no zlib", "ten rows", "a row short", "no filter", "none", "cut"])
+def test_pixels_that_cannot_be_decoded_are_found_behind_sound_checksums(pixels, tmp_path):
+    pytest.importorskip("cv2")
+    data = png(pixels)
+    Image.open(io.BytesIO(data)).verify()
+    with pytest.raises(ImageFault, match="corrupt"):
+        check_image(data)
+    (tmp_path / "a.png").write_bytes(data)
+    found = examine_images([tmp_path / "a.png"], FileMemory(tmp_path))
+    with pytest.raises(UserError, match="1 of 1 in .* cannot be used: a.png .corrupt: "):
+        check_sizes([(tmp_path / "a.png", 128, 96)], found, tmp_path)
+
+
+def test_such_an_image_with_all_its_pixels_is_sound():
+    assert check_image(png(zlib.compress(ROW * 96))) == (128, 96)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_what_is_no_file_is_a_fault(tmp_path, place):
+    make, said = PLACES[place]
+    make(tmp_path / "a.png")
+    said = {"absent": "missing", "a link to nothing": "missing"}.get(place, said)
+    assert said in examine_images([tmp_path / "a.png"], FileMemory(tmp_path))[tmp_path / "a.png"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_no_image_is_called_what_it_is(kind):
+    content, said = KINDS[kind]
+    with pytest.raises(ImageFault, match=said):
+        check_image(content)
+
+
+def test_large_images_are_decoded_one_at_a_time(monkeypatch, tmp_path, image):
+    monkeypatch.setattr(images, "_LARGE_PIXELS", 10)
+    files = [image(tmp_path / f"{number}.png") for number in range(6)]
+    assert all(isinstance(found, FileFacts) for found in examine_images(files, FileMemory(tmp_path)).values())
+
+
 def test_bytes_behind_the_end_are_no_fault():
     assert check_image(encoded("JPEG") + b"\0" * 100) == (32, 24)
     assert check_image(encoded("JPEG") + b"trailer of a camera") == (32, 24)
@@ -84,7 +142,7 @@ def test_a_damaged_png_is_found():
 
 @pytest.mark.parametrize("data, reason", [
     (b"", "empty file"),
-    (b"<html>404</html>", "not an image"),
+    (b"<html>404</html>", "not an image but a web page, such as an error or a log-in"),
     (b"\xff\xd8\xff\xd9", "not an image"),
     (encoded("GIF", mode="P"), "GIF is not one of JPEG, PNG, BMP, TIFF, WEBP, PPM"),
 ])
@@ -108,7 +166,7 @@ def test_every_file_is_answered_for(tmp_path, image):
     folder.mkdir()
     found = examine_images([good, bad, tmp_path / "gone.png", folder, good], FileMemory(tmp_path))
     assert isinstance(found.pop(good), FileFacts)
-    assert found == {bad: "not an image", tmp_path / "gone.png": "missing", folder: "Is a directory"}
+    assert found == {bad: "not an image but text", tmp_path / "gone.png": "missing", folder: "it is a folder"}
 
 
 def test_a_name_too_long_for_a_file_is_answered_for(tmp_path):
@@ -147,3 +205,12 @@ def test_the_size_of_a_missing_image_is_asked_in_vain(tmp_path, image):
     assert image_size(image(tmp_path / "a.png", size=(7, 9))) == (7, 9)
     with pytest.raises(UserError, match="b.png .missing."):
         image_size(tmp_path / "b.png")
+
+
+def test_resolve_names_every_image_that_training_could_not_decode(coco):
+    pytest.importorskip("cv2")
+    folder = coco.root / "images" / "train"
+    for name, pixels in (("0.png", b"no zlib"), ("2.png", zlib.compress((b"\0" * 97) * 9))):
+        (folder / name).write_bytes(png(pixels, 32, 24))
+    with pytest.raises(UserError, match="2 of 9 in .*train/0.png .corrupt: .*; images/train/2.png .corrupt: "):
+        resolve_data(str(coco.root))

@@ -60,7 +60,7 @@ def test_class_names_need_not_be_ascii(voc, an_object):
 
 
 @pytest.mark.parametrize("text, named", [
-    ("", "no element found"),
+    ("", "an empty file"),
     ("<annotation>", "no element found"),
     ("<annotation></b>", "mismatched tag"),
     ("plain text", "syntax error"),

@@ -1,0 +1,42 @@
+"""A file of which no more is read in one piece than a reader can need: lengths in a file are anybody's word."""
+
+import io
+from typing import Any
+
+
+class Metered(io.RawIOBase):
+    """A stream that refuses to be read in large pieces.
+
+    Args:
+        stream: What it reads.
+        most: Bytes of the largest piece.
+    """
+
+    def __init__(self, stream: Any, most: int) -> None:
+        super().__init__()
+        self._stream, self._most = stream, most
+
+    def read(self, size: int = -1) -> bytes:
+        """Return up to ``size`` bytes, or all that is left.
+
+        Raises:
+            ValueError: That is more than the largest piece.
+        """
+        if size > self._most:
+            raise ValueError(f"a header asks for {size} bytes")
+        content = self._stream.read(size if size >= 0 else self._most + 1)
+        if len(content) > self._most:
+            raise ValueError(f"more than {self._most} bytes are left")
+        return content
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """See :class:`io.RawIOBase`."""
+        return self._stream.seek(offset, whence)
+
+    def seekable(self) -> bool:
+        """Return True: whoever reads only forwards never seeks."""
+        return True
+
+    def tell(self) -> int:
+        """See :class:`io.RawIOBase`."""
+        return self._stream.tell()
