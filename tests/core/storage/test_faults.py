@@ -3,12 +3,14 @@
 import os
 import random
 import re
+from types import SimpleNamespace
 
+import botocore.endpoint
 import pytest
 
 from core.base.errors import UserError
 from core.base.files import new_folder
-from core.storage import s3_client, s3_get
+from core.storage import s3_client, s3_download
 from core.storage.s3_store import PART_BYTES
 from core.storage.store import open_store
 from tests.core.storage.fault_proxy import Fault, fault_proxy
@@ -23,7 +25,8 @@ MISSING = Fault(404, "NoSuchKey")
 @pytest.fixture
 def proxy(s3, monkeypatch):
     """The environment leads through a proxy; pauses are short."""
-    monkeypatch.setattr(s3_get, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(s3_download, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=lambda seconds: None))
     monkeypatch.setenv("MMDET_COMPRESS_S3_TIMEOUT", "20")
     s3.put("set/small", SMALL)
     with fault_proxy(s3.server.endpoint) as proxy:
@@ -99,9 +102,9 @@ def test_a_server_that_falls_silent_is_asked_again(proxy, s3, tmp_path, monkeypa
 LASTING = [
     pytest.param(lambda method, path, before: SLOW if method == "GET" else None, "overloaded", id="SlowDown"),
     pytest.param(lambda method, path, before: Fault(reset_after=5000) if method == "GET" else None,
-                 "requests in a row failed", id="resets"),
+                 "ResponseStreamingError", id="resets"),
     pytest.param(lambda method, path, before: Fault(end_after=0) if method == "GET" else None,
-                 "requests in a row failed", id="empty bodies"),
+                 "IncompleteReadError", id="empty bodies"),
     pytest.param(lambda method, path, before: Fault(flip_at=77) if method == "GET" else None,
                  "does not match its ETag", id="flipped bytes"),
     pytest.param(lambda method, path, before: EXPIRED if method == "GET" else None, "token has expired", id="expired"),
@@ -123,7 +126,7 @@ def test_faults_that_last_name_object_and_cause_and_leave_no_file(store, proxy, 
 
 
 def test_a_stalled_server_is_given_up_after_bounded_tries(store, proxy, monkeypatch, tmp_path):
-    monkeypatch.setattr(s3_get, "ATTEMPTS", 2)
+    monkeypatch.setattr(s3_download, "ATTEMPTS", 2)
     monkeypatch.setenv("MMDET_COMPRESS_S3_TIMEOUT", "0.5")
     store = open_store(f"{store.location}")
     proxy.plan = lambda method, path, before: Fault(stall_after=7) if method == "GET" else None
