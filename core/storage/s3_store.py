@@ -1,5 +1,6 @@
 """A bucket's prefix as a store."""
 
+import contextlib
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -154,16 +155,25 @@ class S3Store(Store):
                 **self._key(prepared.name), UploadId=prepared.upload_id,
                 MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": prepared.etag}]})
 
+    def discard(self, prepared: PreparedWrite) -> None:
+        """Give up one prepared object."""
+        with contextlib.suppress(ObjectNotFound), s3_errors(self.uri(prepared.name), "delete"):
+            self._client.abort_multipart_upload(**self._key(prepared.name), UploadId=prepared.upload_id)
+
     def revoke(self, name: str) -> None:
         """Make sure that nothing that was prepared for ``name`` until now can be committed any more."""
         key = self._key(name)
         for upload in self._pages("list_multipart_uploads", name, "Uploads"):
             if upload["Key"] == key["Key"]:
-                try:
-                    with s3_errors(self.uri(name), "delete"):
-                        self._client.abort_multipart_upload(**key, UploadId=upload["UploadId"])
-                except ObjectNotFound:
-                    continue
+                self.discard(PreparedWrite(name, upload["UploadId"], ""))
+
+    def stored_sha256(self, name: str) -> str:
+        """Return the SHA-256 that :meth:`upload` stored with an object, or an empty text where it has none.
+
+        Raises:
+            ObjectNotFound: There is no such object.
+        """
+        return self._head(name)["Metadata"].get(SHA256_KEY, "")
 
     def _pages(self, operation: str, prefix: str, entries: str) -> Iterator[dict[str, Any]]:
         pages = self._client.get_paginator(operation).paginate(Bucket=self._bucket, Prefix=self._prefix + prefix)
