@@ -109,8 +109,8 @@ def keep_pace(client: Any, read_timeout: float) -> None:
 
     # botocore offers no way to give connections of one's own; tests/core/storage/test_pace.py sees if this one closes.
     client._endpoint.http_session._pool_classes_by_scheme.update(
-        http=_pool_class(AWSHTTPConnectionPool, AWSHTTPConnection, new_pace),
-        https=_pool_class(AWSHTTPSConnectionPool, AWSHTTPSConnection, new_pace))
+        http=_pool_class(AWSHTTPConnectionPool, AWSHTTPConnection, read_timeout, new_pace),
+        https=_pool_class(AWSHTTPSConnectionPool, AWSHTTPSConnection, read_timeout, new_pace))
     client.meta.events.register_first("needs-retry.s3", _give_up_when_slow)
 
 
@@ -125,7 +125,7 @@ def _give_up_when_slow(attempts: int, caught_exception: BaseException | None, **
         raise caught_exception
 
 
-def _pool_class(pool: type, connection: type, new_pace: Callable[[], Pace]) -> type:
+def _pool_class(pool: type, connection: type, timeout: float, new_pace: Callable[[], Pace]) -> type:
     class PacedConnection(connection):
         def __init__(self, *arguments: Any, **options: Any) -> None:
             super().__init__(*arguments, **options)
@@ -133,6 +133,8 @@ def _pool_class(pool: type, connection: type, new_pace: Callable[[], Pace]) -> t
 
         def connect(self) -> None:
             super().connect()
+            # urllib3 leaves the shorter one of connecting in force while a request is sent.
+            self.sock.settimeout(timeout)
             self.sock = _PacedSocket(self.sock, self._pace)
 
         def request(self, *arguments: Any, **options: Any) -> Any:
@@ -154,11 +156,14 @@ class _PacedSocket:
     def sendall(self, contents: Any) -> None:
         left = memoryview(contents).cast("B")
         while left:
-            started, count = time.monotonic(), 0
+            started = time.monotonic()
             try:
                 count = self._sock.send(left[:_BLOCK_BYTES])
-            finally:
-                self._pace.sent(count, time.monotonic() - started)
+            except TimeoutError as error:
+                # Buffers on the way took the first megabytes at once: only this shows how slow the server is.
+                raise TooSlow(f"no byte was taken in {time.monotonic() - started:.0f} s, and at least one must "
+                              "be") from error
+            self._pace.sent(count, time.monotonic() - started)
             left = left[count:]
 
     def makefile(self, mode: str, buffering: int = -1) -> Any:

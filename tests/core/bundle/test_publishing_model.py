@@ -83,6 +83,13 @@ def publishing_machine(bundles):
                     self.what_was_seen_stays()
             self.collect(actor)
 
+        @rule(name=st.sampled_from(sorted(BUNDLES)), expired=st.booleans())
+        def overtake(self, name, expired):
+            """Somebody publishes from beginning to end while all others stand still, perhaps for days."""
+            if expired:
+                self.let_claims_expire()
+            self.resolve(name)
+
         @precondition(lambda self: self.actors)
         @rule(index=ACTORS, arrives=st.sampled_from(["once", "twice", "never", "late", "again late"]),
               answer=st.sampled_from(["given", "lost", "terminated", "killed"]))
@@ -129,15 +136,16 @@ def publishing_machine(bundles):
                 self.what_was_seen_stays()
             for days in (0, 2):
                 self.server.clock += DAY * days
-                for name, (_, manifest) in bundles.items():
-                    self.resolve(name, manifest)
+                for name in bundles:
+                    self.resolve(name)
             whole = manifests(self.server.objects)
             left = [key for key in self.server.objects if (match := re.match(r"cells/(\d+)/", key))
                     and int(match.group(1)) not in whole]
             assert left == [], "what abandoned publications left is not cleared"
 
-        def resolve(self, name, manifest):
+        def resolve(self, name):
             """The next publisher, whom nobody disturbs, finds the bundle or publishes it."""
+            manifest = bundles[name][1]
             there = {by_bytes[content].content_sha256 for content in manifests(self.server.objects).values()}
             client = Client(self.server, lambda operation, request: request())
             version, created = self.publish(name, None, client)

@@ -133,6 +133,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         fault = self.next_fault() or Fault()
         body = self._body(fault)
+        if len(body) < int(self.headers.get("Content-Length") or 0):
+            self.close_connection = True
+            return None
         if fault.status:
             return self._answer(fault.status, [("Content-Type", "application/xml")],
                                 ERROR.format(code=fault.code).encode(), Fault())
