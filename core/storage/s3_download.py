@@ -29,7 +29,7 @@ from core.storage.verification import MIB, PART_BYTES_KEY, SHA256_KEY, is_plain_
 SPAN_BYTES = 16 * MIB
 """Objects above this are read in spans of about this size."""
 _LARGEST_SPAN_BYTES = 64 * MIB
-SPAN_THREADS, OBJECT_THREADS = 4, 8
+SPAN_THREADS, OBJECT_THREADS = 4, 12
 PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 20.0
 _BLOCK_BYTES = MIB
 _TRIES = 3

@@ -14,7 +14,6 @@ from core.bundle.publish import check_destination, publish
 from tests.core.bundle.published import PUBLISHED, seal, write_bundle
 
 
-
 @pytest.fixture
 def bundle(tmp_path):
     return write_bundle(tmp_path / "bundle")

@@ -11,8 +11,8 @@ from core.bundle.publish import check_destination, publish
 from core.bundle.publish_s3 import S3Publisher
 from core.storage.s3_store import S3Store
 from core.storage.store import AccessDenied
-from tests.core.storage.fault_proxy import Fault, fault_proxy
 from tests.core.bundle.published import PUBLISHED, seal, write_bundle
+from tests.core.storage.fault_proxy import Fault, fault_proxy
 
 
 @pytest.fixture

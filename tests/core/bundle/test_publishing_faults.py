@@ -1,4 +1,4 @@
-"""Publishing to a real S3 server behind proxies that lose, repeat and delay requests and answers, or cut a publisher off.
+"""Publishing to a real S3 server behind proxies that lose, repeat and delay requests, or cut a publisher off.
 
 40 seeded schedules run by default; ``MMDET_COMPRESS_TEST_SCHEDULES=500`` runs so many.
 """
@@ -84,7 +84,7 @@ class Reader:
 
     def look(self):
         """Check that every manifest that was ever seen is there and unchanged, and all its files with it."""
-        for key in self.keys():
+        for key in self.listed():
             match = re.fullmatch(rf"{self.prefix}/(\d+)/bundle\.json", key)
             if match and int(match.group(1)) not in self.manifests:
                 self.manifests[int(match.group(1))] = self.s3.get(key)
@@ -94,7 +94,7 @@ class Reader:
                 content = self.s3.get(f"{self.prefix}/{version}/{name}")
                 assert hashlib.sha256(content).hexdigest() == record["sha256"], f"version {version}: {name}"
 
-    def keys(self):
+    def listed(self):
         answer = self.s3.client.list_objects_v2(Bucket=self.s3.name, Prefix=f"{self.prefix}/")
         return [entry["Key"] for entry in answer.get("Contents", [])]
 
@@ -139,7 +139,7 @@ def run_schedule(seed, s3, proxies, clients, bundles, counts):
     for version, bundle in results:
         assert reader.content_of(version) == Manifest.read(bundle).content_sha256
     assert {bundle for _, bundle in results} >= set(bundles), "a publisher that nobody disturbed failed"
-    left = {key.split("/")[1] for key in reader.keys()} - {".claims"} - set(map(str, reader.manifests))
+    left = {key.split("/")[1] for key in reader.listed()} - {".claims"} - set(map(str, reader.manifests))
     assert not left, "what abandoned publications left is not cleared"
 
 

@@ -1,4 +1,4 @@
-"""Publishing to S3 against an adversary: every request may be lost, answered by nobody, done twice or late, the last."""
+"""Publishing to S3 against an adversary: a request may be lost, unanswered, done twice or late, or be the last one."""
 
 import contextlib
 import hashlib

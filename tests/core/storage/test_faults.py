@@ -3,6 +3,12 @@
 import os
 import random
 import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import botocore.endpoint
@@ -179,3 +185,35 @@ def test_random_faults_over_a_tree_end_in_the_right_tree(store, proxy, s3, tmp_p
     found = {path.relative_to(tmp_path / "set").as_posix(): path.read_bytes()
              for path in (tmp_path / "set").rglob("*") if path.is_file()}
     assert found == {**contents, "small": SMALL, "big": BIG}
+
+
+FETCH = """
+import sys; from core.base.cli import run_guarded; from core.storage.fetch import fetch
+from core.storage.source import resolve_source
+sys.exit(run_guarded("fetch", lambda: fetch(resolve_source(sys.argv[1])) and 0))
+"""
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("awaited", ["list-type", "set/small", "set/big"])
+def test_a_signal_ends_a_fetch_that_waits_for_the_network_within_seconds(proxy, s3, tmp_path, awaited, number, code):
+    s3.put("set/big", BIG)
+    waiting = threading.Event()
+
+    def plan(method, path, before):
+        if awaited not in path:
+            return None
+        waiting.set()
+        return Fault(silent=True)
+
+    proxy.plan = plan
+    process = subprocess.Popen([sys.executable, "-c", FETCH, f"{s3.uri}/set"], cwd=Path(__file__).parents[3],
+                               env={**os.environ, "MMDET_COMPRESS_CACHE": str(tmp_path)})
+    try:
+        assert waiting.wait(60)
+        time.sleep(0.5)
+        process.send_signal(number)
+        assert process.wait(timeout=5) == code
+    finally:
+        process.kill()
+        process.wait()
