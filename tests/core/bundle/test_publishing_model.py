@@ -37,6 +37,10 @@ def write_bundles(folder):
     return {name: (folder / name, Manifest.read(folder / name)) for name in BUNDLES}
 
 
+def publish(server, bundle, version, client):
+    return S3Publisher(S3Store("bucket", "cells", client=client), now=lambda: server.clock).publish(*bundle, version)
+
+
 def manifests(objects):
     return {int(match.group(1)): content for key, (content, *_) in objects.items()
             if (match := re.fullmatch(r"cells/(\d+)/bundle\.json", key))}
@@ -60,8 +64,7 @@ def publishing_machine(bundles):
             self.actors, self.seen, self.promised = [], {}, []
 
         def publish(self, name, version, client):
-            store = S3Store("bucket", "cells", client=client)
-            return S3Publisher(store, now=lambda: self.server.clock).publish(*bundles[name], version)
+            return publish(self.server, bundles[name], version, client)
 
         def running(self, index):
             return self.actors[index % len(self.actors)] if self.actors else None
@@ -162,3 +165,45 @@ def test_no_bundle_is_half_or_lost_whatever_happens_to_requests_and_publishers(t
     machine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None,
                                          suppress_health_check=list(HealthCheck))
     machine.TestCase().runTest()
+
+
+def steps_of(actor, most=None):
+    """Let an actor do so many requests, or all."""
+    done = 0
+    while actor.asks is not None and done != most:
+        actor.step()
+        done += 1
+    return done
+
+
+def test_whoever_gives_up_a_version_at_any_step_of_a_resumed_publication_leaves_no_half_bundle(tmp_path, monkeypatch):
+    """One publisher was killed before it committed, another resumes it and stands still, a third one comes days later
+    and stands still, too: for every pair of steps the second goes on to its end, and then the third."""
+    monkeypatch.setattr(s3_download, "PAUSE_SECONDS", 0)
+    bundles = write_bundles(tmp_path)
+
+    def begun(bundle):
+        return Actor(server, lambda client: publish(server, bundles[bundle], None, client))
+
+    second_step, ended = 0, False
+    while not ended:
+        third_step, ended_too = 0, False
+        while not ended_too:
+            server = MemoryS3()
+            first = begun("one")
+            while first.asks != "complete_multipart_upload":
+                first.step()
+            first.step("never", "killed")
+            second = begun("one")
+            ended = steps_of(second, second_step) < second_step
+            server.clock += 2 * DAY
+            third = begun("two")
+            ended_too = steps_of(third, third_step) < third_step
+            steps_of(second)
+            steps_of(third)
+            assert third.error is None and (second.error is None or isinstance(second.error, UserError))
+            for version, content in manifests(server.objects).items():
+                check_version(server.objects, version, bundles["one" if b"run 1" in content else "two"][1])
+            third_step += 1
+        second_step += 1
+    assert second_step > 10 and third_step > 20
