@@ -22,7 +22,7 @@ from core.base.errors import UserError
 
 SPEED_LIMIT_VARIABLE = "MMDET_COMPRESS_S3_SPEED_LIMIT"
 _LOWEST_RATE, _WINDOW_SECONDS = 1024.0, 30.0
-_BLOCK_BYTES = 1 << 16
+_BLOCK_BYTES = 1 << 20
 SLOW_ATTEMPTS = 2
 """So often a request is sent whose bytes move too slowly."""
 

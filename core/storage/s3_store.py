@@ -111,14 +111,7 @@ class S3Store(Store):
         return Downloader(self._client, self._bucket, self._prefix)
 
     def upload(self, path: Path, name: str, sha256: str = "") -> None:
-        """See :class:`Store`; the server compares every request's body with its signature's sha256, and an object
-        appears when it is whole.
-
-        Args:
-            path: The file.
-            name: The object's name.
-            sha256: The file's SHA-256 in hexadecimal where it is known.
-        """
+        """See :class:`Store`; the server compares every request's body with the sha256 in its signature."""
         size = path.stat().st_size
         metadata = {SHA256_KEY: sha256 or sha256_file(path), PART_BYTES_KEY: str(part_size(size))}
         if size <= PART_BYTES:
