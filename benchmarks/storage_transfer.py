@@ -71,7 +71,8 @@ def commands(aws: str | None, key: str, file: Path, objects: int, folder: Path) 
     uri, tree = f"s3://{BUCKET}/{key}", f"s3://{BUCKET}/{TREE}-{objects}"
     found = {
         "upload": {"ours": work("ours-up", file, key),
-                   "ours, sha256 known": work("ours-up-known", file, key), "boto3 defaults": work("boto3-up", file, key)},
+                   "ours, sha256 known": work("ours-up-known", file, key),
+                   "boto3 defaults": work("boto3-up", file, key)},
         "download": {"ours": work("ours-down", uri, folder), "boto3 defaults": work("boto3-down", key, folder)},
         "objects": {"ours": work("ours-down", tree, folder),
                     "boto3 download_file, threads": work("boto3-files", f"{TREE}-{objects}", folder),

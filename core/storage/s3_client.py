@@ -21,6 +21,7 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
 from botocore.loaders import create_loader
+from botocore.parsers import ResponseParserError
 
 from core.base.errors import UserError
 from core.storage.s3_pace import SPEED_LIMIT_VARIABLE, TooSlow, keep_pace, slowness
@@ -163,6 +164,18 @@ def s3_errors(uri: str, action: str) -> Iterator[None]:
             raise _too_slow(uri, slow) from error
         raise UserError(f"object {uri}", _cause(error), f"The service must answer to {action} it.",
                         _hint(error)) from error
+
+
+@contextlib.contextmanager
+def answers_of(uri: str) -> Iterator[None]:
+    """Name the object or place whose answer botocore's parser trips over: no XML, no date, no number."""
+    try:
+        yield
+    except BotoCoreError:
+        raise
+    except (ResponseParserError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise UserError(f"object {uri}", f"the service's answer cannot be read ({type(error).__name__})",
+                        "It must be what S3 answers.", "Use another S3-compatible service.") from error
 
 
 def error_code(error: ClientError) -> str:

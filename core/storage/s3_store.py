@@ -11,9 +11,10 @@ from typing import Any
 from s3transfer.manager import TransferConfig, TransferManager
 
 from core.base.digest import sha256_file
+from core.base.errors import UserError
 from core.base.files import new_file
 from core.base.threads import DaemonThreadPool
-from core.storage.s3_client import ATTEMPTS, connect, s3_errors
+from core.storage.s3_client import ATTEMPTS, answers_of, connect, s3_errors
 from core.storage.s3_download import Downloader, Target
 from core.storage.store import NotSupported, ObjectExists, ObjectNotFound, Store, StoredObject, check_name
 from core.storage.verification import PART_BYTES_KEY, SHA256_KEY
@@ -55,8 +56,9 @@ class S3Store(Store):
 
     def list(self, prefix: str = "") -> list[StoredObject]:
         """See :class:`Store`; keys that end in a slash are consoles' folder marks and not listed."""
-        found = [_info(entry["Key"][len(self._prefix):], entry["Size"], entry)
-                 for entry in self._pages("list_objects_v2", prefix, "Contents") if not entry["Key"].endswith("/")]
+        found = [self._info(key[len(self._prefix):], entry, "Size")
+                 for entry in self._pages("list_objects_v2", prefix, "Contents")
+                 if not (key := entry.get("Key", "")).endswith("/")]
         return sorted(found, key=lambda info: info.name)
 
     def find(self, name: str) -> StoredObject | None:
@@ -65,7 +67,7 @@ class S3Store(Store):
             head = self._head(name)
         except ObjectNotFound:
             return None
-        return _info_of(name, head)
+        return self._info(name, head, "ContentLength")
 
     def read(self, name: str) -> bytes:
         """See :class:`Store`."""
@@ -102,7 +104,7 @@ class S3Store(Store):
 
     def download(self, name: str, path: Path) -> None:
         """See :class:`Store`."""
-        info = _info_of(name, self._head(name))
+        info = self._info(name, self._head(name), "ContentLength")
         with new_file(path) as partial:
             self.downloader().download(info, Target(partial))
 
@@ -170,7 +172,7 @@ class S3Store(Store):
 
     def _pages(self, operation: str, prefix: str, entries: str) -> Iterator[dict[str, Any]]:
         pages = self._client.get_paginator(operation).paginate(Bucket=self._bucket, Prefix=self._prefix + prefix)
-        with s3_errors(self.uri(prefix), "list"):
+        with s3_errors(self.uri(prefix), "list"), answers_of(self.uri(prefix)):
             for page in pages:
                 yield from page.get(entries, [])
 
@@ -183,8 +185,18 @@ class S3Store(Store):
         return {"Bucket": self._bucket, "Key": self._prefix + name}
 
     def _head(self, name: str) -> dict[str, Any]:
-        with s3_errors(self.uri(name), "read"):
+        with s3_errors(self.uri(name), "read"), answers_of(self.uri(name)):
             return self._client.head_object(**self._key(name))
+
+    def _info(self, name: str, answer: dict[str, Any], size: str) -> StoredObject:
+        for part in (size, "ETag", "LastModified"):
+            if part not in answer:
+                raise UserError(f"object {self.uri(name):.500}", f"the service tells no {part}", "Size, ETag and time "
+                                "of every object must be told.", "Use another S3-compatible service.")
+        # Listings tell fractions of a second, headers do not.
+        with answers_of(self.uri(name)):
+            modified = answer["LastModified"].astimezone(UTC).replace(microsecond=0)
+        return StoredObject(name, answer[size], answer["ETag"].strip('"'), modified)
 
     def _upload_parts(self, path: Path, name: str, metadata: dict[str, str]) -> None:
         key = self._key(name)
@@ -203,16 +215,6 @@ class S3Store(Store):
                 transfer.cancel()
                 raise
             manager.shutdown()
-
-
-def _info_of(name: str, head: dict[str, Any]) -> StoredObject:
-    return _info(name, head["ContentLength"], head)
-
-
-def _info(name: str, size: int, answer: dict[str, Any]) -> StoredObject:
-    # Listings tell fractions of a second, headers do not.
-    modified = answer["LastModified"].astimezone(UTC).replace(microsecond=0)
-    return StoredObject(name, size, answer["ETag"].strip('"'), modified)
 
 
 def part_size(size: int) -> int:
