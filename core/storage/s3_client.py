@@ -155,10 +155,11 @@ def s3_errors(uri: str, action: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        raise_for(uri, action, error_code(error), error_status(error), error)
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        _raise_for(uri, action, error_code(error), int(status or 0), error)
     except TooSlow as error:
         raise _too_slow(uri, error) from error
-    except BotoCoreError as error:
+    except (BotoCoreError, ConnectionError, TimeoutError) as error:
         slow = slowness(error)
         if slow is not None:
             raise _too_slow(uri, slow) from error
@@ -183,24 +184,22 @@ def error_code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def error_status(error: ClientError) -> int:
-    """Return the HTTP status of a refusal, or 0."""
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) or 0)
-
-
 def _too_slow(uri: str, slow: TooSlow) -> UserError:
     return UserError(f"object {uri}", f"the service is too slow: {slow}",
                      "A transfer must keep the lowest rate.", f"Check the network and the service, try again later, or "
                      f"set {SPEED_LIMIT_VARIABLE} to fewer bytes a second.")
 
 
-def raise_for(uri: str, action: str, code: str, status: int, cause: BaseException | None = None) -> NoReturn:
+def _raise_for(uri: str, action: str, code: str, status: int, cause: BaseException) -> NoReturn:
     """Raise the error that an S3 error code, or the status where there is none, stands for."""
     thing, code = f"object {uri}", code or str(status)
     rule = _DENIED.get(code) or _OTHER.get(code)
     kind: type[UserError] = UserError
     if code in _ABSENT:
         kind, rule, hint = ObjectNotFound, "There must be such an object.", "Check bucket and key."
+    elif code in _EXISTS and action == "read":
+        raise UserError(thing, "its ETag changed", "It must not change while it is read, or after it was resolved.",
+                        "Start the run again to use the new object.") from cause
     elif code in _EXISTS:
         kind, rule, hint = ObjectExists, "It must not be replaced.", "Choose another name."
     elif code in ("NotImplemented", "501"):

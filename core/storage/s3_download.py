@@ -21,7 +21,7 @@ from s3transfer.utils import S3_RETRYABLE_DOWNLOAD_ERRORS
 
 from core.base.errors import UserError
 from core.base.threads import DaemonThreadPool
-from core.storage.s3_client import ATTEMPTS, error_code, error_status, s3_errors
+from core.storage.s3_client import ATTEMPTS, error_code, s3_errors
 from core.storage.s3_pace import SLOW_ATTEMPTS, TooSlow
 from core.storage.store import StoredObject, check_name
 from core.storage.verification import MIB, PART_BYTES_KEY, SHA256_KEY, is_plain_md5, matches, part_sizes, trusted_etag
@@ -212,40 +212,24 @@ class Downloader:
         Raises:
             UserError: They cannot be read, or the object is no longer the one that was listed.
         """
-        reading, failures = _Reading(span[0], span[1]), 0
-        while True:
-            begun = reading.place
-            try:
-                with s3_errors(self._uri(info), "read"):
-                    return self._receive(info, reading, take)
-            except _Broken as broken:
-                failures = 1 if reading.place - begun >= _BLOCK_BYTES else failures + 1
-                if failures >= broken.attempts:
-                    with s3_errors(self._uri(info), "read"):
-                        raise broken.error from None
+        place, failures = span[0], 0
+        with s3_errors(self._uri(info), "read"):
+            while True:
+                begun = place
+                try:
+                    answer = self._ask(info, (place, span[1]))
+                    with contextlib.closing(answer["Body"]) as body:
+                        while block := body.read(min(_BLOCK_BYTES, span[1] - place)):
+                            take(block, place)
+                            place += len(block)
+                    if place == span[1]:
+                        return answer
+                    raise IncompleteReadError(actual_bytes=place, expected_bytes=span[1])
+                except (*S3_RETRYABLE_DOWNLOAD_ERRORS, TooSlow, ClientError) as error:
+                    failures = 1 if place - begun >= _BLOCK_BYTES else failures + 1
+                    if failures >= _attempts_after(error):
+                        raise
                 _pause(failures)
-
-    def _receive(self, info: StoredObject, reading: "_Reading", take: Take) -> Mapping[str, Any]:
-        """Send one request and take what it answers; see :meth:`_read`."""
-        try:
-            answer = self._ask(info, (reading.place, reading.stop))
-            with contextlib.closing(answer["Body"]) as body:
-                while reading.place < reading.stop:
-                    block = body.read(min(_BLOCK_BYTES, reading.stop - reading.place))
-                    if not block:
-                        raise IncompleteReadError(actual_bytes=reading.place, expected_bytes=reading.stop)
-                    take(block, reading.place)
-                    reading.place += len(block)
-            return answer
-        except S3_RETRYABLE_DOWNLOAD_ERRORS as error:
-            raise _Broken(error, ATTEMPTS) from error
-        except TooSlow as error:
-            raise _Broken(error, SLOW_ATTEMPTS) from error
-        except ClientError as error:
-            if error_status(error) == 412:
-                raise UserError(f"object {self._uri(info)}", "its ETag changed", "It must not change while it is read, "
-                                "or after it was resolved.", "Start the run again to use the new object.") from error
-            raise _Broken(error, _REFUSED_ATTEMPTS.get(error_code(error), 1)) from error
 
     def _ask(self, info: StoredObject, span: Span) -> dict[str, Any]:
         options = {"Range": f"bytes={span[0]}-{span[1] - 1}"} if span[0] < span[1] and span != (0, info.size) else {}
@@ -255,22 +239,6 @@ class Downloader:
             raise UserError(f"object {self._uri(info)}", "the service sent all of it where a part was asked for",
                             "The service must know the header Range.", "Use another S3-compatible service.")
         return answer
-
-
-@dataclass
-class _Reading:
-    """The next byte to read, and the one after the last."""
-
-    place: int
-    stop: int
-
-
-class _Broken(Exception):
-    """A request failed with an error such that it may succeed when it is sent again, up to so many times."""
-
-    def __init__(self, error: Exception, attempts: int) -> None:
-        super().__init__(error, attempts)
-        self.error, self.attempts = error, attempts
 
 
 class _Check:
@@ -342,6 +310,13 @@ def _run_all(work: Callable[[StoredObject], None], items: Iterable[StoredObject]
 def _batches(items: Iterable[StoredObject], size: int) -> Iterator[list[StoredObject]]:
     iterator = iter(items)
     return iter(lambda: list(itertools.islice(iterator, size)), [])
+
+
+def _attempts_after(error: Exception) -> int:
+    """Return how many requests that fail in a row are sent, the last of them with this error."""
+    if isinstance(error, ClientError):
+        return _REFUSED_ATTEMPTS.get(error_code(error), 1)
+    return SLOW_ATTEMPTS if isinstance(error, TooSlow) else ATTEMPTS
 
 
 def _headers(answer: Mapping[str, Any]) -> Mapping[str, str]:

@@ -16,8 +16,9 @@ ENTRY = "<Contents><Key>{key}</Key><LastModified>{date}</LastModified><ETag>{eta
 LISTING = '<?xml version="1.0" encoding="UTF-8"?><ListBucketResult><Name>b</Name><Prefix>p/</Prefix>' \
           "<KeyCount>2</KeyCount><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>"
 SOUND = {"key": "p/a", "date": "2026-01-02T03:04:05.678Z", "etag": '"0123456789abcdef0123456789abcdef"', "size": "12"}
-PIECES = ["<Size>", "</Size>", "<ETag>", "</ETag>", "<Key>", "</Key>", "<LastModified>", "-", "\0", "&", "&#x1F;", "9" * 40,
-          "NaN", "2026", "</Contents>", "<Contents/>", "&bomb;", "\N{SNOWMAN}", "true", "<NextContinuationToken>"]
+PIECES = ["<Size>", "</Size>", "<ETag>", "</ETag>", "<Key>", "</Key>", "<LastModified>", "-", "\0", "&", "&#x1F;",
+          "9" * 40, "NaN", "2026", "</Contents>", "<Contents/>", "&bomb;", "\N{SNOWMAN}", "true",
+          "<NextContinuationToken>"]
 
 
 class Body(io.BytesIO):
