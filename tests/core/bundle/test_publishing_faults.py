@@ -10,14 +10,11 @@ import os
 import random
 import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from types import SimpleNamespace
 
 import botocore.endpoint
@@ -32,6 +29,7 @@ from core.storage.s3_client import connect
 from core.storage.s3_store import S3Store
 from tests.core.bundle.published import PUBLISHED, write_bundle
 from tests.core.storage.fault_proxy import Fault, fault_proxy
+from tests.core.storage.signalled import exit_code
 
 SCHEDULES = int(os.environ.get("MMDET_COMPRESS_TEST_SCHEDULES", "40"))
 AT_A_TIME, PUBLISHERS = 4, 3
@@ -40,7 +38,6 @@ FAULTS = {
     "request lost": LOST, "answer lost": Fault(lose_answer=True), "request late": Fault(arrives=0, late=True),
     "request twice": Fault(arrives=2), "request again late": Fault(late=True),
     "answer lost, again late": Fault(lose_answer=True, late=True)}
-PROJECT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -235,16 +232,7 @@ def test_a_signal_ends_a_publisher_that_waits_for_the_network_within_seconds(s3,
             return Fault(silent=True)
 
         proxy.plan = plan
-        process = subprocess.Popen([sys.executable, "-c", PUBLISH, str(bundle), s3.uri], cwd=PROJECT,
-                                   env={**os.environ, "AWS_ENDPOINT_URL_S3": proxy.endpoint})
-        try:
-            assert waiting.wait(60)
-            time.sleep(0.5)
-            process.send_signal(number)
-            assert process.wait(timeout=5) == code
-        finally:
-            process.kill()
-            process.wait()
+        assert exit_code(number, waiting, PUBLISH, str(bundle), s3.uri, AWS_ENDPOINT_URL_S3=proxy.endpoint) == code
         # The request was done: it is the answer that nobody waited for.
     versions = {name.split("/")[1] for name in s3.names() if name.endswith("bundle.json")}
     assert versions == ({"1"} if awaited == "the manifest" else set())

@@ -4,11 +4,7 @@ import os
 import random
 import re
 import signal
-import subprocess
-import sys
 import threading
-import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import botocore.endpoint
@@ -20,6 +16,7 @@ from core.storage import s3_client, s3_download
 from core.storage.s3_store import PART_BYTES
 from core.storage.store import open_store
 from tests.core.storage.fault_proxy import Fault, fault_proxy
+from tests.core.storage.signalled import exit_code
 
 SMALL, BIG = os.urandom(30_000), os.urandom(2 * PART_BYTES + 100_000)
 CLOCK = Fault(403, "RequestTimeTooSkewed")
@@ -207,13 +204,4 @@ def test_a_signal_ends_a_fetch_that_waits_for_the_network_within_seconds(proxy, 
         return Fault(silent=True)
 
     proxy.plan = plan
-    process = subprocess.Popen([sys.executable, "-c", FETCH, f"{s3.uri}/set"], cwd=Path(__file__).parents[3],
-                               env={**os.environ, "MMDET_COMPRESS_CACHE": str(tmp_path)})
-    try:
-        assert waiting.wait(60)
-        time.sleep(0.5)
-        process.send_signal(number)
-        assert process.wait(timeout=5) == code
-    finally:
-        process.kill()
-        process.wait()
+    assert exit_code(number, waiting, FETCH, f"{s3.uri}/set", MMDET_COMPRESS_CACHE=str(tmp_path)) == code
