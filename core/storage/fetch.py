@@ -14,7 +14,6 @@ from core.base.errors import UserError
 from core.base.files import PARTIAL_SUFFIX, cache_folder, naming_full_disk
 from core.base.progress import progress
 from core.storage.location import parse_location
-from core.storage.s3_store import S3Store
 from core.storage.source import Source
 
 LIMIT_VARIABLE = "MMDET_COMPRESS_CACHE_LIMIT"
@@ -35,6 +34,8 @@ def fetch(source: Source) -> Path:
     Raises:
         UserError: It cannot be fetched, or it changed since it was resolved.
     """
+    from core.storage.s3_store import S3Store
+
     def fill(folder: Path, work: Path) -> None:
         location = parse_location(source.uri)
         prefix = location.key.rpartition("/")[0] if source.single else location.key

@@ -60,7 +60,7 @@ class FolderStore(Store):
         with new_file(path) as partial, self._errors(name):
             shutil.copyfile(self._root / name, partial)
 
-    def upload(self, path: Path, name: str) -> None:
+    def upload(self, path: Path, name: str, sha256: str = "") -> None:
         """See :class:`Store`."""
         check_name(name, self.location)
         with self._errors(name), new_file(self._root / name) as partial:

@@ -5,10 +5,26 @@ import functools
 import logging
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
+import boto3
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    SSLError,
+)
+from botocore.exceptions import ConnectionError as BotoConnectionError
+from botocore.loaders import create_loader
+from botocore.parsers import ResponseParserError
+
 from core.base.errors import UserError
+from core.storage.s3_pace import SPEED_LIMIT_VARIABLE, TooSlow, keep_pace, slowness
 from core.storage.store import AccessDenied, NotSupported, ObjectExists, ObjectNotFound
 
 ADDRESSING_VARIABLE = "MMDET_COMPRESS_S3_ADDRESSING"
@@ -44,23 +60,8 @@ _OTHER = {
 }
 
 
-@dataclass(frozen=True)
-class S3Connection:
-    """What boto3 found: a client, and the parts of it that a request made without the client needs.
-
-    Attributes:
-        client: The boto3 client.
-        credentials: botocore's credentials, renewed as they expire; None where there are none.
-        authorities: File of the authorities that are trusted, or True for botocore's own.
-    """
-
-    client: Any
-    credentials: Any
-    authorities: Any
-
-
-def connect(attempts: int = ATTEMPTS) -> S3Connection:
-    """Return a boto3 S3 client and what belongs to it.
+def connect(attempts: int = ATTEMPTS) -> Any:
+    """Return a boto3 S3 client, for any number of threads.
 
     Endpoint (``AWS_ENDPOINT_URL_S3``, ``AWS_ENDPOINT_URL``), region, certificates (``AWS_CA_BUNDLE``) and credentials
     are found as boto3 finds them. With an endpoint of its own a bucket goes into the path, which every compatible
@@ -73,10 +74,6 @@ def connect(attempts: int = ATTEMPTS) -> S3Connection:
     Raises:
         UserError: A setting cannot be used.
     """
-    import boto3
-    import botocore.session
-    from botocore.exceptions import BotoCoreError
-
     # At DEBUG these write signed headers and session tokens.
     for name in ("boto3", "botocore", "s3transfer", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -85,24 +82,27 @@ def connect(attempts: int = ATTEMPTS) -> S3Connection:
         core.register_component("data_loader", _shared_loader(core.get_config_variable("data_path")))
         config = _config(core, attempts)
         client = boto3.session.Session(botocore_session=core).client("s3", config=config)
-        authorities = core.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE") or True
-        return S3Connection(client, core.get_credentials(), authorities)
     except (BotoCoreError, ValueError) as error:
         raise UserError("S3 settings", _cause(error), "boto3 must be able to use endpoint, region and profile.",
                         "Check AWS_ENDPOINT_URL_S3, AWS_REGION, AWS_PROFILE and the AWS configuration.") from error
+    keep_pace(client, read_timeout())
+    client.meta.events.register_first("needs-retry.s3", _give_up_untrusted)
+    return client
+
+
+def _give_up_untrusted(caught_exception: BaseException | None, **others: Any) -> None:
+    """Keep botocore from asking again and again a server whose certificate is not trusted."""
+    if isinstance(caught_exception, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(caught_exception):
+        raise caught_exception
 
 
 @functools.cache
 def _shared_loader(data_path: str | None) -> Any:
     """Return what reads botocore's descriptions of services; they are large, and read once a process."""
-    from botocore.loaders import create_loader
-
     return create_loader(data_path)
 
 
 def _config(session: Any, attempts: int) -> Any:
-    from botocore.config import Config
-
     settings: dict[str, Any] = {}
     style = _addressing_style(session)
     if style:
@@ -152,26 +152,54 @@ def s3_errors(uri: str, action: str) -> Iterator[None]:
 
     Neither the server's message nor the request is repeated: they can hold keys and signatures.
     """
-    from botocore.exceptions import BotoCoreError, ClientError
-
     try:
         yield
     except ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code", ""))
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        raise_for(uri, action, code, int(status or 0), error)
-    except BotoCoreError as error:
+        _raise_for(uri, action, error_code(error), int(status or 0), error)
+    except TooSlow as error:
+        raise _too_slow(uri, error) from error
+    except (BotoCoreError, ConnectionError, TimeoutError) as error:
+        slow = slowness(error)
+        if slow is not None:
+            raise _too_slow(uri, slow) from error
         raise UserError(f"object {uri}", _cause(error), f"The service must answer to {action} it.",
                         _hint(error)) from error
 
 
-def raise_for(uri: str, action: str, code: str, status: int, cause: BaseException | None = None) -> NoReturn:
+@contextlib.contextmanager
+def answers_of(uri: str) -> Iterator[None]:
+    """Name the object or place whose answer botocore's parser trips over: no XML, no date, no number."""
+    try:
+        yield
+    except BotoCoreError:
+        raise
+    except (ResponseParserError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise UserError(f"object {uri}", f"the service's answer cannot be read ({type(error).__name__})",
+                        "It must be what S3 answers.", "Use another S3-compatible service.") from error
+
+
+def error_code(error: ClientError) -> str:
+    """Return the S3 error code of a refusal, or an empty text."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _too_slow(uri: str, slow: TooSlow) -> UserError:
+    return UserError(f"object {uri}", f"the service is too slow: {slow}",
+                     "A transfer must keep the lowest rate.", f"Check the network and the service, try again later, or "
+                     f"set {SPEED_LIMIT_VARIABLE} to fewer bytes a second.")
+
+
+def _raise_for(uri: str, action: str, code: str, status: int, cause: BaseException) -> NoReturn:
     """Raise the error that an S3 error code, or the status where there is none, stands for."""
     thing, code = f"object {uri}", code or str(status)
     rule = _DENIED.get(code) or _OTHER.get(code)
     kind: type[UserError] = UserError
     if code in _ABSENT:
         kind, rule, hint = ObjectNotFound, "There must be such an object.", "Check bucket and key."
+    elif code in _EXISTS and action == "read":
+        raise UserError(thing, "its ETag changed", "It must not change while it is read, or after it was resolved.",
+                        "Start the run again to use the new object.") from cause
     elif code in _EXISTS:
         kind, rule, hint = ObjectExists, "It must not be replaced.", "Choose another name."
     elif code in ("NotImplemented", "501"):
@@ -190,20 +218,14 @@ def raise_for(uri: str, action: str, code: str, status: int, cause: BaseExceptio
 
 def _cause(error: Exception) -> str:
     """Return a failure's name and, where it can hold no secret, its text."""
-    from botocore.exceptions import (
-        ConnectionError as BotoConnectionError,
-    )
-    from botocore.exceptions import HTTPClientError, NoCredentialsError, PartialCredentialsError
-
-    if isinstance(error, (BotoConnectionError, HTTPClientError, NoCredentialsError, PartialCredentialsError)):
+    if isinstance(error, (BotoConnectionError, HTTPClientError, IncompleteReadError, NoCredentialsError,
+                          PartialCredentialsError)):
         # Endpoint and exception; a header-signed request has no secret in its address.
         return f"{type(error).__name__}: {error}"
     return type(error).__name__
 
 
 def _hint(error: Exception) -> str:
-    from botocore.exceptions import NoCredentialsError, PartialCredentialsError, SSLError
-
     if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
         return "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role."
     if isinstance(error, SSLError):

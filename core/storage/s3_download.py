@@ -1,35 +1,45 @@
-"""Bringing S3 objects into files: parts of big ones at once, many small ones at once, each verified."""
+"""Bringing S3 objects into files: parts of big ones at once, many small ones at once, each verified.
 
+s3transfer begins an interrupted download anew and compares nothing with what is stored; hence GET requests of boto3's
+client here, which sends again what is refused, and below what must be done once an answer has begun.
+"""
+
+import contextlib
 import hashlib
 import itertools
 import os
+import random
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
+
+from botocore.exceptions import ClientError, IncompleteReadError
+from s3transfer.utils import S3_RETRYABLE_DOWNLOAD_ERRORS
 
 from core.base.errors import UserError
-from core.storage.s3_get import BLOCK_BYTES, ObjectReader, Reading
+from core.base.threads import DaemonThreadPool
+from core.storage.s3_client import ATTEMPTS, error_code, s3_errors
+from core.storage.s3_pace import SLOW_ATTEMPTS, TooSlow
 from core.storage.store import StoredObject, check_name
-from core.storage.verification import (
-    MIB,
-    PART_BYTES_KEY,
-    SHA256_KEY,
-    is_plain_md5,
-    matches,
-    part_sizes,
-    trusted_etag,
-)
+from core.storage.verification import MIB, PART_BYTES_KEY, SHA256_KEY, is_plain_md5, matches, part_sizes, trusted_etag
 
 SPAN_BYTES = 16 * MIB
 """Objects above this are read in spans of about this size."""
 _LARGEST_SPAN_BYTES = 64 * MIB
 SPAN_THREADS, OBJECT_THREADS = 4, 12
+PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 20.0
+_BLOCK_BYTES = MIB
 _TRIES = 3
+_REFUSED_ATTEMPTS = {"ExpiredToken": 3, "ExpiredTokenException": 3, "TokenRefreshRequired": 3, "NoSuchKey": 5, "404": 5}
+"""Refusals that botocore does not send again: a token that is renewed, an object that the listing has named."""
 
 Advance = Callable[[int], None]
 """Told of bytes that have arrived; a negative number takes some back."""
+Take = Callable[[bytes, int], None]
+"""Gets a block and the place in the object where it begins."""
 Span = tuple[int, int]
 
 
@@ -39,7 +49,7 @@ class Target:
 
     Attributes:
         path: The file; it has the object's name only once it is verified, so this is a place beside.
-        journal: Where finished spans are written down, so that a killed download goes on; None does not.
+        journal: Where finished spans are written down, so that a killed download is resumed; None does not.
     """
 
     path: Path
@@ -52,12 +62,13 @@ class Downloader:
     Memory is bounded: each thread holds a block of 1 MiB.
 
     Args:
-        reader: Reads the bucket.
+        client: boto3's client.
+        bucket: The bucket.
         prefix: What is before an object's name in its key.
     """
 
-    def __init__(self, reader: ObjectReader, prefix: str) -> None:
-        self._reader, self._prefix = reader, prefix
+    def __init__(self, client: Any, bucket: str, prefix: str) -> None:
+        self._client, self._bucket, self._prefix = client, bucket, prefix
 
     def download(self, info: StoredObject, target: Target, advance: Advance = lambda count: None) -> None:
         """Bring one object into a file; what has arrived earlier by the same journal is not asked for again.
@@ -65,14 +76,12 @@ class Downloader:
         Raises:
             UserError: It cannot be read, or its content differs from its ETag or stored sha256 again and again.
         """
-        if info.size <= SPAN_BYTES:
-            self._download_small(info, target, advance)
-        else:
+        if info.size > SPAN_BYTES or not self._download_small(info, target, advance):
             self._download_spans(info, target, advance)
 
     def download_all(self, infos: Sequence[StoredObject], folder: Path, work: Path, advance: Advance) -> None:
         """Bring objects into a folder under their names; files that are there are kept, and those of a killed call
-        continued.
+        resumed.
 
         Args:
             infos: The objects, as listed.
@@ -107,41 +116,44 @@ class Downloader:
                 places.put(info, target.path)
                 target.journal.unlink()
 
-    def _download_small(self, info: StoredObject, target: Target, advance: Advance) -> None:
-        """Bring one object in by one request; the common case has its MD5 as the ETag."""
+    def _uri(self, info: StoredObject) -> str:
+        return f"s3://{self._bucket}/{self._prefix}{info.name}"
+
+    def _download_small(self, info: StoredObject, target: Target, advance: Advance) -> bool:
+        """Bring one object in by one request and return whether its ETag tells that it is whole."""
         for _ in range(_TRIES if is_plain_md5(info.etag) else 0):
             digest = hashlib.md5()
             with open(target.path, "wb", buffering=0) as file:
-                def take(block: memoryview, place: int, file=file, digest=digest) -> None:
+                def take(block: bytes, place: int, file=file, digest=digest) -> None:
                     digest.update(block)
                     _write_all(file.fileno(), block, place)
 
-                reading = Reading(self._prefix + info.name, take, 0, info.size, info.etag, listed=True)
-                self._reader.read(reading)
+                answer = self._read(info, (0, info.size), take)
             if digest.hexdigest() == info.etag:
-                return advance(info.size)
-            if not trusted_etag(info.etag, reading.headers):
+                advance(info.size)
+                return True
+            if not trusted_etag(info.etag, _headers(answer)):
                 break
-        # The slow way tells whether the ETag means nothing or the content is wrong.
-        self._download_spans(info, target, advance)
+        return False
 
     def _download_spans(self, info: StoredObject, target: Target, advance: Advance) -> None:
         for _ in range(_TRIES):
-            with ThreadPoolExecutor(SPAN_THREADS) as pool:
+            with DaemonThreadPool(SPAN_THREADS) as pool:
                 if self._download_once(info, target, pool, advance):
                     return
             advance(-info.size)
             target.path.unlink()
             if target.journal is not None:
                 target.journal.unlink(missing_ok=True)
-        raise UserError(f"object {self._reader.uri(self._prefix + info.name)}",
+        raise UserError(f"object {self._uri(info)}",
                         f"its content does not match its ETag {info.etag} or its stored sha256",
                         f"What arrives must be what is stored; {_TRIES} downloads were not.",
                         "Look for a faulty network or server, or write the object again.")
 
-    def _download_once(self, info: StoredObject, target: Target, pool: ThreadPoolExecutor, advance: Advance) -> bool:
-        headers = self._headers(info)
-        check = _Check(info.etag, headers.get(f"x-amz-meta-{SHA256_KEY}", ""))
+    def _download_once(self, info: StoredObject, target: Target, pool: DaemonThreadPool, advance: Advance) -> bool:
+        answer = self._read(info, (0, min(info.size, 1)), lambda block, place: None)
+        metadata = answer.get("Metadata", {})
+        check = _Check(info.etag, metadata.get(SHA256_KEY, ""))
         candidates = part_sizes(info.etag, info.size)
         span = candidates[0] if candidates and candidates[0] <= _LARGEST_SPAN_BYTES else SPAN_BYTES
         spans = [(start, min(start + span, info.size)) for start in range(0, max(info.size, 1), span)]
@@ -149,57 +161,84 @@ class Downloader:
         with open(target.path, "r+b" if done else "wb") as file:
             file.truncate(info.size)
 
-            def bring(span: Span) -> bytes:
-                digest = check.of_part()
-                if span in done:
-                    advance(span[1] - span[0])
-                    for block in _blocks(target.path, span) if digest is not None else ():
-                        digest.update(block)
-                else:
-                    self._bring(info, span, file.fileno(), digest, advance)
-                    _note_finished(target, span)
-                return digest.digest() if digest is not None else b""
+        def bring(span: Span) -> bytes:
+            digest = check.of_part()
+            if span in done:
+                advance(span[1] - span[0])
+                for block in _blocks(target.path, span) if digest is not None else ():
+                    digest.update(block)
+            else:
+                self._bring(info, span, target.path, digest, advance)
+                _note_finished(target, span)
+            return digest.digest() if digest is not None else b""
 
-            futures = [pool.submit(bring, span) for span in spans]
-            try:
-                for future, span in zip(futures, spans):
-                    check.add(future.result(), target.path, span)
-            except BaseException:
-                for future in futures:
-                    future.cancel()
-                raise
-        return check.agrees() or self._verify(info, target.path, headers, pool)
+        for future, span in zip([pool.submit(bring, span) for span in spans], spans):
+            check.add(future.result(), target.path, span)
+        if check.agrees():
+            return True
+        stored = (metadata.get(SHA256_KEY, ""), metadata.get(PART_BYTES_KEY, ""))
+        found = matches(target.path, info.size, trusted_etag(info.etag, _headers(answer)), stored, pool)
+        return self._same_again(info, target.path) if found is None else found
 
-    def _bring(self, info: StoredObject, span: Span, descriptor: int, digest: Optional["hashlib._Hash"],
+    def _bring(self, info: StoredObject, span: Span, path: Path, digest: Optional["hashlib._Hash"],
                advance: Advance) -> None:
-        def take(block: memoryview, place: int) -> None:
-            if digest is not None:
-                digest.update(block)
-            _write_all(descriptor, block, place)
-            advance(len(block))
+        # A descriptor of its own: a thread that an interruption left to itself must not write to another file.
+        with open(path, "r+b", buffering=0) as file:
+            def take(block: bytes, place: int) -> None:
+                if digest is not None:
+                    digest.update(block)
+                _write_all(file.fileno(), block, place)
+                advance(len(block))
 
-        self._reader.read(Reading(self._prefix + info.name, take, span[0], span[1], info.etag, listed=True))
-
-    def _headers(self, info: StoredObject) -> Mapping[str, str]:
-        reading = Reading(self._prefix + info.name, lambda block, place: None, 0, min(info.size, 1), info.etag, True)
-        self._reader.read(reading)
-        return reading.headers
-
-    def _verify(self, info: StoredObject, path: Path, headers: Mapping[str, str], pool: ThreadPoolExecutor) -> bool:
-        stored = (headers.get(f"x-amz-meta-{SHA256_KEY}", ""), headers.get(f"x-amz-meta-{PART_BYTES_KEY}", ""))
-        found = matches(path, info.size, trusted_etag(info.etag, headers), stored, pool)
-        return self._same_again(info, path) if found is None else found
+            self._read(info, span, take)
 
     def _same_again(self, info: StoredObject, path: Path) -> bool:
         """Read an object that tells nothing of its content a second time, and compare."""
         with open(path, "rb") as file:
             same = [True]
 
-            def take(block: memoryview, place: int) -> None:
+            def take(block: bytes, place: int) -> None:
                 same[0] = same[0] and os.pread(file.fileno(), len(block), place) == block
 
-            self._reader.read(Reading(self._prefix + info.name, take, 0, info.size, info.etag, listed=True))
+            self._read(info, (0, info.size), take)
         return same[0]
+
+    def _read(self, info: StoredObject, span: Span, take: Take) -> Mapping[str, Any]:
+        """Read bytes of an object in order; where an answer breaks off, another goes on at that place.
+
+        Returns:
+            boto3's answer to the last request.
+
+        Raises:
+            UserError: They cannot be read, or the object is no longer the one that was listed.
+        """
+        place, failures = span[0], 0
+        with s3_errors(self._uri(info), "read"):
+            while True:
+                begun = place
+                try:
+                    answer = self._ask(info, (place, span[1]))
+                    with contextlib.closing(answer["Body"]) as body:
+                        while block := body.read(min(_BLOCK_BYTES, span[1] - place)):
+                            take(block, place)
+                            place += len(block)
+                    if place == span[1]:
+                        return answer
+                    raise IncompleteReadError(actual_bytes=place, expected_bytes=span[1])
+                except (*S3_RETRYABLE_DOWNLOAD_ERRORS, TooSlow, ClientError) as error:
+                    failures = 1 if place - begun >= _BLOCK_BYTES else failures + 1
+                    if failures >= _attempts_after(error):
+                        raise
+                _pause(failures)
+
+    def _ask(self, info: StoredObject, span: Span) -> dict[str, Any]:
+        options = {"Range": f"bytes={span[0]}-{span[1] - 1}"} if span[0] < span[1] and span != (0, info.size) else {}
+        answer = self._client.get_object(
+            Bucket=self._bucket, Key=self._prefix + info.name, IfMatch=f'"{info.etag}"', **options)
+        if options and not str(answer.get("ContentRange", "")).startswith(f"bytes {span[0]}-"):
+            raise UserError(f"object {self._uri(info)}", "the service sent all of it where a part was asked for",
+                            "The service must know the header Range.", "Use another S3-compatible service.")
+        return answer
 
 
 class _Check:
@@ -261,20 +300,11 @@ class _Places:
 
 def _run_all(work: Callable[[StoredObject], None], items: Iterable[StoredObject]) -> None:
     """Do the work for every item in threads; the first failure ends it."""
-    pool = ThreadPoolExecutor(OBJECT_THREADS)
-    try:
+    with DaemonThreadPool(OBJECT_THREADS) as pool:
         for batch in _batches(items, 1000):
             futures = [pool.submit(work, item) for item in batch]
-            try:
-                wait(futures, return_when=FIRST_EXCEPTION)
-            finally:
-                for future in futures:
-                    future.cancel()
-            for future in futures:
-                if not future.cancelled():
-                    future.result()
-    finally:
-        pool.shutdown()
+            for future in wait(futures, return_when=FIRST_EXCEPTION).done:
+                future.result()
 
 
 def _batches(items: Iterable[StoredObject], size: int) -> Iterator[list[StoredObject]]:
@@ -282,13 +312,30 @@ def _batches(items: Iterable[StoredObject], size: int) -> Iterator[list[StoredOb
     return iter(lambda: list(itertools.islice(iterator, size)), [])
 
 
+def _attempts_after(error: Exception) -> int:
+    """Return how many requests that fail in a row are sent, the last of them with this error."""
+    if isinstance(error, ClientError):
+        return _REFUSED_ATTEMPTS.get(error_code(error), 1)
+    return SLOW_ATTEMPTS if isinstance(error, TooSlow) else ATTEMPTS
+
+
+def _headers(answer: Mapping[str, Any]) -> Mapping[str, str]:
+    return answer["ResponseMetadata"]["HTTPHeaders"]
+
+
+def _pause(failures: int) -> None:
+    """Wait before a request is sent again: longer after each failure, and never as long as other threads do."""
+    time.sleep(min(LONGEST_PAUSE_SECONDS, PAUSE_SECONDS * 2 ** (failures - 1)) * random.uniform(0.5, 1.0))
+
+
 def _blocks(path: Path, span: Span) -> Iterator[bytes]:
     with open(path, "rb") as file:
-        for place in range(span[0], span[1], BLOCK_BYTES):
-            yield os.pread(file.fileno(), min(BLOCK_BYTES, span[1] - place), place)
+        for place in range(span[0], span[1], _BLOCK_BYTES):
+            yield os.pread(file.fileno(), min(_BLOCK_BYTES, span[1] - place), place)
 
 
-def _write_all(descriptor: int, block: memoryview, place: int) -> None:
+def _write_all(descriptor: int, contents: bytes, place: int) -> None:
+    block = memoryview(contents)
     while block:
         written = os.pwrite(descriptor, block, place)
         block, place = block[written:], place + written

@@ -1,18 +1,19 @@
 """A bucket's prefix as a store."""
 
-import base64
-import hashlib
-import os
+import contextlib
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from s3transfer.manager import TransferConfig, TransferManager
+
 from core.base.digest import sha256_file
 from core.base.files import new_file
-from core.storage.s3_client import ATTEMPTS, connect, s3_errors
+from core.base.threads import DaemonThreadPool
+from core.storage.s3_client import ATTEMPTS, answers_of, connect, s3_errors
 from core.storage.s3_download import Downloader, Target
-from core.storage.s3_get import ObjectReader
 from core.storage.s3_listing import listed_objects, stored_object
 from core.storage.store import NotSupported, ObjectExists, ObjectNotFound, Store, StoredObject, check_name
 from core.storage.verification import PART_BYTES_KEY, SHA256_KEY
@@ -22,6 +23,21 @@ MOST_PARTS = 10000
 THREADS = 4
 
 
+@dataclass(frozen=True)
+class PreparedWrite:
+    """An object whose content the service has, and which does not appear before it is committed.
+
+    Attributes:
+        name: The object's name.
+        upload_id: The multipart upload by which it was sent.
+        etag: ETag of its one part.
+    """
+
+    name: str
+    upload_id: str
+    etag: str
+
+
 class S3Store(Store):
     """Objects below ``s3://bucket/prefix``.
 
@@ -29,20 +45,19 @@ class S3Store(Store):
         bucket: The bucket, which exists.
         prefix: What every key begins with, without slashes at its ends; empty for the whole bucket.
         attempts: So often a request is sent before it counts as failed.
+        client: What to use instead of a boto3 client of its own.
     """
 
-    def __init__(self, bucket: str, prefix: str, attempts: int = ATTEMPTS) -> None:
+    def __init__(self, bucket: str, prefix: str, attempts: int = ATTEMPTS, client: Any = None) -> None:
         super().__init__(f"s3://{bucket}/{prefix}".rstrip("/"))
         self._bucket, self._prefix = bucket, f"{prefix}/" if prefix else ""
-        self._connection = connect(attempts)
-        self._client = self._connection.client
-        self._reader: ObjectReader | None = None
+        self._client = connect(attempts) if client is None else client
 
     def list(self, prefix: str = "") -> list[StoredObject]:
         """See :class:`Store`; keys that end in a slash are consoles' folder marks and not listed."""
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket, Prefix=self._prefix + prefix)
-        with s3_errors(self.uri(prefix), "list"):
+        with s3_errors(self.uri(prefix), "list"), answers_of(self.uri(prefix)):
             return listed_objects(pages, self._prefix, self.uri(prefix))
 
     def find(self, name: str) -> StoredObject | None:
@@ -51,7 +66,7 @@ class S3Store(Store):
             head = self._head(name)
         except ObjectNotFound:
             return None
-        return stored_object(name, head.get("ContentLength"), head, self.uri(name))
+        return self._described(name, head)
 
     def read(self, name: str) -> bytes:
         """See :class:`Store`."""
@@ -61,7 +76,10 @@ class S3Store(Store):
             return path.read_bytes()
 
     def write(self, name: str, contents: bytes, only_new: bool = False) -> None:
-        """See :class:`Store`; ``only_new`` needs a server that knows If-None-Match to hold against a race."""
+        """See :class:`Store`; ``only_new`` needs a server that knows If-None-Match to hold against a race.
+
+        An object that is there with these contents is taken for what an earlier request wrote whose answer was lost.
+        """
         condition = {"IfNoneMatch": "*"} if only_new else {}
         try:
             self._put(name, contents, condition)
@@ -73,7 +91,6 @@ class S3Store(Store):
                                    "Choose another name.") from None
             self._put(name, contents, {})
         except ObjectExists:
-            # A request whose answer was lost and that was sent again finds what it wrote itself.
             if self._contents(name) != contents:
                 raise
 
@@ -86,68 +103,112 @@ class S3Store(Store):
 
     def download(self, name: str, path: Path) -> None:
         """See :class:`Store`."""
-        head = self._head(name)
-        info = stored_object(name, head.get("ContentLength"), head, self.uri(name))
+        info = self._described(name, self._head(name))
         with new_file(path) as partial:
             self.downloader().download(info, Target(partial))
 
     def downloader(self) -> Downloader:
         """Return what brings objects, by the names that they have here, into files."""
-        if self._reader is None:
-            self._reader = ObjectReader(self._connection, self._bucket)
-        return Downloader(self._reader, self._prefix)
+        return Downloader(self._client, self._bucket, self._prefix)
 
-    def upload(self, path: Path, name: str) -> None:
-        """See :class:`Store`; the server compares every part with its MD5, and an object appears when it is whole."""
+    def upload(self, path: Path, name: str, sha256: str = "") -> None:
+        """See :class:`Store`; the server compares every request's body with the sha256 in its signature."""
         size = path.stat().st_size
-        metadata = {SHA256_KEY: sha256_file(path), PART_BYTES_KEY: str(part_size(size))}
-        with s3_errors(self.uri(name), "write"):
-            if size <= PART_BYTES:
-                self._put(name, path.read_bytes(), {"Metadata": metadata})
-            else:
-                self._upload_parts(path, size, name, metadata)
+        metadata = {SHA256_KEY: sha256 or sha256_file(path), PART_BYTES_KEY: str(part_size(size))}
+        if size <= PART_BYTES:
+            self._put(name, path.read_bytes(), {"Metadata": metadata})
+        else:
+            self._upload_parts(path, name, metadata)
 
     def delete(self, name: str) -> None:
         """See :class:`Store`."""
         with s3_errors(self.uri(name), "delete"):
             self._client.delete_object(**self._key(name))
 
+    def prepare(self, name: str, contents: bytes) -> PreparedWrite:
+        """Send an object's contents such that :meth:`commit` makes it appear and :meth:`revoke` prevents that for good.
+
+        A multipart upload can be completed or aborted, once, whatever is repeated, delayed or lost on the way
+        (https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html).
+        """
+        key = self._key(name)
+        with s3_errors(self.uri(name), "write"):
+            upload_id = self._client.create_multipart_upload(**key)["UploadId"]
+            etag = self._client.upload_part(**key, UploadId=upload_id, PartNumber=1, Body=contents)["ETag"]
+        return PreparedWrite(name, upload_id, etag)
+
+    def commit(self, prepared: PreparedWrite) -> None:
+        """Make a prepared object appear.
+
+        Raises:
+            ObjectNotFound: It was revoked, or committed before.
+            UserError: The service fails; the object may have appeared, or may still do so.
+        """
+        with s3_errors(self.uri(prepared.name), "write"):
+            self._client.complete_multipart_upload(
+                **self._key(prepared.name), UploadId=prepared.upload_id,
+                MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": prepared.etag}]})
+
+    def discard(self, prepared: PreparedWrite) -> None:
+        """Give up one prepared object."""
+        with contextlib.suppress(ObjectNotFound), s3_errors(self.uri(prepared.name), "delete"):
+            self._client.abort_multipart_upload(**self._key(prepared.name), UploadId=prepared.upload_id)
+
+    def revoke(self, name: str) -> None:
+        """Make sure that nothing that was prepared for ``name`` until now can be committed any more."""
+        key = self._key(name)
+        for upload in self._pages("list_multipart_uploads", name, "Uploads"):
+            if upload["Key"] == key["Key"]:
+                self.discard(PreparedWrite(name, upload["UploadId"], ""))
+
+    def stored_sha256(self, name: str) -> str:
+        """Return the SHA-256 that :meth:`upload` stored with an object, or an empty text where it has none.
+
+        Raises:
+            ObjectNotFound: There is no such object.
+        """
+        return self._head(name)["Metadata"].get(SHA256_KEY, "")
+
+    def _pages(self, operation: str, prefix: str, entries: str) -> Iterator[dict[str, Any]]:
+        pages = self._client.get_paginator(operation).paginate(Bucket=self._bucket, Prefix=self._prefix + prefix)
+        with s3_errors(self.uri(prefix), "list"), answers_of(self.uri(prefix)):
+            for page in pages:
+                yield from page.get(entries, [])
+
     def _put(self, name: str, contents: bytes, options: dict[str, Any]) -> None:
         with s3_errors(self.uri(name), "write"):
-            self._client.put_object(**self._key(name), Body=contents, ContentMD5=_content_md5(contents), **options)
+            self._client.put_object(**self._key(name), Body=contents, **options)
 
     def _key(self, name: str) -> dict[str, str]:
         check_name(name, self.location)
         return {"Bucket": self._bucket, "Key": self._prefix + name}
 
     def _head(self, name: str) -> dict[str, Any]:
-        with s3_errors(self.uri(name), "read"):
+        with s3_errors(self.uri(name), "read"), answers_of(self.uri(name)):
             return self._client.head_object(**self._key(name))
 
-    def _upload_parts(self, path: Path, size: int, name: str, metadata: dict[str, str]) -> None:
-        key, part_bytes = self._key(name), part_size(size)
-        upload = {**key, "UploadId": self._client.create_multipart_upload(**key, Metadata=metadata)["UploadId"]}
+    def _described(self, name: str, head: dict[str, Any]) -> StoredObject:
+        return stored_object(name, head.get("ContentLength"), head, self.uri(name))
 
-        def send(number: int) -> dict[str, Any]:
-            with open(path, "rb") as file:
-                contents = os.pread(file.fileno(), part_bytes, (number - 1) * part_bytes)
-            etag = self._client.upload_part(**upload, PartNumber=number, Body=contents,
-                                            ContentMD5=_content_md5(contents))["ETag"]
-            return {"PartNumber": number, "ETag": etag}
-
-        try:
-            with ThreadPoolExecutor(THREADS) as pool:
-                parts = list(pool.map(send, range(1, -(-size // part_bytes) + 1)))
-            self._client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
-        except BaseException:
-            self._client.abort_multipart_upload(**upload)
-            raise
+    def _upload_parts(self, path: Path, name: str, metadata: dict[str, str]) -> None:
+        key = self._key(name)
+        settings = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=int(metadata[PART_BYTES_KEY]),
+                                  max_request_concurrency=THREADS)
+        manager = TransferManager(self._client, settings, executor_cls=DaemonThreadPool)
+        with s3_errors(self.uri(name), "write"):
+            transfer = manager.upload(str(path), key["Bucket"], key["Key"], extra_args={"Metadata": metadata})
+            try:
+                transfer.result()
+            except Exception:
+                manager.shutdown()
+                raise
+            except BaseException:
+                # Threads that wait for the network are left to themselves.
+                transfer.cancel()
+                raise
+            manager.shutdown()
 
 
 def part_size(size: int) -> int:
     """Return the bytes of a part such that an object of ``size`` bytes has at most 10,000 parts."""
     return max(PART_BYTES, -(-size // MOST_PARTS))
-
-
-def _content_md5(contents: bytes) -> str:
-    return base64.b64encode(hashlib.md5(contents).digest()).decode("ascii")

@@ -89,8 +89,14 @@ class Store(ABC):
         """Copy an object, verified, to a file, which takes the place of ``path`` when it is whole."""
 
     @abstractmethod
-    def upload(self, path: Path, name: str) -> None:
-        """Copy a file to an object, verified."""
+    def upload(self, path: Path, name: str, sha256: str = "") -> None:
+        """Copy a file to an object, verified.
+
+        Args:
+            path: The file.
+            name: The object's name.
+            sha256: The file's SHA-256 in hexadecimal where it is known, which saves reading it once more.
+        """
 
     @abstractmethod
     def delete(self, name: str) -> None:

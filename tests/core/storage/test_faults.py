@@ -3,15 +3,20 @@
 import os
 import random
 import re
+import signal
+import threading
+from types import SimpleNamespace
 
+import botocore.endpoint
 import pytest
 
 from core.base.errors import UserError
 from core.base.files import new_folder
-from core.storage import s3_client, s3_get
+from core.storage import s3_client, s3_download
 from core.storage.s3_store import PART_BYTES
 from core.storage.store import open_store
 from tests.core.storage.fault_proxy import Fault, fault_proxy
+from tests.core.storage.signalled import exit_code
 
 SMALL, BIG = os.urandom(30_000), os.urandom(2 * PART_BYTES + 100_000)
 CLOCK = Fault(403, "RequestTimeTooSkewed")
@@ -23,7 +28,8 @@ MISSING = Fault(404, "NoSuchKey")
 @pytest.fixture
 def proxy(s3, monkeypatch):
     """The environment leads through a proxy; pauses are short."""
-    monkeypatch.setattr(s3_get, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(s3_download, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=lambda seconds: None))
     monkeypatch.setenv("MMDET_COMPRESS_S3_TIMEOUT", "20")
     s3.put("set/small", SMALL)
     with fault_proxy(s3.server.endpoint) as proxy:
@@ -99,9 +105,9 @@ def test_a_server_that_falls_silent_is_asked_again(proxy, s3, tmp_path, monkeypa
 LASTING = [
     pytest.param(lambda method, path, before: SLOW if method == "GET" else None, "overloaded", id="SlowDown"),
     pytest.param(lambda method, path, before: Fault(reset_after=5000) if method == "GET" else None,
-                 "requests in a row failed", id="resets"),
+                 "ResponseStreamingError", id="resets"),
     pytest.param(lambda method, path, before: Fault(end_after=0) if method == "GET" else None,
-                 "requests in a row failed", id="empty bodies"),
+                 "IncompleteReadError", id="empty bodies"),
     pytest.param(lambda method, path, before: Fault(flip_at=77) if method == "GET" else None,
                  "does not match its ETag", id="flipped bytes"),
     pytest.param(lambda method, path, before: EXPIRED if method == "GET" else None, "token has expired", id="expired"),
@@ -123,7 +129,7 @@ def test_faults_that_last_name_object_and_cause_and_leave_no_file(store, proxy, 
 
 
 def test_a_stalled_server_is_given_up_after_bounded_tries(store, proxy, monkeypatch, tmp_path):
-    monkeypatch.setattr(s3_get, "ATTEMPTS", 2)
+    monkeypatch.setattr(s3_download, "ATTEMPTS", 2)
     monkeypatch.setenv("MMDET_COMPRESS_S3_TIMEOUT", "0.5")
     store = open_store(f"{store.location}")
     proxy.plan = lambda method, path, before: Fault(stall_after=7) if method == "GET" else None
@@ -176,3 +182,26 @@ def test_random_faults_over_a_tree_end_in_the_right_tree(store, proxy, s3, tmp_p
     found = {path.relative_to(tmp_path / "set").as_posix(): path.read_bytes()
              for path in (tmp_path / "set").rglob("*") if path.is_file()}
     assert found == {**contents, "small": SMALL, "big": BIG}
+
+
+FETCH = """
+import sys; from core.base.cli import run_guarded; from core.storage.fetch import fetch
+from core.storage.source import resolve_source
+sys.exit(run_guarded("fetch", lambda: fetch(resolve_source(sys.argv[1])) and 0))
+"""
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("awaited", ["list-type", "set/small", "set/big"])
+def test_a_signal_ends_a_fetch_that_waits_for_the_network_within_seconds(proxy, s3, tmp_path, awaited, number, code):
+    s3.put("set/big", BIG)
+    waiting = threading.Event()
+
+    def plan(method, path, before):
+        if awaited not in path:
+            return None
+        waiting.set()
+        return Fault(silent=True)
+
+    proxy.plan = plan
+    assert exit_code(number, waiting, FETCH, f"{s3.uri}/set", MMDET_COMPRESS_CACHE=str(tmp_path)) == code

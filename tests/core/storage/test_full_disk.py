@@ -6,12 +6,13 @@ import os
 import pytest
 
 from core.base.cli import EXIT_DISK_FULL, run_guarded
-from core.bundle.manifest import SCHEMA, Manifest, content_digest, damage, describe_files
+from core.bundle.manifest import Manifest, damage
 from core.bundle.publish import publish
 from core.storage import fetch as fetching
 from core.storage.fetch import fetch
 from core.storage.source import resolve_source
 from core.storage.store import open_store
+from tests.core.bundle.published import PUBLISHED, write_bundle
 
 BIG = 3 << 20
 """More than the small disk holds."""
@@ -28,14 +29,7 @@ def contents(folder):
 
 
 def bundle_of(folder, size):
-    (folder / "fp32").mkdir(parents=True)
-    for name in ("fp32/model.bin", "fp32/model.xml", "labels.txt", "model.xml"):
-        (folder / name).write_text(name)
-    (folder / "model.bin").write_bytes(os.urandom(size))
-    files = describe_files(folder)
-    xml = files["model.xml"].sha256
-    Manifest(SCHEMA, "cells", content_digest(files, xml), xml, {}, {}, files).write(folder)
-    return folder
+    return write_bundle(folder, {**{name: name.encode() for name in PUBLISHED[1:]}, "model.bin": os.urandom(size)})
 
 
 def test_publishing_to_a_full_folder_names_it_and_leaves_the_earlier_version(small_disk, tmp_path, capsys):

@@ -64,7 +64,7 @@ def test_a_mounted_credentials_file_and_a_profile_work(s3, file, monkeypatch, tm
 
 def test_buckets_go_into_the_path_only_with_an_endpoint_of_its_own(s3, monkeypatch):
     def style():
-        return connect().client.generate_presigned_url("get_object", Params={"Bucket": "bucket", "Key": "k"})
+        return connect().generate_presigned_url("get_object", Params={"Bucket": "bucket", "Key": "k"})
 
     assert style().startswith(f"{s3.server.endpoint}/bucket/k")
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "https://store.example.org")

@@ -1,33 +1,22 @@
+import contextlib
+import errno
 import os
+import shutil
 import signal
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from core.base.errors import UserError
-from core.bundle.manifest import SCHEMA, Manifest, content_digest, describe_files
+from core.bundle import publish_folder
+from core.bundle.manifest import Manifest, damage
 from core.bundle.publish import check_destination, publish
-
-PROJECT = Path(__file__).parents[3]
-PUBLISHED = ["bundle.json", "fp32/model.bin", "fp32/model.xml", "labels.txt", "model.bin", "model.xml"]
+from tests.core.bundle.published import PUBLISHED, seal, write_bundle
 
 
 @pytest.fixture
 def bundle(tmp_path):
-    (tmp_path / "bundle" / "fp32").mkdir(parents=True)
-    for name in PUBLISHED[1:]:
-        (tmp_path / "bundle" / name).write_text(name)
-    seal(tmp_path / "bundle")
-    return tmp_path / "bundle"
-
-
-def seal(folder):
-    """Write the manifest of what is in ``folder``."""
-    files = describe_files(folder)
-    xml = files["model.xml"].sha256
-    Manifest(SCHEMA, "cells", content_digest(files, xml), xml, {}, {}, files).write(folder)
+    return write_bundle(tmp_path / "bundle")
 
 
 def files_of(folder):
@@ -85,35 +74,74 @@ def test_failure_while_copying_leaves_nothing(bundle, tmp_path, monkeypatch):
         if len(calls) == 3:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("core.bundle.publish.os.fsync", fsync)
+    monkeypatch.setattr("core.bundle.publish_folder.os.fsync", fsync)
     with pytest.raises(OSError, match="No space left"):
         publish(bundle, str(tmp_path / "out"), "cells")
     assert os.listdir(tmp_path / "out" / "cells") == []
 
 
-@pytest.mark.parametrize("step", [1, 4, 7, 8])
-def test_kill_while_publishing_shows_no_half_version_and_the_next_one_clears_up(bundle, tmp_path, step):
-    program = f"""
-import os, signal, sys
-from pathlib import Path
-from core.storage import publish
-calls = []
-def fsync(descriptor):
-    calls.append(descriptor)
-    if len(calls) == {step}:
-        os.kill(os.getpid(), signal.SIGKILL)
-publish.os.fsync = fsync
-folder = Path(sys.argv[1])
-publish.publish(folder / "bundle", str(folder / "out"), "cells")
-"""
-    killed = subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=PROJECT, check=False)
-    assert killed.returncode == -signal.SIGKILL
-    models = tmp_path / "out" / "cells"
-    assert [path.name for path in models.iterdir() if path.name[0] != "."] == []
+STEPS = ("open", "os.mkdir", "os.rename", "os.rmdir", "os.remove", "fcntl.flock", "fsync")
+"""What Python's audit hooks see of publishing to a folder, and flushing, which they do not see."""
 
-    assert publish(bundle, str(tmp_path / "out"), "cells").version == 1
-    assert os.listdir(models) == ["1"]
-    assert files_of(models / "1") == PUBLISHED
+
+def publish_until(step, work, end):
+    """Do the work in a process of its own until its step of that number, which meets ``end`` instead.
+
+    Returns:
+        Whether it came so far.
+    """
+    child = os.fork()
+    if child:
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert code in (0, 7, -signal.SIGKILL), "the work failed in another way"
+        return code != 0
+    steps, flush, code = [0], os.fsync, 1
+
+    def count(event):
+        steps[0] += event in STEPS
+        if event in STEPS and steps[0] == step:
+            end()
+
+    try:
+        publish_folder.os.fsync = lambda descriptor: (count("fsync"), flush(descriptor))
+        sys.addaudithook(lambda event, arguments: count(event))
+        with contextlib.suppress(OSError, UserError, KeyboardInterrupt):
+            work()
+        code = 7 if steps[0] >= step else 0
+    finally:
+        os._exit(code)
+
+
+def killed():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def interrupted():
+    raise KeyboardInterrupt
+
+
+def full():
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("end", [killed, interrupted, full])
+def test_whatever_ends_a_publication_at_any_step_no_version_is_half_or_lost(bundle, tmp_path, end):
+    step, so_far, out = 1, True, tmp_path / "out"
+    assert publish(write_bundle(tmp_path / "first", {"model.xml": b"first"}), str(out), "cells").version == 1
+    while so_far:
+        so_far = publish_until(step, lambda: publish(bundle, str(out), "cells"), end)
+        models = out / "cells"
+        for version in models.iterdir():
+            if version.name[0] != ".":
+                assert not damage(version, Manifest.read(version))
+        assert so_far or (models / "2").exists()
+
+        published = publish(bundle, str(out), "cells")
+        assert published.version == 2 and files_of(published.location) == PUBLISHED
+        assert sorted(os.listdir(models)) == ["1", "2"] and (models / "1" / "model.xml").read_bytes() == b"first"
+        shutil.rmtree(published.location)
+        step += 1
+    assert step > 25
 
 
 def test_destination_that_is_no_folder_is_refused(bundle, tmp_path):
