@@ -1,6 +1,7 @@
 """Command line of the resolve stage."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,6 +36,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--val-split", metavar="NAME", default="auto", help="split to follow training with")
     parser.add_argument("--test-split", metavar="NAME", default="auto", help="split to measure on")
     parser.add_argument("--checkpoint", metavar="FILE", default="", help="FP32 checkpoint to start from, if any")
+    parser.add_argument("--weights", metavar="LOCATION", default="",
+                        help="folder or s3://bucket/prefix with the files of weights that a config names by a URL or a "
+                        "model zoo's name")
     parser.add_argument("--max-map-drop", metavar="X", type=float, default=0.01, help="the gate's limit, only checked")
     parser.add_argument("--max-class-drop", metavar="X", type=float, default=0.05,
                         help="the gate's limit, only checked")
@@ -72,6 +76,7 @@ def resolve(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
     from core.config.adapt import algorithms_of, classes_of, nncf_config_of
     from core.config.reference import open_config, resolve_config
     from core.data.dataset import resolve_data
+    from core.detectors.initialising import check_weights
     from core.export.dynamic_shape import check_dynamic_shape
     from core.report.gate import Thresholds
     from core.storage.parent import resolve_parent
@@ -84,8 +89,10 @@ def resolve(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
     check_ratio(arguments.min_initial_map_ratio, "parameter min_initial_map_ratio")
     check_gpus(arguments.gpus)
     check_state(StateSettings.of(arguments.training_state, arguments.checkpoint_minutes))
-    model = resolve_config(arguments.model_config, arguments.model_options, arguments.trust_config)
-    compression = resolve_config(arguments.compression_config, arguments.compression_options, arguments.trust_config)
+    kept = weights_option(arguments.weights)
+    model = resolve_config(arguments.model_config, {**arguments.model_options, **kept}, arguments.trust_config)
+    compression = resolve_config(arguments.compression_config, {**arguments.compression_options, **kept},
+                                 arguments.trust_config)
     compression_config = open_config(compression, arguments.trust_config)
     nncf_config = nncf_config_of(compression_config)
     if nncf_config is not None:
@@ -96,7 +103,10 @@ def resolve(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
     data = resolve_data(
         arguments.data, data_format=arguments.data_format, classes=classes, train_split=arguments.train_split,
         val_split=arguments.val_split, test_split=arguments.test_split)
-    check_parent(parent, open_config(model, arguments.trust_config), data.classes)
+    if parent.uri:
+        check_parent(parent, open_config(model, arguments.trust_config), data.classes)
+    else:
+        check_weights(open_config(model, arguments.trust_config), data.classes)
     if arguments.preflight:
         if arguments.strict:
             compression_config.nncf_strict = True
@@ -108,6 +118,20 @@ def resolve(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
         write_json(path, reference.to_json())
     if arguments.gpu_count is not None:
         write_text(arguments.gpu_count, str(arguments.gpus))
+
+
+def weights_option(location: str) -> dict[str, str]:
+    """Return the config option by which later stages find published weights, none where no place is named.
+
+    Raises:
+        UserError: The location is malformed.
+    """
+    from core.config.keys import WEIGHTS_KEY
+    from core.detectors.pretrained import VARIABLE
+    from core.storage.location import parse_location
+
+    location = location or os.environ.get(VARIABLE, "")
+    return {WEIGHTS_KEY: str(parse_location(location, "parameter weights"))} if location else {}
 
 
 def check_gpus(count: int) -> None:

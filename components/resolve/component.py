@@ -18,6 +18,7 @@ def resolve(
     val_split: str,
     test_split: str,
     checkpoint: str,
+    weights: str,
     max_map_drop: float,
     max_class_drop: float,
     min_speedup: float,
@@ -52,6 +53,7 @@ def resolve(
         val_split: Name of the validation split, or auto.
         test_split: Name of the test split, or auto.
         checkpoint: FP32 checkpoint to start from; empty trains one.
+        weights: Folder or bucket with the files of weights that a config names by a URL or a model zoo's name.
         max_map_drop: Limit of the gate, checked here so that a bad one is known at once.
         max_class_drop: Limit of the gate, checked here likewise.
         min_speedup: Limit of the gate, checked here likewise.
@@ -87,6 +89,7 @@ def resolve(
             "--val-split", val_split,
             "--test-split", test_split,
             "--checkpoint", checkpoint,
+            "--weights", weights,
             "--max-map-drop", max_map_drop,
             "--max-class-drop", max_class_drop,
             "--min-speedup", min_speedup,
