@@ -12,9 +12,9 @@ WEIGHTS_KEY = "pretrained_weights"
 KNOWN_KEYS = NNCF_KEYS + (
     WEIGHTS_KEY, "model", "model_wrapper", "train_cfg", "test_cfg", "data", "optimizer", "optimizer_config",
     "lr_config", "momentum_config", "runner", "total_epochs", "checkpoint_config", "log_config", "custom_hooks",
-    "custom_imports", "evaluation", "workflow", "load_from", "resume_from", "auto_resume", "auto_scale_lr", "work_dir", "log_level",
-    "dist_params", "cudnn_benchmark", "fp16", "find_unused_parameters", "seed", "deterministic", "gpu_ids", "device",
-    "opencv_num_threads", "mp_start_method")
+    "custom_imports", "evaluation", "workflow", "load_from", "resume_from", "auto_resume", "auto_scale_lr", "work_dir",
+    "log_level", "dist_params", "cudnn_benchmark", "fp16", "find_unused_parameters", "seed", "deterministic", "gpu_ids",
+    "device", "opencv_num_threads", "mp_start_method")
 TYPO_RATIO = 0.8
 # mmdet's own ConvNeXt configs call a variable so; it is no misspelt checkpoint_config.
 _STOCK_VARIABLES = ("checkpoint_file",)

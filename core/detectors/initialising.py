@@ -4,6 +4,7 @@ MMDetection's own ``init_weights`` does both. What it would pass over is refused
 layers that are frozen at random values.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,7 +36,7 @@ def initialise(detector: Any, config: Any, given: Mapping[str, Any] | None = Non
         if _names_weights(module) and _covers(given, prefix, module):
             _forget_weights(module)
     with building("model config", config), record_weights() as loaded:
-        detector.init_weights()
+        _init_weights(detector)
     require_fit([detector], loaded)
     _require_no_random_frozen(detector, loaded, given)
 
@@ -46,7 +47,7 @@ def initialise_at_random(detector: Any) -> None:
         if _names_weights(module):
             _forget_weights(module)
     with building("model config"):
-        detector.init_weights()
+        _init_weights(detector)
 
 
 def check_weights(config: Any, classes: Sequence[str]) -> None:
@@ -81,6 +82,14 @@ def _require_no_random_frozen(detector: Any, loaded: Sequence[LoadedWeights], gi
                     "are frozen, and no file gives their weights.",
                     "Name pretrained weights (init_cfg of type Pretrained), start from a checkpoint, or train these "
                     "layers: model.backbone.frozen_stages=-1.")
+
+
+def _init_weights(detector: Any) -> None:
+    from mmcv.utils import get_logger
+
+    # mmcv reports the initialisation of every parameter.
+    get_logger("mmcv").setLevel(logging.WARNING)
+    detector.init_weights()
 
 
 def _names_weights(module: Any) -> bool:
