@@ -108,8 +108,8 @@ def _image(client: Any, name: str) -> Any:
 def surroundings(values: Mapping[str, Any], root: Path, pipeline_root: Path) -> Surroundings:
     """Return what containers must see for a run with the parameters ``values``, whose locations are absolute.
 
-    Data, configs, checkpoint and weights are mounted to be read only, under their own paths; the project's configs take the
-    place of the image's, so that a new one needs no new image.
+    Data, configs, checkpoint and weights are mounted to be read only, under their own paths; the project's configs take
+    the place of the image's, so that a new one needs no new image.
     """
     cache = cache_folder()
     volumes = {str(pipeline_root): "rw", str(cache): "rw"}
