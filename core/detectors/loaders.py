@@ -119,7 +119,7 @@ def _replace_functions() -> None:
 def _replace_members() -> None:
     """Replace what is looked up in a class or module when it is used."""
     import mmcv.fileio.io
-    import mmcv.ops.nms
+    import mmcv.ops
     import torch
     from mmcv.runner import CheckpointLoader
     from mmdet.datasets.pipelines import Albu
@@ -137,8 +137,8 @@ def _replace_members() -> None:
     _put(mmcv.Registry, "get", _registry_get(mmcv.Registry.get))
     _put(mmcv.FileClient, "__new__", _file_client(mmcv.FileClient.__new__))
     _put(mmcv.fileio.io, "file_handlers", _handlers(mmcv.fileio.io.file_handlers))
-    # A module's own `eval` goes before the builtin one.
-    _put(mmcv.ops.nms, "eval", _nms_of_type)
+    # A module's own `eval` goes before the builtin one. The attribute mmcv.ops.nms is the function.
+    _put(sys.modules["mmcv.ops.nms"], "eval", _nms_of_type)
     _put(Albu, "albu_builder", _albumentation(Albu.albu_builder))
     _put(BaseRoIExtractor, "build_roi_layers", _roi_layers(BaseRoIExtractor.build_roi_layers))
 
@@ -251,7 +251,7 @@ def _check_hook(kind: str, arguments: Any) -> None:
     for name, value in arguments.items() if isinstance(arguments, dict) else ():
         if name in _WRITTEN_BY_HOOKS and value is not None and not may_write(value):
             _refuse(f"config, {kind}.{name}", value, "Training writes to its own work folder alone.")
-        _check_hook("", value)
+        _check_hook(f"{kind}.{name}", value)
 
 
 def _file_client(original: Callable[..., Any]) -> Callable[..., Any]:

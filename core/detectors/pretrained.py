@@ -82,7 +82,8 @@ def published_file(name: str, thing: str = _THING) -> str | None:
         table = table if rest in table else {**table, **_torchvision_names()}
     elif zoo == "open_mmlab":
         rest = _table("deprecated.json").get(rest, rest)
-    if rest not in table:
+    # Of some old names mmcv has no file any more.
+    if not table.get(rest):
         raise UserError(thing, f"{name:.200}", "mmcv's model zoo has no weights of this name.",
                         did_you_mean(rest, table, "Give a file instead."))
     return _file_of_url(table[rest], thing)

@@ -22,10 +22,11 @@ from tests.hostile.canaries import Canaries, canaries
 # Values with which most constructors come far enough to use the others.
 PLAUSIBLE = {
     "depth": 18, "in_channels": 8, "out_channels": 8, "num_classes": 3, "num_outs": 3, "feat_channels": 8,
-    "channels": 8, "embed_dims": 8, "num_heads": 2, "backbone": {"type": "ResNet", "depth": 18}, "neck": None, "bbox_head": None,
-    "transforms": [], "pipeline": [], "dataset": None, "max_iters": 1, "max_epochs": 1, "interval": 1, "lr": 0.1,
-    "warm_up": 1, "periods": [1], "step": [1], "policies": [[{"type": "RandomFlip", "flip_ratio": 0.5}]], "scales": [8],
-    "ratios": [1.0], "strides": [8], "num": 4, "pos_fraction": 0.5, "test_mode": True, "arch": "tiny"}
+    "channels": 8, "embed_dims": 8, "num_heads": 2, "backbone": {"type": "ResNet", "depth": 18}, "neck": None,
+    "bbox_head": None, "transforms": [], "pipeline": [], "dataset": None, "max_iters": 1, "max_epochs": 1,
+    "interval": 1, "lr": 0.1, "warm_up": 1, "periods": [1], "step": [1],
+    "policies": [[{"type": "RandomFlip", "flip_ratio": 0.5}]], "scales": [8], "ratios": [1.0], "strides": [8], "num": 4,
+    "pos_fraction": 0.5, "test_mode": True, "arch": "tiny"}
 _OURS = ("core.config", "core.checkpoint", "core.storage")
 
 

@@ -20,7 +20,8 @@ DETECTOR = "configs/nncf_compression/retinanet_r18_small/digits_int8.py"
 KEYS = ("init_cfg", "pretrained", "teacher_config", "teacher_ckpt", "file_client_args", "type", "ann_file",
         "proposal_file", "seg_prefix", "custom_imports", "custom_hooks", "load_from", "resume_from", "roi_layer", "nms",
         "plugins", "dcn", "hierarchy_file", "label_file", "rfstructure_file", "out_dir", "log_dir",
-        "traces_per_layer_path", "load_ranking_coeffs_path", "save_ranking_coeffs_path", "classes", "pretrained_weights", "policy")
+        "traces_per_layer_path", "load_ranking_coeffs_path", "save_ranking_coeffs_path", "classes", "policy",
+        "pretrained_weights")
 # Beside UserError: other tests ask for messages, these for acts.
 FAULTS = (ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError,
           ValueError)
