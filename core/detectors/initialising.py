@@ -85,10 +85,11 @@ def _require_no_random_frozen(detector: Any, loaded: Sequence[LoadedWeights], gi
 
 
 def _init_weights(detector: Any) -> None:
-    from mmcv.utils import get_logger
+    from mmcv.utils.logging import logger_initialized
 
-    # mmcv reports the initialisation of every parameter.
-    get_logger("mmcv").setLevel(logging.WARNING)
+    # mmcv reports the initialisation of every parameter, through a handler of its own that keeps the present stderr.
+    logger_initialized.setdefault("mmcv", True)
+    logging.getLogger("mmcv").setLevel(logging.WARNING)
     detector.init_weights()
 
 
