@@ -25,7 +25,7 @@ from pipelines.graph import define_pipeline  # noqa: E402
 PROGRAM = "compress"
 EXIT_FAILED = 1
 ENVIRONMENT_VARIABLE = "MMDET_COMPRESS_VENV"
-LOCATIONS = ("data", "checkpoint", "destination", "model_config", "compression_config", "training_state")
+LOCATIONS = ("data", "checkpoint", "weights", "destination", "model_config", "compression_config", "training_state")
 # Locations that need not exist yet.
 PLACES_TO_WRITE = ("destination", "training_state")
 

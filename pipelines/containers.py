@@ -30,7 +30,7 @@ HOME_IN_IMAGE = "/home/stage"
 SHARED_MEMORY = "2g"
 # Whose containers they are, so that a later run finds those that a killed one has left.
 LABEL = "mmdet-compress.pipeline-root"
-READ_ONLY = ("data", "checkpoint", "model_config", "compression_config")
+READ_ONLY = ("data", "checkpoint", "weights", "model_config", "compression_config")
 _PASSED_ON = ("AWS_", "S3_")
 _HERE = ("localhost", "127.0.0.1", "[::1]")
 
@@ -108,8 +108,8 @@ def _image(client: Any, name: str) -> Any:
 def surroundings(values: Mapping[str, Any], root: Path, pipeline_root: Path) -> Surroundings:
     """Return what containers must see for a run with the parameters ``values``, whose locations are absolute.
 
-    Data, configs and checkpoint are mounted to be read only, under their own paths; the project's configs take the
-    place of the image's, so that a new one needs no new image.
+    Data, configs, checkpoint and weights are mounted to be read only, under their own paths; the project's configs take
+    the place of the image's, so that a new one needs no new image.
     """
     cache = cache_folder()
     volumes = {str(pipeline_root): "rw", str(cache): "rw"}

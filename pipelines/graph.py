@@ -37,6 +37,7 @@ def define_pipeline() -> Any:
         model_name: str = "detector",
         model_version: int = 0,
         checkpoint: str = "",
+        weights: str = "",
         max_map_drop: float = 0.01,
         max_class_drop: float = 0.05,
         min_speedup: float = 1.0,
@@ -75,6 +76,8 @@ def define_pipeline() -> Any:
             model_name: Name of the published model.
             model_version: Version to publish as, refused where it holds other content; 0 takes the next one.
             checkpoint: FP32 checkpoint to start from, a file or an object on S3; empty trains one.
+            weights: Folder or s3://bucket/prefix with the files of pretrained weights that a config names by a URL or
+                by a model zoo's name, such as torchvision://resnet50; nothing is downloaded from the internet.
             max_map_drop: Largest accepted loss of mAP, FP32 PyTorch to compressed IR, absolute.
             max_class_drop: Largest accepted loss of AP of any one class, likewise; 1 asks nothing.
             min_speedup: Smallest accepted ratio of frames per second, compressed IR to FP32 IR.
@@ -111,7 +114,7 @@ def define_pipeline() -> Any:
             model_config=model_config, compression_config=compression_config, model_options=model_options,
             compression_options=compression_options, data=data, data_format=data_format, classes=classes,
             train_split=train_split, val_split=val_split, test_split=test_split, checkpoint=checkpoint,
-            max_map_drop=max_map_drop, max_class_drop=max_class_drop, min_speedup=min_speedup,
+            weights=weights, max_map_drop=max_map_drop, max_class_drop=max_class_drop, min_speedup=min_speedup,
             destination=destination, model_name=model_name, model_version=model_version, preflight=preflight,
             min_initial_map_ratio=min_initial_map_ratio, dynamic_shape=dynamic_shape, strict=strict, gpus=gpus,
             training_state=training_state, checkpoint_minutes=checkpoint_minutes, trust_config=trust_config)

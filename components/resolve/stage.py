@@ -1,5 +1,6 @@
 """The resolve stage."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,8 @@ class Resolve:
     val_split: str = parameter("Name of the validation split, or auto.", "auto", metavar="NAME")
     test_split: str = parameter("Name of the test split, or auto.", "auto", metavar="NAME")
     checkpoint: str = parameter("FP32 checkpoint to start from; empty trains one.", "", metavar="LOCATION")
+    weights: str = parameter("Folder or s3://bucket/prefix with the files of weights that a config names by a URL or a "
+                             "model zoo's name.", "", metavar="LOCATION")
     limits: Limits
     publication: Publication
     model_version: int = parameter(
@@ -63,14 +66,16 @@ def resolve(stage: Resolve, output: ExecutorOutput) -> None:
     from core.config.adapt import algorithms_of, classes_of, nncf_config_of
     from core.config.reference import open_config, resolve_config
     from core.data.dataset import resolve_data
+    from core.detectors.initialising import check_weights
     from core.export.dynamic_shape import check_dynamic_shape
     from core.storage.parent import resolve_parent
 
     check_groups(stage)
     check_destination(stage.publication.destination, stage.publication.model_name, stage.model_version)
     trusted, dynamic_shape = stage.trust.trust_config, stage.shape.dynamic_shape
-    model = resolve_config(stage.model_config, stage.model_options, trusted)
-    compression = resolve_config(stage.compression_config, stage.compression_options, trusted)
+    kept = weights_option(stage.weights)
+    model = resolve_config(stage.model_config, {**stage.model_options, **kept}, trusted)
+    compression = resolve_config(stage.compression_config, {**stage.compression_options, **kept}, trusted)
     compression_config = open_config(compression, trusted)
     nncf_config = nncf_config_of(compression_config)
     if nncf_config is not None:
@@ -80,7 +85,10 @@ def resolve(stage: Resolve, output: ExecutorOutput) -> None:
     parent = resolve_parent(stage.checkpoint)
     data = resolve_data(stage.data, data_format=stage.data_format, classes=classes, train_split=stage.train_split,
                         val_split=stage.val_split, test_split=stage.test_split)
-    check_parent(parent, open_config(model, trusted), data.classes)
+    if parent.uri:
+        check_parent(parent, open_config(model, trusted), data.classes)
+    else:
+        check_weights(open_config(model, trusted), data.classes)
     if stage.preflight:
         stage.compression_limits.put_into(compression_config)
         preflight(compression_config, data.classes, dynamic_shape)
@@ -90,6 +98,20 @@ def resolve(stage: Resolve, output: ExecutorOutput) -> None:
         write_json(path, reference.to_json())
     if stage.gpu_count is not None:
         write_text(stage.gpu_count, str(stage.devices.gpus))
+
+
+def weights_option(location: str) -> dict[str, str]:
+    """Return the config option by which later stages find published weights, none where no place is named.
+
+    Raises:
+        UserError: The location is malformed.
+    """
+    from core.config.keys import WEIGHTS_KEY
+    from core.detectors.pretrained import VARIABLE
+    from core.storage.location import parse_location
+
+    location = location or os.environ.get(VARIABLE, "")
+    return {WEIGHTS_KEY: str(parse_location(location, "parameter weights"))} if location else {}
 
 
 def check_parent(parent: "ParentRef", config: Any, classes: Sequence[str]) -> None:

@@ -85,7 +85,7 @@ def trace_source(source: Source, nncf_config: Any) -> tuple[LayerReport | None, 
         warnings.simplefilter("ignore")
         from mmcv import Config
 
-        from core.training.model import build_detector
+        from core.detectors.building import build_detector
 
         config = Config(source.config)
         postprocessing = bool(config.get("nncf_compress_postprocessing", True))

@@ -213,12 +213,13 @@ class Trial:
 
         from core.compression.statistics import measure_compression
         from core.compression.wrap import compress_detector, fake_quantize_operators, named_quantizers
-        from core.training.model import build_detector
+        from core.detectors.building import build_detector
+        from core.detectors.initialising import initialise_at_random
 
         set_random_seed(SEED)
         self.detector = build_detector(self.config)
         self.detector.CLASSES = CLASSES
-        self.detector.init_weights()
+        initialise_at_random(self.detector)
         wake(self.detector)
         self.counts["parameters"] = _parameters(self.detector)
         self.compression = compress_detector(self.detector, self.nncf_config, data_loader=self.batches,
@@ -237,8 +238,8 @@ class Trial:
         """Do one training step: every quantizer runs, the loss is finite and the weights move."""
         import torch
 
+        from core.detectors.building import build_optimizer
         from core.training.device import data_parallel
-        from core.training.optimizer import build_optimizer
 
         network = self.compression.network
         network.train()

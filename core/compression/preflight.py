@@ -245,7 +245,7 @@ class _Trial:
         from core.compression.config_check import ERROR
         from core.compression.layers import inspect_layers
         from core.config.adapt import set_classes
-        from core.training.model import build_detector
+        from core.detectors.building import build_detector
 
         if self.nncf_config is None:
             raise NotRun("no nncf_config")
@@ -262,9 +262,10 @@ class _Trial:
     def build(self) -> str:
         from core.compression.synthetic import write_dataset
         from core.config.adapt import set_classes, set_data
+        from core.detectors.building import build_detector
+        from core.detectors.initialising import initialise_at_random
         from core.training.device import device
         from core.training.fit import train_loader
-        from core.training.model import build_detector
 
         self.dataset = write_dataset(self.folder / "data", self.classes, IMAGES)
         set_classes(self.config, self.classes)
@@ -275,7 +276,7 @@ class _Trial:
         self.batches = Batches(itertools.islice(loader, IMAGES // size), size)
         self.detector = build_detector(self.config)
         self.detector.CLASSES = self.classes
-        self.detector.init_weights()
+        initialise_at_random(self.detector)
         wake(self.detector)
         self.network = self.detector.to(device())
         parameters = sum(parameter.numel() for parameter in self.detector.parameters())
@@ -302,9 +303,9 @@ class _Trial:
         from mmcv.runner import EpochBasedRunner
 
         from core.compression.hooks import CompressionHook, quantizers_of
+        from core.detectors.building import build_optimizer, building
         from core.training.device import data_parallel
         from core.training.hooks import CheckLossHook
-        from core.training.optimizer import build_optimizer
 
         self.network.train()
         trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
@@ -314,7 +315,8 @@ class _Trial:
             self.network, self.config.optimizer), work_dir=str(self.folder), max_epochs=1,
             logger=_quiet_logger())
         runner.last_metrics = {}
-        runner.register_optimizer_hook(copy.deepcopy(self.config.get("optimizer_config", {})))
+        with building("optimizer hook", self.config):
+            runner.register_optimizer_hook(copy.deepcopy(self.config.get("optimizer_config", {})))
         runner.register_hook(CheckLossHook(), priority="ABOVE_NORMAL")
         if self.compression is not None:
             # It fails where a quantizer did not take part.

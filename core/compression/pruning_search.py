@@ -192,10 +192,12 @@ class FineTuning:
 
     def baseline_map(self) -> float:
         """Return the parent's mAP on the validation split."""
+        from core.checkpoint.checkpoint import load_checkpoint
         from core.config.adapt import plain_config
+        from core.detectors.building import build_detector
         from core.evaluation.pytorch import evaluate_network
         from core.training.device import device
-        from core.training.model import build_detector, load_checkpoint, load_plain_weights
+        from core.training.model import load_plain_weights
 
         detector = build_detector(plain_config(self._config))
         load_plain_weights(detector, load_checkpoint(self._parent), self._parent)

@@ -1,5 +1,6 @@
 """Turn an MMDetection detector into a compressed one."""
 
+import contextlib
 import copy
 import logging
 import types
@@ -21,6 +22,7 @@ from core.compression.tracing import (
     postprocessing_obstacle,
     tracing_forward,
 )
+from core.detectors.closed_room import closed_room
 
 # What tracing an unknown head's post-processing can raise; what is wrong for another reason is raised again without.
 _TRACING_FAULTS = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError)
@@ -129,8 +131,11 @@ def _wrap(detector: Any, config: Any, restore: CompressionRecord | None, postpro
     from nncf.torch import create_compressed_model
 
     keep_out_of_graph(detector, postprocessing)
+    # A checkpoint's nncf_config names files, too: NNCF writes save_ranking_coeffs_path whenever it builds the algorithm
+    # (nncf/torch/pruning/filter_pruning/algo.py:186).
+    room = closed_room("compressed checkpoint, nncf_config") if restore else contextlib.nullcontext()
     try:
-        with forward_as(detector, tracing_forward(detector, postprocessing)):
+        with room, forward_as(detector, tracing_forward(detector, postprocessing)):
             controller, network = create_compressed_model(
                 detector, config, compression_state=state_from_data(restore.state) if restore else None,
                 dummy_forward_fn=_dummy_forward(_sample_size(config)), wrap_inputs_fn=_wrap_image,

@@ -6,13 +6,15 @@ from collections.abc import Iterable, Mapping
 from core.base.errors import UserError
 
 NNCF_KEYS = ("nncf_config", "nncf_compress_postprocessing", "nncf_strict", "min_initial_map_ratio")
+WEIGHTS_KEY = "pretrained_weights"
+"""Folder or s3://bucket/prefix with the files of weights that a config names by URL or by a model zoo's name."""
 # What mmdet 2.28's tools and apis, and mmcv 1.7's runner, read from a config.
 KNOWN_KEYS = NNCF_KEYS + (
-    "model", "model_wrapper", "train_cfg", "test_cfg", "data", "optimizer", "optimizer_config", "lr_config",
-    "momentum_config", "runner", "total_epochs", "checkpoint_config", "log_config", "custom_hooks", "custom_imports",
-    "evaluation", "workflow", "load_from", "resume_from", "auto_resume", "auto_scale_lr", "work_dir", "log_level",
-    "dist_params", "cudnn_benchmark", "fp16", "find_unused_parameters", "seed", "deterministic", "gpu_ids", "device",
-    "opencv_num_threads", "mp_start_method")
+    WEIGHTS_KEY, "model", "model_wrapper", "train_cfg", "test_cfg", "data", "optimizer", "optimizer_config",
+    "lr_config", "momentum_config", "runner", "total_epochs", "checkpoint_config", "log_config", "custom_hooks",
+    "custom_imports", "evaluation", "workflow", "load_from", "resume_from", "auto_resume", "auto_scale_lr", "work_dir",
+    "log_level", "dist_params", "cudnn_benchmark", "fp16", "find_unused_parameters", "seed", "deterministic", "gpu_ids",
+    "device", "opencv_num_threads", "mp_start_method")
 TYPO_RATIO = 0.8
 LONGEST_NAME = 300
 """Of a name that is compared with others."""

@@ -1,5 +1,7 @@
 """Load an MMDetection config: found, read as data, checked, changed by options."""
 
+import importlib
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ from core.config.stored import fetch_config, is_stored
 if TYPE_CHECKING:
     from mmcv import Config
 
+logger = logging.getLogger(__name__)
 REPOSITORY = Path(__file__).resolve().parents[2]
 # What running a trusted config can raise for reasons that lie in the config.
 _FAULTS_OF_CODE = (ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, OSError,
@@ -128,7 +131,8 @@ def _run(file: Path, thing: str) -> dict[str, Any]:
     from mmcv import Config
 
     try:
-        values = dict(Config.fromfile(str(file), import_custom_modules=False).items())
+        # Not Config.fromfile: while models are built that one reads files as data (core.detectors.loaders).
+        values, _ = Config._file2dict(str(file))
     except _FAULTS_OF_CODE as error:
         raise UserError(thing, f"{type(error).__name__}: {error}", "A trusted config is run as Python, and it failed.",
                         "Correct the config.") from error
@@ -136,12 +140,23 @@ def _run(file: Path, thing: str) -> dict[str, Any]:
 
 
 def _import_custom_modules(data: Mapping[str, Any], thing: str) -> None:
-    from mmcv.utils import import_modules_from_strings
-
-    if not data.get("custom_imports"):
+    asked = data.get("custom_imports")
+    if not asked:
         return
     try:
-        import_modules_from_strings(**data["custom_imports"])
-    except (ImportError, TypeError) as error:
+        names, may_fail = asked["imports"], asked.get("allow_failed_imports", False)
+        for name in [names] if isinstance(names, str) else names:
+            _import(name, may_fail)
+    except (AttributeError, ImportError, KeyError, TypeError, ValueError) as error:
         raise UserError(thing, f"custom_imports: {error}", "Its modules must be importable in this environment.",
                         "Install them there, or correct the key.") from error
+
+
+def _import(name: str, may_fail: bool) -> None:
+    """Import as mmcv's import_modules_from_strings does, which is refused once models are built."""
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        if not may_fail:
+            raise
+        logger.warning("custom_imports: %s is not imported: %s", name, error)

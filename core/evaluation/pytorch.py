@@ -90,12 +90,12 @@ def split_loader(config: Any, split: "Split", classes: tuple[str, ...]) -> Any:
     """Return MMDetection's loader of ``split`` through the config's test pipeline, one image a batch."""
     from mmdet.datasets import build_dataloader
 
-    from core.training.datasets import build_quietly
+    from core.detectors.building import build_dataset
     from core.training.distributed import ranks
 
     settings = {**config.data.test, "type": "CocoDataset", "ann_file": str(split.annotation_file),
                 "img_prefix": str(split.image_root), "classes": list(classes)}
-    dataset = build_quietly(settings, {"test_mode": True})
+    dataset = build_dataset(settings, split, {"test_mode": True})
     return build_dataloader(dataset, samples_per_gpu=1, workers_per_gpu=config.data.get("workers_per_gpu", 1),
                             num_gpus=1, dist=ranks() > 1, shuffle=False)
 

@@ -19,11 +19,14 @@ from core.compression.config_check import epochs_of, require_valid
 from core.compression.differences import require_same
 from core.compression.nncf_import import SUPPORTED_VERSION
 from core.config.adapt import algorithms_of
-from core.training.datasets import build_quietly
+from core.config.keys import WEIGHTS_KEY
+from core.detectors.building import build_dataset, build_detector, build_optimizer, building
+from core.detectors.initialising import initialise
+from core.detectors.pretrained import weights_file, weights_location
 from core.training.device import data_parallel, device
 from core.training.distributed import distributed_model, first_rank, ranks, scale_learning_rate
 from core.training.initial import InitialScore, initial_split, min_initial_map_ratio, require_good_start, score
-from core.training.model import build_detector, load_all_weights, load_plain_weights
+from core.training.model import load_all_weights, load_plain_weights
 from core.training.progress import ModuleMemory, Position, progress_of, restore_progress
 from core.training.samples import build_loader
 from core.training.signals import Interruptions
@@ -176,7 +179,7 @@ def prepare(config: Any, dataset: "Dataset", work_dir: Path, parent: Path | None
     set_random_seed(seed)
     source = _source(config, parent)
     given = load_checkpoint(source) if source else None
-    _check_parent(config, nncf_config, given, source)
+    _check_parent(nncf_config, given, source, resumes=parent is None and bool(config.get("resume_from")))
     states, saved = _stored(config, dataset, given, seed, state)
     resumed = saved or (given if config.get("resume_from") and parent is None else None)
     loader = train_loader(config, dataset, seed)
@@ -306,8 +309,10 @@ def snapshot(config: Any, dataset: "Dataset", network: Any, compression: Optiona
 
 
 def _source(config: Any, parent: Path | None) -> Path | None:
-    path = parent or config.get("resume_from") or config.get("load_from")
-    return Path(path) if path else None
+    if parent is not None:
+        return Path(parent)
+    key = "resume_from" if config.get("resume_from") else "load_from"
+    return weights_file(config[key], weights_location(config), key) if config.get(key) else None
 
 
 def train_loader(config: Any, dataset: "Dataset", seed: int, shared: bool = True) -> Any:
@@ -315,7 +320,7 @@ def train_loader(config: Any, dataset: "Dataset", seed: int, shared: bool = True
 
     Where training is ``shared`` by ranks it gives this rank's share, else everything.
     """
-    images = build_quietly(config.data.train)
+    images = build_dataset(config.data.train, dataset.train)
     # MMDetection leaves out images without boxes and those below 32 pixels, and says nothing.
     logging.getLogger(__name__).info("training on %d samples made of the %d images of split %s", len(images),
                                      dataset.train.images, dataset.train.name)
@@ -323,13 +328,13 @@ def train_loader(config: Any, dataset: "Dataset", seed: int, shared: bool = True
                         shared)
 
 
-def _check_parent(config: Any, nncf_config: dict[str, Any] | None, given: Checkpoint | None,
-                  source: Path | None) -> None:
+def _check_parent(nncf_config: dict[str, Any] | None, given: Checkpoint | None, source: Path | None,
+                  resumes: bool) -> None:
     """Refuse a checkpoint that cannot be what the config wants to start from."""
     if given is None:
         return
     if given.compression is None:
-        if nncf_config is not None and config.get("resume_from") and str(source) == str(config.resume_from):
+        if nncf_config is not None and resumes:
             raise UserError("resume_from", source, "It is a plain checkpoint, so there is no compression to resume.",
                             "Name it as load_from to start compressing it.")
         return
@@ -347,7 +352,7 @@ def _build_plain(config: Any, dataset: "Dataset", given: Checkpoint | None, sour
     detector = build_detector(config)
     detector.CLASSES = dataset.classes
     if given is None:
-        detector.init_weights()
+        initialise(detector, config)
     elif given.compression is None:
         load_plain_weights(detector, given, source)
     return detector.to(device())
@@ -376,7 +381,6 @@ def _compress(detector: Any, nncf_config: dict[str, Any], config: Any, dataset: 
 def _build_runner(config: Any, dataset: "Dataset", network: Any, compression: Optional["CompressedDetector"],
                   interruptions: Interruptions) -> Any:
     from core.training.hooks import AverageStatisticsHook, CheckLossHook, EvaluationHook
-    from core.training.optimizer import build_optimizer
     from core.training.runner import ResumableRunner
 
     # Built after wrapping: the quantizers' parameters are trained too.
@@ -387,8 +391,9 @@ def _build_runner(config: Any, dataset: "Dataset", network: Any, compression: Op
                              logger=_runner_logger(), max_epochs=config.runner.max_epochs)
     runner.timestamp, runner.last_metrics, runner.best = _LOG_NAME, {}, {}
     log_config = {"interval": config.get("log_config", {}).get("interval", 50), "hooks": [{"type": "TextLoggerHook"}]}
-    runner.register_training_hooks(config.lr_config, config.get("optimizer_config", {}), None, log_config,
-                                   config.get("momentum_config"))
+    with building("training hooks", config, writable=[config.work_dir]):
+        runner.register_training_hooks(config.lr_config, config.get("optimizer_config", {}), None, log_config,
+                                       config.get("momentum_config"))
     runner.register_hook(CheckLossHook(), priority="ABOVE_NORMAL")
     if compression is not None:
         from core.compression.hooks import CompressionHook
@@ -441,7 +446,7 @@ def _resume(runner: Any, resumed: Checkpoint, source: Path | None, memory: Modul
 def _portable(config: Any) -> Any:
     """Return the config without what belongs to this run's machine: folders, data files and source checkpoints."""
     portable = copy.deepcopy(config)
-    for key in ("work_dir", "load_from", "resume_from"):
+    for key in ("work_dir", "load_from", "resume_from", WEIGHTS_KEY):
         portable.pop(key, None)
     for split in ("train", "val", "test"):
         _drop_locations(portable.data.get(split))

@@ -9,6 +9,7 @@ from typing import Any
 from core.base.errors import UserError
 from core.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from core.checkpoint.dtypes import check_dtypes
+from core.detectors.building import build_detector
 
 MIN_MATCHED_SHARE = 0.99
 _LISTED_KEYS = 10
@@ -33,30 +34,6 @@ class RestoredDetector:
     config: Any
     compression: Any | None
     checkpoint: Checkpoint
-
-
-def build_detector(config: Any) -> Any:
-    """Build the MMDetection detector of ``config.model`` with its weights not yet initialised."""
-    from mmdet.models import build_detector as build
-
-    config.model.pop("pretrained", None)
-    _drop_pretrained(config.model)
-    try:
-        return build(config.model, train_cfg=config.get("train_cfg"), test_cfg=config.get("test_cfg"))
-    except (KeyError, TypeError, AssertionError) as error:
-        raise UserError("model config", config.model.get("type"), f"MMDetection cannot build it: {error}.",
-                        "Compare the model section with MMDetection's own config of this detector.") from error
-
-
-def _drop_pretrained(model: Any) -> None:
-    """Backbone weights named by URL would be downloaded; where a checkpoint is given they are not needed."""
-    for value in model.values():
-        if isinstance(value, dict):
-            init = value.get("init_cfg")
-            if isinstance(init, dict) and init.get("type") == "Pretrained":
-                logger.warning("init_cfg %s is not downloaded: give a checkpoint instead", init.get("checkpoint"))
-                value.pop("init_cfg")
-            _drop_pretrained(value)
 
 
 def load_plain_weights(detector: Any, checkpoint: Checkpoint, source: Path) -> None:

@@ -13,7 +13,7 @@ from pipelines.cluster.listing import entries
 from pipelines.cluster.versions import Version
 
 # Parameters that name a place a stage reads or writes; a pod sees none of this machine's folders.
-PLACES = ("data", "checkpoint", "destination", "training_state")
+PLACES = ("data", "checkpoint", "weights", "destination", "training_state")
 CONFIGS = ("model_config", "compression_config")
 PIPELINE_ROOT_SCHEMES = ("s3://", "gs://", "minio://")
 

@@ -240,3 +240,30 @@ def test_compress_and_evaluate_say_so_too(name, tampered, references, tmp_path, 
     code = evaluate([*data, "--checkpoint", str(path), "--evaluation", str(tmp_path / "evaluation"),
                      "--detections", str(tmp_path / "detections")])
     assert "compression state is damaged" in message_of(code, capsys, "evaluate")
+
+
+@pytest.mark.parametrize("key", ["save_ranking_coeffs_path", "load_ranking_coeffs_path"])
+def test_an_nncf_config_in_a_checkpoint_neither_writes_nor_reads_files(key, references, tmp_path):
+    """NNCF writes the first whenever it builds the algorithm (nncf/torch/pruning/filter_pruning/algo.py:186)."""
+    from core.base.errors import UserError
+    from core.checkpoint.checkpoint import Checkpoint
+    from core.compression.restoring import restore_compression
+    from core.compression.wrap import compress_detector
+    from core.config.adapt import plain_config
+    from core.config.reference import open_config
+    from core.detectors.building import build_detector
+
+    config = plain_config(open_config(references[1], False))
+    nncf_config = {"input_info": {"sample_size": [1, 3, 64, 64]}, "compression": [
+        {"algorithm": "filter_pruning", "initializer": {"batchnorm_adaptation": {"num_bn_adaptation_samples": 0}},
+         "params": {"pruning_target": 0.3}}], "log_dir": str(tmp_path)}
+    compressed = compress_detector(build_detector(config), nncf_config, [], postprocessing=False)
+    record, weights = compressed.record(), compressed.network.state_dict()
+    place = tmp_path / "ranking.json"
+    if key.startswith("load"):
+        place.write_text("{}")
+        record.config["compression"][0]["params"]["interlayer_ranking_type"] = "learned_ranking"
+    record.config["compression"][0]["params"][key] = str(place)
+    with pytest.raises(UserError, match="compressed checkpoint, nncf_config: open .*ranking.json"):
+        restore_compression(build_detector(config), record.config, Checkpoint(weights, compression=record), "x.pth")
+    assert place.exists() == key.startswith("load")

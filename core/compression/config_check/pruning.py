@@ -76,6 +76,9 @@ def _duration_rules(params: Entry, epochs: int | None) -> Iterator[Finding]:
 
 
 def _ranking_rules(params: Entry) -> Iterator[Finding]:
+    if params.has("save_ranking_coeffs_path"):
+        yield params.finding("save_ranking_coeffs_path", "NNCF would write to this path, and no ranking is learned "
+                             "here that could be saved.", "Remove the key.")
     if params.get("interlayer_ranking_type") != "learned_ranking":
         if params.has("legr_params"):
             yield params.warning("legr_params", "Only learned_ranking reads them.", "Remove them.")

@@ -86,6 +86,46 @@ def test_parent_of_another_model_is_refused_before_anything_is_trained(options, 
     assert "keys" in capsys.readouterr().err
 
 
+PRETRAINED = '{"model.backbone.init_cfg": {"type": "Pretrained", "checkpoint": "torchvision://resnet18"}}'
+
+
+@pytest.mark.parametrize(("model_options", "message"), [
+    (PRETRAINED, "pretrained weights: torchvision://resnet18. Nothing is downloaded"),
+    ('{"model.backbone.frozen_stages": 1}', "backbone.frozen_stages=1"),
+    ('{"load_from": "https://download.openmmlab.com/x/retinanet.pth"}', "retinanet.pth into a folder")])
+def test_weights_that_training_would_miss_are_named_now(options, model_options, message, capsys, tmp_path):
+    assert main([*options, "--model-options", model_options]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("by_variable", [False, True])
+def test_the_place_of_published_weights_reaches_the_later_stages(options, by_variable, tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    from core.config.loading import load_config
+    from core.config.reference import ConfigRef, open_config
+    from core.detectors.building import build_detector
+    from core.detectors.initialising import initialise
+
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    backbone = build_detector(load_config("configs/detectors/retinanet_r18_small_digits.py")).backbone.state_dict()
+    torch.save(backbone, kept / "resnet18-f37072fd.pth")
+    if by_variable:
+        monkeypatch.setenv("MMDET_COMPRESS_WEIGHTS", str(kept))
+    else:
+        options += ["--weights", str(kept)]
+    assert main([*options, "--model-options", PRETRAINED]) == 0
+    monkeypatch.delenv("MMDET_COMPRESS_WEIGHTS", raising=False)
+    for name in ("model", "compression"):
+        config = open_config(ConfigRef.from_json(json.loads((tmp_path / "out" / name).read_text())))
+        assert config.pretrained_weights == str(kept)
+    config = open_config(ConfigRef.from_json(json.loads((tmp_path / "out" / "model").read_text())))
+    detector = build_detector(config)
+    initialise(detector, config)
+    assert torch.equal(detector.backbone.conv1.weight, backbone["conv1.weight"])
+
+
 def test_version_that_is_published_already_is_refused(options, tmp_path, capsys):
     (tmp_path / "models" / "detector" / "3").mkdir(parents=True)
     options += ["--destination", str(tmp_path / "models")]

@@ -12,11 +12,11 @@ import torch
 from core.checkpoint.checkpoint import save_checkpoint
 from core.compression.matrix import Trial, trial_config
 from core.compression.wrap import named_quantizers
+from core.detectors.building import build_optimizer
 from core.export.fake_quantize import load_onnx
 from core.export.onnx import ExportOptions, export_checkpoint
 from core.training.fit import snapshot
 from core.training.model import restore_detector
-from core.training.optimizer import build_optimizer
 
 HEADS, LEVELS = ("retina_cls", "retina_reg"), 4
 

@@ -66,13 +66,13 @@ def by_hand(config, dataset, folder, parent=None):
     from mmdet.datasets.samplers import DistributedGroupSampler
     from torch.utils.data import DataLoader
 
-    from core.training.datasets import build_quietly
+    from core.detectors.building import build_dataset
     from core.training.samples import SampleOrder, SeededSamples
 
     training = prepare(config, dataset, folder / "work", parent)
     training.network.train()
     start = weights(training.network)
-    images = build_quietly(config.data.train)
+    images = build_dataset(config.data.train, dataset.train)
     loaders = []
     for rank in range(2):
         order = SampleOrder(DistributedGroupSampler(images, BATCH, 2, rank, seed=0), BATCH, 0)

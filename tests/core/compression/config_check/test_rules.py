@@ -252,6 +252,8 @@ BROKEN = {
     "ranking key": (config(pruning(interlayer_ranking_type="learned_ranking", load_ranking_coeffs_path="f",
                                    legr_params={"generation": 3})),
                     "compression[0].params.legr_params.generation", "Did you mean `generations`?"),
+    "ranking that is saved": (config(pruning(save_ranking_coeffs_path="/home/user/.bashrc")),
+                              "compression[0].params.save_ranking_coeffs_path", "no ranking is learned here"),
     "pruning switch": (config(pruning(all_weights=1)), "compression[0].params.all_weights", "It is a switch"),
     "steps of 0": (config(pruning(schedule="exponential", pruning_steps=0)), "compression[0].params.pruning_steps",
                    "at least 1"),
