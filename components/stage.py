@@ -11,6 +11,10 @@
 Derived are the command line (here), the KFP container component (pipelines/component.py, so that no image needs kfp)
 and the table in the stage's README (components/tables.py). A field whose type is such a dataclass again is a *group*:
 parameters that several stages share. A group may have a method ``check``, which resolve calls before anything runs.
+
+To add a parameter: declare it in its stage, or in the group of the stages that share it, and run
+``python -m components.tables``. Where a run is to set it, give it to ``pipelines/graph.py``, too, and compile anew:
+``python pipelines/compress.py --compile pipelines/compress.yaml``.
 """
 
 import argparse
