@@ -21,7 +21,7 @@ BUNDLES = {"one": ("1", "of run 1"), "the same of another run": ("1", "of run 2"
 """What the content is made of, and what differs between runs that made the same."""
 ACTORS = st.integers(0, 5)
 DAY = timedelta(days=1)
-GIVEN_UP_AFTER = 20
+GIVEN_UP_AFTER = 15
 """Requests that a publisher sends until it has cleared what others left, and some more."""
 
 
