@@ -5,6 +5,7 @@ import hashlib
 import re
 from datetime import timedelta
 
+import pytest
 from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ BUNDLES = {"one": ("1", "of run 1"), "the same of another run": ("1", "of run 2"
 """What the content is made of, and what differs between runs that made the same."""
 ACTORS = st.integers(0, 5)
 DAY = timedelta(days=1)
+ARRIVALS, ANSWERS = ("once", "twice", "never", "late", "again late"), ("given", "lost", "terminated", "killed")
 GIVEN_UP_AFTER = 15
 """Requests that a publisher sends until it has cleared what others left, and some more."""
 
@@ -96,8 +98,7 @@ def publishing_machine(bundles):
             self.resolve(name)
 
         @precondition(lambda self: self.actors)
-        @rule(index=ACTORS, arrives=st.sampled_from(["once", "twice", "never", "late", "again late"]),
-              answer=st.sampled_from(["given", "lost", "terminated", "killed"]))
+        @rule(index=ACTORS, arrives=st.sampled_from(ARRIVALS), answer=st.sampled_from(ANSWERS))
         def meddle(self, index, arrives, answer):
             actor = self.running(index)
             if actor.asks is not None:
@@ -176,6 +177,35 @@ def steps_of(actor, most=None):
         actor.step()
         done += 1
     return done
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.parametrize("arrives", ARRIVALS)
+def test_whatever_happens_to_any_one_request_the_next_publisher_finds_or_publishes_the_bundle(tmp_path, monkeypatch,
+                                                                                             arrives, answer):
+    monkeypatch.setattr(s3_download, "PAUSE_SECONDS", 0)
+    bundles = write_bundles(tmp_path)
+    step, so_far = 0, True
+    while so_far:
+        server = MemoryS3()
+        first = Actor(server, lambda client, server=server: publish(server, bundles["one"], None, client))
+        steps_of(first, step)
+        so_far = first.asks is not None
+        if so_far:
+            first.step(arrives, answer)
+        steps_of(first)
+        for again in range(2):
+            for version in manifests(server.objects):
+                check_version(server.objects, version, bundles["one"][1])
+            found = sorted(manifests(server.objects))
+            whole = Client(server, lambda operation, request: request())
+            assert publish(server, bundles["one"], None, whole) == (1, not found)
+            while server.late:
+                with contextlib.suppress(ClientError):
+                    server.late.pop(0)()
+            assert again == 0 or found == [1]
+        step += 1
+    assert step > 15
 
 
 def test_whoever_gives_up_a_version_at_any_step_of_a_resumed_publication_leaves_no_half_bundle(tmp_path, monkeypatch):
