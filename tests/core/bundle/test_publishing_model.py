@@ -237,3 +237,19 @@ def test_whoever_gives_up_a_version_at_any_step_of_a_resumed_publication_leaves_
                 check_version(server.objects, version, bundles["one" if b"run 1" in content else "two"][1])
         second_step += 1
     assert second_step > 10
+
+
+def test_a_commit_that_arrives_after_the_version_was_given_up_commits_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(s3_download, "PAUSE_SECONDS", 0)
+    bundles, server = write_bundles(tmp_path), MemoryS3()
+    first = Actor(server, lambda client: publish(server, bundles["one"], None, client))
+    while len(server.objects) < 1 + len(bundles["one"][1].files):
+        first.step()
+    while first.asks is not None:
+        first.step("late", "killed")
+    server.clock += 2 * DAY
+    assert publish(server, bundles["two"], None, Client(server, lambda operation, request: request())) == (2, True)
+    assert len(server.late) == 1
+    with contextlib.suppress(ClientError):
+        server.late.pop()()
+    assert sorted(manifests(server.objects)) == [2]
