@@ -5,6 +5,7 @@ import hashlib
 import re
 from datetime import timedelta
 
+import pytest
 from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -21,7 +22,8 @@ BUNDLES = {"one": ("1", "of run 1"), "the same of another run": ("1", "of run 2"
 """What the content is made of, and what differs between runs that made the same."""
 ACTORS = st.integers(0, 5)
 DAY = timedelta(days=1)
-GIVEN_UP_AFTER = 20
+ARRIVALS, ANSWERS = ("once", "twice", "never", "late", "again late"), ("given", "lost", "terminated", "killed")
+GIVEN_UP_AFTER = 15
 """Requests that a publisher sends until it has cleared what others left, and some more."""
 
 
@@ -96,8 +98,7 @@ def publishing_machine(bundles):
             self.resolve(name)
 
         @precondition(lambda self: self.actors)
-        @rule(index=ACTORS, arrives=st.sampled_from(["once", "twice", "never", "late", "again late"]),
-              answer=st.sampled_from(["given", "lost", "terminated", "killed"]))
+        @rule(index=ACTORS, arrives=st.sampled_from(ARRIVALS), answer=st.sampled_from(ANSWERS))
         def meddle(self, index, arrives, answer):
             actor = self.running(index)
             if actor.asks is not None:
@@ -178,6 +179,35 @@ def steps_of(actor, most=None):
     return done
 
 
+@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.parametrize("arrives", ARRIVALS)
+def test_whatever_happens_to_any_one_request_the_next_publisher_finds_or_publishes_the_bundle(tmp_path, monkeypatch,
+                                                                                             arrives, answer):
+    monkeypatch.setattr(s3_download, "PAUSE_SECONDS", 0)
+    bundles = write_bundles(tmp_path)
+    step, so_far = 0, True
+    while so_far:
+        server = MemoryS3()
+        first = Actor(server, lambda client, server=server: publish(server, bundles["one"], None, client))
+        steps_of(first, step)
+        so_far = first.asks is not None
+        if so_far:
+            first.step(arrives, answer)
+        steps_of(first)
+        for again in range(2):
+            for version in manifests(server.objects):
+                check_version(server.objects, version, bundles["one"][1])
+            found = sorted(manifests(server.objects))
+            whole = Client(server, lambda operation, request: request())
+            assert publish(server, bundles["one"], None, whole) == (1, not found)
+            while server.late:
+                with contextlib.suppress(ClientError):
+                    server.late.pop(0)()
+            assert again == 0 or found == [1]
+        step += 1
+    assert step > 15
+
+
 def test_whoever_gives_up_a_version_at_any_step_of_a_resumed_publication_leaves_no_half_bundle(tmp_path, monkeypatch):
     """One publisher was killed before it committed, another resumes it and stands still, a third one comes days later
     and stands still, too: for every pair of steps the second goes on to its end, and then the third."""
@@ -207,3 +237,19 @@ def test_whoever_gives_up_a_version_at_any_step_of_a_resumed_publication_leaves_
                 check_version(server.objects, version, bundles["one" if b"run 1" in content else "two"][1])
         second_step += 1
     assert second_step > 10
+
+
+def test_a_commit_that_arrives_after_the_version_was_given_up_commits_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(s3_download, "PAUSE_SECONDS", 0)
+    bundles, server = write_bundles(tmp_path), MemoryS3()
+    first = Actor(server, lambda client: publish(server, bundles["one"], None, client))
+    while len(server.objects) < 1 + len(bundles["one"][1].files):
+        first.step()
+    while first.asks is not None:
+        first.step("late", "killed")
+    server.clock += 2 * DAY
+    assert publish(server, bundles["two"], None, Client(server, lambda operation, request: request())) == (2, True)
+    assert len(server.late) == 1
+    with contextlib.suppress(ClientError):
+        server.late.pop()()
+    assert sorted(manifests(server.objects)) == [2]
