@@ -80,21 +80,22 @@ def measure(pair: Pair, repeats: int, seconds: float, threads: int | None) -> di
     from core.openvino.cpu import describe_cpu, expect
     from core.openvino.ir import describe_ir
     from core.openvino.runtime import read_ir
-    from core.openvino.speed import compare_speed
+    from core.openvino.speed import measure_speed
 
-    speed = compare_speed(pair.fp32, pair.compressed, repeats, seconds, threads=threads)
+    (fp32, compressed), load = measure_speed([pair.fp32, pair.compressed], repeats, seconds, threads=threads)
+    speedup = compressed.speedup(fp32)
     flops = [count_in_ir(read_ir(ir)[0]).flops for ir in (pair.fp32, pair.compressed)]
-    share = speed.compressed.execution.int8_share
-    expected = expect(describe_cpu().instruction_set, share, flops[1] / flops[0], speed.speedup.median)
+    share = compressed.execution.int8_share
+    expected = expect(describe_cpu().instruction_set, share, flops[1] / flops[0], speedup.median)
     return {
-        "detector": pair.detector, "variant": pair.variant, "fps_fp32": speed.fp32.throughput.fps,
-        "fps": speed.compressed.throughput.fps, "speedup": speed.speedup.median, "speedup_low": speed.speedup.low,
-        "speedup_high": speed.speedup.high, "latency_ms_fp32": speed.fp32.latency.latency_ms.median,
-        "latency_ms": speed.compressed.latency.latency_ms.median, "latency_ratio": speed.latency_ratio.median,
+        "detector": pair.detector, "variant": pair.variant, "fps_fp32": fp32.throughput.fps,
+        "fps": compressed.throughput.fps, "speedup": speedup.median, "speedup_low": speedup.low,
+        "speedup_high": speedup.high, "latency_ms_fp32": fp32.latency.latency_ms.median,
+        "latency_ms": compressed.latency.latency_ms.median, "latency_ratio": compressed.latency_ratio(fp32).median,
         "size_mb_fp32": describe_ir(pair.fp32).size_mb, "size_mb": describe_ir(pair.compressed).size_mb,
         "gflops_fp32": flops[0] / 1e9, "gflops": flops[1] / 1e9, "int8_share": share,
-        "expected": expected.speedup, "load_average": speed.load.average, "other_cores": speed.load.other_cores,
-        "goal": GOALS.get((pair.detector, pair.variant))}
+        "expected": expected.to_json()["speedup"], "load_average": load.to_json()["average"],
+        "other_cores": load.to_json()["other_cores"], "goal": GOALS.get((pair.detector, pair.variant))}
 
 
 def profile(ir: Path, seconds: float = 3.0) -> tuple[dict[str, float], list[dict[str, Any]]]:

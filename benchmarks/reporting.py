@@ -36,13 +36,16 @@ def machine() -> dict[str, Any]:
 
 
 def _runtime() -> dict[str, Any]:
-    """Return the versions of this environment: of training, or of OpenVINO."""
-    if importlib.util.find_spec("torch") is None:
+    """Return the versions of what this environment has: of training, of OpenVINO, or both."""
+    found: dict[str, Any] = {"versions": {}}
+    if importlib.util.find_spec("torch") is not None:
+        import torch
+
+        from core.checkpoint.versions import versions
+
+        found = {"torch_threads": torch.get_num_threads(), "versions": versions()}
+    if importlib.util.find_spec("openvino") is not None:
         from core.openvino.runtime import import_openvino
 
-        return {"versions": {"openvino": import_openvino().get_version()}}
-    import torch
-
-    from core.checkpoint.versions import versions
-
-    return {"torch_threads": torch.get_num_threads(), "versions": versions()}
+        found["versions"]["openvino"] = import_openvino().get_version()
+    return found

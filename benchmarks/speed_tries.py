@@ -61,10 +61,11 @@ def setup_tries(detector: str, models: Path) -> list[Try]:
 def measure(one: Try, repeats: int, seconds: float) -> dict[str, Any]:
     """Return both models' images/s under the throughput hint and the ratio of each turn's pair."""
     from core.openvino.runtime import Hint
-    from core.openvino.speed import Ratio, TimedModel, take_turns
+    from core.openvino.speed import TimedModel, take_turns
+    from core.results.speed import Ratio
 
     fp32, compressed = (TimedModel(ir, Hint.THROUGHPUT, options=one.options) for ir in (one.fp32, one.compressed))
-    take_turns(fp32, compressed, repeats, seconds)
+    take_turns([fp32, compressed], repeats, seconds)
     speedup = Ratio.of(compressed.fps_repeats, fp32.fps_repeats)
     return {"try": one.name, "fps_fp32": fp32.speed().fps, "fps": compressed.speed().fps, "speedup": speedup.median,
             "speedup_low": speedup.low, "speedup_high": speedup.high}

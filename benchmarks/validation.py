@@ -51,7 +51,7 @@ def validation_pass(ir: Path, files: list[Path], decode_threads: int | None = No
 
 def decoding_pass(ir: Path, files: list[Path]) -> float:
     """Return the images/s that are read, decoded and resized as in validate by one thread on each core."""
-    from core.openvino.detector import usable_cores
+    from core.base.cores import usable_cores
     from core.openvino.image import read_image
     from core.openvino.preprocess import Preprocessor
     from core.openvino.runtime import read_ir

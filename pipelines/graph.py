@@ -41,6 +41,7 @@ def define_pipeline() -> Any:
         max_map_drop: float = 0.01,
         max_class_drop: float = 0.05,
         min_speedup: float = 1.0,
+        min_map: float = 0.05,
         gpus: int = 0,
         data_format: str = "auto",
         classes: list = [],  # noqa: B006 - KFP reads the default, nobody changes it
@@ -81,6 +82,7 @@ def define_pipeline() -> Any:
             max_map_drop: Largest accepted loss of mAP, FP32 PyTorch to compressed IR, absolute.
             max_class_drop: Largest accepted loss of AP of any one class, likewise; 1 asks nothing.
             min_speedup: Smallest accepted ratio of frames per second, compressed IR to FP32 IR.
+            min_map: Smallest accepted mAP of FP32 PyTorch and of the compressed IR; 0 asks nothing.
             gpus: GPUs of each training and evaluating stage, 0 to 8; 0 works on the CPU.
             data_format: Format of the data set: auto, coco or voc.
             classes: Class names in label order; empty takes them from the data.
@@ -115,6 +117,7 @@ def define_pipeline() -> Any:
             compression_options=compression_options, data=data, data_format=data_format, classes=classes,
             train_split=train_split, val_split=val_split, test_split=test_split, checkpoint=checkpoint,
             weights=weights, max_map_drop=max_map_drop, max_class_drop=max_class_drop, min_speedup=min_speedup,
+            min_map=min_map,
             destination=destination, model_name=model_name, model_version=model_version, preflight=preflight,
             min_initial_map_ratio=min_initial_map_ratio, dynamic_shape=dynamic_shape, strict=strict, gpus=gpus,
             training_state=training_state, checkpoint_minutes=checkpoint_minutes, trust_config=trust_config)
@@ -149,9 +152,9 @@ def define_pipeline() -> Any:
             evaluation_fp32=evaluations["fp32"].outputs["evaluation"],
             evaluation_compressed=evaluations["compressed"].outputs["evaluation"],
             validation=validated.outputs["validation"], max_map_drop=max_map_drop, max_class_drop=max_class_drop,
-            min_speedup=min_speedup)
+            min_speedup=min_speedup, min_map=min_map)
         judged = gate(summary=reported.outputs["summary"], max_map_drop=max_map_drop, max_class_drop=max_class_drop,
-                      min_speedup=min_speedup)
+                      min_speedup=min_speedup, min_map=min_map)
         published = publish(
             ir_compressed=irs["compressed"].outputs["ir"], ir_fp32=irs["fp32"].outputs["ir"],
             summary=reported.outputs["summary"], html=reported.outputs["html"],

@@ -21,6 +21,7 @@ class Limits:
     max_class_drop: float = parameter("Largest accepted loss of AP of any one class, likewise; 1 asks nothing.", 0.05)
     min_speedup: float = parameter(
         "Smallest accepted ratio of frames per second, compressed IR to FP32 IR; 0 asks nothing.", 1.0)
+    min_map: float = parameter("Smallest accepted mAP of FP32 PyTorch and of the compressed IR; 0 asks nothing.", 0.05)
 
     def thresholds(self) -> "Thresholds":
         """Return the limits as the gate's judgement takes them.
@@ -30,7 +31,8 @@ class Limits:
         """
         from core.report.gate import Thresholds
 
-        return Thresholds(self.max_map_drop, self.max_class_drop, self.min_speedup)
+        return Thresholds(max_map_drop=self.max_map_drop, max_class_drop=self.max_class_drop,
+                          min_speedup=self.min_speedup, min_map=self.min_map)
 
     def check(self) -> None:
         """Check each limit.
@@ -52,14 +54,13 @@ class Gate:
 def gate(stage: Gate, output: ExecutorOutput) -> int:
     """Judge the summary; name every number and its limit; return the exit code."""
     from core.report.gate import judge
-    from core.report.summary import read_summary
+    from core.results.summary import Summary
 
     thresholds = stage.limits.thresholds()
-    summary = read_summary(stage.summary)
-    verdict = judge(summary.figures(), thresholds, summary.worst_class)
-    for check in verdict.checks:
+    verdicts = [judge(summary, thresholds) for summary in Summary.read(stage.summary).all]
+    for check in (check for verdict in verdicts for check in verdict.checks):
         print(f"{'pass' if check.passed else 'FAIL'}: {check.sentence}", flush=True)
-    return 0 if verdict.passed else EXIT_NOT_GOOD_ENOUGH
+    return 0 if all(verdict.passed for verdict in verdicts) else EXIT_NOT_GOOD_ENOUGH
 
 
 STAGE = Stage("gate", "openvino", Gate, gate)

@@ -38,8 +38,8 @@ def publish(stage: Publish, output: ExecutorOutput) -> None:
     """Assemble and publish the bundle and write its location; without a destination write an empty one."""
     from core.base.outputs import write_text
     from core.bundle.assemble import BundleSources, assemble
-    from core.bundle.golden import GOLDEN
     from core.bundle.publish import publish as publish_bundle
+    from core.evaluation.golden import GOLDEN
 
     destination, model_name = stage.publication.destination, stage.publication.model_name
     if not destination:

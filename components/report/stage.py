@@ -35,19 +35,20 @@ def report(stage: Report, output: ExecutorOutput) -> None:
     from core.base.outputs import write_confusion_matrix, write_metrics
     from core.config.reference import ConfigRef
     from core.data.reference import DataRef
-    from core.report.build import ReportInputs, build_report
+    from core.report.build import ModelArtifacts, ReportInputs, build_report
     from core.storage.parent import ParentRef
 
     inputs = ReportInputs(
-        evaluation_fp32_file=stage.evaluation_fp32, evaluation_compressed_file=stage.evaluation_compressed,
-        validation_folder=stage.validation, training_log_file=stage.log_fp32,
-        compression_log_file=stage.log_compressed, data=DataRef.from_json(stage.data),
-        model=ConfigRef.from_json(stage.model), compression=ConfigRef.from_json(stage.compression),
+        models=[ModelArtifacts(stage.evaluation_fp32, stage.log_fp32, ConfigRef.from_json(stage.model)),
+                ModelArtifacts(stage.evaluation_compressed, stage.log_compressed,
+                               ConfigRef.from_json(stage.compression))],
+        validation_folder=stage.validation, data=DataRef.from_json(stage.data),
         parent=ParentRef.from_json(stage.parent).to_json(), thresholds=stage.limits.thresholds())
     built = build_report(inputs, stage.summary, stage.html, stage.markdown)
     write_metrics(output, "metrics", stage.metrics, built.summary.metrics())
-    confusion = built.measured.irs.confusion
-    write_confusion_matrix(output, "confusion", stage.confusion, confusion.classes, confusion.compressed)
+    validation = built.run.validation
+    write_confusion_matrix(output, "confusion", stage.confusion, [*validation.classes, "background"],
+                           validation.candidates[0].ir.confusion.counts)
 
 
 STAGE = Stage("report", "openvino", Report, report)

@@ -32,17 +32,18 @@ def validate(stage: Validate, output: ExecutorOutput) -> int:
     from core.data.dataset import open_dataset
     from core.data.reference import DataRef
     from core.openvino.validation import validate as measure
-    from core.openvino.waterfall import Sources
+    from core.openvino.waterfall import ModelFiles
 
     dataset = open_dataset(DataRef.from_json(stage.data))
     stage.validation.parent.mkdir(parents=True, exist_ok=True)
-    sources = Sources(stage.detections_fp32, stage.detections_compressed, stage.onnx_fp32, stage.onnx_compressed)
-    found = measure(dataset, stage.ir_fp32, stage.ir_compressed, stage.validation, sources)
-    for warning in found["warnings"]:
+    baseline = ModelFiles("FP32", stage.ir_fp32, stage.onnx_fp32, stage.detections_fp32)
+    candidate = ModelFiles("compressed", stage.ir_compressed, stage.onnx_compressed, stage.detections_compressed)
+    found = measure(dataset, baseline, [candidate], stage.validation)
+    for warning in found.warnings:
         print(f"validate: {warning}", flush=True)
-    corrupt = found["corrupt_images"]
+    corrupt = found.corrupt_images
     for image in corrupt:
-        print(f"validate: left out {image['image']}: {image['reason']}", file=sys.stderr, flush=True)
+        print(f"validate: left out {image.image}: {image.reason}", file=sys.stderr, flush=True)
     # A failed task would lose its outputs in KFP; there the gate fails the run for images left out.
     return EXIT_IMAGES_LEFT_OUT if corrupt and output.by_hand else 0
 

@@ -1,27 +1,26 @@
 """Put a bundle together: the models, the run's measurements, and what a person needs to run and to check it."""
 
-import json
+import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from core.base.digest import sha256_file
 from core.base.errors import UserError
-from core.base.text import shown
 from core.bundle.check import check_bundle
-from core.bundle.golden import GOLDEN
 from core.bundle.labels import write_labels
 from core.bundle.manifest import MODEL_XML, SCHEMA, Manifest, content_digest, describe_files
 from core.bundle.model_info import add_model_info
 from core.bundle.readme import README_FILE, REQUIREMENTS, REQUIREMENTS_FILE, readme
 from core.bundle.runner_files import runner_files
+from core.evaluation.golden import GOLDEN
 from core.export.spec import ModelSpec
+from core.results.summary import Summary
 
 FP32 = "fp32"
 SUMMARY_FILE = "summary.json"
 REPORT_FILE = "report.html"
-# Entry of model.xml's model_info: key of summary.json; null, what cannot be measured, becomes None.
+# Entry of model.xml's model_info: key of summary.json; what could not be measured has none.
 _MEASURED = {"measured_map": "map_ir", "measured_map50": "map50_ir", "measured_map_fp32": "map_fp32"}
 
 
@@ -58,9 +57,9 @@ def assemble(sources: BundleSources, folder: Path, model_name: str, run: str) ->
     Raises:
         UserError: The summary is not of this model, a file is missing, or the bundle fails its own check.
     """
-    summary = _read_summary(sources.summary)
+    summary = Summary.read(sources.summary)
     validated = sha256_file(sources.compressed / MODEL_XML)
-    if summary["ir_xml"] != validated:
+    if summary.provenance.sha256.ir_xml != validated:
         raise UserError("summary", sources.summary, f"It measured another model than {sources.compressed}.",
                         "Publish the model and the summary of one run.")
     folder.mkdir(parents=True, exist_ok=True)
@@ -78,25 +77,15 @@ def assemble(sources: BundleSources, folder: Path, model_name: str, run: str) ->
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     files = describe_files(folder)
-    versions = {name: str(version) for name, version in summary["versions"].items()}
-    manifest = Manifest(SCHEMA, model_name, content_digest(files, validated), validated, entries, versions, files)
+    manifest = Manifest(SCHEMA, model_name, content_digest(files, validated), validated, entries,
+                        summary.provenance.versions, files)
     manifest.write(folder)
     check_bundle(folder)
     return manifest
 
 
-def _read_summary(path: Path) -> dict[str, Any]:
-    """Return the keys of a summary.json that a bundle repeats; the report's own room reads all of it."""
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        digests = record["provenance"]["sha256"]
-        return {"ir_xml": digests["ir_xml"], "data": digests["data"], "versions": record["provenance"]["versions"],
-                **{key: record[key] for key in _MEASURED.values()}}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError("summary", path, f"It cannot be read, or lacks a key ({type(error).__name__}: {shown(error)}).",
-                        "Give the summary.json that this version's report stage wrote.") from error
-
-
-def _model_info(summary: dict[str, Any], summary_sha256: str, run: str) -> dict[str, str]:
-    measured = {entry: str(summary[key]) for entry, key in _MEASURED.items()}
-    return {"source_run": run, **measured, "data_sha256": summary["data"], "summary_sha256": summary_sha256}
+def _model_info(summary: Summary, summary_sha256: str, run: str) -> dict[str, str]:
+    measured = {entry: str(summary.figures()[key]) for entry, key in _MEASURED.items()
+                if math.isfinite(summary.figures()[key])}
+    return {"source_run": run, **measured, "data_sha256": summary.provenance.sha256.data,
+            "summary_sha256": summary_sha256}

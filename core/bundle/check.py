@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.base.errors import UserError
-from core.bundle.golden import GOLDEN, MAX_SCORE_DIFFERENCE, MIN_IOU, Difference, difference, read_golden
 from core.bundle.labels import LABELS_FILE, one_line, read_labels
 from core.bundle.manifest import MODEL_XML, Manifest, damage
 from core.bundle.model_info import take_model_info
+from core.evaluation.golden import GOLDEN, MAX_SCORE_DIFFERENCE, MIN_IOU, Difference, difference, read_golden
 from core.openvino.detector import OpenVinoDetector
 from core.openvino.image import CorruptImageError, read_image
 

@@ -25,9 +25,9 @@ def count_in(path: Path) -> StructureCounts:
         return count_in_onnx(path)
     if path.name != "model.xml" or not path.is_file():
         raise UserError("model", path, "It must be an ONNX file or the model.xml of an IR.", "Give such a file.")
-    from core.openvino.runtime import read_ir
+    from core.openvino.runtime import at_test_size, read_ir
 
-    return count_in_ir(read_ir(path.parent)[0])
+    return count_in_ir(at_test_size(*read_ir(path.parent)))
 
 
 def table(before: StructureCounts, after: StructureCounts) -> Iterator[str]:

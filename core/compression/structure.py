@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
+from core.results.speed import LayerChange
 
 CONV, TRANSPOSED, LINEAR = "conv", "transposed_conv", "linear"
 
@@ -89,15 +90,6 @@ class StructureCounts:
         return cls(tuple(LayerCounts(**layer) for layer in values["layers"]), values["parameters"], values["nonzero"])
 
 
-@dataclass(frozen=True)
-class LayerChange:
-    """The channels of a layer before and after compression."""
-
-    name: str
-    in_channels: tuple[int, int]
-    out_channels: tuple[int, int]
-
-
 def changed_layers(before: StructureCounts, after: StructureCounts) -> list[LayerChange]:
     """Return the layers whose channels differ; both must be counts of the same network, compressed or not.
 
@@ -106,7 +98,8 @@ def changed_layers(before: StructureCounts, after: StructureCounts) -> list[Laye
     """
     if len(before.layers) != len(after.layers):
         raise ValueError(f"{len(before.layers)} layers before, {len(after.layers)} after")
-    changes = [LayerChange(old.name, (old.in_channels, new.in_channels), (old.out_channels, new.out_channels))
+    changes = [LayerChange(name=old.name, in_channels=(old.in_channels, new.in_channels),
+                           out_channels=(old.out_channels, new.out_channels))
                for old, new in zip(before.layers, after.layers)]
     return [change for change in changes
             if change.in_channels[0] != change.in_channels[1] or change.out_channels[0] != change.out_channels[1]]

@@ -4,7 +4,7 @@ import contextlib
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,62 +17,9 @@ from core.evaluation.detections import Detections
 from core.evaluation.matches import ClassMatches, matches_of
 from core.evaluation.truth import truth_by_image
 from core.evaluation.voc_map import voc_average_precisions, voc_mean_average_precision
+from core.results.accuracy import DetectionMetrics
 
 ALL_AREAS, MOST_DETECTIONS = 0, -1
-
-
-@dataclass(frozen=True)
-class DetectionMetrics:
-    """COCO's and Pascal VOC's box metrics, each in 0..1; NaN where there is no ground truth to measure it on.
-
-    Args:
-        map: AP averaged over IoU 0.50:0.05:0.95 and classes; ``map50``, ``map75`` at one IoU.
-        map_small: AP of boxes below 32 x 32 pixels; ``map_medium`` below 96 x 96; ``map_large`` the rest.
-        ar100: Recall averaged over IoU and classes, 100 detections an image.
-        per_class_ap: Class name to AP over IoU 0.50:0.05:0.95.
-        images: Number of images scored.
-        detections: Number of boxes found in them.
-        ar1: Recall with one detection an image; ``ar10`` with ten.
-        ar_small: Recall of boxes below 32 x 32 pixels, 100 detections an image; ``ar_medium``, ``ar_large`` as for AP.
-        voc_map: Pascal VOC's mAP at IoU 0.5, area under the curve as since VOC 2010.
-        per_class_voc_ap: Class name to that AP.
-    """
-
-    map: float
-    map50: float
-    map75: float
-    map_small: float
-    map_medium: float
-    map_large: float
-    ar100: float
-    per_class_ap: dict[str, float]
-    images: int
-    detections: int
-    ar1: float = math.nan
-    ar10: float = math.nan
-    ar_small: float = math.nan
-    ar_medium: float = math.nan
-    ar_large: float = math.nan
-    voc_map: float = math.nan
-    per_class_voc_ap: dict[str, float] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values; NaN becomes None."""
-        values = asdict(self)
-        for key in _PER_CLASS:
-            values[key] = {name: _none_if_nan(ap) for name, ap in values[key].items()}
-        return {key: _none_if_nan(value) for key, value in values.items()}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "DetectionMetrics":
-        """Return what ``to_json`` wrote; None becomes NaN."""
-        restored = {key: math.nan if value is None else value for key, value in values.items()}
-        for key in _PER_CLASS:
-            restored[key] = {name: math.nan if ap is None else ap for name, ap in values.get(key, {}).items()}
-        return cls(**restored)
-
-
-_PER_CLASS = ("per_class_ap", "per_class_voc_ap")
 
 
 @dataclass(frozen=True)
@@ -210,7 +157,3 @@ def _per_class_ap(evaluation: Any, names: Mapping[int, str]) -> dict[str, float]
 
 def _nan_if_absent(value: float) -> float:
     return math.nan if value == -1 else float(value)
-
-
-def _none_if_nan(value: Any) -> Any:
-    return None if isinstance(value, float) and math.isnan(value) else value

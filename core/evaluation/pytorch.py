@@ -1,6 +1,5 @@
 """Score a PyTorch detector, plain or compressed, on a split."""
 
-import json
 import logging
 import time
 from dataclasses import dataclass
@@ -8,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.base.progress import progress
-from core.evaluation.coco_map import DetectionMetrics, evaluate_detections
+from core.evaluation.coco_map import evaluate_detections
 from core.evaluation.detections import Detections
 from core.evaluation.store import write_detections
+from core.results.accuracy import DetectionMetrics
+from core.results.evaluation import CheckpointFacts, Evaluation
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset, Split
@@ -72,17 +73,15 @@ def evaluate_checkpoint(checkpoint: Path, dataset: "Dataset", output: Path, dete
     set_data(restored.config, dataset)
     scored = evaluate_network(restored.network.to(device()), restored.config, dataset.test, dataset.classes)
     compression = restored.checkpoint.compression
-    document = {
-        "schema": 1, "kind": "pytorch", "metrics": scored.metrics.to_json(), "seconds": scored.seconds,
-        "corrupt_images": [], "warnings": list(dataset.warnings), "data_digest": dataset.digest, "versions": versions(),
-        "model": {
-            "checkpoint_sha256": file_digest(checkpoint),
-            "algorithms": list(algorithms_of(restored.config)) if compression else [],
-            "nncf_config_sha256": json_digest(compression.config) if compression else ""}}
+    measured = CheckpointFacts(
+        checkpoint_sha256=file_digest(checkpoint),
+        algorithms=tuple(algorithms_of(restored.config)) if compression else (),
+        nncf_config_sha256=json_digest(compression.config) if compression else "")
     if first_rank():
         write_detections(detections, scored.detections)
-        Path(output).parent.mkdir(parents=True, exist_ok=True)
-        Path(output).write_text(json.dumps(document, indent=1))
+        Evaluation(version=1, kind="pytorch", metrics=scored.metrics, seconds=scored.seconds, corrupt_images=(),
+                   warnings=tuple(dataset.warnings), data_digest=dataset.digest, versions=versions(), model=measured
+                   ).write(output)
     return scored.metrics
 
 

@@ -5,20 +5,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.base.errors import UserError
-from core.evaluation.coco_map import DetectionMetrics, Scores, read_annotations, score_detections
+from core.evaluation.coco_map import Scores, read_annotations, score_detections
 from core.evaluation.detections import Detections
 from core.openvino.detector import ImageFile, OpenVinoDetector
+from core.results.accuracy import CorruptImage, DetectionMetrics
 
 if TYPE_CHECKING:
     from core.data.dataset import Split
-
-
-@dataclass(frozen=True)
-class CorruptImage:
-    """An image that was left out: its file name in the annotation file, and why it cannot be decoded."""
-
-    image: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -56,7 +49,7 @@ def measure_accuracy(detector: OpenVinoDetector, split: "Split", classes: Sequen
     run = detector.detect_all([ImageFile(image["id"], split.image_root / image["file_name"]) for image in images],
                               description)
     scores = score_detections(split.annotation_file, run.detections, classes, skipped=list(run.corrupt))
-    corrupt = tuple(CorruptImage(image["file_name"], run.corrupt[image["id"]])
+    corrupt = tuple(CorruptImage(image=image["file_name"], reason=run.corrupt[image["id"]])
                     for image in images if image["id"] in run.corrupt)
     return Accuracy(scores, run.detections, corrupt, frozenset(run.corrupt), run.seconds,
                     detector.spec.max_detections)

@@ -1,10 +1,11 @@
 """The CPU a measurement was made on."""
 
-import os
+import math
 import platform
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from core.base.cores import usable_cores
+from core.results.speed import Cpu, Expectation
 
 CPUINFO = Path("/proc/cpuinfo")
 
@@ -28,62 +29,22 @@ INT8_PEAK = {"AMX_INT8": 4.0, "AVX512_VNNI": 4.0, "AVX_VNNI": 4.0, "AVX512": 2.0
 FAR_BELOW = 0.6
 
 
-@dataclass(frozen=True)
-class Cpu:
-    """A processor.
-
-    Args:
-        name: Model name.
-        instruction_set: The best one for int8 inference, of ``INSTRUCTION_SETS``, or ``unknown``.
-        instruction_sets: All that it has, best first.
-        cores: Logical cores this process may use.
-    """
-
-    name: str
-    instruction_set: str
-    instruction_sets: tuple[str, ...]
-    cores: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {"name": self.name, "instruction_set": self.instruction_set,
-                "instruction_sets": list(self.instruction_sets), "cores": self.cores}
-
-
-@dataclass(frozen=True)
-class Expectation:
-    """What the instruction set lets one expect of a compressed model.
-
-    Args:
-        peak: How many times faster int8 convolutions are than FP32 ones; None where this is not known.
-        speedup: The same for the whole model: int8 layers at the peak, the others as before, and pruned work gone.
-        measured: The speed-up that was measured.
-    """
-
-    peak: float | None
-    speedup: float | None
-    measured: float
-
-    @property
-    def far_below(self) -> bool:
-        """Return whether the measured speed-up is below ``FAR_BELOW`` of the expected one."""
-        return self.speedup is not None and self.measured < FAR_BELOW * self.speedup
-
-
 def expect(instruction_set: str, int8_share: float, work_left: float, measured: float) -> Expectation:
-    """Return what to expect of a model (Amdahl's law over its convolutions).
+    """Return what to expect of a candidate (Amdahl's law over its convolutions).
 
     Args:
         instruction_set: Of the CPU, as ``describe_cpu`` names it.
-        int8_share: Share of the compressed model's FLOPs that runs in int8.
-        work_left: FLOPs of the compressed model over those of the FP32 model; below 1 where filters were removed.
+        int8_share: Share of the candidate's FLOPs that runs in int8.
+        work_left: FLOPs of the candidate over those of the baseline; below 1 where filters were removed.
         measured: Measured speed-up.
+
+    Returns:
+        ``far_below`` where the speed-up is below ``FAR_BELOW`` of the expected one.
     """
-    peak = INT8_PEAK.get(instruction_set)
-    if peak is None and int8_share > 0:
-        return Expectation(None, None, measured)
-    time_left = work_left * ((1 - int8_share) + int8_share / (peak or 1.0))
-    return Expectation(peak, 1 / time_left if time_left > 0 else None, measured)
+    peak = INT8_PEAK.get(instruction_set, math.nan)
+    time_left = work_left * ((1 - int8_share) + (int8_share / peak if int8_share else 0.0))
+    speedup = 1 / time_left if time_left else math.nan
+    return Expectation(peak=peak, speedup=speedup, measured=measured, far_below=measured < FAR_BELOW * speedup)
 
 
 def describe_cpu(cpuinfo: Path = CPUINFO) -> Cpu:
@@ -100,9 +61,3 @@ def _first_processor(cpuinfo: Path) -> dict[str, str]:
     lines: list[str] = cpuinfo.read_text().split("\n\n")[0].splitlines() if cpuinfo.is_file() else []
     return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
-
-def usable_cores() -> int:
-    """Return the logical cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

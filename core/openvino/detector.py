@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from core.base.cores import usable_cores
 from core.base.errors import UserError
 from core.base.progress import progress
 from core.evaluation.detections import Detections, Masks
 from core.export.spec import MASK_OUTPUT
-from core.openvino.cpu import usable_cores
 from core.openvino.image import CorruptImageError, read_image
 from core.openvino.preprocess import Preprocessor
 from core.openvino.runtime import Hint, compile_model, import_openvino, read_ir

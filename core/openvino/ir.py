@@ -31,6 +31,7 @@ from core.openvino.runtime import (
     MODEL_INFO,
     MODEL_XML,
     SPEC_KEY,
+    at_test_size,
     import_openvino,
     last_line,
     read_ir,
@@ -129,9 +130,7 @@ def describe_ir(ir_dir: Path) -> IrFiles:
         UserError: A file is missing or damaged.
     """
     model, spec = read_ir(ir_dir)
-    if spec.dynamic:
-        # FLOPs and channels are counted at the size of the test pipeline.
-        model.reshape([1, 3, spec.input_height, spec.input_width])
+    at_test_size(model, spec)
     xml, weights = Path(ir_dir) / MODEL_XML, Path(ir_dir) / MODEL_BIN
     channels, weight_bytes = count_structure(model).channels, weights.stat().st_size
     return IrFiles(xml_sha256=sha256_file(xml), bin_sha256=sha256_file(weights),

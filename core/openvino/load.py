@@ -1,34 +1,17 @@
 """How busy the machine was with other things while something was measured."""
 
+import math
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
+
+from core.results.speed import Load
 
 PROC_STAT = Path("/proc/stat")
 # Positions in the first line of /proc/stat (man 5 proc): time in which a core did nothing.
 _IDLE, _WAITING = 3, 4
 # Of one core; what a quiet system's own services need stays below.
 BUSY_CORES = 0.25
-
-
-@dataclass(frozen=True)
-class Load:
-    """The machine's load during a measurement.
-
-    Args:
-        average: Load average of the minute before it began; None where the system tells none.
-        other_cores: Cores that other processes kept busy meanwhile, on average, with what a host took from a virtual
-            machine; None where the system does not tell.
-    """
-
-    average: float | None
-    other_cores: float | None
-
-    @property
-    def busy(self) -> bool:
-        """Return whether others disturbed the measurement."""
-        return self.other_cores is not None and self.other_cores > BUSY_CORES
 
 
 class LoadMeter:
@@ -46,9 +29,10 @@ class LoadMeter:
     def read(self) -> Load:
         """Return the load since this meter was made."""
         clock, own, total = (now - before for now, before in zip(self._readings(), self._began))
-        if not self._stat.is_file() or clock <= 0 or total <= 0:
-            return Load(self._average, None)
-        return Load(self._average, max(0.0, (total - own) / clock))
+        told = self._stat.is_file() and clock > 0 and total > 0
+        others = max(0.0, (total - own) / clock) if told else math.nan
+        average = math.nan if self._average is None else self._average
+        return Load(average=average, other_cores=others, busy=others > BUSY_CORES)
 
     def _readings(self) -> tuple[float, float, float]:
         """Return seconds by the clock, of this process's CPU time, and of all CPU time that was used."""

@@ -10,6 +10,7 @@ from core.evaluation.detections import Detections
 from core.evaluation.truth import Truth
 from core.openvino.drawing import Panel, draw_panels
 from core.openvino.image import read_image
+from core.results.accuracy import Picture
 
 if TYPE_CHECKING:
     from core.data.dataset import Split
@@ -33,8 +34,8 @@ class Pictures:
         self._root, self._images, self._truth = split.image_root, images, truth
         self._classes, self._folder = classes, folder
 
-    def draw(self, image: int, file: str, found: Mapping[str, Detections]) -> dict[str, str]:
-        """Draw ground truth and each model's detections by title; return the file and the image's name."""
+    def draw(self, image: int, file: str, found: Mapping[str, Detections]) -> Picture:
+        """Draw ground truth and each model's detections by title."""
         import cv2
 
         picture = draw_panels(read_image(self._root / self._images[image]), [
@@ -43,7 +44,7 @@ class Pictures:
         path = self._folder / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes())
-        return {"file": file, "image": self._images[image]}
+        return Picture(file=file, image=self._images[image])
 
     def spread(self, count: int) -> list[int]:
         """Return ids of images spread evenly over the split, those with ground truth where there are any."""

@@ -83,6 +83,13 @@ def read_ir(directory: Path) -> tuple[Any, ModelSpec]:
     return model, _spec_of(model, xml)
 
 
+def at_test_size(model: Any, spec: ModelSpec) -> Any:
+    """Return ``model``, given the size of the test pipeline where it takes any: FLOPs are counted at a fixed one."""
+    if spec.dynamic:
+        model.reshape([1, 3, spec.input_height, spec.input_width])
+    return model
+
+
 def compile_model(model: Any, hint: Hint, threads: int | None = None,
                   further: dict[str, Any] | None = None) -> Any:
     """Compile an ``openvino.Model`` for the CPU in ``INFERENCE_PRECISION``; ``threads`` None leaves it to OpenVINO.

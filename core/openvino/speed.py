@@ -1,4 +1,4 @@
-"""Speed of two IRs by the method of OpenVINO's benchmark_app, measured in turns so that a busy machine disturbs both.
+"""Speed of IRs by the method of OpenVINO's benchmark_app, measured in turns so that a busy machine disturbs all.
 
 As benchmark_app 2024.6 does with its default options: random input, one image a request, one first inference apart,
 then infer requests kept busy for a given time; under the latency hint one request at a time.
@@ -7,66 +7,21 @@ then infer requests kept busy for a given time; under the latency hint one reque
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from core.openvino.execution import Execution, describe_execution
-from core.openvino.load import Load, LoadMeter
-from core.openvino.runtime import Hint, compile_model, import_openvino, read_ir
+from core.openvino.execution import describe_execution
+from core.openvino.load import LoadMeter
+from core.openvino.runtime import Hint, at_test_size, compile_model, import_openvino, read_ir
+from core.results.speed import Execution, HintSpeed, Latency, Load, Ratio
 
 REPEATS = 5
 SECONDS_PER_REPEAT = 2.0
 WARM_UP_SECONDS = 0.5
 SEED = 0
-
-
-@dataclass(frozen=True)
-class Latency:
-    """Milliseconds of single inferences, from start to end."""
-
-    median: float
-    p90: float
-    p99: float
-    min: float
-    max: float
-
-    @classmethod
-    def of(cls, milliseconds: Sequence[float]) -> "Latency":
-        """Return the figures of a series of inferences."""
-        median, p90, p99 = np.percentile(milliseconds, [50, 90, 99]).tolist()
-        return cls(median, p90, p99, min(milliseconds), max(milliseconds))
-
-
-@dataclass(frozen=True)
-class HintSpeed:
-    """Speed of one model under one performance hint.
-
-    Args:
-        fps: Images a second, median of the repeats.
-        fps_repeats: The same of each repeat.
-        latency_ms: Over the inferences of all repeats.
-        inferences: How many those were.
-        compile_ms: Milliseconds to compile the model.
-        first_inference_ms: Milliseconds of the first inference after that.
-        streams: Inferences that the runtime works on at the same time; ``requests`` are kept waiting for them.
-        threads: CPU threads of all streams together.
-        batch: Images in one inference.
-    """
-
-    hint: str
-    fps: float
-    fps_repeats: tuple[float, ...]
-    latency_ms: Latency
-    inferences: int
-    compile_ms: float
-    first_inference_ms: float
-    streams: int
-    requests: int
-    threads: int
-    batch: int
 
 
 @dataclass(frozen=True)
@@ -77,82 +32,49 @@ class ModelSpeed:
     latency: HintSpeed
     execution: Execution
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values, the two headline figures first."""
-        return {"fps": self.throughput.fps, "latency_ms_p50": self.latency.latency_ms.median,
-                "throughput": asdict(self.throughput), "latency": asdict(self.latency),
-                "execution": self.execution.to_json()}
+    def speedup(self, baseline: "ModelSpeed") -> Ratio:
+        """Return images a second over the baseline's of the same repeat, under the throughput hint."""
+        return Ratio.of(self.throughput.fps_repeats, baseline.throughput.fps_repeats)
+
+    def latency_ratio(self, baseline: "ModelSpeed") -> Ratio:
+        """Return the baseline's median latency over that of the same repeat here, under the latency hint."""
+        return Ratio.of(baseline.latency.latency_ms_repeats, self.latency.latency_ms_repeats)
 
 
-@dataclass(frozen=True)
-class Ratio:
-    """A ratio measured in every repeat: the median, the smallest and the largest."""
-
-    median: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, upper: Sequence[float], lower: Sequence[float]) -> "Ratio":
-        """Return the ratio of two series, each pair from one repeat."""
-        ratios = [above / below for above, below in zip(upper, lower)]
-        return cls(statistics.median(ratios), min(ratios), max(ratios))
-
-
-@dataclass(frozen=True)
-class SpeedComparison:
-    """Speed of two models on the same machine in the same minutes.
-
-    Args:
-        speedup: Compressed FPS over FP32 FPS of the same repeat, under the throughput hint.
-        latency_ratio: FP32 median latency over compressed median latency of the same repeat, under the latency hint.
-        load: What else the machine did meanwhile.
-    """
-
-    fp32: ModelSpeed
-    compressed: ModelSpeed
-    speedup: Ratio
-    latency_ratio: Ratio
-    load: Load
-
-
-def compare_speed(ir_fp32: Path, ir_compressed: Path, repeats: int = REPEATS, seconds: float = SECONDS_PER_REPEAT,
+def measure_speed(irs: Sequence[Path], repeats: int = REPEATS, seconds: float = SECONDS_PER_REPEAT,
                   warm_up: float = WARM_UP_SECONDS, threads: int | None = None,
-                  load_average: float | None = None) -> SpeedComparison:
-    """Measure both IRs on one fixed random image, ``repeats`` times ``seconds`` for throughput and for latency each.
+                  load_average: float | None = None) -> tuple[list[ModelSpeed], Load]:
+    """Measure IRs on one fixed random image, ``repeats`` times ``seconds`` for throughput and for latency each.
 
     Args:
         load_average: The machine's load average before this process began to work; taken now where None.
 
+    Returns:
+        The speed of each IR, and what else the machine did meanwhile.
+
     Raises:
         UserError: An IR is missing, damaged or cannot be run here.
     """
-    fp32, compressed = ({hint: TimedModel(Path(ir), hint, threads) for hint in Hint} for ir in (ir_fp32, ir_compressed))
+    models = [{hint: TimedModel(Path(ir), hint, threads) for hint in Hint} for ir in irs]
     meter = LoadMeter(load_average)
     for hint in Hint:
-        take_turns(fp32[hint], compressed[hint], repeats, seconds, warm_up)
+        take_turns([model[hint] for model in models], repeats, seconds, warm_up)
     load = meter.read()
-    return SpeedComparison(
-        _speed(fp32), _speed(compressed), load=load,
-        speedup=Ratio.of(compressed[Hint.THROUGHPUT].fps_repeats, fp32[Hint.THROUGHPUT].fps_repeats),
-        latency_ratio=Ratio.of(fp32[Hint.LATENCY].median_repeats, compressed[Hint.LATENCY].median_repeats))
+    return [ModelSpeed(model[Hint.THROUGHPUT].speed(), model[Hint.LATENCY].speed(), model[Hint.LATENCY].execution())
+            for model in models], load
 
 
-def take_turns(first: "TimedModel", second: "TimedModel", repeats: int, seconds: float,
-               warm_up: float = WARM_UP_SECONDS) -> None:
-    """Measure both models ``repeats`` times ``seconds``, after ``warm_up`` seconds of each.
+def take_turns(models: Sequence["TimedModel"], repeats: int, seconds: float, warm_up: float = WARM_UP_SECONDS) -> None:
+    """Measure every model ``repeats`` times ``seconds``, after ``warm_up`` seconds of each.
 
-    The order changes from repeat to repeat, so that neither model always runs on the warmer processor.
+    Another one begins in every repeat, so that none always runs on the warmer processor.
     """
-    for model in (first, second):
+    for model in models:
         model.warm_up(warm_up)
     for repeat in range(repeats):
-        for model in (first, second) if repeat % 2 == 0 else (second, first):
+        first = repeat % len(models)
+        for model in (*models[first:], *models[:first]):
             model.measure(seconds)
-
-
-def _speed(models: dict[Hint, "TimedModel"]) -> ModelSpeed:
-    return ModelSpeed(models[Hint.THROUGHPUT].speed(), models[Hint.LATENCY].speed(), models[Hint.LATENCY].execution())
 
 
 class TimedModel:
@@ -168,8 +90,8 @@ class TimedModel:
                  options: dict[str, Any] | None = None) -> None:
         openvino = import_openvino()
         self._hint = hint
-        self._model, spec = read_ir(ir_dir)
-        self._shape = (1, 3, spec.input_height, spec.input_width)
+        self._model, self._spec = read_ir(ir_dir)
+        self._shape = (1, 3, self._spec.input_height, self._spec.input_width)
         pixels = np.random.default_rng(SEED).integers(0, 256, self._shape, dtype=np.uint8).astype(np.float32)
         started = time.perf_counter()
         self.compiled = compile_model(self._model, hint, threads, options)
@@ -211,7 +133,8 @@ class TimedModel:
         ask = self.compiled.get_property
         return HintSpeed(
             hint=self._hint.value, fps=statistics.median(self.fps_repeats), fps_repeats=tuple(self.fps_repeats),
-            latency_ms=Latency.of(self._measured), inferences=len(self._measured), compile_ms=self._compile_ms,
+            latency_ms=latency_of(self._measured), latency_ms_repeats=tuple(self.median_repeats),
+            inferences=len(self._measured), compile_ms=self._compile_ms,
             first_inference_ms=self._first_ms, streams=int(ask("NUM_STREAMS")), requests=len(self._queue),
             threads=int(ask("INFERENCE_NUM_THREADS")), batch=self._shape[0])
 
@@ -221,4 +144,10 @@ class TimedModel:
 
     def execution(self) -> Execution:
         """Return how the runtime executes the model."""
-        return describe_execution(self._model, self.compiled)
+        return describe_execution(at_test_size(self._model, self._spec), self.compiled)
+
+
+def latency_of(milliseconds: Sequence[float]) -> Latency:
+    """Return the figures of a series of inferences."""
+    median, p90, p99 = np.percentile(milliseconds, [50, 90, 99]).tolist()
+    return Latency(median=median, p90=p90, p99=p99, min=min(milliseconds), max=max(milliseconds))

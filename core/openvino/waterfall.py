@@ -1,165 +1,145 @@
-"""Where accuracy is lost: the same images through every form of the model, neighbours compared with each other."""
+"""Where accuracy is lost: the same images through every form of a model, neighbours compared with each other."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from core.base.digest import sha256_file
 from core.base.errors import UserError
-from core.evaluation.agreement import Agreement, compare
+from core.evaluation.agreement import compare
 from core.evaluation.coco_map import Scores, score_detections
 from core.evaluation.detections import Detections
 from core.evaluation.store import read_detections
 from core.openvino.accuracy import Accuracy
+from core.openvino.ir import MODEL_ONNX
 from core.openvino.onnx_detector import NotForOnnxRuntime, OnnxDetector
+from core.openvino.pictures import Pictures
+from core.openvino.runtime import MODEL_BIN, MODEL_XML, import_openvino
+from core.results.accuracy import Form, Neighbours, Step, WorstPicture
+from core.results.validation import Measurement
 
 if TYPE_CHECKING:
     from core.data.dataset import Split
 
-
-class Step(StrEnum):
-    """A form of the model on its way from the FP32 checkpoint to the compressed IR."""
-
-    FP32_PYTORCH = "fp32_pytorch"
-    FP32_ONNX = "fp32_onnx"
-    """In onnxruntime."""
-    FP32_IR = "fp32_ir"
-    COMPRESSED_PYTORCH = "compressed_pytorch"
-    COMPRESSED_ONNX = "compressed_onnx"
-    """In onnxruntime, where the model has no FakeQuantize."""
-    COMPRESSED_IR = "compressed_ir"
-
-
-FP32_CHAIN = (Step.FP32_PYTORCH, Step.FP32_ONNX, Step.FP32_IR)
-COMPRESSED_CHAIN = (Step.COMPRESSED_PYTORCH, Step.COMPRESSED_ONNX, Step.COMPRESSED_IR)
+WORST = "worst"
+WORST_OF_A_PAIR = 2
 
 
 @dataclass(frozen=True)
-class Sources:
-    """What was measured or made before; None where it is not given.
+class ModelFiles:
+    """A model that is to be measured.
 
     Args:
-        detections_fp32: Detections of the FP32 checkpoint in PyTorch, as evaluate wrote them.
-        detections_compressed: The same of the compressed checkpoint.
-        onnx_fp32: Folder that export wrote of the FP32 checkpoint.
-        onnx_compressed: The same of the compressed checkpoint.
+        name: What it is called, in metrics.json and in reports.
+        ir: Folder of its IR.
+        onnx: Folder that export wrote; None where it is not given.
+        detections: What the checkpoint found in PyTorch, as evaluate wrote it; None where it is not given.
     """
 
-    detections_fp32: Path | None = None
-    detections_compressed: Path | None = None
-    onnx_fp32: Path | None = None
-    onnx_compressed: Path | None = None
+    name: str
+    ir: Path
+    onnx: Path | None = None
+    detections: Path | None = None
 
 
 @dataclass(frozen=True)
-class MeasuredStep:
-    """One form of the model: what it found by image id, its scores, and the most it keeps of an image."""
+class MeasuredForm:
+    """One form of a model: what it found by image id, its scores, and the most it keeps of an image.
 
+    ``files`` are the files it was measured from by name, ``runtime`` what ran them.
+    """
+
+    step: Step
     detections: dict[int, Detections]
     scores: Scores
     max_detections: int
+    files: dict[str, Path]
+    runtime: str
+
+    def record(self) -> Measurement:
+        """Return the accuracy and what was measured."""
+        digests = {name: sha256_file(path) for name, path in self.files.items()}
+        return Measurement(files=digests, runtime=self.runtime, metrics=self.scores.metrics)
 
 
-@dataclass(frozen=True)
-class Neighbours:
-    """Two forms of the model that should find the same, or of which the second is the compressed one."""
-
-    first: Step
-    second: Step
-    map_change: float
-    agreement: Agreement
-
-
-@dataclass(frozen=True)
-class Waterfall:
-    """All steps that could be measured.
+def measure_forms(model: ModelFiles, ir: Accuracy, split: "Split", classes: Sequence[str], images: Mapping[int, str]
+                  ) -> tuple[dict[Form, MeasuredForm], dict[Form, str]]:
+    """Score what is given of a model on the same images.
 
     Args:
-        steps: In the order of ``Step``.
-        missing: Why each other step was not measured.
-        neighbours: The pairs that were compared; the FP32 IR with the compressed one, which replaces it, is the last.
-    """
-
-    steps: dict[Step, MeasuredStep]
-    missing: dict[Step, str]
-    neighbours: tuple[Neighbours, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return metrics by step and agreement by pair as plain JSON values; without pictures."""
-        return {"steps": {step.value: measured.scores.metrics.to_json() for step, measured in self.steps.items()},
-                "missing": {step.value: reason for step, reason in self.missing.items()},
-                "neighbours": [{"first": pair.first.value, "second": pair.second.value,
-                                "map_change": _number(pair.map_change), **pair.agreement.to_json()}
-                               for pair in self.neighbours]}
-
-
-def build_waterfall(split: "Split", classes: Sequence[str], images: Mapping[int, str], irs: Mapping[Step, Accuracy],
-                    sources: Sources) -> Waterfall:
-    """Score what is given on the same images and compare neighbours.
-
-    Args:
-        split: The split that everything was measured on.
+        ir: What the IR found.
+        split: The split that everything is measured on.
         classes: Class names in the order of the labels.
-        images: Image id to file name, of the images that both IRs could read.
-        irs: What the FP32 and the compressed IR found.
-        sources: What else there is.
+        images: Image id to file name, of the images that every IR could read.
+
+    Returns:
+        The forms that could be measured, in their order, and why each other one could not.
 
     Raises:
         UserError: Detections are of other images, or a file is damaged.
     """
-    steps: dict[Step, MeasuredStep] = {}
-    missing: dict[Step, str] = {}
-    skipped = sorted(irs[Step.FP32_IR].skipped)
-    given = {Step.FP32_PYTORCH: sources.detections_fp32, Step.COMPRESSED_PYTORCH: sources.detections_compressed,
-             Step.FP32_ONNX: sources.onnx_fp32, Step.COMPRESSED_ONNX: sources.onnx_compressed}
-    for step in Step:
-        if step in irs:
-            steps[step] = MeasuredStep(irs[step].detections, irs[step].scores, irs[step].max_detections)
+    found, missing = {}, {}
+    for form, given, detect in ((Form.PYTORCH, model.detections, _from_pytorch), (Form.ONNX, model.onnx, _from_onnx)):
+        if given is None:
+            missing[form] = "not given"
             continue
-        found, reason = _detections(step, given[step], split, images)
-        if reason:
-            missing[step] = reason
-        else:
-            ir = irs[Step.FP32_IR if step in FP32_CHAIN else Step.COMPRESSED_IR]
-            steps[step] = MeasuredStep(found, score_detections(split.annotation_file, found, classes, skipped),
-                                       ir.max_detections)
-    return Waterfall(steps, missing, tuple(_compare(steps, first, second) for first, second in _pairs(steps)))
-
-
-def _detections(step: Step, given: Path | None, split: "Split", images: Mapping[int, str]
-                ) -> tuple[dict[int, Detections], str]:
-    """Return what a step found in ``images``, or why it is not known."""
-    if given is None:
-        return {}, "not given"
-    if step in (Step.FP32_ONNX, Step.COMPRESSED_ONNX):
         try:
-            detector = OnnxDetector(given)
+            detections, files, runtime = detect(Path(given), split, images, model.name)
         except NotForOnnxRuntime as error:
-            return {}, f"not loaded by onnxruntime: {error}"
-        return detector.detect(dict(images), split, f"detecting ({step.value})"), ""
-    found = read_detections(given)
+            missing[form] = f"not loaded by onnxruntime: {error}"
+            continue
+        scores = score_detections(split.annotation_file, detections, classes, sorted(ir.skipped))
+        found[form] = MeasuredForm(Step(model=model.name, form=form), detections, scores, ir.max_detections, files,
+                                   runtime)
+    files = {name: Path(model.ir) / name for name in (MODEL_XML, MODEL_BIN)}
+    found[Form.IR] = MeasuredForm(Step(model=model.name, form=Form.IR), ir.detections, ir.scores, ir.max_detections,
+                                  files, f"OpenVINO {import_openvino().get_version()}")
+    return found, missing
+
+
+def pairs_of(forms: Mapping[Form, MeasuredForm], baseline: Mapping[Form, MeasuredForm] | None = None
+             ) -> list[tuple[MeasuredForm, MeasuredForm]]:
+    """Return the pairs to compare: a model's forms in their order and, of a candidate, PyTorch and IR with the
+    baseline's; the IRs come last, since one replaces the other."""
+    chain = list(forms.values())
+    pairs = [*zip(chain, chain[1:])]
+    if baseline is None:
+        return pairs
+    # The compression itself is best seen before any export.
+    between = [(baseline[form], forms[form]) for form in (Form.PYTORCH, Form.IR) if form in baseline and form in forms]
+    return [*between[:-1], *pairs, between[-1]]
+
+
+def compare_forms(before: MeasuredForm, after: MeasuredForm, pictures: Pictures) -> Neighbours:
+    """Return how far two forms agree, and draw the images in which they differ most."""
+    agreement = compare(before.detections, after.detections, (before.max_detections, after.max_detections))
+    worst = []
+    for number, item in enumerate(agreement.images[:WORST_OF_A_PAIR], 1):
+        if item.disagreement == 0:
+            break
+        names = "-".join(f"{form.step.model}_{form.step.form.value}" for form in (before, after))
+        drawn = pictures.draw(item.image, f"{WORST}/{names}_{number}.jpg",
+                              {str(form.step): form.detections[item.image] for form in (before, after)})
+        worst.append(WorstPicture(file=drawn.file, image=drawn.image, disagreement=item.disagreement))
+    return Neighbours(first=before.step, second=after.step, **agreement.to_json(), worst=tuple(worst),
+                      map_change=after.scores.metrics.map - before.scores.metrics.map)
+
+
+def _from_pytorch(file: Path, split: "Split", images: Mapping[int, str], model: str
+                  ) -> tuple[dict[int, Detections], dict[str, Path], str]:
+    found = read_detections(file)
     absent = sorted(set(images) - set(found))
     if absent:
-        raise UserError("detections", f"{given} has none for image ids {absent[:5]} ({len(absent)} images)",
+        raise UserError("detections", f"{file} has none for image ids {absent[:5]} ({len(absent)} images)",
                         "They must be of the split that is validated.", "Run evaluate on the same data again.")
-    return {number: found[number] for number in images}, ""
+    return {number: found[number] for number in images}, {"detections": file}, "PyTorch"
 
 
-def _pairs(steps: Mapping[Step, MeasuredStep]) -> list[tuple[Step, Step]]:
-    fp32, compressed = ([step for step in chain if step in steps] for chain in (FP32_CHAIN, COMPRESSED_CHAIN))
-    pairs = [*zip(fp32, fp32[1:])]
-    # The compression itself is best seen before any export.
-    if Step.FP32_PYTORCH in steps and Step.COMPRESSED_PYTORCH in steps:
-        pairs.append((Step.FP32_PYTORCH, Step.COMPRESSED_PYTORCH))
-    return [*pairs, *zip(compressed, compressed[1:]), (Step.FP32_IR, Step.COMPRESSED_IR)]
+def _from_onnx(folder: Path, split: "Split", images: Mapping[int, str], model: str
+               ) -> tuple[dict[int, Detections], dict[str, Path], str]:
+    detector = OnnxDetector(folder)
+    import onnxruntime
 
-
-def _compare(steps: Mapping[Step, MeasuredStep], first: Step, second: Step) -> Neighbours:
-    before, after = steps[first], steps[second]
-    return Neighbours(first, second, after.scores.metrics.map - before.scores.metrics.map,
-                      compare(before.detections, after.detections, (before.max_detections, after.max_detections)))
-
-
-def _number(value: float) -> float | None:
-    return None if value != value else value
+    return (detector.detect(dict(images), split, f"detecting ({model} ONNX)"), {MODEL_ONNX: folder / MODEL_ONNX},
+            f"onnxruntime {onnxruntime.__version__}")

@@ -1,20 +1,22 @@
 """Builds the report of a run from the artifacts of its stages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.report.content import ReportContent, class_aps
-from core.report.gate import Thresholds, judge
-from core.report.html import render_html
-from core.report.markdown import render_markdown
-from core.report.measurements import Measurements, parse_measurements, read_json
-from core.report.samples import Picture, read_samples
-from core.report.summary import Summary, summarize, write_summary
-from core.report.text import step_title
+from core.base.errors import UserError
+from core.base.outputs import write_text
+from core.report.content import Judged, ReportContent, class_aps
+from core.report.gate import judge
+from core.report.pages import render_html, render_markdown
+from core.report.samples import Image, read_samples
+from core.report.summary import Run, summarize
 from core.report.training_log import read_training_log
+from core.results.evaluation import Evaluation
+from core.results.summary import Thresholds
+from core.results.validation import METRICS_FILE, Validation
 
 if TYPE_CHECKING:
     from core.config.reference import ConfigRef
@@ -22,52 +24,68 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class ModelArtifacts:
+    """What the stages before validate left of a model: its evaluation, its training log and its config."""
+
+    evaluation: Path
+    log: Path
+    config: "ConfigRef"
+
+
+@dataclass(frozen=True)
 class ReportInputs:
     """The artifacts and parameters a report is built from.
 
-    ``validation_folder`` holds ``metrics.json`` and the pictures; ``parent`` has ``uri`` and ``digest`` of the given
-    checkpoint, both empty where the run trained one.
+    ``models`` are in the order in which they were validated, the baseline first; ``validation_folder`` holds
+    ``metrics.json`` and the pictures; ``parent`` has ``uri`` and ``digest`` of the given checkpoint, both empty where
+    the run trained one.
     """
 
-    evaluation_fp32_file: Path
-    evaluation_compressed_file: Path
+    models: Sequence[ModelArtifacts]
     validation_folder: Path
-    training_log_file: Path
-    compression_log_file: Path
     data: "DataRef"
-    model: "ConfigRef"
-    compression: "ConfigRef"
     parent: Mapping[str, str]
     thresholds: Thresholds
+
+
+def read_content(inputs: ReportInputs) -> ReportContent:
+    """Return what a report shows.
+
+    Raises:
+        UserError: An input is missing, is of another kind or version, or the inputs are not of the same data.
+    """
+    folder = inputs.validation_folder
+    validation = Validation.read(folder / METRICS_FILE)
+    names = [model.name for model in validation.models]
+    if len(names) != len(inputs.models):
+        raise UserError("validation", f"{folder} has the models {', '.join(names)}", "It must have measured the "
+                        f"{len(inputs.models)} models that the report is given.", "Give the folder of this run.")
+    artifacts = dict(zip(names, inputs.models))
+    run = Run({name: Evaluation.read(one.evaluation) for name, one in artifacts.items()}, validation, inputs.data,
+              {name: one.config for name, one in artifacts.items()}, inputs.parent)
+    summary = summarize(run, inputs.thresholds)
+    candidates = tuple(Judged(model, one, judge(one, inputs.thresholds))
+                       for model, one in zip(run.validation.candidates, summary.all))
+    samples, missing = read_samples(folder, run.validation.samples)
+    worst: tuple[Image, ...] = ()
+    # The pair that is shipped comes last and is shown first.
+    for pair in reversed([pair for model in run.validation.models for pair in model.neighbours]):
+        found, absent = read_samples(folder, pair.worst, f"{pair.first} beside {pair.second}: ")
+        worst, missing = (*worst, *found), (*missing, *absent)
+    return ReportContent(
+        run=run, summary=summary, candidates=candidates, classes=class_aps(run), samples=samples, worst=worst,
+        logs={name: read_training_log(one.log) for name, one in artifacts.items()}, missing_samples=missing,
+        created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
 
 
 def build_report(inputs: ReportInputs, summary_file: Path, html_file: Path, markdown_file: Path) -> ReportContent:
     """Write summary, page and Markdown, whether the verdict is pass or fail, and return what they show.
 
     Raises:
-        UserError: An input is missing, is of another kind or version, or the inputs are not of the same data.
+        UserError: As ``read_content``.
     """
-    measured = parse_measurements(read_json(inputs.evaluation_fp32_file), read_json(inputs.evaluation_compressed_file),
-                                  read_json(inputs.validation_folder / "metrics.json"))
-    summary = summarize(measured, inputs.data, inputs.model, inputs.compression, inputs.parent, inputs.thresholds)
-    content = _content(inputs, measured, summary)
-    write_summary(summary, summary_file)
-    for file, text in ((html_file, render_html(content)), (markdown_file, render_markdown(content))):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+    content = read_content(inputs)
+    content.summary.write(summary_file)
+    write_text(html_file, render_html(content))
+    write_text(markdown_file, render_markdown(content))
     return content
-
-
-def _content(inputs: ReportInputs, measured: Measurements, summary: Summary) -> ReportContent:
-    pictures, missing = read_samples(inputs.validation_folder, measured.irs.samples)
-    worst: tuple[Picture, ...] = ()
-    # The pair that is shipped comes last and is shown first.
-    for pair in reversed(measured.irs.waterfall.neighbours):
-        what = f"{step_title(pair.first)} beside {step_title(pair.second)}: "
-        found, absent = read_samples(inputs.validation_folder, pair.worst, what)
-        worst, missing = (*worst, *found), (*missing, *absent)
-    return ReportContent(summary=summary, verdict=judge(summary.figures(), inputs.thresholds, summary.worst_class),
-                         measured=measured, training_log=read_training_log(inputs.training_log_file),
-                         compression_log=read_training_log(inputs.compression_log_file),
-                         classes=class_aps(inputs.data.classes, measured), samples=pictures, worst=worst,
-                         missing_samples=missing, created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))

@@ -1,14 +1,16 @@
 """Everything a report shows, in one place for both its HTML and its Markdown form."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.report.gate import Verdict
-from core.report.measurements import Measurements
-from core.report.samples import Picture
-from core.report.summary import Summary
+from core.report.samples import Image
+from core.report.summary import Run
 from core.report.text import counted, displayable, listed
 from core.report.training_log import TrainingLog
+from core.results.summary import Summary
+from core.results.validation import Candidate
 
 LOW_MAP = 0.05
 EXPORT_TOLERANCE = 0.002
@@ -16,43 +18,63 @@ EXPORT_TOLERANCE = 0.002
 
 @dataclass(frozen=True)
 class ClassAp:
-    """One class's AP for the FP32 and the compressed PyTorch model and for the compressed IR; NaN where undefined."""
+    """One class's AP: of the baseline in PyTorch, and of each candidate in PyTorch and as IR; NaN where undefined."""
 
     name: str
-    fp32: float
-    compressed: float
-    ir: float
+    baseline: float
+    candidates: tuple[tuple[float, float], ...]
+
+    @property
+    def drops(self) -> list[float]:
+        """Return what each candidate's IR loses."""
+        return [self.baseline - ir for _, ir in self.candidates]
 
     @property
     def drop(self) -> float:
-        return self.fp32 - self.ir
+        """Return the largest of them, NaN where none is known."""
+        return max((drop for drop in self.drops if not math.isnan(drop)), default=math.nan)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A candidate with its figures and its verdict."""
+
+    model: Candidate
+    summary: Summary
+    verdict: Verdict
 
 
 @dataclass(frozen=True)
 class ReportContent:
-    """What a report shows; ``missing_samples`` are the files of pictures that could not be read."""
+    """What a report shows; ``missing_samples`` are the files of pictures that could not be read.
 
+    ``logs`` are the training logs by name of the model, the baseline's first.
+    """
+
+    run: Run
     summary: Summary
-    verdict: Verdict
-    measured: Measurements
-    training_log: TrainingLog
-    compression_log: TrainingLog
+    candidates: tuple[Judged, ...]
+    logs: dict[str, TrainingLog]
     classes: tuple[ClassAp, ...]
-    samples: tuple[Picture, ...]
-    worst: tuple[Picture, ...]
+    samples: tuple[Image, ...]
+    worst: tuple[Image, ...]
     missing_samples: tuple[str, ...]
     created: str
 
 
-def class_aps(names: tuple[str, ...], measured: Measurements) -> tuple[ClassAp, ...]:
+def class_aps(run: Run) -> tuple[ClassAp, ...]:
     """Return every class's AP in the data set's order; a class that a measurement lacks is NaN."""
-    models = (measured.fp32.accuracy, measured.compressed.accuracy, measured.irs.compressed.accuracy)
-    return tuple(ClassAp(name, *(accuracy.per_class_ap.get(name, math.nan) for accuracy in models)) for name in names)
+    pytorch = {name: found.metrics.per_class_ap for name, found in run.evaluations.items()}
+    return tuple(ClassAp(name, pytorch[run.baseline.name].get(name, math.nan), tuple(
+        (pytorch[candidate.name].get(name, math.nan), candidate.ir.metrics.per_class_ap.get(name, math.nan))
+        for candidate in run.validation.candidates)) for name in run.data.classes)
 
 
-def worst_first(classes: tuple[ClassAp, ...]) -> list[ClassAp]:
-    """Return the classes by falling drop; those without a drop come last."""
-    return sorted(classes, key=lambda item: math.inf if math.isnan(item.drop) else -item.drop)
+def worst_first(classes: Sequence[ClassAp], limit: int) -> list[ClassAp]:
+    """Return the classes as they are or, of more than ``limit``, those with the largest drop."""
+    if len(classes) <= limit:
+        return list(classes)
+    return sorted(classes, key=lambda item: math.inf if math.isnan(item.drop) else -item.drop)[:limit]
 
 
 def remarks(content: ReportContent) -> list[str]:
@@ -61,15 +83,15 @@ def remarks(content: ReportContent) -> list[str]:
 
 
 def _left_out(content: ReportContent) -> list[str]:
-    found = []
-    sources = {"FP32 evaluation": content.measured.fp32, "compressed evaluation": content.measured.compressed,
-               "validation": content.measured.irs}
+    found, run = [], content.run
+    sources = {**{f"{name} evaluation": source for name, source in run.evaluations.items()},
+               "validation": run.validation}
     for name, source in sources.items():
         if source.corrupt_images:
-            found.append(f"{counted(len(source.corrupt_images), 'corrupt image')} left out of the {name}: "
-                         f"{listed(source.corrupt_images)}.")
-    warnings = dict.fromkeys(warning for source in sources.values() for warning in source.warnings)
-    found += [displayable(warning, 400) for warning in list(warnings)[:20]]
+            images = listed(f"{image.image}: {image.reason}" for image in source.corrupt_images)
+            found.append(f"{counted(len(source.corrupt_images), 'corrupt image')} left out of the {name}: {images}.")
+    warnings = list(dict.fromkeys(warning for source in sources.values() for warning in source.warnings))
+    found += [displayable(warning, 400) for warning in warnings[:20]]
     if len(warnings) > 20:
         found.append(f"{len(warnings) - 20:,} more warnings are in the logs of evaluate and validate.")
     if content.missing_samples:
@@ -79,20 +101,22 @@ def _left_out(content: ReportContent) -> list[str]:
 
 
 def _doubts(content: ReportContent) -> list[str]:
-    found, summary = [], content.summary
-    measured = content.measured
-    images = [source.accuracy.images for source in (measured.fp32, measured.compressed, measured.irs.fp32,
-                                                    measured.irs.compressed)]
-    if len(set(images)) > 1:
-        found.append(f"The models were not measured on the same images: FP32 PyTorch on {images[0]:,}, compressed "
-                     f"PyTorch on {images[1]:,}, FP32 IR on {images[2]:,}, compressed IR on {images[3]:,}.")
-    if abs(summary.map_fp32 - summary.map_ir_fp32) > EXPORT_TOLERANCE:
-        found.append(f"The export alone changes the FP32 model's mAP: {summary.map_fp32:.4f} in PyTorch, "
-                     f"{summary.map_ir_fp32:.4f} in OpenVINO.")
-    if summary.map_fp32 < LOW_MAP:
-        found.append(f"The FP32 model's own mAP is only {summary.map_fp32:.4f}: a small drop from there says little.")
-    if not measured.compressed.algorithms:
-        found.append("No compression algorithm was configured: the second model is fine-tuned, not compressed.")
+    found, summary, run = [], content.summary, content.run
+    baseline = run.baseline.name
+    measured = {**{f"{name} PyTorch": source.metrics.images for name, source in run.evaluations.items()},
+                **{f"{model.name} IR": model.ir.metrics.images for model in run.validation.models}}
+    if len(set(measured.values())) > 1:
+        found.append("The models were not measured on the same images: "
+                     + ", ".join(f"{name} on {images:,}" for name, images in measured.items()) + ".")
+    if abs(summary.baseline_map - summary.baseline_map_ir) > EXPORT_TOLERANCE:
+        found.append(f"The export alone changes the mAP of {baseline}: {summary.baseline_map:.4f} in PyTorch, "
+                     f"{summary.baseline_map_ir:.4f} in OpenVINO.")
+    if summary.baseline_map < LOW_MAP:
+        found.append(f"The mAP of {baseline} itself is only {summary.baseline_map:.4f}: a small drop from there says "
+                     "little.")
+    for candidate in run.validation.candidates:
+        if not run.evaluations[candidate.name].model.algorithms:
+            found.append(f"No compression algorithm was configured: {candidate.name} is fine-tuned, not compressed.")
     undefined = [item.name for item in content.classes if math.isnan(item.drop)]
     if undefined:
         found.append(f"{counted(len(undefined), 'class', 'classes')} without a defined AP, as where the test split "
@@ -102,9 +126,10 @@ def _doubts(content: ReportContent) -> list[str]:
 
 def _logs(content: ReportContent) -> list[str]:
     found = []
-    for name, log in (("training", content.training_log), ("compression", content.compression_log)):
+    for name, log in content.logs.items():
         if log.truncated:
-            found.append(f"The last line of the {name} log is cut off and was passed over.")
+            found.append(f"The last line of the training log of {name} is cut off and was passed over.")
         if not log.passed_through and not log.val:
-            found.append(f"The {name} log has no validation results, so there is no curve of mAP over its epochs.")
+            found.append(f"The training log of {name} has no validation results, so there is no curve of mAP over its "
+                         "epochs.")
     return found

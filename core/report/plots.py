@@ -6,25 +6,29 @@ blindness tell apart; the models also differ by order and label.
 
 import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from core.report.content import ClassAp, worst_first
-from core.report.measurements import Curves, StepAccuracy
-from core.report.summary import Summary
 from core.report.svg import inline_svg
 from core.report.table import comparison
-from core.report.text import displayable, fraction, step_title
+from core.report.text import displayable, fraction
 from core.report.training_log import TrainingLog, TrainRow
+from core.results.accuracy import DetectionMetrics
+from core.results.summary import Summary
+from core.results.validation import Curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FP32, COMPRESSED, IR = "#0072b2", "#e69f00", "#009e73"
+BASELINE = "#0072b2"
+# Of each candidate in PyTorch and as IR; a page of more candidates begins again.
+CANDIDATES = (("#e69f00", "#009e73"), ("#cc79a7", "#d55e00"), ("#f0e442", "#56b4e9"))
 _INK, _MUTED, _RULE = "#1f2328", "#59636e", "#d1d9e0"
-COLOURS = {FP32: "var(--fp32, #0072b2)", COMPRESSED: "var(--compressed, #e69f00)", IR: "var(--ir, #009e73)",
-           _INK: "currentColor", _MUTED: "var(--muted, #59636e)", _RULE: "var(--rule, #d1d9e0)"}
+COLOURS = {BASELINE: "var(--baseline, #0072b2)", "#e69f00": "var(--candidate, #e69f00)",
+           "#009e73": "var(--ir, #009e73)", _INK: "currentColor", _MUTED: "var(--muted, #59636e)",
+           _RULE: "var(--rule, #d1d9e0)"}
 WIDTH_INCHES = 10.0
 MOST_CLASSES = 30
 MOST_POINTS = 240
@@ -40,11 +44,16 @@ _STYLE = {"font.size": 9.0, "text.color": _INK, "axes.labelcolor": _MUTED, "axes
           "text.parse_math": False}
 
 
+def colours_of(candidate: int) -> tuple[str, str]:
+    """Return the colours of a candidate, counted from 0, in PyTorch and as IR."""
+    return CANDIDATES[candidate % len(CANDIDATES)]
+
+
 def training_curves(log: TrainingLog, colour: str, prefix: str, description: str) -> str:
     """Return loss, validation mAP and learning rate over the epochs, side by side.
 
     Args:
-        colour: Of the model that is trained: ``FP32`` or ``COMPRESSED``.
+        colour: Of the model that is trained.
         prefix: Of the SVG's ids; another for every plot of a page.
         description: Read out instead of the picture.
     """
@@ -64,65 +73,77 @@ def training_curves(log: TrainingLog, colour: str, prefix: str, description: str
         return inline_svg(figure, prefix, description, COLOURS)
 
 
-def per_class_bars(classes: Sequence[ClassAp], prefix: str = "ap-") -> str:
-    """Return horizontal bars of every class's AP; of more than 30 classes, the 30 with the largest drop."""
+def per_class_bars(classes: Sequence[ClassAp], baseline: str, candidates: Sequence[str], prefix: str = "ap-") -> str:
+    """Return horizontal bars of every class's AP; of more than 30 classes, the 30 with the largest drop.
+
+    Args:
+        baseline: Name of the baseline; ``candidates`` of the candidates.
+    """
     import matplotlib
 
-    shown = list(classes) if len(classes) <= MOST_CLASSES else worst_first(tuple(classes))[:MOST_CLASSES]
+    shown = worst_first(classes, MOST_CLASSES)
     labels = [displayable(item.name, 32) for item in shown]
-    row_inches = 0.5 if len(shown) <= 12 else 0.34
-    width, height = 5.4, 0.75 + row_inches * len(shown)
+    series = [(f"{baseline} PyTorch", BASELINE, [item.baseline for item in shown])]
+    for place, name in enumerate(candidates):
+        for form, colour, which in zip(("PyTorch", "IR"), colours_of(place), (0, 1)):
+            series.append((f"{name} {form}", colour, [item.candidates[place][which] for item in shown]))
+    row_inches = (0.5 if len(shown) <= 12 else 0.34) * len(series) / 3
+    legend = math.ceil(len(series) / 3)
+    width, height = 5.4, 0.55 + 0.2 * legend + row_inches * len(shown)
     with matplotlib.rc_context(_STYLE):
         figure, (panel,) = _figure(height, columns=1, width=width)
-        figure.subplots_adjust(left=_label_inches(labels) / width, right=0.985, top=1 - 0.34 / height,
+        figure.subplots_adjust(left=_label_inches(labels) / width, right=0.985, top=1 - (0.14 + 0.2 * legend) / height,
                                bottom=0.36 / height)
-        _grouped_bars(panel, shown, with_values=len(shown) <= 12)
+        _grouped_bars(panel, shown, series, with_values=len(shown) <= 12)
         panel.set_yticks(range(len(shown)), labels=labels, color=_INK)
         panel.set_xlim(0, 1.1)
         panel.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
         panel.set_xlabel("AP at IoU 0.50:0.95")
         figure.legend(loc="upper left", ncols=3, handlelength=1.0, handletextpad=0.5, columnspacing=1.4,
                       borderpad=0.0, borderaxespad=0.3)
-        return inline_svg(figure, prefix, "AP of each class for the three models", COLOURS)
+        return inline_svg(figure, prefix, "AP of each class for every model", COLOURS)
 
 
 def speed_and_size(summary: Summary, prefix: str = "speed-") -> str:
-    """Return bars of throughput, latency and size, FP32 IR against compressed IR."""
+    """Return bars of throughput, latency and size of the baseline's and every candidate's IR."""
     import matplotlib
 
-    rows = [row for row in comparison(summary) if row.fp32_pytorch is None]
+    summaries = list(summary.all)
+    names = [summary.provenance.models.baseline, *(one.provenance.models.candidate for one in summaries)]
+    colours = [BASELINE, *(colours_of(place)[1] for place in range(len(summaries)))]
+    rows = [row for row in zip(*map(comparison, summaries)) if not row[0].accuracy]
+    height = 0.47 + 0.49 * len(names)
     with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(1.45, columns=len(rows))
-        figure.subplots_adjust(left=0.085, right=0.985, top=0.8, bottom=0.06, wspace=0.5)
+        figure, axes = _figure(height, columns=len(rows))
+        figure.subplots_adjust(left=0.085, right=0.985, top=1 - 0.29 / height, bottom=0.09 / height, wspace=0.5)
         for panel, row in zip(axes, rows):
-            values = [row.fp32_ir, row.compressed_ir]
+            values = [row[0].baseline_ir, *(one.candidate_ir for one in row)]
             lengths = [value if math.isfinite(value) else 0.0 for value in values]
-            panel.barh([0, 1], lengths, height=0.62, color=[FP32, IR])
+            panel.barh(range(len(names)), lengths, height=0.62, color=colours)
             for place, (value, length) in enumerate(zip(values, lengths)):
-                panel.annotate(row.write(value), (length, place), xytext=(4, 0), textcoords="offset points",
+                panel.annotate(row[0].write(value), (length, place), xytext=(4, 0), textcoords="offset points",
                                va="center", fontweight="bold")
-            panel.set_title(f"{row.label} ({'higher' if row.higher_is_better else 'lower'} is better)")
-            panel.set_yticks([0, 1], labels=["FP32", "compressed"], color=_INK)
-            panel.set_ylim(1.5, -0.5)
+            panel.set_title(f"{row[0].label} ({'higher' if row[0].higher_is_better else 'lower'} is better)")
+            panel.set_yticks(range(len(names)), labels=[displayable(name, 16) for name in names], color=_INK)
+            panel.set_ylim(len(names) - 0.5, -0.5)
             panel.set_xlim(0, (max(lengths) or 1.0) * 1.18)
             panel.xaxis.set_visible(False)
             panel.spines["bottom"].set_visible(False)
             panel.grid(visible=False)
-        return inline_svg(figure, prefix, "Throughput, latency and size of both IRs", COLOURS)
+        return inline_svg(figure, prefix, "Throughput, latency and size of the IRs", COLOURS)
 
 
-def waterfall_bars(steps: Sequence[StepAccuracy], prefix: str = "waterfall-") -> str:
-    """Return horizontal bars of mAP and mAP50 of each form of the model."""
+def waterfall_bars(steps: Sequence[tuple[str, str, DetectionMetrics]], prefix: str = "waterfall-") -> str:
+    """Return horizontal bars of mAP and mAP50 of each form of the models: title, colour and accuracy."""
     import matplotlib
 
-    labels = [step_title(step.name) for step in steps]
+    labels = [title for title, *_ in steps]
     width, height = 5.4, 0.55 + 0.42 * len(steps)
     with matplotlib.rc_context(_STYLE):
         figure, (panel,) = _figure(height, columns=1, width=width)
         figure.subplots_adjust(left=_label_inches(labels) / width, right=0.985, top=0.99, bottom=0.36 / height)
-        for place, step in enumerate(steps):
-            colour = FP32 if step.name.startswith("fp32") else IR
-            for value, alpha in ((step.map50, 0.35), (step.map, 1.0)):
+        for place, (_, colour, metrics) in enumerate(steps):
+            for value, alpha in ((metrics.map50, 0.35), (metrics.map, 1.0)):
                 if math.isfinite(value):
                     panel.barh(place, value, height=0.62, color=colour, alpha=alpha)
                     panel.annotate(fraction(value), (value, place), xytext=(3, 0), textcoords="offset points",
@@ -132,11 +153,16 @@ def waterfall_bars(steps: Sequence[StepAccuracy], prefix: str = "waterfall-") ->
         panel.set_xlim(0, 1.1)
         panel.set_xlabel("mAP, paler mAP50")
         panel.grid(axis="y", visible=False)
-        return inline_svg(figure, prefix, "mAP and mAP50 of each form of the model", COLOURS)
+        return inline_svg(figure, prefix, "mAP and mAP50 of each form of the models", COLOURS)
 
 
-def precision_recall(names: Sequence[str], fp32: Curves, compressed: Curves, prefix: str = "pr-") -> str:
-    """Return precision over recall of each class, FP32 IR and compressed IR, four classes a row."""
+def precision_recall(names: Sequence[str], irs: Sequence[tuple[str, str, Mapping[str, Curve | None]]],
+                     prefix: str = "pr-") -> str:
+    """Return precision over recall of each class, four classes a row.
+
+    Args:
+        irs: Name, colour and curves of each model's IR.
+    """
     import matplotlib
 
     rows = max(1, math.ceil(len(names) / CURVES_IN_A_ROW))
@@ -151,8 +177,7 @@ def precision_recall(names: Sequence[str], fp32: Curves, compressed: Curves, pre
             panel.set_title(displayable(name, 32))
             panel.set_xlim(0, 1.02)
             panel.set_ylim(0, 1.05)
-            known = [(curves[name], colour, label) for curves, colour, label in (
-                (fp32, FP32, "FP32"), (compressed, IR, "compressed")) if curves.get(name) is not None]
+            known = [(curves[name], colour, label) for label, colour, curves in irs if curves.get(name) is not None]
             for curve, colour, label in known:
                 # Every second point: the page holds many curves.
                 panel.plot([step / 100 for step in range(0, 101, 2)], curve[::2], color=colour, label=label,
@@ -243,13 +268,11 @@ def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     return [(sum(x for x, _ in group) / len(group), sum(y for _, y in group) / len(group)) for group in groups]
 
 
-def _grouped_bars(panel: "Axes", classes: list[ClassAp], with_values: bool) -> None:
-    models = [("FP32 PyTorch", FP32, [item.fp32 for item in classes]),
-              ("compressed PyTorch", COMPRESSED, [item.compressed for item in classes]),
-              ("compressed IR", IR, [item.ir for item in classes])]
-    height = 0.26
-    for model, (label, colour, values) in enumerate(models):
-        places = [row + (model - 1) * height for row in range(len(classes))]
+def _grouped_bars(panel: "Axes", classes: Sequence[ClassAp], series: Sequence[tuple[str, str, list[float]]],
+                  with_values: bool) -> None:
+    height = 0.78 / len(series)
+    for number, (label, colour, values) in enumerate(series):
+        places = [row + (number - (len(series) - 1) / 2) * height for row in range(len(classes))]
         panel.barh(places, [value if math.isfinite(value) else 0.0 for value in values], height=height * 0.9,
                    color=colour, label=label)
         for place, value in zip(places, values):
@@ -257,7 +280,7 @@ def _grouped_bars(panel: "Axes", classes: list[ClassAp], with_values: bool) -> N
                 panel.annotate(fraction(value), (value, place), xytext=(3, 0), textcoords="offset points",
                                va="center", fontsize=7.5, color=_MUTED)
     for row, item in enumerate(classes):
-        if math.isnan(item.fp32) and math.isnan(item.ir):
+        if math.isnan(item.drop):
             panel.annotate("AP undefined", (0, row), xytext=(3, 0), textcoords="offset points", va="center",
                            fontsize=7.5, color=_MUTED)
     panel.set_ylim(len(classes) - 0.5, -0.5)

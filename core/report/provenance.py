@@ -1,14 +1,10 @@
-"""The provenance of a run as labelled facts for people."""
+"""The provenance of a candidate as labelled facts for people."""
 
 from dataclasses import dataclass
 
-from core.report.summary import Summary
+from core.results.summary import Summary
 
 SHORT_DIGEST = 12
-_DIGESTS = {"data": "Data set", "parent_checkpoint": "FP32 checkpoint",
-            "compressed_checkpoint": "Compressed checkpoint",
-            "ir_fp32_xml": "FP32 IR, model.xml", "ir_fp32_bin": "FP32 IR, model.bin",
-            "ir_xml": "Compressed IR, model.xml", "ir_bin": "Compressed IR, model.bin", "nncf_config": "nncf_config"}
 
 
 @dataclass(frozen=True)
@@ -26,26 +22,27 @@ class Fact:
 
 def algorithm_names(summary: Summary) -> str:
     """Return the compression algorithms in words: ``quantization + filter pruning``."""
-    names = [str(name).replace("_", " ") for name in summary.provenance["compression"]["algorithms"]]
-    return " + ".join(names) or "no compression"
+    return " + ".join(name.replace("_", " ") for name in summary.provenance.compression.algorithms) or "no compression"
 
 
 def provenance_facts(summary: Summary) -> list[tuple[str, list[Fact]]]:
     """Return the provenance in groups, each a heading and its facts."""
     source = summary.provenance
-    data, configs, cpu = source["data"], source["configs"], source["cpu"]
-    split = f"{data['test_split']}, {data['test_images']:,} images, {data['classes']} classes ({data['format']})"
+    data, configs, cpu, sha256 = source.data, source.configs, source.cpu, source.sha256
+    baseline, candidate = source.models.baseline, source.models.candidate
+    split = f"{data.test_split}, {data.test_images:,} images, {data.classes} classes ({data.format})"
+    limits = ", ".join(f"{name} {value:g}" for name, value in source.thresholds)
+    digests = {"Data set": sha256.data, f"{baseline} checkpoint": sha256.parent_checkpoint,
+               f"{candidate} checkpoint": sha256.candidate_checkpoint,
+               f"{baseline} IR, model.xml": sha256.baseline_ir_xml, f"{baseline} IR, model.bin": sha256.baseline_ir_bin,
+               f"{candidate} IR, model.xml": sha256.ir_xml, f"{candidate} IR, model.bin": sha256.ir_bin,
+               "nncf_config": sha256.nncf_config}
     return [
-        ("Inputs", [Fact("Data", data["uri"]),
-                    Fact("Test split", split),
-                    Fact("Given checkpoint", source["parent"]["uri"]),
-                    Fact("Model config", configs["model"]), Fact("Compression config", configs["compression"])]),
-        ("Digests", [Fact(label, source["sha256"][key], digest=True) for key, label in _DIGESTS.items()]),
-        ("Machine", [Fact("CPU", f"{cpu['name']}, {cpu['cores']} cores"),
-                     Fact("Instruction set", cpu["instruction_set"])]),
-        ("Versions", [Fact(name, version) for name, version in sorted(source["versions"].items())]),
-        ("Compression", [Fact("FakeQuantize nodes, IR", str(source["compression"]["fake_quantize_nodes"])),
-                         Fact("Limits", f"max_map_drop {source['thresholds']['max_map_drop']:g}, "
-                                        f"max_class_drop {source['thresholds']['max_class_drop']:g}, "
-                                        f"min_speedup {source['thresholds']['min_speedup']:g}")]),
+        ("Inputs", [Fact("Data", data.uri), Fact("Test split", split), Fact("Given checkpoint", source.parent.uri),
+                    Fact("Model config", configs.model), Fact("Compression config", configs.compression)]),
+        ("Digests", [Fact(label, digest, digest=True) for label, digest in digests.items()]),
+        ("Machine", [Fact("CPU", f"{cpu.name}, {cpu.cores} cores"), Fact("Instruction set", cpu.instruction_set)]),
+        ("Versions", [Fact(name, version) for name, version in sorted(source.versions.items())]),
+        ("Compression", [Fact("FakeQuantize nodes, IR", str(source.compression.fake_quantize_nodes)),
+                         Fact("Limits", limits)]),
     ]

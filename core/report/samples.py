@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
-from core.report.measurements import Sample
+from core.results.accuracy import Picture
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,15 +16,15 @@ _STEPS = ((1440, 88), (1440, 75), (1100, 75), (1100, 60), (800, 60), (640, 55), 
 
 
 @dataclass(frozen=True)
-class Picture:
+class Image:
     """A picture's file content and what to write below it: the name of its test image, and what is compared."""
 
     content: bytes
     caption: str
 
 
-def read_samples(folder: Path, samples: Sequence[Sample], what: str = ""
-                 ) -> tuple[tuple[Picture, ...], tuple[str, ...]]:
+def read_samples(folder: Path, samples: Sequence[Picture], what: str = ""
+                 ) -> tuple[tuple[Image, ...], tuple[str, ...]]:
     """Return the pictures of ``folder`` and the names of those that are missing, outside of it or no pictures.
 
     Args:
@@ -36,11 +36,11 @@ def read_samples(folder: Path, samples: Sequence[Sample], what: str = ""
         if content is None:
             missing.append(sample.file)
         else:
-            pictures.append(Picture(content, f"{what}{sample.image}"))
+            pictures.append(Image(content, f"{what}{sample.image}"))
     return tuple(pictures), tuple(missing)
 
 
-def embed(pictures: Sequence[Picture], budget: int) -> tuple[list[tuple[str, str]], int]:
+def embed(pictures: Sequence[Image], budget: int) -> tuple[list[tuple[str, str]], int]:
     """Turn pictures into ``data:`` URIs that together stay within ``budget`` characters.
 
     Every picture gets an equal share of what is left and the best size and quality that fits in it.
@@ -58,10 +58,11 @@ def embed(pictures: Sequence[Picture], budget: int) -> tuple[list[tuple[str, str
 
 
 def _content(folder: Path, file: str) -> bytes | None:
-    path = (folder / file).resolve()
-    if folder.resolve() not in path.parents or not path.is_file():
+    try:
+        path = (folder / file).resolve()
+        content = path.read_bytes() if folder.resolve() in path.parents else b""
+    except (OSError, ValueError):
         return None
-    content = path.read_bytes()
     return content if _pixels(content) is not None else None
 
 
@@ -69,10 +70,14 @@ def _pixels(content: bytes) -> Optional["np.ndarray"]:
     import cv2
     import numpy as np
 
-    return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
+    try:
+        return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
+    except cv2.error:
+        # More pixels than OpenCV takes.
+        return None
 
 
-def _smallest_loss(picture: Picture, share: int) -> str | None:
+def _smallest_loss(picture: Image, share: int) -> str | None:
     import cv2
 
     pixels = _pixels(picture.content)

@@ -1,12 +1,12 @@
-"""The comparison of the FP32 with the compressed model, and its plain-text form for a terminal."""
+"""The key figures of a candidate beside its baseline's, and their plain-text form for a terminal."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from core.report.gate import Thresholds, judge
-from core.report.summary import Summary
+from core.report.gate import judge
 from core.report.text import difference, fraction, quantity, ratio
+from core.results.summary import Summary
 
 
 @dataclass(frozen=True)
@@ -17,66 +17,88 @@ class Row:
     """
 
     label: str
-    fp32_pytorch: float | None
-    compressed_pytorch: float | None
-    fp32_ir: float
-    compressed_ir: float
+    baseline_pytorch: float | None
+    candidate_pytorch: float | None
+    baseline_ir: float
+    candidate_ir: float
     write: Callable[[float | None], str]
     higher_is_better: bool
     measured_ratio: float | None = None
 
     @property
-    def baseline(self) -> float:
-        """What the compressed IR is compared with: PyTorch's FP32 for accuracy, as map_drop does, else the FP32 IR."""
-        return self.fp32_ir if self.fp32_pytorch is None else self.fp32_pytorch
+    def accuracy(self) -> bool:
+        return self.baseline_pytorch is not None
+
+    @property
+    def reference(self) -> float:
+        """What the candidate's IR is compared with: for accuracy the baseline in PyTorch, as map_drop does, else its
+        IR."""
+        return self.baseline_ir if self.baseline_pytorch is None else self.baseline_pytorch
 
     @property
     def change(self) -> float:
-        return self.compressed_ir - self.baseline
+        return self.candidate_ir - self.reference
 
     @property
     def ratio(self) -> float | None:
         if self.measured_ratio is not None:
             return self.measured_ratio
-        return self.compressed_ir / self.baseline if self.baseline else None
+        return self.candidate_ir / self.reference if self.reference else None
+
+    @property
+    def change_text(self) -> str:
+        """Return the change for people."""
+        if self.accuracy:
+            return difference(self.change)
+        sign = "+" if self.change > 0 else "-" if self.change < 0 else ""
+        return f"{sign}{quantity(abs(self.change))}"
+
+    def tone(self, tolerated: float) -> str:
+        """Return ``good`` for a gain beyond what is tolerated of accuracy, ``bad`` for such a loss, else nothing."""
+        return tone(self.change if self.higher_is_better else -self.change, tolerated if self.accuracy else 0.0)
+
+
+def tone(gain: float, tolerated: float) -> str:
+    """Return ``good`` or ``bad`` for a change beyond what is tolerated, else nothing."""
+    return "good" if gain > tolerated else "bad" if gain < -tolerated else ""
 
 
 def comparison(summary: Summary) -> list[Row]:
     """Return the rows of the key table."""
     return [
-        Row("mAP", summary.map_fp32, summary.map_compressed, summary.map_ir_fp32, summary.map_ir, fraction, True),
-        Row("mAP50", summary.map50_fp32, summary.map50_compressed, summary.map50_ir_fp32, summary.map50_ir, fraction,
-            True),
-        Row("Throughput, images/s", None, None, summary.fps_fp32, summary.fps, quantity, True, summary.speedup),
-        Row("Latency p50, ms", None, None, summary.latency_ms_p50_fp32, summary.latency_ms_p50, quantity, False),
-        Row("Size, MB", None, None, summary.size_mb_fp32, summary.size_mb, quantity, False),
+        Row("mAP", summary.baseline_map, summary.map_pytorch, summary.baseline_map_ir, summary.map_ir, fraction, True),
+        Row("mAP50", summary.baseline_map50, summary.map50_pytorch, summary.baseline_map50_ir, summary.map50_ir,
+            fraction, True),
+        Row("Throughput, images/s", None, None, summary.baseline_fps, summary.fps, quantity, True, summary.speedup),
+        Row("Latency p50, ms", None, None, summary.baseline_latency_ms_p50, summary.latency_ms_p50, quantity, False),
+        Row("Size, MB", None, None, summary.baseline_size_mb, summary.size_mb, quantity, False),
     ]
 
 
 def terminal_table(record: Mapping[str, Any]) -> str:
-    """Return the table that ends a run, from the dict in ``summary.json``: FP32, compressed, change, then the verdict.
+    """Return the tables that end a run, from the dict in ``summary.json``: baseline, candidate, change, the verdict.
 
     Raises:
         UserError: The dict is not a summary.
     """
-    summary = Summary.from_json(record)
-    cells = [["", "FP32", "compressed", "change"]]
+    return "\n\n".join(_table(summary) for summary in Summary.from_json(record, "summary").all)
+
+
+def _table(summary: Summary) -> str:
+    names = summary.provenance.models
+    cells = [["", names.baseline, names.candidate, "change"]]
     for row in comparison(summary):
-        if row.fp32_pytorch is None:
-            cells.append(_compared(row.label, row.fp32_ir, row.compressed_ir, row, ratio(row.ratio)))
-            continue
-        moved = row.compressed_pytorch - row.fp32_pytorch
-        cells.append(_compared(f"{row.label}, PyTorch", row.fp32_pytorch, row.compressed_pytorch, row,
-                               difference(moved)))
-        cells.append(_compared(f"{row.label}, OpenVINO", row.fp32_ir, row.compressed_ir, row,
-                               difference(row.compressed_ir - row.fp32_ir)))
-    verdict = judge(summary.figures(), Thresholds(**summary.provenance["thresholds"]), summary.worst_class)
+        if row.accuracy:
+            moved = row.candidate_pytorch - row.baseline_pytorch
+            cells += [[f"{row.label}, PyTorch", row.write(row.baseline_pytorch), row.write(row.candidate_pytorch),
+                       difference(moved)],
+                      [f"{row.label}, OpenVINO", row.write(row.baseline_ir), row.write(row.candidate_ir),
+                       difference(row.candidate_ir - row.baseline_ir)]]
+        else:
+            cells.append([row.label, row.write(row.baseline_ir), row.write(row.candidate_ir), ratio(row.ratio)])
+    verdict = judge(summary, summary.provenance.thresholds)
     sentences = [check.sentence for check in verdict.checks] if verdict.passed else verdict.reasons
     return "\n".join(_aligned(cells) + ["", f"{summary.verdict.upper()}: " + "; ".join(sentences) + "."])
-
-
-def _compared(label: str, fp32: float, compressed: float, row: Row, change: str) -> list[str]:
-    return [label, row.write(fp32), row.write(compressed), change]
 
 
 def _aligned(cells: list[list[str]]) -> list[str]:

@@ -64,11 +64,5 @@ def listed(names: Iterable[str], limit: int = 20) -> str:
     return ", ".join(shown) if rest <= 0 else ", ".join(shown[:limit]) + f" and {rest:,} more"
 
 
-def step_title(name: str) -> str:
-    """Write a step of the waterfall for people: ``fp32_ir`` as ``FP32 IR``."""
-    words = {"fp32": "FP32", "pytorch": "PyTorch", "onnx": "ONNX", "ir": "IR"}
-    return " ".join(words.get(part, part) for part in name.split("_"))
-
-
 def _absent(value: float | None) -> bool:
     return value is None or not math.isfinite(value)

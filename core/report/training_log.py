@@ -2,6 +2,7 @@
 
 import json
 import math
+import statistics
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,12 @@ class TrainingLog:
     def passed_through(self) -> bool:
         """Whether the stage handed on a given checkpoint without training."""
         return self.epochs == 0
+
+    @property
+    def median_seconds(self) -> float:
+        """Return the seconds of an iteration, NaN where none is logged."""
+        known = [row.seconds for row in self.train if math.isfinite(row.seconds)]
+        return statistics.median_high(known) if known else math.nan
 
 
 def read_training_log(file: Path) -> TrainingLog:

@@ -13,7 +13,7 @@ from core.base.text import bounded_repr
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset, Split
-    from core.evaluation.coco_map import DetectionMetrics
+    from core.results.accuracy import DetectionMetrics
 
 RATIO_KEY = "min_initial_map_ratio"
 # Enough to see a broken initialisation; the training split itself can be of any size.

@@ -126,7 +126,7 @@ def journey(s3_of_module, tmp_path_factory):
         "data": f"{s3.uri}/data/v1/digits.tar", "checkpoint": f"{s3.uri}/parents?latest=v*", "model_name": "digits",
         "destination": f"{s3.uri}/models", "training_state": f"{s3.uri}/states", "checkpoint_minutes": 0.0001,
         "model_options": json.dumps(MODEL), "compression_options": json.dumps(COMPRESSION), "max_map_drop": 1.0,
-        "max_class_drop": 1.0, "min_speedup": 0.01}
+        "max_class_drop": 1.0, "min_speedup": 0.01, "min_map": 0.0}
     options = [part for name, value in parameters.items() for part in ("-p", f"{name}={value}")]
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("MMDET_COMPRESS_CACHE", str(tmp_path / "cache"))

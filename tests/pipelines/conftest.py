@@ -4,12 +4,12 @@ import importlib.util
 import json
 import shutil
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from core.report.summary import FIGURES, PROVENANCE, Summary
+from tests.summaries import summary_record
 
 TOY = Path(__file__).parent / "toy"
 TOY_RUN = Path(__file__).parent / "toy_run.py"
@@ -18,11 +18,7 @@ PROJECT = Path(__file__).parents[2]
 
 def summary_text():
     """Return a summary.json that passes."""
-    values = {**dict.fromkeys(FIGURES, 0.5), "map_drop": 0.001, "worst_class_drop": 0.002, "worst_class": "8",
-              "corrupt_images": 0.0, "speedup": 2.0, "schema": 2, "verdict": "pass",
-              "provenance": {**{key: {} for key in PROVENANCE},
-                             "thresholds": {"max_map_drop": 0.01, "max_class_drop": 0.05, "min_speedup": 1.0}}}
-    return json.dumps({field.name: values[field.name] for field in fields(Summary)})
+    return json.dumps(summary_record())
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def quick(monkeypatch):
 def test_a_whole_split_ends_with_0(options, tmp_path):
     assert main(options) == 0
     found = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert found["corrupt_images"] == [] and found["compressed"]["metrics"]["images"] == 6
+    assert found["corrupt_images"] == [] and found["candidates"][0]["ir"]["metrics"]["images"] == 6
 
 
 def test_images_left_out_are_listed_and_the_exit_code_tells(options, tmp_path, capsys, unreadable):
@@ -57,7 +57,7 @@ def test_images_left_out_are_listed_and_the_exit_code_tells(options, tmp_path, c
     assert "validate: left out scene 2.png: unreadable sector" in capsys.readouterr().err
     found = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert found["corrupt_images"] == [{"image": "scene 2.png", "reason": "unreadable sector"}]
-    assert found["compressed"]["metrics"]["images"] == 5
+    assert found["candidates"][0]["ir"]["metrics"]["images"] == 5
 
 
 def test_in_the_pipeline_the_report_is_kept_and_the_gate_fails(options, tmp_path, unreadable):

@@ -12,9 +12,10 @@ import pytest
 
 from core.base.digest import sha256_file
 from core.bundle.assemble import BundleSources, assemble
-from core.bundle.golden import write_golden
+from core.evaluation.golden import write_golden
 from core.export.spec import ModelSpec
 from tests.core.conftest import write_toy_onnx
+from tests.summaries import summary_record
 
 RUN = "digits-20261126"
 CLASSES = ("red", "größe & <b>", "青 い")
@@ -37,9 +38,8 @@ def sources(tmp_path_factory: pytest.TempPathFactory, openvino: Any, toy_ir: Pat
     cv2.imwrite(str(folder / "scene.png"), picture)
     write_golden(folder / "golden", folder / "scene.png", OpenVinoDetector(int8_ir)(picture))
     digests = {"ir_xml": sha256_file(int8_ir / "model.xml"), "data": "da7a" * 16}
-    (folder / "summary.json").write_text(json.dumps({
-        "map_ir": 0.4102, "map50_ir": 0.8272, "map_fp32": 0.4051,
-        "provenance": {"sha256": digests, "versions": {"openvino": "2024.6.0", "nncf": "2.0.0"}}}))
+    (folder / "summary.json").write_text(json.dumps(summary_record(digests, map_ir=0.4102, map50_ir=0.8272,
+                                                                   map_fp32=0.4051)))
     (folder / "report.html").write_text("<html></html>")
     return BundleSources(int8_ir, toy_ir, folder / "golden", folder / "summary.json", folder / "report.html")
 

@@ -11,7 +11,6 @@ from core.compression.structure import (
     CONV,
     LINEAR,
     TRANSPOSED,
-    LayerChange,
     LayerCounts,
     StructureCounts,
     changed_layers,
@@ -19,6 +18,7 @@ from core.compression.structure import (
     count_in_onnx,
     count_in_pytorch,
 )
+from core.results.speed import LayerChange
 
 onnx = pytest.importorskip("onnx")
 
@@ -170,6 +170,8 @@ def test_json_and_back(onnx_file):
 def test_changed_layers_are_named():
     before = StructureCounts((layer("a", 3, 16), layer("b", 16, 16), layer("c", 16, 4)), 0, 0)
     after = StructureCounts((layer("a", 3, 8), layer("b", 8, 16), layer("c", 16, 4)), 0, 0)
-    assert changed_layers(before, after) == [LayerChange("a", (3, 3), (16, 8)), LayerChange("b", (16, 8), (16, 16))]
+    assert changed_layers(before, after) == [
+        LayerChange(name="a", in_channels=(3, 3), out_channels=(16, 8)),
+        LayerChange(name="b", in_channels=(16, 8), out_channels=(16, 16))]
     with pytest.raises(ValueError, match="3 layers before, 1 after"):
         changed_layers(before, StructureCounts((layer("a", 3, 8),), 0, 0))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from core.base.errors import UserError
-from core.evaluation.coco_map import DetectionMetrics, evaluate_detections, read_annotations
+from core.evaluation.coco_map import evaluate_detections, read_annotations
 from core.evaluation.detections import Detections
 
 pytest.importorskip("pycocotools")
@@ -124,19 +124,6 @@ def test_a_class_without_ground_truth_is_undefined(tmp_path):
 def test_an_all_background_split_is_undefined(tmp_path):
     file = write(tmp_path / "truth.json", [{"id": 1, "file_name": "a.png"}], [])
     assert math.isnan(evaluate_detections(file, {1: Detections.empty()}, CLASSES).map)
-
-
-def test_json_turns_undefined_into_none_and_back():
-    metrics = DetectionMetrics(map=0.5, map50=0.75, map75=0.25, map_small=math.nan, map_medium=0.5, map_large=0.5,
-                               ar100=0.5, per_class_ap={"cat": 0.5, "dog": math.nan}, images=3, detections=7,
-                               ar1=0.5, voc_map=0.25, per_class_voc_ap={"cat": 0.25, "dog": math.nan})
-    written = metrics.to_json()
-    assert written == {"map": 0.5, "map50": 0.75, "map75": 0.25, "map_small": None, "map_medium": 0.5,
-                       "map_large": 0.5, "ar100": 0.5, "per_class_ap": {"cat": 0.5, "dog": None}, "images": 3,
-                       "detections": 7, "ar1": 0.5, "ar10": None, "ar_small": None, "ar_medium": None,
-                       "ar_large": None, "voc_map": 0.25, "per_class_voc_ap": {"cat": 0.25, "dog": None}}
-    assert json.loads(json.dumps(written, allow_nan=False)) == written
-    assert DetectionMetrics.from_json(written).to_json() == written
 
 
 def test_skipped_images_are_left_out_with_their_ground_truth(annotation_file):

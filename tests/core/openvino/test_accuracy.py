@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from core.base.errors import UserError
-from core.openvino.accuracy import CorruptImage, measure_accuracy
+from core.openvino.accuracy import measure_accuracy
 from core.openvino.detector import OpenVinoDetector
+from core.results.accuracy import CorruptImage
 
 pytestmark = pytest.mark.usefixtures("openvino")
 
@@ -25,7 +26,7 @@ def test_corrupt_images_are_left_out_and_listed(scenes, toy_ir):
     (scenes.test.image_root / "scene 3.png").write_bytes(b"not an image")
     accuracy = measure_accuracy(OpenVinoDetector(toy_ir), scenes.test, scenes.classes)
     assert accuracy.corrupt_images == (
-        CorruptImage("scene 3.png", "OpenCV cannot decode it; it is truncated or not an image"),)
+        CorruptImage(image="scene 3.png", reason="OpenCV cannot decode it; it is truncated or not an image"),)
     assert accuracy.metrics.map == pytest.approx(1)
     assert accuracy.metrics.images == 5
 

@@ -1,6 +1,8 @@
+import math
+
 import pytest
 
-from core.openvino.cpu import UNKNOWN, Expectation, describe_cpu, expect
+from core.openvino.cpu import UNKNOWN, describe_cpu, expect
 
 
 def cpuinfo(tmp_path, flags, name="Some CPU @ 2.0GHz", key="flags"):
@@ -36,12 +38,6 @@ def test_without_cpuinfo(tmp_path):
     assert (cpu.instruction_set, cpu.instruction_sets) == (UNKNOWN, ())
 
 
-def test_json(tmp_path):
-    cpu = describe_cpu(cpuinfo(tmp_path, "avx2"))
-    assert cpu.to_json() == {"name": "Some CPU @ 2.0GHz", "instruction_set": "AVX2", "instruction_sets": ["AVX2"],
-                             "cores": cpu.cores}
-
-
 @pytest.mark.parametrize("instruction_set, int8_share, work_left, expected", [
     ("AVX2", 1.0, 1.0, 2.0), ("AVX512_VNNI", 1.0, 1.0, 4.0), ("AVX512_VNNI", 0.5, 1.0, 1.6), ("AVX2", 1.0, 0.5, 4.0),
     ("AVX2", 0.0, 0.5, 2.0), ("SSE4_2", 0.0, 1.0, 1.0)])
@@ -52,5 +48,5 @@ def test_what_the_instruction_set_lets_one_expect(instruction_set, int8_share, w
 
 
 def test_nothing_is_expected_of_an_unknown_instruction_set():
-    assert expect(UNKNOWN, 1.0, 1.0, 1.1) == Expectation(None, None, 1.1)
-    assert not expect(UNKNOWN, 1.0, 1.0, 0.1).far_below
+    expected = expect(UNKNOWN, 1.0, 1.0, 0.1)
+    assert math.isnan(expected.peak) and math.isnan(expected.speedup) and not expected.far_below

@@ -1,25 +1,28 @@
 import pytest
 
-from core.openvino.execution import ExecutedLayer, Execution, describe_execution
+from core.compression.structure import LayerCounts
+from core.openvino.execution import describe_execution, executed_as
 from core.openvino.runtime import Hint, compile_model, read_ir
+
+
+def layer(name, flops):
+    return LayerCounts(name, "conv", 3, 3, 1, 9, 9, flops)
 
 
 @pytest.mark.usefixtures("openvino")
 @pytest.mark.parametrize("kind, int8", [("toy_ir", False), ("int8_ir", True)])
 def test_the_runtime_tells_in_which_precision_a_convolution_runs(request, kind, int8):
     model, _ = read_ir(request.getfixturevalue(kind))
-    (layer,) = describe_execution(model, compile_model(model, Hint.LATENCY)).layers
-    assert (layer.precision in ("u8", "i8")) == int8
-    assert layer.flops == 2 * 3 * 3 * 8 * 8 * 6 * 8
-    assert layer.primitive != "unknown"
+    execution = describe_execution(model, compile_model(model, Hint.LATENCY))
+    assert (execution.layers, execution.int8_share) == (1, float(int8))
+    for left in execution.not_int8:
+        assert left.flops == 2 * 3 * 3 * 8 * 8 * 6 * 8 and left.primitive != "unknown"
 
 
 def test_shares_are_of_the_work_and_the_rest_is_named():
-    execution = Execution((ExecutedLayer("a", "u8", "x", 60), ExecutedLayer("b", "f32", "y", 10),
-                           ExecutedLayer("c", "f32", "y", 30)))
-    assert execution.int8_share == 0.6
-    assert [layer.name for layer in execution.not_int8] == ["c", "b"]
-    assert execution.to_json() == {"layers": 3, "int8_share": 0.6, "unrounded": [], "not_int8": [
-        {"name": "c", "precision": "f32", "primitive": "y", "flops": 30, "share": 0.3},
-        {"name": "b", "precision": "f32", "primitive": "y", "flops": 10, "share": 0.1}]}
-    assert Execution(()).int8_share == 0
+    layers = [layer("a", 60), layer("b", 10), layer("c", 25), layer("lost", 5)]
+    execution = executed_as(layers, {"a": ("u8", "x"), "b": ("f32", "y"), "c": ("f32", "y")})
+    assert (execution.layers, execution.int8_share) == (4, 0.6)
+    assert [(left.name, left.precision, left.share) for left in execution.not_int8] == [
+        ("c", "f32", 0.25), ("b", "f32", 0.1), ("lost", "unknown", 0.05)]
+    assert executed_as([], {}).int8_share == 0

@@ -1,10 +1,11 @@
+import dataclasses
 import json
 
 import pytest
 
 from core.base.errors import UserError
 from core.report.build import build_report
-from core.report.summary import read_summary
+from core.results.summary import Summary
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("cv2")
@@ -23,26 +24,32 @@ def build(tmp_path):
 def test_all_three_files_exist_whatever_the_verdict(measured, inputs_of, build, maps, verdict):
     summary, files = build(inputs_of(measured(maps=maps)))
     assert summary.verdict == verdict
-    assert read_summary(files[0]) == summary
+    assert Summary.read(files[0]) == summary
     assert verdict.title() in files[1].read_text(encoding="utf-8")
     assert files[2].read_text(encoding="utf-8").startswith(f"# Compression report: {verdict}")
 
 
-@pytest.mark.parametrize("field", ["evaluation_fp32_file", "evaluation_compressed_file", "training_log_file",
-                                   "compression_log_file"])
-def test_a_missing_input_is_named_and_nothing_is_written(measured, inputs_of, build, tmp_path, field):
+@pytest.mark.parametrize("missing", ["evaluation0.json", "evaluation1.json", "log0.json", "log1.json",
+                                     "validation/metrics.json"])
+def test_a_missing_input_is_named_and_nothing_is_written(measured, inputs_of, build, tmp_path, missing):
     inputs = inputs_of(measured())
-    getattr(inputs, field).unlink()
-    with pytest.raises(UserError, match=f"{getattr(inputs, field).name} does not exist"):
+    (tmp_path / missing).unlink()
+    with pytest.raises(UserError, match=missing):
         build(inputs)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_missing_validation_is_named(measured, inputs_of, build):
+def test_models_that_were_not_validated_are_refused(measured, inputs_of, build):
     inputs = inputs_of(measured())
-    (inputs.validation_folder / "metrics.json").unlink()
-    with pytest.raises(UserError, match="metrics.json does not exist"):
-        build(inputs)
+    with pytest.raises(UserError, match="FP32, compressed"):
+        build(dataclasses.replace(inputs, models=inputs.models[:1]))
+
+
+def test_every_candidate_is_judged(three, inputs_of, build):
+    summary, files = build(inputs_of(three))
+    assert [one.verdict for one in summary.all] == ["pass", "fail"] and not summary.passed
+    assert Summary.read(files[0]) == summary
+    assert files[2].read_text(encoding="utf-8").startswith("# Compression report: fail")
 
 
 def test_non_ascii_names_reach_every_file(measured, inputs_of, build):
@@ -53,14 +60,14 @@ def test_non_ascii_names_reach_every_file(measured, inputs_of, build):
 
 def test_names_that_utf8_cannot_hold_do_not_stop_the_report(measured, inputs_of, build):
     run = measured()
-    run.validation["corrupt_images"] = ["bad\udcff.jpg"]
+    run.data = dataclasses.replace(run.data, uri="/data/bad\udcff")
     _, files = build(inputs_of(run))
-    assert "bad\ufffd.jpg" in files[1].read_text(encoding="utf-8")
+    assert "/data/bad" in files[1].read_text(encoding="utf-8")
 
 
 def test_the_summary_is_strict_json(measured, inputs_of, build):
     run = measured()
-    run.validation["compressed"]["metrics"]["map"] = None
+    run.candidate["ir"]["metrics"]["map"] = None
     summary, files = build(inputs_of(run))
     assert summary.verdict == "fail"
     assert json.loads(files[0].read_text(), parse_constant=pytest.fail)["map_ir"] is None

@@ -5,9 +5,14 @@ from xml.etree import ElementTree
 import pytest
 
 from core.report.content import ClassAp
-from core.report.measurements import StepAccuracy
-from core.report.plots import FP32, per_class_bars, precision_recall, speed_and_size, training_curves, waterfall_bars
-from core.report.summary import build_summary
+from core.report.plots import (
+    BASELINE,
+    per_class_bars,
+    precision_recall,
+    speed_and_size,
+    training_curves,
+    waterfall_bars,
+)
 from core.report.training_log import read_training_log
 
 pytest.importorskip("matplotlib")
@@ -22,11 +27,15 @@ def height(svg):
 
 
 def curves(file):
-    return training_curves(read_training_log(file), FP32, "t-", "curves")
+    return training_curves(read_training_log(file), BASELINE, "t-", "curves")
 
 
 def class_names(count):
-    return tuple(ClassAp(f"class {index}", 0.5, 0.5 - index / 1000, 0.5 - index / 500) for index in range(count))
+    return tuple(ClassAp(f"class {index}", 0.5, ((0.5 - index / 1000, 0.5 - index / 500),)) for index in range(count))
+
+
+def bars(classes):
+    return per_class_bars(classes, "FP32", ["int8"])
 
 
 def test_curves_show_loss_accuracy_and_learning_rate(write_log):
@@ -73,13 +82,13 @@ def test_long_logs_stay_small(write_log):
 
 @pytest.mark.parametrize("count", [1, 3, 12, 30])
 def test_every_class_is_shown_up_to_thirty(count):
-    svg = per_class_bars(class_names(count))
+    svg = bars(class_names(count))
     assert [name for name in texts(svg) if name.startswith("class ")] == [f"class {index}" for index in range(count)]
     assert height(svg) < 860
 
 
 def test_of_more_classes_the_worst_thirty_are_shown():
-    svg = per_class_bars(class_names(80))
+    svg = bars(class_names(80))
     shown = [name for name in texts(svg) if name.startswith("class ")]
     assert shown == [f"class {index}" for index in range(79, 49, -1)]
     assert height(svg) < 860
@@ -87,54 +96,57 @@ def test_of_more_classes_the_worst_thirty_are_shown():
 
 def test_class_names_are_shown_as_they_are():
     names = ["<script>", "\u7ea2\u7ec6\u80de", "$a$ & $b$", "a\x00b"]
-    shown = texts(per_class_bars([ClassAp(name, 0.5, 0.4, 0.3) for name in names]))
+    shown = texts(bars([ClassAp(name, 0.5, ((0.4, 0.3),)) for name in names]))
     assert {"<script>", "\u7ea2\u7ec6\u80de", "$a$ & $b$", "a\ufffdb"} <= set(shown)
 
 
 def test_long_names_are_cut_so_that_bars_keep_their_room():
-    svg = per_class_bars([ClassAp("x" * 300, 0.5, 0.4, 0.3)])
+    svg = bars([ClassAp("x" * 300, 0.5, ((0.4, 0.3),))])
     assert "x" * 31 + "\u2026" in texts(svg)
 
 
 def test_undefined_ap_is_said_and_not_drawn_as_zero():
-    shown = texts(per_class_bars([ClassAp("a", math.nan, math.nan, math.nan), ClassAp("b", 0.0, 0.0, 0.0)]))
+    shown = texts(bars([ClassAp("a", math.nan, ((math.nan, math.nan),)), ClassAp("b", 0.0, ((0.0, 0.0),))]))
     assert shown.count("AP undefined") == 1 and shown.count("0.0000") == 3
 
 
 def test_speed_and_size_are_written_at_their_bars(measured):
-    shown = texts(speed_and_size(build_summary(*measured().arguments())))
+    shown = texts(speed_and_size(measured().summary()))
     assert {"91.2", "214", "21.1", "9.02", "14.2", "3.94", "Size, MB (lower is better)"} <= set(shown)
 
 
+def test_every_candidate_has_its_bars(three):
+    shown = texts(speed_and_size(three.summary()))
+    assert shown.count("91.2") == 1 and shown.count("214") == 2 and shown.count("pruned") == 3
+    shown = texts(per_class_bars([ClassAp("a", 0.5, ((0.4, 0.3), (0.2, 0.1)))], "FP32", ["int8", "pruned"]))
+    assert {"0.5000", "0.4000", "0.3000", "0.2000", "0.1000", "int8 IR", "pruned PyTorch"} <= set(shown)
+
+
 def test_unmeasured_speed_is_said(measured):
-    run = measured()
-    for part in ("fp32", "compressed"):
-        run.validation[part]["fps"] = None
-    assert texts(speed_and_size(build_summary(*run.arguments()))).count("n/a") == 2
+    summary = measured().summary().model_copy(update={"fps": math.nan, "baseline_fps": math.nan})
+    assert texts(speed_and_size(summary)).count("n/a") == 2
 
 
-def test_models_have_the_page_s_colours(measured):
-    bars = per_class_bars(class_names(3))
-    assert set(re.findall(r"var\(--(\w+)", bars)) >= {"fp32", "compressed", "ir"}
+def test_models_have_the_page_s_colours():
+    assert set(re.findall(r"var\(--(\w+)", bars(class_names(3)))) >= {"baseline", "candidate", "ir"}
 
 
-def test_the_waterfall_shows_every_form():
-    steps = [StepAccuracy("fp32_pytorch", 0.4047, 0.7795), StepAccuracy("compressed_ir", 0.4021, math.nan)]
+def test_the_waterfall_shows_every_form(measured):
+    steps = [(str(step), BASELINE, form.metrics) for step, form in measured().run().validation.steps()]
+    steps[-1] = (*steps[-1][:2], steps[-1][2].model_copy(update={"map50": math.nan}))
     shown = texts(waterfall_bars(steps))
-    assert {"FP32 PyTorch", "compressed IR", "0.4047", "0.7795", "0.4021"} <= set(shown)
+    assert {"FP32 PyTorch", "compressed IR", "0.4047", "0.7404", "0.4021"} <= set(shown) and "0.7374" not in shown
 
 
 def test_precision_over_recall_of_each_class():
     curve = tuple(1 - step / 100 for step in range(101))
-    svg = precision_recall(["RBC", "<b>", "none"], {"RBC": curve, "<b>": curve, "none": None},
-                           {"RBC": curve, "<b>": None})
+    svg = precision_recall(["RBC", "<b>", "none"], [
+        ("FP32", BASELINE, {"RBC": curve, "<b>": curve, "none": None}), ("int8", "#009e73", {"RBC": curve})])
     shown = texts(svg)
-    assert {"RBC", "<b>", "none", "FP32", "compressed", "no box in the test split"} <= set(shown)
+    assert {"RBC", "<b>", "none", "FP32", "int8", "no box in the test split"} <= set(shown)
 
 
 def test_curves_of_many_classes_stay_small():
-    # Reports are made there; the train environment's older Matplotlib writes the same curves in more bytes.
-    pytest.importorskip("openvino", reason="needs the openvino environment's Matplotlib")
     curve = tuple(round(1 - (step / 100) ** 2, 4) for step in range(101))
     names = [f"class {number}" for number in range(12)]
-    assert len(precision_recall(names, dict.fromkeys(names, curve), dict.fromkeys(names, curve))) < 80_000
+    assert len(precision_recall(names, [(name, BASELINE, dict.fromkeys(names, curve)) for name in "ab"])) < 100_000

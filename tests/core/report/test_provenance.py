@@ -1,19 +1,19 @@
 from core.report.provenance import Fact, algorithm_names, provenance_facts
-from core.report.summary import build_summary
 
 
 def test_every_digest_and_version_is_a_fact(measured):
     run = measured()
     run.parent["uri"] = "s3://models/parent.pth"
-    groups = dict(provenance_facts(build_summary(*run.arguments())))
+    groups = dict(provenance_facts(run.summary()))
     assert list(groups) == ["Inputs", "Digests", "Machine", "Versions", "Compression"]
     assert {fact.value for fact in groups["Digests"]} == {"da7a" * 16, "f9" * 32, "c9" * 32, "f0" * 32, "f1" * 32,
                                                           "c0" * 32, "c1" * 32, "c0f1" * 16}
     assert all(fact.digest for fact in groups["Digests"])
     assert {(fact.label, fact.value) for fact in groups["Versions"]} == {
-        ("torch", "1.8.1"), ("mmdet", "2.28.2"), ("mmcv", "1.7.2"), ("nncf", "2.0.0"), ("openvino", "2024.6.0")}
+        ("torch", "2.1.2"), ("mmdet", "2.28.2"), ("mmcv", "1.7.2"), ("nncf", "2.0.0"), ("openvino", "2024.6.0")}
     assert Fact("Given checkpoint", "s3://models/parent.pth") in groups["Inputs"]
-    assert Fact("Limits", "max_map_drop 0.01, max_class_drop 0.05, min_speedup 1.2") in groups["Compression"]
+    limits = "max_map_drop 0.01, max_class_drop 0.05, min_speedup 1.2, min_map 0.05"
+    assert Fact("Limits", limits) in groups["Compression"]
 
 
 def test_digests_are_shown_short():
@@ -23,7 +23,7 @@ def test_digests_are_shown_short():
 
 def test_algorithms_in_words(measured):
     run = measured()
-    run.compressed["model"]["algorithms"] = ["filter_pruning", "quantization"]
-    assert algorithm_names(build_summary(*run.arguments())) == "filter pruning + quantization"
-    run.compressed["model"]["algorithms"] = []
-    assert algorithm_names(build_summary(*run.arguments())) == "no compression"
+    run.evaluations[1]["model"]["algorithms"] = ["filter_pruning", "quantization"]
+    assert algorithm_names(run.summary()) == "filter pruning + quantization"
+    run.evaluations[1]["model"]["algorithms"] = []
+    assert algorithm_names(run.summary()) == "no compression"

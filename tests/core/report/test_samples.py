@@ -2,8 +2,8 @@ import base64
 
 import pytest
 
-from core.report.measurements import Sample
 from core.report.samples import embed, read_samples
+from core.results.accuracy import Picture
 
 np = pytest.importorskip("numpy")
 cv2 = pytest.importorskip("cv2")
@@ -13,7 +13,7 @@ cv2 = pytest.importorskip("cv2")
 def pictures(tmp_path, add_samples):
     validation = {"samples": []}
     add_samples(tmp_path, validation, count=4)
-    found, missing = read_samples(tmp_path, [Sample(**sample) for sample in validation["samples"]])
+    found, missing = read_samples(tmp_path, [Picture(**sample) for sample in validation["samples"]])
     assert len(found) == 4 and missing == ()
     return found
 
@@ -30,9 +30,12 @@ def test_unreadable_and_outside_files_are_named(tmp_path, add_samples):
     (folder / "samples" / "broken.jpg").write_bytes(b"\xff\xd8\xff but no picture")
     (folder / "samples" / "empty.jpg").write_bytes(b"")
     (tmp_path / "outside.jpg").write_bytes((folder / "samples" / "0.jpg").read_bytes())
+    # A PNG of 60000 x 60000 pixels by its header.
+    (folder / "samples" / "bomb.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + (60000).to_bytes(4, "big") * 2 + b"\x08\x02\x00\x00\x00" + bytes(4))
     files = ["samples/0.jpg", "samples/broken.jpg", "samples/empty.jpg", "samples/gone.jpg", "../outside.jpg",
-             str(tmp_path / "outside.jpg"), "samples"]
-    found, missing = read_samples(folder, [Sample(file, "x.jpg") for file in files])
+             str(tmp_path / "outside.jpg"), "samples", "samples/\x00.jpg", "x" * 5000, "samples/bomb.png"]
+    found, missing = read_samples(folder, [Picture(file=file, image="x.jpg") for file in files])
     assert [picture.caption for picture in found] == ["x.jpg"]
     assert list(missing) == files[1:]
 
@@ -63,5 +66,5 @@ def test_no_pictures():
 
 def test_a_single_pixel_is_a_picture(tmp_path):
     cv2.imwrite(str(tmp_path / "dot.png"), np.zeros((1, 1, 3), np.uint8))
-    found, _ = read_samples(tmp_path, [Sample("dot.png", "dot")])
+    found, _ = read_samples(tmp_path, [Picture(file="dot.png", image="dot")])
     assert decoded(embed(found, 10_000)[0][0][0]).shape == (1, 1, 3)

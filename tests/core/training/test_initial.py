@@ -12,14 +12,16 @@ torch = pytest.importorskip("torch", reason="needs the train environment")
 from core.base.errors import UserError  # noqa: E402
 from core.checkpoint.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from core.config.adapt import plain_config  # noqa: E402
-from core.evaluation.coco_map import DetectionMetrics  # noqa: E402
+from core.results.accuracy import DetectionMetrics  # noqa: E402
 from core.training import initial  # noqa: E402
 from core.training.fit import fit  # noqa: E402
 from core.training.initial import InitialScore, initial_split, min_initial_map_ratio, require_good_start  # noqa: E402
 
 
 def metrics(value):
-    return DetectionMetrics(value, value, value, math.nan, math.nan, math.nan, value, {}, 4, 0)
+    figures = [name for name, field in DetectionMetrics.model_fields.items() if field.annotation is float]
+    return DetectionMetrics(**dict.fromkeys(figures, value), per_class_ap={}, per_class_voc_ap={}, images=4,
+                            detections=0)
 
 
 def run(config, data, folder, name="out", **options):

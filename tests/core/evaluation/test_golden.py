@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from core.base.errors import UserError
-from core.bundle.golden import choose_golden, difference, read_golden, write_golden
 from core.evaluation.detections import Detections
+from core.evaluation.golden import choose_golden, difference, read_golden, write_golden
 
 
 def detections(*rows):

@@ -1,0 +1,198 @@
+"""report.html and report.md: one file each with everything in it, no script and no request to anywhere."""
+
+import functools
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from core.report import plots
+from core.report.content import ReportContent, remarks, worst_first
+from core.report.provenance import algorithm_names, provenance_facts
+from core.report.samples import Image, embed
+from core.report.table import comparison, tone
+from core.report.text import (
+    NOT_MEASURED,
+    counted,
+    difference,
+    displayable,
+    fraction,
+    metric_prefix,
+    quantity,
+    ratio,
+)
+from core.results.validation import Candidate, Model, Validation
+
+TEMPLATES = Path(__file__).parent / "templates"
+LIMIT_BYTES = 1_000_000
+MOST_SAMPLES = 24
+MOST_LETTERS = 4000
+# Of the sentences that say how many pictures were left out.
+_SENTENCES_BYTES = 500
+_MARKS = re.compile(r"([\\`*_{}\[\]#|~!])")
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The pictures that fit into a page, each a URI and a caption, and how many there are in all."""
+
+    shown: Sequence[tuple[str, str]]
+    total: int
+
+    @property
+    def left_out(self) -> int:
+        return self.total - len(self.shown)
+
+
+def render_html(content: ReportContent, limit_bytes: int = LIMIT_BYTES) -> str:
+    """Return the page, below ``limit_bytes`` in UTF-8: pictures that do not fit are left out and counted.
+
+    All text from outside (class names, file names, paths, warnings) is escaped.
+    """
+    names = [model.name for model in content.run.validation.models]
+    colours = {names[0]: plots.BASELINE, **{name: plots.colours_of(place)[0] for place, name in enumerate(names[1:])}}
+    values = {
+        **_values(content), "css": Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        "plots": _plots(content, colours), "most_bars": plots.MOST_CLASSES, "most_curves": plots.MOST_CURVES,
+        "tolerated": content.summary.provenance.thresholds.max_map_drop, "shrinkage": _shrinkage, "tone": tone,
+        "structure_header": [cell for name in names[1:] for cell in (f"{name} IR", "ratio")],
+        "structure_rows": _structure_rows(content.run.validation), "speed_rows": _speed_rows(content.run.validation),
+        "speedups": _speedups(content.run.validation.candidates),
+        "confusion_rows": functools.partial(_confusion_rows, content.run.validation)}
+    page = _environment(_shown).get_template("report.html.jinja")
+
+    def render(worst: Gallery, samples: Gallery) -> str:
+        return page.render(**values, worst=worst, samples=samples).lstrip()
+
+    empty = [Gallery([("", picture.caption) for picture in pictures[:MOST_SAMPLES]], len(pictures))
+             for pictures in (content.worst, content.samples)]
+    room = limit_bytes - 1 - _SENTENCES_BYTES - len(render(*empty).encode("utf-8"))
+    # What is still to come keeps its half of the room.
+    worst = _embedded(content.worst, room // 2)
+    return render(worst, _embedded(content.samples, room - sum(len(uri) for uri, _ in worst.shown)))
+
+
+def render_markdown(content: ReportContent) -> str:
+    """Return the page. Text from outside cannot end a table cell, nor become markup or HTML."""
+    return _environment(escaped, html=False).get_template("report.md.jinja").render(**_values(content)).strip() + "\n"
+
+
+def escaped(text: object) -> object:
+    """Return ``text`` so that Markdown shows it as it is, in a table cell too."""
+    if isinstance(text, Markup):
+        return text
+    plain = displayable(str(text), 400).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _MARKS.sub(r"\\\1", plain)
+
+
+def _shown(value: object) -> object:
+    return value if isinstance(value, Markup) else displayable(str(value), MOST_LETTERS)
+
+
+def _environment(finalize: Callable[[object], object], html: bool = True) -> Environment:
+    """Return templates whose every expression passes ``finalize``, in HTML also the escaping of markup."""
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=html, finalize=finalize,
+                              undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(fraction=fraction, difference=difference, quantity=quantity, ratio=ratio,
+                               counted=counted, known=math.isfinite, short=displayable)
+    return environment
+
+
+def _values(content: ReportContent) -> dict[str, Any]:
+    """Return what both pages show."""
+    validation = content.run.validation
+    algorithms = {one.model.name: algorithm_names(one.summary) for one in content.candidates}
+    model = PurePosixPath(content.summary.provenance.configs.model).stem or "Model"
+    neighbours = [pair for one in validation.models for pair in one.neighbours]
+    return {
+        "content": content, "algorithms": algorithms, "algorithms_title": _title(algorithms),
+        "title": f"{model}, {_title(algorithms)}",
+        "remarks": remarks(content), "comparison": comparison, "provenance_facts": provenance_facts,
+        "worst_first": worst_first,
+        "form_rows": [[str(step), fraction(form.metrics.map), fraction(form.metrics.map50)]
+                      for step, form in validation.steps()],
+        "missing": "; ".join(f"{one.name} {form.title}: {reason}" for one in validation.models
+                             for form, reason in one.missing.items()),
+        "neighbour_rows": [[f"{pair.first} to {pair.second}", difference(pair.map_change), f"{pair.share:.2%}",
+                            pair.matched, pair.only_first, pair.only_second, fraction(pair.largest_score_difference)]
+                           for pair in neighbours]}
+
+
+def _title(algorithms: Mapping[str, str]) -> str:
+    if len(algorithms) == 1:
+        return next(iter(algorithms.values()))
+    return " / ".join(f"{name} ({names})" for name, names in algorithms.items())
+
+
+def _embedded(pictures: Sequence[Image], room: int) -> Gallery:
+    shown, _ = embed(pictures[:MOST_SAMPLES], room)
+    return Gallery([(Markup(uri), caption) for uri, caption in shown], len(pictures))
+
+
+def _plots(content: ReportContent, colours: dict[str, str]) -> dict[str, Any]:
+    validation = content.run.validation
+    names = [candidate.name for candidate in validation.candidates]
+    ir_colours = {validation.baseline.name: plots.BASELINE,
+                  **{name: plots.colours_of(place)[1] for place, name in enumerate(names)}}
+    steps = [(str(step), ir_colours[step.model], form.metrics) for step, form in validation.steps()]
+    curves = plots.precision_recall([item.name for item in worst_first(content.classes, plots.MOST_CURVES)],
+                                    [(one.name, ir_colours[one.name], one.ir.curves) for one in validation.models])
+    training = {name: Markup(plots.training_curves(
+        log, colours[name], f"train{place}-", f"{name}: loss, validation accuracy and learning rate"))
+        for place, (name, log) in enumerate(content.logs.items()) if not log.passed_through}
+    return {"speed": Markup(plots.speed_and_size(content.summary)), "waterfall": Markup(plots.waterfall_bars(steps)),
+            "classes": Markup(plots.per_class_bars(content.classes, validation.baseline.name, names)),
+            "curves": Markup(curves), "training": training}
+
+
+def _shrinkage(before: float, after: float) -> str:
+    if not (before > 0 and after > 0):
+        return NOT_MEASURED
+    return f"{ratio(before / after)} smaller" if after <= before else f"{ratio(after / before)} larger"
+
+
+def _speedups(candidates: Sequence[Candidate]) -> str:
+    return "".join(
+        f" Speed-up of {one.name} {ratio(one.speedup.median)}, in single repeats {ratio(one.speedup.low)} to "
+        f"{ratio(one.speedup.high)}; the instruction set and the int8 share let one expect up to "
+        f"{ratio(one.expectation.speedup)}." for one in candidates)
+
+
+def _speed_rows(validation: Validation) -> list[list[Any]]:
+    rows = []
+    for model in validation.models:
+        for speed in (model.ir.throughput, model.ir.latency):
+            low, high = min(speed.fps_repeats), max(speed.fps_repeats)
+            times = [value for _, value in speed.latency_ms] + [speed.compile_ms, speed.first_inference_ms]
+            rows.append([f"{model.name}, {speed.hint.lower()}",
+                         f"{quantity(speed.fps)} ({quantity(low)} to {quantity(high)})", *map(quantity, times),
+                         speed.streams, speed.requests, speed.threads, speed.batch])
+    return rows
+
+
+def _structure_rows(validation: Validation) -> list[list[str]]:
+    """Return what the IRs consist of: the baseline's, then each candidate's with the ratio."""
+    rows: list[tuple[str, Callable[[Model], float]]] = [
+        ("Parameters", lambda model: model.ir.structure.parameters),
+        ("of these not 0", lambda model: model.ir.structure.nonzero),
+        ("FLOPs", lambda model: model.ir.structure.flops), ("Channels", lambda model: model.ir.structure.channels),
+        ("Bytes", lambda model: model.ir.size_mb * 1e6)]
+    found = []
+    for label, count in rows:
+        before = count(validation.baseline)
+        cells = [(metric_prefix(count(one)), ratio(count(one) / before) if before else "")
+                 for one in validation.candidates]
+        found.append([label, metric_prefix(before), *(cell for pair in cells for cell in pair)])
+    shares = [f"{model.ir.execution.int8_share:.1%}" for model in validation.models]
+    return [*found, ["Work in int8", shares[0], *(cell for share in shares[1:] for cell in (share, ""))]]
+
+
+def _confusion_rows(validation: Validation, candidate: Candidate) -> list[list[str]]:
+    before, after = validation.baseline.ir.confusion.counts, candidate.ir.confusion.counts
+    return [[name, *(str(now) if now == was else f"{now} ({was})" for was, now in zip(*rows))]
+            for name, *rows in zip([*validation.classes, "background"], before, after)]
