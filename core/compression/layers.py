@@ -122,7 +122,8 @@ def _trace(detector: Any, nncf_config: dict[str, Any], postprocessing: bool) -> 
     from nncf.torch.dynamic_graph.io_handling import wrap_nncf_model_outputs_with_objwalk
     from nncf.torch.nncf_network import NNCFNetwork
 
-    from core.compression.tracing import forward_as, keep_out_of_graph, tracing_forward
+    from core.compression.tracing import keep_out_of_graph, tracing_forward
+    from core.detectors.graph import forward_as
 
     inputs = create_input_infos(nncf_config)
 

@@ -10,20 +10,22 @@ import onnx
 import torch
 
 from core.checkpoint.checkpoint import save_checkpoint
-from core.compression.matrix import Trial, trial_config
+from core.compression.dry_run import DryRun
 from core.compression.wrap import named_quantizers
 from core.export.fake_quantize import load_onnx
 from core.export.onnx import ExportOptions, export_checkpoint
 from core.training.fit import snapshot
 from core.training.model import restore_detector
 from core.training.optimizer import build_optimizer
+from scripts.trial_configs import CLASSES, trial_config
 
 HEADS, LEVELS = ("retina_cls", "retina_reg"), 4
 
 
 @pytest.fixture
 def trial(tmp_path):
-    made = Trial(trial_config("retinanet_r18_small", "int8"), tmp_path / "trial")
+    made = DryRun(trial_config("retinanet_r18_small", "int8"), CLASSES, tmp_path / "trial")
+    made.build()
     made.wrap(False)
     return made
 
