@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ from typing import Any
 from core.base.cli import name_list, run_guarded
 from core.base.errors import UserError
 from core.compression.dry_run import REPOSITORY, DryRun, Outcome, find_openvino_python, run_stage
+from core.detectors.refused import HEADS, LAYERS
+from core.detectors.registry import families
+from core.detectors.test_cfg import Rule, Table
 from scripts.trial_configs import CLASSES, config_path, detectors, trial_config
 
 PROGRAM = "python -m scripts.detectors"
@@ -221,7 +224,8 @@ def markdown(rows: Sequence[Row], versions: dict[str, str], left: int = 0) -> st
     text += "\n".join(lines) + "\n"
     if left:
         text += f"\n{left} rows are not tried yet: the same command goes on with them.\n"
-    return text + "".join(f"\n[{number}] {note}\n" for number, note in enumerate(notes, 1))
+    text += "".join(f"\n[{number}] {note}\n" for number, note in enumerate(notes, 1))
+    return f"{text}\n{families_section()}"
 
 
 _INTRODUCTION = """# Detectors and algorithms
@@ -241,6 +245,35 @@ by its config in `configs/nncf_compression/`, and goes all the way. {versions}.
 - *parameters* in millions, before and after pruned filters are gone.
 
 """
+
+
+_FAMILIES = """## Families
+
+A detector is of a family by the class of its head, proven by comparing the boxes of its exported graph with PyTorch's.
+A subclass is of the family as long as it does not decode boxes itself. Whatever is of none is refused by `check`,
+`resolve` and `preflight`, and so is a key of `test_cfg` that is not listed here; `nms` stands for `iou_threshold` and
+`class_agnostic`. The sides of an input are multiples of what follows the family's name.
+"""
+
+
+def families_section() -> str:
+    """Return what the adapters and the table of refusals say, as Markdown."""
+    lines = [_FAMILIES, "| family | heads | keys of test_cfg |", "|---|---|---|"]
+    for family in sorted(families(), key=lambda family: family.name):
+        divisor = f" (x{family.input_divisor})" if family.input_divisor > 1 else ""
+        lines.append(f"| {family.name}{divisor} | {', '.join(family.heads)} | {', '.join(_keys(family.test_cfg))} |")
+    lines += ["", "| refused | reason | nearest family |", "|---|---|---|"]
+    lines += [f"| {head} | {reason} | {nearest} |" for head, (reason, nearest) in sorted(HEADS.items())]
+    lines += [f"| {layer}, in any place | {reason} | |" for layer, reason in sorted(LAYERS.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _keys(table: Table, place: str = "") -> Iterator[str]:
+    for key, rule in table.items():
+        if key == "nms" or isinstance(rule, Rule):
+            yield place + key
+        else:
+            yield from _keys(rule, f"{place}{key}.")
 
 
 def _shown(cell: Cell, notes: list[str]) -> str:

@@ -90,12 +90,14 @@ def resolve(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
     if nncf_config is not None:
         require_valid(nncf_config, epochs_of(compression_config))
         check_dynamic_shape(arguments.dynamic_shape, algorithms_of(compression_config))
-    classes = tuple(arguments.classes) or classes_of(open_config(model, arguments.trust_config))
+    model_config = open_config(model, arguments.trust_config)
+    check_detectors(model_config, compression_config)
+    classes = tuple(arguments.classes) or classes_of(model_config)
     parent = resolve_parent(arguments.checkpoint)
     data = resolve_data(
         arguments.data, data_format=arguments.data_format, classes=classes, train_split=arguments.train_split,
         val_split=arguments.val_split, test_split=arguments.test_split)
-    check_parent(parent, open_config(model, arguments.trust_config), data.classes)
+    check_parent(parent, model_config, data.classes)
     if arguments.preflight:
         if arguments.strict:
             compression_config.nncf_strict = True
@@ -107,6 +109,22 @@ def resolve(arguments: argparse.Namespace, output: ExecutorOutput) -> None:
         write_json(path, reference.to_json())
     if arguments.gpu_count is not None:
         write_text(arguments.gpu_count, str(arguments.gpus))
+
+
+def check_detectors(*configs: Any) -> None:
+    """Check that each config's detector is of a family whose exported graph finds what PyTorch finds.
+
+    Raises:
+        UserError: It is not, or a part of it or a key of its ``test_cfg`` has an effect that the graph would not have.
+    """
+    from core.detectors.registry import require_supported
+    from core.training.model import build_detector
+
+    models: list[Any] = []
+    for config in configs:
+        if config.model not in models:
+            require_supported(build_detector(config))
+            models.append(config.model)
 
 
 def check_gpus(count: int) -> None:

@@ -11,6 +11,7 @@ from core.detectors import families as _families
 from core.detectors.adapter import Adapter
 from core.detectors.refused import HEADS, LAYERS
 
+_HEADS = ("roi_head", "bbox_head", "mask_head", "panoptic_head")
 # A detector that tests otherwise than these finds other boxes.
 _TESTED_BY = {"bbox_head": "SingleStageDetector", "roi_head": "TwoStageDetector"}
 
@@ -51,7 +52,7 @@ def find_adapter(detector: Any) -> Adapter:
     Raises:
         UserError: The detector is of no family, or is refused.
     """
-    part = next((name for name in ("roi_head", "bbox_head") if getattr(detector, name, None) is not None), None)
+    part = next((name for name in _HEADS if getattr(detector, name, None) is not None), None)
     if part is None or (part == "roi_head" and getattr(detector, "rpn_head", None) is None):
         raise _refused(type(detector), "it has no box head, or proposals from elsewhere", "Faster R-CNN")
     return family_of_head(type(getattr(detector, part)))

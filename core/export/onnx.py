@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.compression.shared_weights import quantized_once
 from core.compression.tracing import tracing_forward
 from core.detectors.graph import forward_as
 from core.detectors.registry import find_adapter, require_supported
@@ -110,7 +111,7 @@ def _export(restored: Any, path: Path, size: tuple[int, int], options: ExportOpt
     detector, network = restored.detector.eval().cpu(), restored.network.eval().cpu()
     adapter = find_adapter(detector)
     forward, names = (adapter.raw_forward if options.raw_heads else adapter.exported_forward)(detector)
-    with torch.no_grad(), forward_as(detector, forward):
+    with torch.no_grad(), forward_as(detector, forward), quantized_once(network):
         # NNCF's graph must be free to grow: of an operator that is not in it, as none is at another size than
         # sample_size, NNCF lets go of the trace, and quantizers behind additions would be left out.
         _write_onnx(network, path, size, names, options.dynamic_shape)

@@ -6,7 +6,19 @@ import pytest
 
 from core.base.errors import UserError
 from scripts import detectors
-from scripts.detectors import BEGIN, END, Cell, Row, main, markdown, reference_counts, summary, write_summary
+from scripts.detectors import (
+    BEGIN,
+    END,
+    REPOSITORY,
+    Cell,
+    Row,
+    families_section,
+    main,
+    markdown,
+    reference_counts,
+    summary,
+    write_summary,
+)
 
 ROW = Row("ssd300", "int8", "d1", {
     "wrap": Cell("ok", "60 points (as without: it is so)"), "train step": Cell("ok", "60/60"),
@@ -31,6 +43,14 @@ def test_markdown_explains_every_outcome_that_is_not_ok():
     assert text.count("[2] Runtime") == 1
     assert "torch 1.8.1" in text
     assert "not tried yet" not in text and "7 rows are not tried yet" in markdown([ROW], {}, 7)
+
+
+def test_the_page_names_every_family_and_refusal_as_the_adapters_do():
+    section = families_section()
+    assert section in (REPOSITORY / "docs" / "detectors.md").read_text()
+    assert section in markdown([ROW], {})
+    assert "| FoveaBox | FoveaHead | score_thr, nms_pre, max_per_img, nms, min_bbox_size, deploy_nms_pre |" in section
+    assert "rpn.nms, " in section and "| YOLOX (x32) |" in section and "| PAAHead |" in section
 
 
 def test_reference_counts_leave_out_what_may_change():

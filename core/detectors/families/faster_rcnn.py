@@ -10,7 +10,7 @@ class FasterRCNN(TwoStageAdapter):
     """One second stage, with masks or without."""
 
     name: ClassVar[str] = "Faster R-CNN"
-    heads: ClassVar[tuple[str, ...]] = ("StandardRoIHead", "DynamicRoIHead", "PISARoIHead")
+    heads: ClassVar[tuple[str, ...]] = ("StandardRoIHead", "DynamicRoIHead")
     decoding: ClassVar[tuple[str, ...]] = (*TwoStageAdapter.decoding, "bbox_onnx_export")
     patches: ClassVar[tuple[Patch, ...]] = (
         *TwoStageAdapter.patches, Patch("BaseRoIHead", "bbox_assigner.assign", TRAINING_ONLY),

@@ -11,6 +11,7 @@ import torch
 
 from core.checkpoint.checkpoint import save_checkpoint
 from core.compression.dry_run import DryRun
+from core.compression.shared_weights import quantized_once
 from core.compression.wrap import named_quantizers
 from core.export.fake_quantize import load_onnx
 from core.export.onnx import ExportOptions, export_checkpoint
@@ -105,3 +106,35 @@ def test_an_optimizer_with_rates_of_its_own_for_parts_takes_each_range_once(tria
     assert {id(parameter) for parameter in taken} == {id(parameter) for parameter in network.parameters()}
     assert len(taken) == len(set(map(id, taken)))
     assert settings == dict(type="SGD", lr=0.1, paramwise_cfg=dict(bias_lr_mult=2.0))
+
+
+@pytest.mark.parametrize("device", ["TRIAL", "GPU", "VPU", "CPU without the saturation fix"])
+def test_a_shared_weight_is_exported_behind_one_quantizer_for_every_device(device, tmp_path):
+    config = trial_config("retinanet_r18_small", "int8")
+    if device.startswith("CPU"):
+        config.nncf_config.compression.disable_saturation_fix = True
+    else:
+        config.nncf_config.target_device = device
+    trial = DryRun(config, CLASSES, tmp_path)
+    trial.build()
+    trial.wrap()
+    narrow_ranges(trial.compression.network)
+    trial.restore()
+    used = used_weights(restore_detector(trial.checkpoint).network.eval())
+    # It fails where FakeQuantize operators are too many or too few.
+    spec = export_checkpoint(trial.checkpoint, trial.onnx, ExportOptions(raw_heads=True))
+    assert spec.fake_quantize_nodes == trial.counts["fake_quantize"]
+    for head in HEADS:
+        exported = list(exported_weights(trial.onnx / "model.onnx", used[head].shape))
+        assert len(exported) == LEVELS
+        for weight in exported:
+            np.testing.assert_allclose(weight, used[head], atol=1e-6)
+
+
+def test_the_network_has_all_of_its_quantizers_again_after_an_export(trial):
+    network = trial.compression.network
+    before = [list(module.pre_ops.items()) for module in network.modules() if getattr(module, "pre_ops", None)]
+    with pytest.raises(KeyError), quantized_once(network):
+        assert len(quantizers_of(network, HEADS[0])) == 1
+        raise KeyError
+    assert before == [list(module.pre_ops.items()) for module in network.modules() if getattr(module, "pre_ops", None)]

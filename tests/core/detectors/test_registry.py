@@ -16,10 +16,11 @@ from core.detectors import refused
 from core.detectors.registry import families, family_of_head, find_adapter, require_supported
 from tests.core.detectors.tiny import BACKBONE, build, single_stage, two_stage
 
-# Heads of the first stage, which are looked at with their detector.
+# What others inherit from, and heads of the first stage, which are looked at with their detector.
+BASES = {"AnchorHead", "AnchorFreeHead"}
 FIRST_STAGES = {"RPNHead", "GARPNHead", "CascadeRPNHead", "StageCascadeRPNHead", "EmbeddingRPNHead"}
 DETECTING = sorted((name for name, kind in HEADS.module_dict.items() if kind.__module__.startswith("mmdet.")
-                    and issubclass(kind, (BaseDenseHead, BaseRoIHead)) and name not in FIRST_STAGES))
+                    and issubclass(kind, (BaseDenseHead, BaseRoIHead)) and name not in BASES | FIRST_STAGES))
 
 
 @pytest.mark.parametrize("name", DETECTING)
@@ -81,8 +82,7 @@ def test_a_detector_that_tests_otherwise_is_refused():
 
 @pytest.mark.parametrize(("change", "told"), [
     ({"neck.norm_cfg": {"type": "BN"}}, None),
-    ({"backbone.dcn": {"type": "DCN", "deform_groups": 1}, "backbone.stage_with_dcn": (False, False, True, True)},
-     "deformable"),
+    ({"bbox_head.conv_cfg": {"type": "DCNv2", "deform_groups": 1}}, "deformable"),
     ({"bbox_head.bbox_coder.type": "LegacyDeltaXYWHBBoxCoder"}, "LegacyDeltaXYWHBBoxCoder"),
     ({"bbox_head.loss_cls": {"type": "CrossEntropyLoss", "use_sigmoid": False}}, None)])
 def test_parts_that_the_graph_does_not_have_are_refused(change, told):

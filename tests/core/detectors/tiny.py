@@ -20,6 +20,7 @@ TWO_ANCHORS = dict(type="AnchorGenerator", ratios=[0.5, 2.0], octave_base_scale=
 GROUPS = dict(type="GN", num_groups=8, requires_grad=True)
 
 _TOWER = dict(num_classes=CLASSES, in_channels=WIDTH, feat_channels=WIDTH, stacked_convs=1)
+_DISTANCES = {"FSAFHead": "retina_reg", "AutoAssignHead": "conv_reg", "FCOSHead": "conv_reg"}
 HEADS = {
     "RetinaHead": dict(**_TOWER, anchor_generator=TWO_ANCHORS, bbox_coder=DELTAS, loss_cls=FOCAL),
     "FSAFHead": dict(**_TOWER, anchor_generator={**ONE_ANCHOR, "octave_base_scale": 1}, reg_decoded_bbox=True,
@@ -83,18 +84,22 @@ def two_stage(roi_head="StandardRoIHead", masks=False, agnostic=False, rcnn=None
                       bbox_coder={**DELTAS, "target_stds": [1.0] * 4},
                       loss_cls=dict(type="CrossEntropyLoss", use_sigmoid=True)),
         roi_head=head,
-        test_cfg=dict(rpn=dict(nms_pre=200, max_per_img=50, nms=dict(type="nms", iou_threshold=0.7), min_bbox_size=0,
-                               **(rpn or {})),
-                      rcnn={**dict(score_thr=0.05, nms=NMS, max_per_img=100), **(rcnn or {})})))
+        test_cfg=dict(rpn={**dict(nms_pre=200, max_per_img=50, nms=dict(type="nms", iou_threshold=0.7),
+                                  min_bbox_size=0), **(rpn or {})},
+                      rcnn={**dict(score_thr=0.05, nms=NMS, max_per_img=100, mask_thr_binary=0.5), **(rcnn or {})})))
 
 
 def build(model, seed=0):
-    """Return the detector of a model config."""
+    """Return the detector of a model config; distances that a head cuts off below 0 are mostly above it."""
     from mmcv import ConfigDict
     from mmdet.models import build_detector
 
     torch.manual_seed(seed)
-    return build_detector(ConfigDict(model))
+    detector = build_detector(ConfigDict(model))
+    layer = _DISTANCES.get(type(getattr(detector, "bbox_head", None)).__name__)
+    if layer:
+        getattr(detector.bbox_head, layer).bias.data.fill_(2.0)
+    return detector
 
 
 def picture(height=128, width=160):
