@@ -37,7 +37,7 @@ HEADS: dict[str, tuple[str, str]] = {
     "MaskScoringRoIHead": ("it scores masks apart from boxes", "Mask R-CNN"),
     "TridentRoIHead": ("it merges the boxes of three branches", "Faster R-CNN"),
     "DoubleHeadRoIHead": ("it looks at two regions for each proposal", "Faster R-CNN"),
-    "PISARoIHead": ("its sampler runs the box head once more in training, where NNCF does not expect it", "Faster R-CNN"),
+    "PISARoIHead": ("its sampler runs the box head once more, where NNCF does not expect it", "Faster R-CNN"),
 }
 """Class of a head to why it is refused, and the nearest supported family."""
 

@@ -70,7 +70,7 @@ NMS: Table = {
 DENSE: Table = {"score_thr": SCORE, "nms_pre": LIMIT, "max_per_img": COUNT, "nms": NMS, "min_bbox_size": UNREAD,
                 "deploy_nms_pre": LIMIT}
 RPN: Table = {"nms_pre": LIMIT, "max_per_img": COUNT, "nms": NMS,
-              "min_bbox_size": only(0, "the graph drops proposals without an area, and no others.")}
+              "min_bbox_size": Rule(_is_number, "It is a number of pixels.", "Write 0.", required=True)}
 RCNN: Table = {"score_thr": SCORE, "max_per_img": COUNT, "nms": NMS, "deploy_nms_pre": LIMIT,
                "mask_thr_binary": only(0.5, "masks are pasted at that probability.")}
 TWO_STAGE: Table = {"rpn": RPN, "rcnn": RCNN}

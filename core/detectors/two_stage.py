@@ -149,7 +149,8 @@ def final_boxes(box_head: Any, rois: Any, scores: Any, deltas: Any, shape: Any, 
 def _proposals(head: Any, outputs: Any, metas: list[dict[str, Any]]) -> Any:
     """Return proposals [1, N, 5], suppressed level by level as in PyTorch: a level takes the place of a class.
 
-    MMDetection's own export suppresses over all levels at once (rpn_head.py, onnx_export).
+    MMDetection's own export suppresses over all levels at once, and lets boxes that the border has cut to nothing take
+    the place of others (rpn_head.py, onnx_export).
     """
     from mmdet.core.export import add_dummy_nms_for_onnx
     from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
@@ -157,6 +158,9 @@ def _proposals(head: Any, outputs: Any, metas: list[dict[str, Any]]) -> Any:
     cfg = head.test_cfg
     with untraced():
         boxes, scores = BaseDenseHead.onnx_export(head, *outputs, img_metas=metas, with_nms=False)
+        if cfg.min_bbox_size >= 0:
+            sides = (boxes[..., 2:] - boxes[..., :2]).min(dim=-1, keepdim=True)[0]
+            scores = scores * (sides > cfg.min_bbox_size).to(scores.dtype)
         if not cfg.nms.get("class_agnostic", False):
             scores = scores * level_marks(outputs[0], cfg.get("nms_pre", -1), scores)[None]
         proposals, _ = add_dummy_nms_for_onnx(boxes, scores, cfg.max_per_img, cfg.nms.iou_threshold,

@@ -94,7 +94,8 @@ def test_a_share_of_flops_that_cannot_be_reached_is_said(across):
 
 def test_ranking_coefficients_of_other_layers_are_said(tmp_path):
     path = tmp_path / "coefficients.json"
-    params = {"pruning_target": 0.3, "interlayer_ranking_type": "learned_ranking",
+    # NNCF reads them only where it prunes to a share of FLOPs.
+    params = {"pruning_flops_target": 0.2, "interlayer_ranking_type": "learned_ranking",
               "load_ranking_coeffs_path": str(path)}
     nncf_config = {"input_info": {"sample_size": [1, 3, 64, 64]},
                    "compression": {"algorithm": "filter_pruning", "params": params}}
@@ -102,4 +103,4 @@ def test_ranking_coefficients_of_other_layers_are_said(tmp_path):
         if text is not None:
             path.write_text(text)
         found = inspected(nncf_config)
-        assert [finding.path for finding in found] == ["compression.params.load_ranking_coeffs_path"]
+        assert [finding.path for finding in found] == ["compression.params.load_ranking_coeffs_path"], text

@@ -64,6 +64,12 @@ def test_suppression_over_all_classes_or_levels_of_two_stages(section, agnostic,
 
 
 @pytest.mark.e2e
+@pytest.mark.parametrize("size", [-1, 12])
+def test_the_least_side_of_proposals(size, tmp_path):
+    compared(two_stage(rpn={"min_bbox_size": size}), tmp_path)
+
+
+@pytest.mark.e2e
 def test_masks_of_a_cascade_are_the_mean_of_its_stages(tmp_path):
     image = picture()
     detector = enliven(build(two_stage("CascadeRoIHead", masks=True)), image)

@@ -55,7 +55,7 @@ def test_what_the_graph_would_not_do_is_refused_by_name(path, value, hint):
 
 
 @pytest.mark.parametrize(("path", "value"), [
-    ("rpn.min_bbox_size", 16), ("rpn.nms.type", "soft_nms"), ("rcnn.mask_thr_binary", 0.4), ("rpn.nms_post", 1000),
+    ("rpn.min_bbox_size", "16"), ("rpn.nms.type", "soft_nms"), ("rcnn.mask_thr_binary", 0.4), ("rpn.nms_post", 1000),
     ("rcnn.nms.type", "soft_nms"), ("fuse", {}), ("rcnn.nms_pre", 1000)])
 def test_of_two_stages_too(path, value):
     assert refusal(changed(TWO, path, value), TWO_STAGE).thing == f"model.test_cfg.{path}"
