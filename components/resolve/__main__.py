@@ -115,15 +115,16 @@ def check_detectors(*configs: Any) -> None:
     """Check that each config's detector is of a family whose exported graph finds what PyTorch finds.
 
     Raises:
-        UserError: It is not, or a part of it or a key of its ``test_cfg`` has an effect that the graph would not have.
+        UserError: It is not, a part of it cannot be exported, or a part or a key of its ``test_cfg`` has an effect that
+            the graph would not have.
     """
-    from core.detectors.registry import require_supported
+    from core.export.attempt import require_exportable
     from core.training.model import build_detector
 
     models: list[Any] = []
     for config in configs:
         if config.model not in models:
-            require_supported(build_detector(config))
+            require_exportable(build_detector(config))
             models.append(config.model)
 
 

@@ -9,7 +9,7 @@ def versions() -> dict[str, str]:
     import mmdet
     import torch
 
-    found = {"torch": torch.__version__, "mmcv": mmcv.__version__, "mmdet": mmdet.__version__}
+    found = {"torch": str(torch.__version__), "mmcv": mmcv.__version__, "mmdet": mmdet.__version__}
     nncf_version = sys.modules.get("nncf.version")
     if nncf_version is not None:
         found["nncf"] = nncf_version.__version__

@@ -147,13 +147,15 @@ class DryRun:
         from core.compression.config_check import ERROR
         from core.compression.layers import inspect_layers
         from core.config.adapt import set_classes
-        from core.detectors.registry import require_supported
+        from core.detectors.registry import find_adapter
+        from core.export.attempt import require_exportable
         from core.training.model import build_detector
 
         config = copy.deepcopy(self.config)
         set_classes(config, self.classes)
         detector = build_detector(config)
-        family = require_supported(detector).name
+        require_exportable(detector)
+        family = find_adapter(detector).name
         if self.nncf_config is None:
             return f"{family}; no nncf_config"
         report = inspect_layers(detector, self.nncf_config, self.postprocessing)

@@ -106,30 +106,39 @@ def _prepare_controller(controller: Any) -> None:
 
 def _export(restored: Any, path: Path, size: tuple[int, int], options: ExportOptions) -> tuple[str, ...]:
     """Write the graph for an input of ``size`` (height, width) and return the names of its outputs."""
-    import torch
-
     detector, network = restored.detector.eval().cpu(), restored.network.eval().cpu()
     adapter = find_adapter(detector)
     forward, names = (adapter.raw_forward if options.raw_heads else adapter.exported_forward)(detector)
-    with torch.no_grad(), forward_as(detector, forward), quantized_once(network):
+    with forward_as(detector, forward), quantized_once(network):
         # NNCF's graph must be free to grow: of an operator that is not in it, as none is at another size than
         # sample_size, NNCF lets go of the trace, and quantizers behind additions would be left out.
-        _write_onnx(network, path, size, names, options.dynamic_shape)
+        write_onnx(network, path, size, names, options.dynamic_shape)
         if options.dynamic_shape:
             with tempfile.TemporaryDirectory() as folder:
                 larger = Path(folder) / ONNX_FILE
-                _write_onnx(network, larger, (size[0] + ADDED_SIDES[0], size[1] + ADDED_SIDES[1]), names, True)
+                write_onnx(network, larger, (size[0] + ADDED_SIDES[0], size[1] + ADDED_SIDES[1]), names, True)
                 require_any_size(path, larger, type(detector).__name__)
     return names
 
 
-def _write_onnx(network: Any, path: Path, size: tuple[int, int], names: tuple[str, ...], dynamic: bool) -> None:
+def write_onnx(network: Any, path: Path, size: tuple[int, int], names: tuple[str, ...], dynamic: bool = False) -> None:
+    """Write the graph of ``network``'s forward function.
+
+    Args:
+        network: A detector, or NNCF's network of one.
+        path: The ONNX file.
+        size: Height and width of its input.
+        names: Of its outputs.
+        dynamic: Whether other sizes are to fit, too.
+    """
     import torch
 
     # Inlined, NNCF's autograd function would lose its symbolic, and with it FakeQuantize.
-    torch.onnx.export(network, torch.zeros((1, 3, *size)), str(path), input_names=["image"], output_names=list(names),
-                      opset_version=OPSET, do_constant_folding=False, autograd_inlining=False,
-                      dynamic_axes={"image": {2: "height", 3: "width"}} if dynamic else None)
+    with torch.no_grad():
+        torch.onnx.export(network, torch.zeros((1, 3, *size)), str(path), input_names=["image"],
+                          output_names=list(names), opset_version=OPSET, do_constant_folding=False,
+                          autograd_inlining=False,
+                          dynamic_axes={"image": {2: "height", 3: "width"}} if dynamic else None)
 
 
 def _postprocessing(detector: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ class Batches(list):
 
 
 def config(**quantization):
-    return {"input_info": {"sample_size": [1, 3, 64, 64]}, "compression": {"algorithm": "quantization", **quantization}}
+    return {"input_info": {"sample_size": [1, 3, 32, 32]}, "compression": {"algorithm": "quantization", **quantization}}
 
 
 def ranges(*items, **quantization):
@@ -31,14 +31,23 @@ def ranges(*items, **quantization):
                                "batchnorm_adaptation": {"num_bn_adaptation_samples": 0}}, **quantization)
 
 
+def detector():
+    """Return a RetinaNet of two levels on half a ResNet-18: each operation takes its time to trace."""
+    model = single_stage("RetinaHead")
+    model["backbone"].update(num_stages=2, strides=(1, 2), dilations=(1, 1), out_indices=(0, 1))
+    model["neck"].update(in_channels=[16, 32], start_level=0, num_outs=2)
+    model["bbox_head"]["anchor_generator"].update(strides=[4, 8])
+    return build(model)
+
+
 def inspected(nncf_config):
-    return inspect_layers(build(single_stage("RetinaHead")), nncf_config, postprocessing=False).findings
+    return inspect_layers(detector(), nncf_config, postprocessing=False).findings
 
 
 def wrapped(nncf_config, folder):
-    image = torch.randn(2, 3, 64, 64)
+    image = torch.randn(2, 3, 32, 32)
     batch = {"img": image, "img_metas": image_metas(image)}
-    return compress_detector(build(single_stage("RetinaHead")), {**copy.deepcopy(nncf_config), "log_dir": str(folder)},
+    return compress_detector(detector(), {**copy.deepcopy(nncf_config), "log_dir": str(folder)},
                              Batches([batch]), postprocessing=False)
 
 
@@ -80,7 +89,7 @@ def test_constraints_that_leave_a_layer_no_quantizer_are_said():
 
 
 def flops(target):
-    return {"input_info": {"sample_size": [1, 3, 64, 64]},
+    return {"input_info": {"sample_size": [1, 3, 32, 32]},
             "compression": {"algorithm": "filter_pruning", "params": {"pruning_flops_target": target}}}
 
 
@@ -97,7 +106,7 @@ def test_ranking_coefficients_of_other_layers_are_said(tmp_path):
     # NNCF reads them only where it prunes to a share of FLOPs.
     params = {"pruning_flops_target": 0.2, "interlayer_ranking_type": "learned_ranking",
               "load_ranking_coeffs_path": str(path)}
-    nncf_config = {"input_info": {"sample_size": [1, 3, 64, 64]},
+    nncf_config = {"input_info": {"sample_size": [1, 3, 32, 32]},
                    "compression": {"algorithm": "filter_pruning", "params": params}}
     for text in (None, "{", '{"other": [1, 0]}'):
         if text is not None:

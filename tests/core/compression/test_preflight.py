@@ -96,8 +96,8 @@ def test_a_dynamic_shape_is_exported_and_what_cannot_be_fails(config, monkeypatc
 
     monkeypatch.setattr(preflight, "find_openvino_python", lambda given: None)
     plain, sizes = "configs/detectors/retinanet_r18_small_digits.py", []
-    write = onnx._write_onnx
-    monkeypatch.setattr(onnx, "_write_onnx", lambda network, path, size, *rest: (
+    write = onnx.write_onnx
+    monkeypatch.setattr(onnx, "write_onnx", lambda network, path, size, *rest: (
         sizes.append(size), write(network, path, size, *rest)))
     assert run_preflight(config(plain), dynamic_shape=True).ok
     assert len(set(sizes)) == 2

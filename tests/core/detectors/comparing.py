@@ -7,7 +7,7 @@ import torch
 from core.compression.tracing import tracing_forward
 from core.detectors.graph import forward_as, image_metas
 from core.detectors.registry import find_adapter
-from core.export.onnx import _write_onnx
+from core.export.onnx import write_onnx
 
 # Layers that make scores and boxes: where each detector's raw outputs come from.
 LAST_LAYERS = ("retina_cls", "retina_reg", "conv_cls", "conv_reg", "conv_centerness", "rpn_cls", "rpn_reg", "fc_cls",
@@ -75,8 +75,8 @@ def exported(detector, image, folder):
     """Return rows [N, 5], labels [N] and the masks [N, h, w], or None, that OpenVINO finds with the exported graph."""
     adapter = find_adapter(detector)
     forward, names = adapter.exported_forward(detector)
-    with torch.no_grad(), forward_as(detector, forward):
-        _write_onnx(detector, folder / "model.onnx", tuple(image.shape[-2:]), names, False)
+    with forward_as(detector, forward):
+        write_onnx(detector, folder / "model.onnx", tuple(image.shape[-2:]), names)
     found = run_onnx(folder / "model.onnx", image)
     real = found["boxes"][0][:, 4] > adapter.score_threshold(detector)
     return found["boxes"][0][real], found["labels"][0][real], found["masks"][0] if "masks" in found else None

@@ -18,7 +18,6 @@ FOCAL = dict(type="FocalLoss", use_sigmoid=True)
 ONE_ANCHOR = dict(type="AnchorGenerator", ratios=[1.0], octave_base_scale=4, scales_per_octave=1, strides=STRIDES)
 TWO_ANCHORS = dict(type="AnchorGenerator", ratios=[0.5, 2.0], octave_base_scale=4, scales_per_octave=1, strides=STRIDES)
 GROUPS = dict(type="GN", num_groups=8, requires_grad=True)
-
 _TOWER = dict(num_classes=CLASSES, in_channels=WIDTH, feat_channels=WIDTH, stacked_convs=1)
 _DISTANCES = {"FSAFHead": "retina_reg", "AutoAssignHead": "conv_reg", "FCOSHead": "conv_reg"}
 HEADS = {
@@ -43,6 +42,35 @@ HEADS = {
                       bbox_coder={**DELTAS, "add_ctr_clamp": True, "ctr_clamp": 32}, loss_cls=FOCAL),
 }
 """Arguments of single-stage heads by their class, all on one neck but for YOLOF's."""
+
+_RULES = dict(allowed_border=-1, pos_weight=-1, debug=False)
+_BY_OVERLAP = dict(type="MaxIoUAssigner", pos_iou_thr=0.5, neg_iou_thr=0.4, min_pos_iou=0)
+_BY_ATSS = dict(type="ATSSAssigner", topk=9)
+_ASSIGNERS = {
+    "ATSSHead": dict(assigner=_BY_ATSS), "GFLHead": dict(assigner=_BY_ATSS),
+    "DDODHead": dict(assigner={**_BY_ATSS, "alpha": 0.8}, reg_assigner={**_BY_ATSS, "alpha": 0.5}),
+    "FSAFHead": dict(assigner=dict(type="CenterRegionAssigner", pos_scale=0.2, neg_scale=0.2, min_pos_iof=0.01)),
+    "YOLOFHead": dict(assigner=dict(type="UniformAssigner", pos_ignore_thr=0.15, neg_ignore_thr=0.7)),
+    "PISARetinaHead": dict(assigner=_BY_OVERLAP, isr=dict(k=2.0, bias=0.0), carl=dict(k=1.0, bias=0.2)),
+}
+
+
+def train_cfg(head):
+    """Return the ``train_cfg`` of a single-stage head."""
+    return copy.deepcopy({**_ASSIGNERS.get(head, dict(assigner=_BY_OVERLAP)), **_RULES})
+
+
+def two_stage_train_cfg(stages):
+    """Return the ``train_cfg`` of a two-stage detector; ``stages`` is 1, or the number of a cascade's."""
+    rcnn = dict(assigner={**_BY_OVERLAP, "match_low_quality": False, "neg_iou_thr": 0.5},
+                sampler=dict(type="RandomSampler", num=32, pos_fraction=0.25, add_gt_as_proposals=True),
+                mask_size=28, dynamic_rcnn=dict(iou_topk=8, beta_topk=4, update_iter_interval=100, initial_iou=0.4,
+                                                initial_beta=1.0), **_RULES)
+    return copy.deepcopy(dict(
+        rpn=dict(assigner=dict(type="MaxIoUAssigner", pos_iou_thr=0.7, neg_iou_thr=0.3, min_pos_iou=0.3),
+                 sampler=dict(type="RandomSampler", num=64, pos_fraction=0.5, add_gt_as_proposals=False), **_RULES),
+        rpn_proposal=dict(nms_pre=200, max_per_img=50, nms=dict(type="nms", iou_threshold=0.7), min_bbox_size=0),
+        rcnn=rcnn if stages == 1 else [rcnn] * stages))
 
 
 def single_stage(head, **test_cfg):

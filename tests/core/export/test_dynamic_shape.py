@@ -17,7 +17,7 @@ from core.checkpoint.checkpoint import save_checkpoint
 from core.compression.dry_run import REPOSITORY, find_openvino_python
 from core.detectors.graph import forward_as
 from core.detectors.registry import find_adapter
-from core.export.onnx import ExportOptions, _write_onnx, export_checkpoint
+from core.export.onnx import ExportOptions, export_checkpoint, write_onnx
 from core.training.fit import snapshot
 from core.training.model import build_detector
 from scripts.trial_configs import CLASSES, detectors, trial_config
@@ -68,7 +68,7 @@ def test_a_dynamic_graph_finds_at_another_size_what_a_graph_of_that_size_finds(e
     size = (height + 64, width + 96)
     forward, names = find_adapter(detector).exported_forward(detector)
     with torch.no_grad(), forward_as(detector, forward):
-        _write_onnx(detector, tmp_path / "fixed.onnx", size, names, False)
+        write_onnx(detector, tmp_path / "fixed.onnx", size, names, False)
     image = torch.randn(1, 3, *size) * 2
     found, expected = (run(python, onnx, image, tmp_path) for onnx in (dynamic, tmp_path / "fixed.onnx"))
     assert {key: value.shape for key, value in found.items()} == {key: value.shape for key, value in expected.items()}
