@@ -27,6 +27,7 @@ HEADS: dict[str, tuple[str, str]] = {
     "MaskFormerHead": (_QUERIES, "Mask R-CNN"),
     "SOLOHead": (_MASKS, "Mask R-CNN"),
     "LDHead": ("it is trained by a second detector, whose part NNCF's network does not have", "GFL"),
+    "AscendAnchorHead": (_ASCEND, "RetinaNet"),
     "AscendRetinaHead": (_ASCEND, "RetinaNet"),
     "AscendSSDHead": (_ASCEND, "SSD"),
     "GridRoIHead": (_OWN_DECODING, "Faster R-CNN"),
