@@ -43,7 +43,10 @@ def _apply(patch: Patch, module: Any) -> None:
     method = getattr(owner, name, None)
     if method is None:
         return
-    wrapped = _untraced(method) if patch.action == UNTRACED else _as_operator(method, patch.owner)
+    if patch.function is not None:
+        wrapped: Callable[..., Any] = functools.partial(patch.function, module)
+    else:
+        wrapped = _untraced(method) if patch.action == UNTRACED else _as_operator(method, patch.owner)
     # Straight into the instance: nn.Module would look for a parameter or a submodule.
     object.__setattr__(owner, name, wrapped)
 

@@ -1,9 +1,12 @@
 """Methods and functions of MMDetection that NNCF must not trace as they are, each with its reason."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 UNTRACED = "untraced"
 OPERATOR = "operator"
+REPLACED = "replaced"
 
 ALWAYS = (True, False)
 WITH_POSTPROCESSING = (True,)
@@ -25,9 +28,10 @@ class Patch:
         method: Dotted path from the instance to the method.
         reason: Why.
         action: ``UNTRACED`` keeps all of it out of the graph, ``OPERATOR`` makes it one operator of the graph, which
-            NNCF neither quantizes inside nor prunes through.
+            NNCF neither quantizes inside nor prunes through, and ``REPLACED`` puts ``function`` in its place.
         postprocessing: The values of ``nncf_compress_postprocessing`` it applies to.
         but_not: Subclass of ``owner`` that is left alone.
+        function: Computes the same as the method, part of it untraced; it takes the instance first.
     """
 
     owner: str
@@ -36,6 +40,7 @@ class Patch:
     action: str = UNTRACED
     postprocessing: tuple[bool, ...] = ALWAYS
     but_not: str = ""
+    function: Callable[..., Any] | None = None
 
 
 @dataclass(frozen=True)

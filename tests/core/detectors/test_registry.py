@@ -1,10 +1,13 @@
 """What is of no family, or decodes boxes otherwise than its family, is refused by name and with the reason."""
 
+import functools
+
 import pytest
 
 pytest.importorskip("mmdet", reason="needs the train environment")
 
 import mmdet.models  # noqa: F401
+import torch
 from mmdet.models.builder import HEADS
 from mmdet.models.dense_heads import ATSSHead, FCOSHead, RetinaHead
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
@@ -133,5 +136,19 @@ def test_a_refused_detector_is_refused_before_any_layer_is_traced(monkeypatch):
     assert "ATSS" in caught.value.hint
 
 
-def test_the_backbone_has_no_say(monkeypatch):
+REPLACED = [patch for family in families() for patch in family.patches if patch.function]
+
+
+@pytest.mark.parametrize("patch", REPLACED, ids=lambda patch: f"{patch.owner}.{patch.method}")
+def test_what_takes_a_methods_place_computes_the_same(patch):
+    head = build(single_stage(patch.owner)).bbox_head
+    features = [torch.randn(2, 32, side, side) for side in (8, 4)][:1 if patch.owner == "YOLOFHead" else 2]
+    with torch.no_grad():
+        expected = head(features)
+        object.__setattr__(head, patch.method, functools.partial(patch.function, head))
+        for old, new in zip(expected, head(features), strict=True):
+            assert all(torch.equal(first, second) for first, second in zip(old, new, strict=True))
+
+
+def test_the_backbone_has_no_say():
     assert require_supported(build({**single_stage("RetinaHead"), "backbone": {**BACKBONE, "depth": 34}}))

@@ -15,6 +15,7 @@ FPN = dict(type="FPN", in_channels=[16, 32, 64, 128], out_channels=WIDTH, start_
 STRIDES = [8, 16, 32, 64, 128]
 DELTAS = dict(type="DeltaXYWHBBoxCoder", target_means=[0.0] * 4, target_stds=[0.1, 0.1, 0.2, 0.2])
 FOCAL = dict(type="FocalLoss", use_sigmoid=True)
+GIOU = dict(type="GIoULoss", loss_weight=2.0)
 ONE_ANCHOR = dict(type="AnchorGenerator", ratios=[1.0], octave_base_scale=4, scales_per_octave=1, strides=STRIDES)
 TWO_ANCHORS = dict(type="AnchorGenerator", ratios=[0.5, 2.0], octave_base_scale=4, scales_per_octave=1, strides=STRIDES)
 GROUPS = dict(type="GN", num_groups=8, requires_grad=True)
@@ -23,23 +24,26 @@ _DISTANCES = {"FSAFHead": "retina_reg", "AutoAssignHead": "conv_reg", "FCOSHead"
 HEADS = {
     "RetinaHead": dict(**_TOWER, anchor_generator=TWO_ANCHORS, bbox_coder=DELTAS, loss_cls=FOCAL),
     "FSAFHead": dict(**_TOWER, anchor_generator={**ONE_ANCHOR, "octave_base_scale": 1}, reg_decoded_bbox=True,
-                     bbox_coder=dict(type="TBLRBBoxCoder", normalizer=4.0), loss_cls=FOCAL),
+                     bbox_coder=dict(type="TBLRBBoxCoder", normalizer=4.0),
+                     loss_cls={**FOCAL, "reduction": "none"}, loss_bbox=dict(type="IoULoss", reduction="none")),
     "FreeAnchorRetinaHead": dict(**_TOWER, anchor_generator=TWO_ANCHORS, bbox_coder=DELTAS),
     "PISARetinaHead": dict(**_TOWER, anchor_generator=TWO_ANCHORS, bbox_coder=DELTAS, loss_cls=FOCAL),
     "RetinaSepBNHead": dict(**_TOWER, num_ins=5, norm_cfg=dict(type="BN"), anchor_generator=TWO_ANCHORS,
                             bbox_coder=DELTAS, loss_cls=FOCAL),
     "FCOSHead": dict(**_TOWER, norm_cfg=GROUPS, strides=STRIDES),
     "AutoAssignHead": dict(**_TOWER, norm_cfg=GROUPS, strides=STRIDES),
-    "ATSSHead": dict(**_TOWER, norm_cfg=GROUPS, anchor_generator=ONE_ANCHOR, bbox_coder=DELTAS, loss_cls=FOCAL),
+    "ATSSHead": dict(**_TOWER, norm_cfg=GROUPS, anchor_generator=ONE_ANCHOR, bbox_coder=DELTAS, loss_cls=FOCAL,
+                     loss_bbox=GIOU),
     "DDODHead": dict(**_TOWER, norm_cfg=GROUPS, anchor_generator=ONE_ANCHOR, bbox_coder=DELTAS, loss_cls=FOCAL,
-                     use_dcn=False),
-    "GFLHead": dict(**_TOWER, norm_cfg=GROUPS, anchor_generator=ONE_ANCHOR, reg_max=16,
+                     loss_bbox=GIOU, use_dcn=False),
+    "GFLHead": dict(**_TOWER, norm_cfg=GROUPS, anchor_generator=ONE_ANCHOR, reg_max=16, loss_bbox=GIOU,
                     loss_cls=dict(type="QualityFocalLoss", use_sigmoid=True)),
     "FoveaHead": dict(**_TOWER, strides=STRIDES, base_edge_list=[16, 32, 64, 128, 256], with_deform=False,
-                      scale_ranges=((1, 64), (32, 128), (64, 256), (128, 512), (256, 2048)), loss_cls=FOCAL),
+                      scale_ranges=((1, 64), (32, 128), (64, 256), (128, 512), (256, 2048)), loss_cls=FOCAL,
+                      loss_bbox=dict(type="SmoothL1Loss", beta=0.11)),
     "YOLOFHead": dict(num_classes=CLASSES, in_channels=WIDTH, num_cls_convs=1, num_reg_convs=1, reg_decoded_bbox=True,
                       anchor_generator=dict(type="AnchorGenerator", ratios=[1.0], scales=[1, 2], strides=[32]),
-                      bbox_coder={**DELTAS, "add_ctr_clamp": True, "ctr_clamp": 32}, loss_cls=FOCAL),
+                      bbox_coder={**DELTAS, "add_ctr_clamp": True, "ctr_clamp": 32}, loss_cls=FOCAL, loss_bbox=GIOU),
 }
 """Arguments of single-stage heads by their class, all on one neck but for YOLOF's."""
 
