@@ -99,9 +99,9 @@ def bare_runner(config: Any, dataset: Any, folder: Path, epochs: int) -> Contest
 
     from core.compression.wrap import compress_detector
     from core.config.adapt import nncf_config_of
+    from core.detectors.building import build_detector
     from core.training.device import data_parallel, device
     from core.training.fit import train_loader
-    from core.training.model import build_detector
 
     class Schedulers(Hook):
         def __init__(self, scheduler: Any) -> None:

@@ -28,7 +28,7 @@ PARENT = """
 import json, sys
 import torch
 from core.config.loading import load_config
-from core.training.model import build_detector
+from core.detectors.building import build_detector
 detector = build_detector(load_config("configs/detectors/retinanet_r18_small_digits.py", json.loads(sys.argv[1])))
 detector.init_weights()
 torch.save({"state_dict": detector.state_dict()}, sys.argv[2])
