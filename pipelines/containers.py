@@ -18,7 +18,7 @@ from typing import Any
 from core.base.errors import UserError
 from core.base.files import CACHE_VARIABLE, cache_folder
 from core.base.supervision import LIFELINE_VARIABLE, more_time
-from core.config.loading import config_root
+from core.config.loading import config_folders
 from core.storage.location import Scheme, parse_location
 from pipelines.code_digest import CODE_LABEL, image_code_digest
 from pipelines.process import GRACE_SECONDS
@@ -116,8 +116,9 @@ def surroundings(values: Mapping[str, Any], root: Path, pipeline_root: Path) -> 
     for name in READ_ONLY:
         place = _local(str(values.get(name) or ""))
         if place is not None and place.exists() and root / "configs" not in place.parents:
-            # A config's bases may lie beside and above it.
-            volumes.setdefault(str(config_root(place) if name.endswith("_config") else place), "ro")
+            # A config's bases may lie anywhere.
+            for folder in config_folders(place) if name.endswith("_config") else [place]:
+                volumes.setdefault(str(folder), "ro")
     destination = _local(str(values.get("destination") or ""))
     if destination is not None:
         # Docker would make a missing folder as root.

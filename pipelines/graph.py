@@ -48,6 +48,9 @@ def define_pipeline() -> Any:
         train_split: str = "auto",
         val_split: str = "auto",
         test_split: str = "auto",
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.1,
+        split_seed: int = 0,
         model_options: dict = {},  # noqa: B006
         compression_options: dict = {},  # noqa: B006
         seed: int = 0,
@@ -72,7 +75,8 @@ def define_pipeline() -> Any:
         Args:
             model_config: MMDetection config of the FP32 detector.
             compression_config: Config that adds nncf_config to it.
-            data: Data set: a COCO or Pascal VOC folder or archive, here or at s3://bucket/prefix, or builtin://digits.
+            data: Data set: a COCO or Pascal VOC folder or archive, here or at s3://bucket/prefix, or builtin://digits;
+                empty takes the model config's own.
             destination: Folder or s3://bucket/prefix to publish the bundle to; empty publishes nothing.
             model_name: Name of the published model.
             model_version: Version to publish as, refused where it holds other content; 0 takes the next one.
@@ -89,6 +93,9 @@ def define_pipeline() -> Any:
             train_split: Split to train on, or auto.
             val_split: Split to follow training with, or auto.
             test_split: Split that every measurement is made on, or auto.
+            val_fraction: Part of the images to follow training with, for data without val and test splits.
+            test_fraction: Part of the images to measure on, likewise.
+            split_seed: Seed that chooses these images.
             model_options: Overrides of the model config, dotted key to value.
             compression_options: Overrides of the compression config, dotted key to value.
             seed: Seed of weights, shuffling and augmentation.
@@ -115,9 +122,9 @@ def define_pipeline() -> Any:
         resolved = resolve(
             model_config=model_config, compression_config=compression_config, model_options=model_options,
             compression_options=compression_options, data=data, data_format=data_format, classes=classes,
-            train_split=train_split, val_split=val_split, test_split=test_split, checkpoint=checkpoint,
-            weights=weights, max_map_drop=max_map_drop, max_class_drop=max_class_drop, min_speedup=min_speedup,
-            min_map=min_map,
+            train_split=train_split, val_split=val_split, test_split=test_split, val_fraction=val_fraction,
+            test_fraction=test_fraction, split_seed=split_seed, checkpoint=checkpoint, weights=weights,
+            max_map_drop=max_map_drop, max_class_drop=max_class_drop, min_speedup=min_speedup, min_map=min_map,
             destination=destination, model_name=model_name, model_version=model_version, preflight=preflight,
             min_initial_map_ratio=min_initial_map_ratio, dynamic_shape=dynamic_shape, strict=strict, gpus=gpus,
             training_state=training_state, checkpoint_minutes=checkpoint_minutes, trust_config=trust_config)

@@ -17,7 +17,7 @@ from typing import Any
 
 from core.base.cli import name_list, run_guarded
 from core.base.errors import UserError
-from core.base.supervision import run_command
+from core.base.supervision import end_with_this_process, run_command
 from core.compression.dry_run import REPOSITORY, DryRun, Outcome, find_openvino_python, run_stage
 from core.detectors.refused import HEADS, LAYERS
 from core.detectors.registry import families

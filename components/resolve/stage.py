@@ -29,13 +29,17 @@ class Resolve:
     compression_config: str = parameter("Config that adds nncf_config to it.", metavar="FILE")
     model_options: dict[str, Any] = parameter("Overrides of the model config, dotted key to value.", {})
     compression_options: dict[str, Any] = parameter("Overrides of the compression config, dotted key to value.", {})
-    data: str = parameter("Data set: a folder, an archive, s3://bucket/prefix or builtin://digits.",
-                          metavar="LOCATION")
+    data: str = parameter("Data set: a folder, an archive, s3://bucket/prefix or builtin://digits; empty takes the "
+                          "model config's own.", "", metavar="LOCATION")
     data_format: str = parameter("auto, coco or voc.", "auto", metavar="FORMAT")
     classes: list[str] = parameter("Class names in label order; empty takes them from the data.", [])
     train_split: str = parameter("Name of the training split, or auto.", "auto", metavar="NAME")
     val_split: str = parameter("Name of the validation split, or auto.", "auto", metavar="NAME")
     test_split: str = parameter("Name of the test split, or auto.", "auto", metavar="NAME")
+    val_fraction: float = parameter(
+        "Part of the images to follow training with, for data without val and test splits.", 0.1)
+    test_fraction: float = parameter("Part of the images to measure on, likewise.", 0.1)
+    split_seed: int = parameter("Seed that chooses these images.", 0)
     checkpoint: str = parameter("FP32 checkpoint to start from; empty trains one.", "", metavar="LOCATION")
     weights: str = parameter("Folder or s3://bucket/prefix with the files of weights that a config names by a URL or a "
                              "model zoo's name.", "", metavar="LOCATION")
@@ -64,8 +68,10 @@ def resolve(stage: Resolve, output: ExecutorOutput) -> None:
     from core.bundle.publish import check_destination
     from core.compression.config_check import epochs_of, require_valid
     from core.config.adapt import algorithms_of, classes_of, nncf_config_of
+    from core.config.loading import find_config
     from core.config.reference import open_config, resolve_config
     from core.data.dataset import resolve_data
+    from core.data.from_config import resolve_config_data
     from core.detectors.initialising import check_weights
     from core.export.dynamic_shape import check_dynamic_shape
     from core.storage.parent import resolve_parent
@@ -84,8 +90,13 @@ def resolve(stage: Resolve, output: ExecutorOutput) -> None:
     check_detectors(open_config(model, trusted), compression_config)
     classes = tuple(stage.classes) or classes_of(open_config(model, trusted))
     parent = resolve_parent(stage.checkpoint)
-    data = resolve_data(stage.data, data_format=stage.data_format, classes=classes, train_split=stage.train_split,
-                        val_split=stage.val_split, test_split=stage.test_split)
+    fractions = {"val_fraction": stage.val_fraction, "test_fraction": stage.test_fraction,
+                 "split_seed": stage.split_seed}
+    if stage.data:
+        data = resolve_data(stage.data, data_format=stage.data_format, classes=classes, train_split=stage.train_split,
+                            val_split=stage.val_split, test_split=stage.test_split, **fractions)
+    else:
+        data = resolve_config_data(open_config(model, trusted), find_config(stage.model_config), classes, **fractions)
     if parent.uri:
         check_parent(parent, open_config(model, trusted), data.classes)
     else:

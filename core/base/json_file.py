@@ -25,7 +25,7 @@ def read_json(path: Path, thing: str, hint: str, most: int = MOST_BYTES) -> Any:
     """
     content = read_foreign(path, thing, most)
     try:
-        return json.loads(content.decode("utf-8-sig"))
+        return json.loads(content.decode(json.detect_encoding(content)))
     except RecursionError as error:
         raise UserError(thing, f"{path} (nested too deeply)", "It must be JSON in UTF-8.", hint) from error
     except ValueError as error:

@@ -1,7 +1,7 @@
 """Fit a config to a data set, and take its NNCF part out."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,8 +62,9 @@ def classes_of(cfg: "Config") -> tuple[str, ...]:
 def set_data(cfg: "Config", dataset: "Dataset") -> None:
     """Point data.train, data.val and data.test at the splits of ``dataset``, in place.
 
-    Pipelines and wrappers (RepeatDataset, ClassBalancedDataset, MultiImageMixDataset) stay. A concatenation becomes
-    one data set, since both of its parts would be the same one. Another dataset type becomes CocoDataset and the
+    Pipelines and wrappers (RepeatDataset, ClassBalancedDataset, MultiImageMixDataset) stay. Where the data are the
+    config's own, each entry of data.train has its own annotations; else a concatenation becomes one data set, since
+    both of its parts would be the same one. Another dataset type becomes CocoDataset and the
     evaluation metric ``bbox``. Without a val split data.val is removed; where only the config has none, it gets the
     test pipeline.
 
@@ -72,7 +73,11 @@ def set_data(cfg: "Config", dataset: "Dataset") -> None:
     """
     data = cfg["data"]
     foreign = "CocoDataset" not in [leaf.get("type") for leaf in _leaves(data["test"])]
-    data["train"] = _pointed(data["train"], dataset.train, dataset.classes, "data.train")
+    if dataset.train.parts and sum(map(_count_of_files, _leaves(data["train"]))) == len(dataset.train.parts):
+        data["train"] = _with_parts(data["train"], dataset.train, dataset.classes, "data.train",
+                                    iter(dataset.train.parts))
+    else:
+        data["train"] = _pointed(data["train"], dataset.train, dataset.classes, "data.train")
     if dataset.val is None:
         data.pop("val", None)
     else:
@@ -90,6 +95,27 @@ def _leaves(node: Any) -> list[dict[str, Any]]:
         return []
     inner = [node[key] for key in ("dataset", "datasets") if key in node]
     return _leaves(inner) if inner else [node]
+
+
+def _count_of_files(leaf: dict[str, Any]) -> int:
+    files = leaf.get("ann_file")
+    return len(files) if isinstance(files, (list, tuple)) else 1
+
+
+def _with_parts(node: Any, split: "Split", classes: Sequence[str], where: str, files: Iterator[Path]) -> Any:
+    """Return ``node`` with the next of ``files`` in each data set, depth first, as ``resolve_config_data`` counts."""
+    if isinstance(node, (list, tuple)):
+        return [_with_parts(item, split, classes, f"{where}[{index}]", files) for index, item in enumerate(node)]
+    inner = [key for key in ("dataset", "datasets") if key in node]
+    for key in inner:
+        node[key] = _with_parts(node[key], split, classes, f"{where}.{key}", files)
+    if inner:
+        return node
+    several = isinstance(node.get("ann_file"), (list, tuple))
+    own = [str(next(files)) for _ in range(_count_of_files(node))]
+    _pointed(node, split, classes, where)
+    node["ann_file"] = own if several else own[0]
+    return node
 
 
 def _pointed(node: Any, split: "Split", classes: Sequence[str], where: str) -> dict[str, Any]:

@@ -11,10 +11,12 @@ from typing import Any
 from core.base.errors import UserError
 from core.base.foreign_file import not_text, open_regular
 from core.base.text import bounded_repr, shown
-from core.config.expressions import BASE_KEY, Assignments, base_value
+from core.config.cost import Cost
+from core.config.expressions import BASE_KEY, base_value
 from core.config.merging import merge
 from core.config.plain_data import MAX_DEPTH, plain_data
-from core.config.python_text import MAX_NUMBER_LENGTH, MAX_TEXT_BYTES, MAX_TOKENS, NotData, check_size, too_many_tokens
+from core.config.python_text import MAX_NUMBER_LENGTH, MAX_TEXT_BYTES, MAX_TOKENS, check_size, too_many_tokens
+from core.config.statements import Statements
 
 SUFFIXES = (".py", ".json", ".yaml", ".yml")
 MAX_FILES = 64
@@ -24,19 +26,32 @@ _BASE_REFERENCE = re.compile(r"\{\{\s*_base_\.([\w.]+)\s*\}\}")
 _LONG_NUMBER = re.compile(r"[-+0-9_:.eE]{" + str(MAX_NUMBER_LENGTH + 1) + ",}")
 
 
-def read_config(path: Path, root: Path) -> dict[str, Any]:
+def read_config(path: Path, root: Path | None = None) -> dict[str, Any]:
     """Return the values of a config file merged with its bases as mmcv would.
 
     Args:
         path: A .py, .json, .yaml or .yml file of at most 1 MiB.
-        root: Bases are read only within this folder, symbolic links resolved.
+        root: Bases are read only within this folder, symbolic links resolved; None reads them anywhere, as is right for
+            a file of this machine's user.
 
     Raises:
-        NotData: The file, or a base, needs to run as Python, or a base lies outside ``root``.
-        UserError: Absent, unreadable, malformed or oversized text; bases that clash, recur or cannot be merged.
+        NotData: The file, or a base, needs to run as Python.
+        UserError: Absent, unreadable, malformed or oversized text; bases that clash, recur, lie
+            outside ``root`` or cannot be merged.
     """
     values = _Files(root).read(Path(path))
     return plain_data(values, f"config {path}")
+
+
+def config_files(path: Path) -> tuple[Path, ...]:
+    """Return a config's file and those of its bases, in the order in which they are read.
+
+    Raises:
+        UserError: As :func:`read_config`.
+    """
+    files = _Files(None)
+    files.read(Path(path))
+    return files.paths
 
 
 def data_from_json(text: str, thing: str) -> Any:
@@ -124,10 +139,16 @@ def read_text(path: Path, thing: str) -> str:
 class _Files:
     """Reads one config and its bases, each file once."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = Path(os.path.realpath(root))
+    def __init__(self, root: Path | None) -> None:
+        self._root = root and Path(os.path.realpath(root))
         self._done: dict[Path, dict[str, Any]] = {}
         self._open: list[Path] = []
+        self._cost = Cost()
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Return what was read, symbolic links resolved."""
+        return tuple(self._done)
 
     def read(self, path: Path) -> dict[str, Any]:
         real = Path(os.path.realpath(path))
@@ -158,7 +179,7 @@ class _Files:
 
         expand = _predefined(path)
         if path.suffix == ".py":
-            values = Assignments(thing, base_values, expand).run(text)
+            values = Statements(thing, base_values, expand, self._cost).run(text)
             values = {name: value for name, value in values.items() if not name.startswith("__")}
         else:
             values = _structured(text, path, thing, base_values, expand)
@@ -184,10 +205,13 @@ class _Files:
         return values
 
     def _read_base(self, name: str, path: Path, thing: str) -> dict[str, Any]:
+        if "::" in name:
+            raise UserError(f"{thing}, {BASE_KEY}", name, "mmcv 1.x knows no scopes such as `mmdet::`.",
+                            "Write the path of the file, absolute or relative to this one.")
         base = Path(os.path.normpath(path.parent / name))
-        if self._root not in Path(os.path.realpath(base)).parents:
-            raise NotData(f"{thing}, {BASE_KEY}", name, f"Bases are read within {self._root} only.",
-                          "Keep the base in that folder, or pass --trust-config where you trust the file.")
+        if self._root and self._root not in Path(os.path.realpath(base)).parents:
+            raise UserError(f"{thing}, {BASE_KEY}", name, f"Bases of a config from storage are read within its prefix, "
+                            f"{self._root}, only.", "Store the base below the same folder `configs`.")
         return self.read(base)
 
 

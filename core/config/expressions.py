@@ -1,221 +1,403 @@
-"""The values of a config's Python text, computed from its syntax tree without running it."""
+"""The value of an expression in a config's Python text, computed from its syntax tree without running it."""
 
 import ast
+import math
 import operator
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
 
 from core.base.errors import UserError
-from core.base.text import bounded_repr
+from core.base.text import bounded_repr, shown
+from core.config.cost import Bill, Cost
+from core.config.functions import FUNCTIONS, METHODS, distinct, formatted, items_of, percent
 from core.config.keys import did_you_mean
-from core.config.plain_data import is_plain_number
-from core.config.python_text import RULE, WAY_OUT, NotData, parse_python
+from core.config.plain_data import is_plain_number, plain_data
+from core.config.python_text import HINT, RULE, NotData
 
 BASE_KEY = "_base_"
-MAX_COPIED = 100_000
 MAX_EXPONENT = 64
 
 _ARITHMETIC = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
                ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod, ast.Pow: operator.pow}
-_CONSTRUCTS = {ast.Attribute: "attribute access", ast.Starred: "unpacking", ast.Set: "a set",
-               ast.AugAssign: "an assignment that changes a value", ast.AnnAssign: "an annotated assignment",
-               ast.NamedExpr: "an assignment inside an expression", ast.Compare: "a comparison",
-               ast.JoinedStr: "an f-string", ast.Slice: "a slice"}
+_COMPARISONS = {ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le,
+                ast.Gt: operator.gt, ast.GtE: operator.ge, ast.In: lambda item, within: item in within,
+                ast.NotIn: lambda item, within: item not in within, ast.Is: operator.is_, ast.IsNot: operator.is_not}
+_CONSTRUCTS = {ast.Attribute: "attribute access", ast.Starred: "unpacking",
+               ast.NamedExpr: "an assignment inside an expression", ast.Slice: "a slice", ast.Lambda: "a lambda"}
+# mmcv's dump of a config writes an infinite number so.
+_NAMES = {"inf": math.inf}
+_FAULTS = (TypeError, ValueError, LookupError, ArithmeticError)
 _Sequence = (list, tuple, str)
 
 
-class Assignments:
-    """Evaluates a module's assignments in order.
+class Expressions:
+    """Evaluates expressions with the names assigned so far.
 
     Args:
         thing: What the text is, for messages.
         base_values: Loads the bases named by the value of ``_base_`` and returns their merged values.
         expand: Replaces mmcv's predefined variables, such as ``{{ fileBasename }}``, in a text literal.
+        cost: What the config's other files have cost so far.
     """
 
-    def __init__(self, thing: str, base_values: Callable[[Any], dict[str, Any]], expand: Callable[[str], str]) -> None:
+    def __init__(self, thing: str, base_values: Callable[[Any], dict[str, Any]], expand: Callable[[str], str],
+                 cost: Cost | None = None) -> None:
         self._thing, self._base_values, self._expand = thing, base_values, expand
-        self._text, self._copied = "", 0
+        self._text, self._cost = "", cost or Cost()
         self.values: dict[str, Any] = {}
+        # The names of comprehensions that are being evaluated, innermost last.
+        self._scopes: list[dict[str, Any]] = []
 
-    def run(self, text: str) -> dict[str, Any]:
-        """Return the value of every name that ``text`` assigns.
+    def evaluate(self, node: ast.AST) -> Any:
+        """Return the value of an expression.
 
         Raises:
-            NotData: Text that only running it could evaluate.
-            UserError: Text that would fail as Python as well, or that is beyond a bound.
+            NotData: Only running it could tell its value.
+            UserError: It would fail as Python as well, or is beyond a bound.
         """
-        self._text = text
-        for statement in parse_python(text, self._thing).body:
-            if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
-                continue  # a docstring
-            if not isinstance(statement, ast.Assign):
-                raise self._not_data(statement, "only plain assignments are read")
-            value = self._evaluate(statement.value)
-            for target in statement.targets:
-                if not isinstance(target, ast.Name) or target.id == "dict":
-                    raise self._not_data(statement, "only a name of its own can be assigned")
-                if target.id == BASE_KEY and BASE_KEY in self.values:
-                    raise self._refusal(statement, "a second assignment", f"`{BASE_KEY}` is assigned once.",
-                                        "Keep one.")
-                self.values[target.id] = value
-        return self.values
-
-    def _evaluate(self, node: ast.AST) -> Any:
+        self._bill(node).step()
         handler = _HANDLERS.get(type(node))
         if handler is None:
-            raise self._not_data(node, _CONSTRUCTS.get(type(node), type(node).__name__))
+            raise self.not_data(node, _CONSTRUCTS.get(type(node), type(node).__name__))
         return handler(self, node)
+
+    def bind(self, target: ast.AST, value: Any) -> None:
+        """Assign to a name, to names in a tuple, or to an item of a dict or list."""
+        if isinstance(target, ast.Name):
+            names = self._scopes[-1] if self._scopes else self.values
+            if target.id == BASE_KEY and BASE_KEY in names:
+                raise self.refusal(target, "a second assignment", f"`{BASE_KEY}` is assigned once.", "Keep one.")
+            names[target.id] = value
+        elif isinstance(target, (ast.Tuple, ast.List)):
+            self._unpack(target, value)
+        elif isinstance(target, ast.Subscript):
+            container, index = self.item_of(target)
+            container[index] = value
+        else:
+            raise self.not_data(target, "assigned is only to names and items")
+
+    def item_of(self, node: ast.Subscript) -> tuple[Any, Any]:
+        """Return the dict or list and the key or index that a subscript to be assigned or deleted names."""
+        container, index = self.evaluate(node.value), self._index(node)
+        if isinstance(container, dict) and type(index) is str:
+            return container, index
+        if isinstance(container, list) and type(index) is int and -len(container) <= index < len(container):
+            return container, index
+        raise self.refusal(node, f"no item of a {type(container).__name__} that can be changed",
+                           "A dict takes text, a list takes an integer within its length.", "Correct the subscript.")
+
+    def iterate(self, node: ast.AST, value: Any) -> Iterator[Any]:
+        """Yield the items of ``value``, which may change meanwhile as in Python; each is a step."""
+        if not isinstance(value, (list, tuple, str, dict)):
+            raise self.refusal(node, f"a {type(value).__name__} is not iterable", "A loop runs over a list, a tuple, "
+                               "a text or a dict.", "Correct it.")
+        try:
+            for item in value:
+                self._bill(node).step()
+                yield item
+        except RuntimeError as error:
+            raise self.refusal(node, str(error), "A dict keeps its size while a loop runs over it.",
+                               "Loop over list(...) of it.") from error
+
+    def refusal(self, node: ast.AST, problem: str, rule: str, hint: str) -> UserError:
+        """Return the error for text that would fail as Python as well, or that is beyond a bound."""
+        return UserError(self._where(node), f"`{self._snippet(node)}`: {problem}", rule, hint)
+
+    def not_data(self, node: ast.AST, construct: str) -> NotData:
+        """Return the error for text that only running it could evaluate."""
+        return NotData(self._where(node), f"`{self._snippet(node)}`: {construct}", RULE, HINT)
+
+    def _bill(self, node: ast.AST) -> Bill:
+        def refuse(problem: str, rule: str, hint: str) -> NoReturn:
+            raise self.refusal(node, problem, rule, hint)
+
+        return Bill(self._cost, refuse)
+
+    def _attempt(self, node: ast.AST, function: Callable[..., Any], /, *given: Any, **named: Any) -> Any:
+        """Return what the function returns; what Python would raise becomes the user's error."""
+        try:
+            result = function(*given, **named)
+        except _FAULTS as error:
+            raise self.refusal(node, f"{type(error).__name__}: {shown(error, 100)}", "It must be possible in Python.",
+                               "Correct it.") from error
+        return self._number(node, result) if type(result) in (int, float, complex) else result
+
+    def _unpack(self, target: ast.Tuple | ast.List, value: Any) -> None:
+        items = self._attempt(target, items_of, self._bill(target), value)
+        if any(isinstance(part, ast.Starred) for part in target.elts):
+            raise self.not_data(target, "unpacking")
+        if len(items) != len(target.elts):
+            raise self.refusal(target, f"{len(items)} values for {len(target.elts)} names",
+                               "Each name takes one value.", "Correct one of the two.")
+        for part, item in zip(target.elts, items):
+            self.bind(part, item)
 
     def _constant(self, node: ast.Constant) -> Any:
         if type(node.value) is str:
             if "{{" in node.value and BASE_KEY in node.value:
-                raise self._refusal(node, "a reference to a base inside quotes", "The value, not its text, is meant.",
-                                    "Write {{_base_.name}} without quotes.")
+                raise self.refusal(node, "a reference to a base inside quotes", "The value, not its text, is meant.",
+                                   "Write {{_base_.name}} without quotes.")
             return self._expand(node.value)
         if node.value is None or type(node.value) in (bool, int, float):
             return self._number(node, node.value) if node.value is not None else None
-        raise self._not_data(node, f"a literal of type {type(node.value).__name__}")
+        raise self.not_data(node, f"a literal of type {type(node.value).__name__}")
 
     def _name(self, node: ast.Name) -> Any:
-        if node.id not in self.values:
-            raise NotData(self._where(node), f"the name `{node.id}` is not assigned above",
-                          "A name has a value only from an assignment above it in the same file.",
-                          did_you_mean(node.id, self.values, "Assign it, or write {{_base_." + node.id + "}}."))
-        return self.values[node.id]
+        for names in [*self._scopes[::-1], self.values, _NAMES]:
+            if node.id in names:
+                return names[node.id]
+        raise NotData(self._where(node), f"the name `{node.id}` is not assigned above",
+                      "A name has a value only from an assignment above it in the same file.",
+                      did_you_mean(node.id, self.values, "Assign it, or write {{_base_." + node.id + "}}."))
 
     def _tuple(self, node: ast.Tuple) -> tuple[Any, ...]:
         return tuple(self._list(node))
 
-    def _list(self, node: ast.List | ast.Tuple) -> list:
-        return [self._evaluate(item) for item in node.elts]
+    def _list(self, node: ast.List | ast.Tuple | ast.Set) -> list[Any]:
+        result: list[Any] = []
+        for item in node.elts:
+            if isinstance(item, ast.Starred):
+                result.extend(self._attempt(item, items_of, self._bill(item), self.evaluate(item.value)))
+            else:
+                result.append(self.evaluate(item))
+        return result
 
     def _dict(self, node: ast.Dict) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for key_node, value_node in zip(node.keys, node.values):
             if key_node is None:
                 result.update(self._mapping(value_node))
-                continue
-            key = self._evaluate(key_node)
-            if type(key) is not str:
-                raise self._refusal(key_node, "a key that is not text", "Every key of a config is text.",
-                                    "Write the key in quotes.")
-            result[key] = self._evaluate(value_node)
+            else:
+                key = self._key(key_node)
+                result[key] = self.evaluate(value_node)
         return result
 
-    def _call(self, node: ast.Call) -> dict[str, Any]:
-        if not isinstance(node.func, ast.Name) or node.func.id != "dict" or node.args:
-            raise self._not_data(node, "a call other than dict(key=value)")
+    def _key(self, node: ast.AST) -> str:
+        key = self.evaluate(node)
+        if type(key) is not str:
+            raise self.refusal(node, "a key that is not text", "Every key of a config is text.",
+                               "Write the key in quotes.")
+        return key
+
+    def _mapping(self, node: ast.AST) -> dict[str, Any]:
+        value = self.evaluate(node)
+        if not isinstance(value, dict):
+            raise self.refusal(node, f"`**` of a {type(value).__name__}", "Only a dict can be unpacked by `**`.",
+                               "Name a dict there.")
+        self._bill(node).copy(len(value))
+        return value
+
+    def _call(self, node: ast.Call) -> Any:
+        function, given = self._callee(node)
+        for argument in node.args:
+            if isinstance(argument, ast.Starred):
+                given.extend(self._attempt(argument, items_of, self._bill(argument), self.evaluate(argument.value)))
+            else:
+                given.append(self.evaluate(argument))
+        return self._attempt(node, function, self._bill(node), *given, **self._keywords(node))
+
+    def _callee(self, node: ast.Call) -> tuple[Callable[..., Any], list[Any]]:
+        """Return the function that a call means, and what it is called on where it is a method."""
+        callee = node.func
+        if isinstance(callee, ast.Name):
+            assigned = any(callee.id in names for names in [*self._scopes, self.values])
+            if callee.id in FUNCTIONS and not assigned:
+                return FUNCTIONS[callee.id], []
+        elif isinstance(callee, ast.Attribute) and not (
+                isinstance(callee.value, ast.Name) and callee.value.id in FUNCTIONS.keys() - self.values.keys()):
+            target = self.evaluate(callee.value)
+            method = METHODS.get(type(target), {}).get(callee.attr)
+            if method is not None:
+                return method, [target]
+        raise self.not_data(node, "a call other than of dict, range and the like")
+
+    def _keywords(self, node: ast.Call) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for argument in node.keywords:
-            given = {argument.arg: self._evaluate(argument.value)} if argument.arg else self._mapping(argument.value)
+            given = {argument.arg: self.evaluate(argument.value)} if argument.arg else self._mapping(argument.value)
             twice = sorted(result.keys() & given.keys())
             if twice:
-                raise self._refusal(node, f"the key `{twice[0]}` is given twice", "dict(...) takes a key once.",
-                                    "Remove one, or merge with {**first, 'key': value}.")
+                raise self.refusal(node, f"the key `{twice[0]}` is given twice", "A call takes a key once.",
+                                   "Remove one, or merge with {**first, 'key': value}.")
             result.update(given)
         return result
 
-    def _mapping(self, node: ast.AST) -> dict[str, Any]:
-        value = self._evaluate(node)
-        if not isinstance(value, dict):
-            raise self._refusal(node, f"`**` of a {type(value).__name__}", "Only a dict can be unpacked by `**`.",
-                                "Name a dict there.")
-        self._count_copies(node, len(value))
-        return value
-
     def _unary(self, node: ast.UnaryOp) -> Any:
-        value = self._evaluate(node.operand)
+        value = self.evaluate(node.operand)
+        if isinstance(node.op, ast.Not):
+            return not value
         if not isinstance(node.op, (ast.USub, ast.UAdd)) or type(value) not in (int, float):
-            raise self._not_data(node, "an operator that is more than the sign of a number")
-        return self._number(node, -value if isinstance(node.op, ast.USub) else value)
+            raise self.not_data(node, "an operator that is more than the sign of a number")
+        signed = -value if isinstance(node.op, ast.USub) else value
+        return signed if signed in (math.inf, -math.inf) else self._number(node, signed)
 
     def _binary(self, node: ast.BinOp) -> Any:
-        left, right = self._evaluate(node.left), self._evaluate(node.right)
-        compute = _ARITHMETIC.get(type(node.op))
-        if compute is None:
-            raise self._not_data(node, "an operator other than + - * / // % **")
-        if isinstance(left, _Sequence) or isinstance(right, _Sequence):
-            return self._joined(node, left, right)
-        if not (is_plain_number(left) and is_plain_number(right)):
-            raise self._refusal(node, f"arithmetic on {type(left).__name__} and {type(right).__name__}",
-                                "Arithmetic takes numbers.", "Correct one of the two values.")
-        if isinstance(node.op, ast.Pow) and abs(right) > MAX_EXPONENT:
-            raise self._refusal(node, f"a power with exponent {right}",
-                                f"Exponents are at most {MAX_EXPONENT}.", "Write the number out.")
-        try:
-            return self._number(node, compute(left, right))
-        except ArithmeticError as error:
-            raise self._refusal(node, str(error), "Arithmetic must have a finite result.",
-                                "Correct the numbers.") from error
+        return self.compute(node, node.op, self.evaluate(node.left), self.evaluate(node.right))
 
-    def _joined(self, node: ast.BinOp, left: Any, right: Any) -> Any:
-        if isinstance(node.op, ast.Mult) and int in (type(left), type(right)):
+    def compute(self, node: ast.AST, operation: ast.operator, left: Any, right: Any) -> Any:
+        """Return ``left operation right``."""
+        if isinstance(operation, ast.BitOr) and isinstance(left, dict) and isinstance(right, dict):
+            self._bill(node).copy(len(left) + len(right))
+            return left | right
+        function = _ARITHMETIC.get(type(operation))
+        if function is None:
+            raise self.not_data(node, "an operator other than + - * / // % **")
+        if isinstance(operation, ast.Mod) and isinstance(left, str):
+            return self._attempt(node, percent, self._bill(node), left, right)
+        if isinstance(left, _Sequence) or isinstance(right, _Sequence):
+            return self._joined(node, operation, left, right)
+        if not (is_plain_number(left) and is_plain_number(right)):
+            raise self.refusal(node, f"arithmetic on {type(left).__name__} and {type(right).__name__}",
+                               "Arithmetic takes finite numbers.", "Correct one of the two values.")
+        if isinstance(operation, ast.Pow) and abs(right) > MAX_EXPONENT:
+            raise self.refusal(node, f"a power with exponent {right}",
+                               f"Exponents are at most {MAX_EXPONENT}.", "Write the number out.")
+        try:
+            return self._number(node, function(left, right))
+        except ArithmeticError as error:
+            raise self.refusal(node, str(error), "Arithmetic must have a finite result.",
+                               "Correct the numbers.") from error
+
+    def _joined(self, node: ast.AST, operation: ast.operator, left: Any, right: Any) -> Any:
+        if isinstance(operation, ast.Mult) and int in (type(left), type(right)):
             sequence, times = (left, right) if type(right) is int else (right, left)
             size = len(sequence) * max(times, 0)
-        elif isinstance(node.op, ast.Add) and type(left) is type(right):
+        elif isinstance(operation, ast.Add) and type(left) is type(right):
             size = len(left) + len(right)
         else:
-            raise self._not_data(node, f"an operator on {type(left).__name__} and {type(right).__name__}")
-        self._count_copies(node, size)
-        return left + right if isinstance(node.op, ast.Add) else left * right
+            raise self.not_data(node, f"an operator on {type(left).__name__} and {type(right).__name__}")
+        self._bill(node).copy(size)
+        return left + right if isinstance(operation, ast.Add) else left * right
 
-    def _count_copies(self, node: ast.AST, size: int) -> None:
-        self._copied += size
-        if self._copied > MAX_COPIED:
-            raise self._refusal(node, f"{self._copied} items and characters copied so far",
-                                f"Joining, repeating and unpacking copies at most {MAX_COPIED} in a file.",
-                                "Shorten it.")
+    def _compare(self, node: ast.Compare) -> bool:
+        left = self.evaluate(node.left)
+        for operation, right_node in zip(node.ops, node.comparators):
+            right = self.evaluate(right_node)
+            self._bill(node).weigh([left, right])
+            named = any(value is None or type(value) is bool for value in (left, right))
+            if isinstance(operation, (ast.Is, ast.IsNot)) and not named:
+                raise self.not_data(node, "identity of anything but None, True and False")
+            if not self._attempt(node, _COMPARISONS[type(operation)], left, right):
+                return False
+            left = right
+        return True
+
+    def _boolean(self, node: ast.BoolOp) -> Any:
+        value: Any = None
+        for part in node.values:
+            value = self.evaluate(part)
+            if bool(value) is isinstance(node.op, ast.Or):
+                break
+        return value
+
+    def _conditional(self, node: ast.IfExp) -> Any:
+        return self.evaluate(node.body if self.evaluate(node.test) else node.orelse)
+
+    def _formatted_text(self, node: ast.JoinedStr) -> str:
+        text = "".join(self._formatted_part(part) for part in node.values)
+        self._bill(node).copy(len(text))
+        return text
+
+    def _formatted_part(self, node: ast.AST) -> str:
+        if isinstance(node, ast.Constant):
+            # mmcv replaces its variables before Python halves the braces of an f-string.
+            doubled = node.value.replace("{", "{{").replace("}", "}}")
+            return self._expand(doubled).replace("{{", "{").replace("}}", "}")
+        conversion = None if node.conversion == -1 else chr(node.conversion)
+        spec = self._formatted_text(node.format_spec) if node.format_spec else ""
+        return self._attempt(node, formatted, self._bill(node), self.evaluate(node.value), conversion, spec)
+
+    def _listed(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp) -> list[Any]:
+        return [self.evaluate(node.elt) for _ in self._turns(node.generators)]
+
+    def _distinct(self, node: ast.SetComp) -> list[Any]:
+        return self._attempt(node, distinct, self._bill(node), self._listed(node))
+
+    def _mapped(self, node: ast.DictComp) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for _ in self._turns(node.generators):
+            key = self._key(node.key)
+            result[key] = self.evaluate(node.value)
+        return result
+
+    def _turns(self, generators: list[ast.comprehension]) -> Iterator[None]:
+        """Yield once for each turn of a comprehension, with its names bound in a scope of their own."""
+        self._scopes.append({})
+        try:
+            yield from self._nested_turns(generators)
+        finally:
+            self._scopes.pop()
+
+    def _nested_turns(self, generators: list[ast.comprehension]) -> Iterator[None]:
+        if not generators:
+            yield
+            return
+        first, *others = generators
+        for item in self.iterate(first.iter, self.evaluate(first.iter)):
+            self.bind(first.target, item)
+            if all(self.evaluate(condition) for condition in first.ifs):
+                yield from self._nested_turns(others)
 
     def _number(self, node: ast.AST, value: Any) -> Any:
-        if not is_plain_number(value):
-            raise self._refusal(node, "a number beyond bounds", "Numbers are real, finite, and integers fit 64 bits.",
-                                "Write an ordinary number, such as 1e8 for no limit.")
+        infinite = value in (math.inf, -math.inf) and isinstance(node, ast.Call)
+        if not (is_plain_number(value) or infinite):
+            raise self.refusal(node, "a number beyond bounds", "Numbers are real, finite, and integers fit 64 bits.",
+                               "Write an ordinary number, such as 1e8 for no limit.")
         return value
 
     def _subscript(self, node: ast.Subscript) -> Any:
-        kind = type(node.slice).__name__
-        # Python 3.8 wraps a subscript in Index and several slices in ExtSlice; 3.9 dropped both.
-        index_node = node.slice.value if kind == "Index" else node.slice
-        if kind in ("Slice", "ExtSlice"):
-            raise self._not_data(node, "a slice")
-        value, index = self._evaluate(node.value), self._evaluate(index_node)
+        if isinstance(node.slice, ast.Slice):
+            return self._slice(node, node.slice)
+        value, index = self.evaluate(node.value), self._index(node)
         wanted = str if isinstance(value, dict) else int
         if not isinstance(value, (dict,) + _Sequence) or type(index) is not wanted:
-            raise self._refusal(node, f"a subscript of type {type(index).__name__} on a {type(value).__name__}",
-                                "A dict takes text, a list takes an integer.", "Correct the subscript.")
+            raise self.refusal(node, f"a subscript of type {type(index).__name__} on a {type(value).__name__}",
+                               "A dict takes text, a list takes an integer.", "Correct the subscript.")
         try:
             return value[index]
         except LookupError as error:
             keys = value if isinstance(value, dict) else ()
-            raise self._refusal(node, f"nothing is there under {bounded_repr(index, 60)}",
-                                "The key or index must exist.",
-                                did_you_mean(str(index), keys, "Correct the subscript.")) from error
+            raise self.refusal(node, f"nothing is there under {bounded_repr(index, 60)}",
+                               "The key or index must exist.",
+                               did_you_mean(str(index), keys, "Correct the subscript.")) from error
 
-    def _base_reference(self, node: ast.Set) -> Any:
-        """Return what ``{{_base_.a.b}}`` names; to Python's grammar it is a set within a set."""
+    def _index(self, node: ast.Subscript) -> Any:
+        if isinstance(node.slice, ast.Slice):
+            raise self.not_data(node, "a slice")
+        return self.evaluate(node.slice)
+
+    def _slice(self, node: ast.Subscript, bounds: ast.Slice) -> Any:
+        value = self.evaluate(node.value)
+        start, stop, step = (None if bound is None else self.evaluate(bound)
+                             for bound in (bounds.lower, bounds.upper, bounds.step))
+        if not isinstance(value, _Sequence):
+            raise self.refusal(node, f"a slice of a {type(value).__name__}", "Lists, tuples and text have slices.",
+                               "Correct it.")
+        part = self._attempt(node, lambda: value[start:stop:step])
+        self._bill(node).copy(len(part))
+        return part
+
+    def _set(self, node: ast.Set) -> Any:
+        """Return what ``{{_base_.a.b}}`` names, to Python's grammar a set within a set; or a set's elements."""
         inner: ast.AST | None = node
         for _ in range(2):
             inner = inner.elts[0] if isinstance(inner, ast.Set) and len(inner.elts) == 1 else None
-        keys = []
+        keys: list[str] = []
         while isinstance(inner, ast.Attribute):
             keys.insert(0, inner.attr)
             inner = inner.value
         if not keys or not isinstance(inner, ast.Name) or inner.id != BASE_KEY:
-            raise self._not_data(node, "a set")
+            return self._attempt(node, distinct, self._bill(node), self._list(node))
         if BASE_KEY not in self.values:
-            raise self._refusal(node, f"no `{BASE_KEY}` is assigned above", "The base must be known.",
-                                f"Assign `{BASE_KEY}` in the first line.")
-        return base_value(self._base_values(self.values[BASE_KEY]), keys, self._where(node))
+            raise self.refusal(node, f"no `{BASE_KEY}` is assigned above", "The base must be known.",
+                               f"Assign `{BASE_KEY}` in the first line.")
+        value = base_value(self._base_values(self.values[BASE_KEY]), keys, self._where(node))
+        self._bill(node).weigh(value)
+        # A copy: what the file changes in it is not changed in the base.
+        return plain_data(value, self._where(node))
 
     def _where(self, node: ast.AST) -> str:
         return f"{self._thing}, line {getattr(node, 'lineno', 1)}"
-
-    def _refusal(self, node: ast.AST, problem: str, rule: str, hint: str) -> UserError:
-        return UserError(self._where(node), f"`{self._snippet(node)}`: {problem}", rule, hint)
-
-    def _not_data(self, node: ast.AST, construct: str) -> NotData:
-        return NotData(self._where(node), f"`{self._snippet(node)}`: {construct}", RULE, WAY_OUT)
 
     def _snippet(self, node: ast.AST) -> str:
         first_line = (ast.get_source_segment(self._text, node) or "").split("\n")[0]
@@ -238,8 +420,11 @@ def base_value(bases: dict[str, Any], keys: list, where: str) -> Any:
     return value
 
 
-_HANDLERS: dict[type, Callable[[Assignments, Any], Any]] = {
-    ast.Constant: Assignments._constant, ast.Name: Assignments._name, ast.Tuple: Assignments._tuple,
-    ast.List: Assignments._list, ast.Dict: Assignments._dict, ast.Call: Assignments._call,
-    ast.UnaryOp: Assignments._unary, ast.BinOp: Assignments._binary, ast.Subscript: Assignments._subscript,
-    ast.Set: Assignments._base_reference}
+_HANDLERS: dict[type, Callable[[Expressions, Any], Any]] = {
+    ast.Constant: Expressions._constant, ast.Name: Expressions._name, ast.Tuple: Expressions._tuple,
+    ast.List: Expressions._list, ast.Dict: Expressions._dict, ast.Call: Expressions._call,
+    ast.UnaryOp: Expressions._unary, ast.BinOp: Expressions._binary, ast.Subscript: Expressions._subscript,
+    ast.Set: Expressions._set, ast.Compare: Expressions._compare, ast.BoolOp: Expressions._boolean,
+    ast.IfExp: Expressions._conditional, ast.JoinedStr: Expressions._formatted_text,
+    ast.ListComp: Expressions._listed, ast.GeneratorExp: Expressions._listed, ast.SetComp: Expressions._distinct,
+    ast.DictComp: Expressions._mapped}

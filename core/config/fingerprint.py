@@ -37,7 +37,7 @@ def json_digest(obj: Any) -> str:
     Raises:
         UserError: ``obj`` holds what JSON cannot.
     """
-    text = json.dumps(plain_data(obj, "value to digest"), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(plain_data(obj, "value to digest"), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
@@ -73,7 +73,7 @@ def config_to_text(cfg: Union["Config", Mapping[str, Any]]) -> str:
         UserError: The config holds something else than data, or is longer than 1 MiB.
     """
     data = plain_data(dict(cfg.items()), "config")
-    text = "{\n" + "".join(f"{key!r}: {value!r},\n" for key, value in data.items()) + "}\n"
+    text = "{\n" + "".join(f"{key!r}: {_literal(value)},\n" for key, value in data.items()) + "}\n"
     check_size(text, "config")
     return text
 
@@ -102,6 +102,17 @@ def data_from_text(text: str) -> dict[str, Any]:
                         "Use a checkpoint that this program wrote.")
     check_top_level(value, thing)
     return value
+
+
+def _literal(value: Any) -> str:
+    """Return plain data as a Python literal; repr writes infinity as a name."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key!r}: {_literal(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_literal, value)) + "]"
+    if isinstance(value, tuple):
+        return "(" + "".join(_literal(item) + ", " for item in value) + ")"
+    return repr(value).replace("inf", "1e999") if isinstance(value, float) else repr(value)
 
 
 def _lists(value: Any) -> Any:

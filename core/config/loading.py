@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.base.errors import UserError
-from core.config.data_only import SUFFIXES, read_config
+from core.config.class_lists import with_class_lists
+from core.config.data_only import SUFFIXES, config_files, read_config
 from core.config.fingerprint import config_to_text
 from core.config.keys import check_top_level, did_you_mean
 from core.config.options import apply_options
@@ -49,11 +50,11 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None, trus
 def load_data(path: str | Path, options: Mapping[str, Any] | None = None,
               trust: bool = False) -> dict[str, Any]:
     """Return the same values as :func:`load_config` as plain data; needs mmcv only where trusted code must run."""
-    file, thing = find_config(path), f"config {path}"
+    (file, root), thing = locate_config(path), f"config {path}"
     # A config from storage is data whatever is said: whoever can write there could run code here.
     trust = trust and not is_stored(path)
     try:
-        data = read_config(file, config_root(file))
+        data = read_config(file, root)
     except NotData:
         if not trust:
             raise
@@ -63,20 +64,28 @@ def load_data(path: str | Path, options: Mapping[str, Any] | None = None,
     if options:
         data = plain_data(apply_options(data, options, thing), thing)
         _check_required(data, thing)
+    data["data"] = with_class_lists(data["data"], file, root)
     if data.get("custom_imports") and not trust:
         raise UserError(thing, "custom_imports", "The config asks to import Python modules, which runs their code.",
                         "Remove the key, or pass --trust-config where you trust the modules.")
     return data
 
 
-def find_config(path: str | Path) -> Path:
-    """Return the config file that ``path`` names, absolute.
+def locate_config(path: str | Path) -> tuple[Path, Path | None]:
+    """Return the config file that ``path`` names, absolute, and the folder that it may not look out of, if any.
 
     Raises:
         UserError: There is none; names the nearest file.
     """
-    if is_stored(path):
-        return fetch_config(str(path))
+    return fetch_config(str(path)) if is_stored(path) else (_find_local(path), None)
+
+
+def find_config(path: str | Path) -> Path:
+    """Return the file of :func:`locate_config`."""
+    return locate_config(path)[0]
+
+
+def _find_local(path: str | Path) -> Path:
     asked = Path(path).expanduser()
     places = [asked] if asked.is_absolute() else [REPOSITORY / asked, Path.cwd() / asked]
     try:
@@ -92,7 +101,7 @@ def find_config(path: str | Path) -> Path:
 
 
 def config_root(file: Path) -> Path:
-    """Return the folder within which the bases of ``file`` may lie.
+    """Return the folder that usually holds the bases of ``file``, for a container that is to see them.
 
     It is the repository for its own files, else the outermost folder named ``configs`` above the file, as in
     MMDetection's own tree, else the file's folder.
@@ -101,6 +110,20 @@ def config_root(file: Path) -> Path:
         return REPOSITORY
     named = [folder for folder in file.resolve().parents if folder.name == "configs"]
     return named[-1] if named else file.resolve().parent
+
+
+def config_folders(file: Path) -> list[Path]:
+    """Return the folders that a container must see to read a config of this machine: its root, and those of its bases.
+
+    Of a config that cannot be read it is the root alone; resolve says what is wrong.
+    """
+    root = config_root(file)
+    try:
+        bases = config_files(file)
+    except UserError:
+        bases = ()
+    outside = [base.parent for base in bases if root.resolve() not in base.parents]
+    return list(dict.fromkeys([root, *outside]))
 
 
 def pipelines(dataset: Any) -> Iterator[Any]:

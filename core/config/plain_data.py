@@ -19,7 +19,7 @@ def plain_data(value: Any, thing: str) -> Any:
         thing: What the value is, for the message.
 
     Raises:
-        UserError: Another type, a key that is not text, a number that is not finite or beyond 64 bits, nesting
+        UserError: Another type, a key that is not text, a number that is none (nan) or beyond 64 bits, nesting
             beyond ``MAX_DEPTH`` (a value that contains itself has no end), or more than ``MAX_SIZE`` values and
             characters once names that share a value are written out.
     """
@@ -31,6 +31,10 @@ def is_plain_number(value: Any) -> bool:
     if type(value) is float:
         return math.isfinite(value)
     return type(value) is bool or type(value) is int and value.bit_length() <= MAX_INTEGER_BITS
+
+
+def _is_infinite(value: Any) -> bool:
+    return type(value) is float and math.isinf(value)
 
 
 def dotted(path: tuple[Any, ...]) -> str:
@@ -53,7 +57,7 @@ class _Copier:
         if isinstance(value, (list, tuple)):
             items = [self.copy(item, path + (index,)) for index, item in enumerate(value)]
             return tuple(items) if isinstance(value, tuple) else items
-        if value is None or type(value) is str or is_plain_number(value):
+        if value is None or type(value) is str or is_plain_number(value) or _is_infinite(value):
             return value
         raise self._refusal(value, path)
 
@@ -77,7 +81,7 @@ class _Copier:
         where = f"{self._thing}, {dotted(path) or 'top level'}"
         if type(value) in (int, float):
             shown = f"an integer of {value.bit_length()} bits" if type(value) is int else f"the number {value}"
-            return UserError(where, shown, f"Numbers are finite and integers fit {MAX_INTEGER_BITS} bits.",
+            return UserError(where, shown, f"Numbers are no nan and integers fit {MAX_INTEGER_BITS} bits.",
                              "Write an ordinary number, such as 1e8 for no limit.")
         return UserError(where, f"a value of type {type(value).__name__}",
                          "A config consists of dict, list, tuple, text, numbers, True, False and None.",

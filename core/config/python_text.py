@@ -5,6 +5,7 @@ import io
 import keyword
 import re
 import tokenize
+import warnings
 
 from core.base.errors import UserError
 from core.config.plain_data import MAX_DEPTH
@@ -14,15 +15,23 @@ MAX_TEXT_BYTES = 1 << 20
 MAX_BRACKETS = MAX_DEPTH + 8
 MAX_OPERATORS = 100
 MAX_TOKENS = 100_000
-# Python 3.8's parser compares every keyword of a call with every other one.
+# The parser compares every keyword of a call with every other one.
 MAX_KEYWORDS = 5_000
 MAX_NUMBER_LENGTH = 64
 
-RULE = "A config is read as data: literals, dict(...), names assigned above it, arithmetic and `_base_`."
-WAY_OUT = "Write the value out, or pass --trust-config where you trust the file to run as Python."
+RULE = ("A config is read as data: literals, names assigned above, arithmetic, f-strings, loops and comprehensions, "
+        "dict(...), range(...) and the like, methods of dict, list and text, and `_base_`.")
+HINT = "Write the value out, or pass --trust-config where you trust the file to run as Python."
 
+# A chain of `elif` is a deep tree.
+MAX_ELIF = 50
+# An f-string is a text to the tokenizer; its length alone bounds what the parser finds inside.
+MAX_FORMATTED_LENGTH = 1_000
+
+_VALUES = ("True", "False", "None")
+_READ = ("for", "in", "if", "elif", "else", "not", "and", "or", "is", "del", "pass", "break", "continue")
 _KEYWORDS = {"import": "an import", "from": "an import", "lambda": "a lambda", "def": "a function", "class": "a class",
-             "for": "a loop or comprehension", "while": "a loop", "if": "a condition", "else": "a condition"}
+             "while": "a loop without a bound", "with": "a block with effects", "try": "a block with effects"}
 _STRING_PREFIX = re.compile(r"[A-Za-z]*")
 
 
@@ -40,7 +49,7 @@ def check_size(text: str, thing: str) -> None:
 def parse_python(text: str, thing: str, mode: str = "exec") -> ast.AST:
     """Return the syntax tree of ``text`` without running anything.
 
-    Python 3.8's ``ast.parse`` dies of a segmentation fault on ``1+1+1+...``, so tokens are counted first.
+    Tokens are counted first: a long ``1+1+1+...`` exhausts the parser's stack.
 
     Args:
         text: Python source.
@@ -48,20 +57,24 @@ def parse_python(text: str, thing: str, mode: str = "exec") -> ast.AST:
         mode: ``"exec"`` for a module, ``"eval"`` for one expression.
 
     Raises:
-        NotData: A keyword other than True, False and None, or an f-string.
+        NotData: A keyword that only running the text could obey.
         UserError: Beyond a bound, or not Python.
     """
     check_size(text, thing)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     try:
         _check_tokens(text, thing)
-        return ast.parse(text, mode=mode)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an unknown escape such as "\d" stays as it is written
+            return ast.parse(text, mode=mode)
     except SyntaxError as error:
         raise _malformed(thing, error.lineno or 1, error.msg) from error
     except tokenize.TokenError as error:
         raise _malformed(thing, error.args[1][0], error.args[0]) from error
     except ValueError as error:
         raise _malformed(thing, 1, str(error)) from error
+    except (RecursionError, MemoryError) as error:
+        raise UserError(thing, "nested too deeply", "Expressions are bounded in depth.", "Flatten them.") from error
 
 
 def _malformed(thing: str, line: int, problem: str) -> UserError:
@@ -81,11 +94,15 @@ def _check_tokens(text: str, thing: str) -> None:
         if count >= MAX_TOKENS:
             raise too_many_tokens(where)
         if token.type == tokenize.NAME and keyword.iskeyword(token.string):
-            if token.string not in ("True", "False", "None"):
+            if token.string in _READ:
+                bounds.count(token.string, where)
+            elif token.string not in _VALUES:
                 construct = _KEYWORDS.get(token.string, "a statement or operator that is more than data")
-                raise NotData(where, f"`{token.string}` begins {construct}", RULE, WAY_OUT)
+                raise NotData(where, f"`{token.string}` begins {construct}", RULE, HINT)
         elif token.type == tokenize.STRING and "f" in _STRING_PREFIX.match(token.string).group().lower():
-            raise NotData(where, f"{token.string:.60} is an f-string", RULE, WAY_OUT)
+            if len(token.string) > MAX_FORMATTED_LENGTH:
+                raise UserError(where, f"an f-string of {len(token.string)} characters",
+                                f"An f-string has at most {MAX_FORMATTED_LENGTH}.", "Split it.")
         elif token.type == tokenize.NUMBER and len(token.string) > MAX_NUMBER_LENGTH:
             raise UserError(where, f"a number of {len(token.string)} characters",
                             f"A number is written with at most {MAX_NUMBER_LENGTH} characters.", "Shorten it.")
@@ -100,7 +117,7 @@ class _Bounds:
 
     def __init__(self) -> None:
         self._operators: list[int] = [0]
-        self._keywords = 0
+        self._keywords = self._elifs = 0
 
     def end_statement(self) -> None:
         self._operators = [0]
@@ -114,6 +131,7 @@ class _Bounds:
                 self._operators.pop()
         else:
             self._operators[-1] += 1
+            self._elifs += sign == "elif"
             if sign in ("(", "[", "{"):
                 self._operators.append(0)
         self._check(where)
@@ -125,6 +143,9 @@ class _Bounds:
         if sum(self._operators) > MAX_OPERATORS:
             raise UserError(where, f"an expression of more than {MAX_OPERATORS} operators",
                             "Expressions are bounded, so that reading a config is safe.", "Split or shorten it.")
+        if self._elifs > MAX_ELIF:
+            raise UserError(where, f"more than {MAX_ELIF} times `elif`", "Config text is bounded.",
+                            "Look the value up in a dict.")
         if self._keywords > MAX_KEYWORDS:
             raise UserError(where, f"more than {MAX_KEYWORDS} keyword arguments",
                             "Config text is bounded.", "Write large tables as {'key': value}.")

@@ -3,6 +3,7 @@
 from pathlib import Path, PurePosixPath
 
 from core.base.errors import UserError
+from core.config.class_lists import SUFFIX as CLASS_LIST_SUFFIX
 from core.config.data_only import SUFFIXES
 from core.storage.location import Scheme, parse_location
 
@@ -26,11 +27,11 @@ def concrete(location: str) -> str:
     return str(resolve_latest(parse_location(location, _THING), _THING))
 
 
-def fetch_config(location: str) -> Path:
-    """Return a local copy of the config at ``location``.
+def fetch_config(location: str) -> tuple[Path, Path]:
+    """Return a local copy of the config at ``location``, and the folder that it may not look out of.
 
-    Beside it are the configs that it may inherit: those below the outermost folder named ``configs`` in its key, else
-    those of its own folder and below.
+    Beside it are the configs that it may inherit and the lists of classes that it may name: those below the outermost
+    folder named ``configs`` in its key, else those of its own folder and below.
 
     Raises:
         UserError: It is not there, or is no config file.
@@ -47,10 +48,12 @@ def fetch_config(location: str) -> Path:
     name = "/".join(key.parts[len(above):])
     below = "configs/" if "configs" in folders else ""
     found = [info for info in store_at(base).list(below)
-             if info.name == name or (info.name.endswith(SUFFIXES) and info.size <= _LARGEST_BYTES)]
+             if info.name == name or (info.name.endswith((*SUFFIXES, CLASS_LIST_SUFFIX))
+                                      and info.size <= _LARGEST_BYTES)]
     if not any(info.name == name for info in found):
         raise UserError(_THING, config, "There is no such object.", "Check bucket and key.")
     if len(found) > _MOST_FILES:
         raise UserError(_THING, config, f"{len(found):,} configs lie beside it, of at most {_MOST_FILES:,}.",
                         "Keep configs below a folder named configs.")
-    return fetch(listing_source(str(base), found)) / name
+    root = fetch(listing_source(str(base), found))
+    return root / name, root

@@ -1,6 +1,6 @@
 """Annotations as both readers give them, and their cleaning, the same for both formats."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -48,6 +48,7 @@ class AnnotatedSplit:
         classes: The class names, in the data's own order.
         images: The images, in the data's own order.
         warnings: What was odd but could be read.
+        part_sizes: How many of the images come from each part of the split, in order.
     """
 
     name: str
@@ -56,6 +57,7 @@ class AnnotatedSplit:
     classes: tuple[str, ...]
     images: tuple[AnnotatedImage, ...]
     warnings: tuple[str, ...] = ()
+    part_sizes: tuple[int, ...] = ()
 
 
 def clean_boxes(image: AnnotatedImage) -> tuple[list[Box], list[str]]:
@@ -99,8 +101,7 @@ def clean_split(split: AnnotatedSplit, classes: tuple[str, ...]) -> AnnotatedSpl
     warnings = tuple(f"split {split.name!r}: box without area dropped: {text}" for text in dropped[:SHOWN])
     if len(dropped) > SHOWN:
         warnings += (f"split {split.name!r}: {len(dropped) - SHOWN} more boxes without area dropped",)
-    return AnnotatedSplit(split.name, split.image_root, split.files, classes, tuple(images),
-                          split.warnings + warnings)
+    return replace(split, classes=classes, images=tuple(images), warnings=split.warnings + warnings)
 
 
 def check_relative(name: str, file: Path, what: str) -> str:

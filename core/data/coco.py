@@ -1,81 +1,122 @@
-"""COCO folders: finding annotation files and reading them strictly.
+"""COCO annotations: finding their files in the layouts that tools write, and reading them.
 
-The format: https://cocodataset.org/#format-data
+The format: https://cocodataset.org/#format-data. What labelling tools write otherwise is read where it has one meaning
+(ids as text, numbers in quotes, boxes without an id); what MMDetection 2.28 skips (boxes of images or categories that
+the file does not list) is left out with a word.
 """
 
 import math
-import os
 import re
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.foreign_file import open_regular
 from core.base.json_file import read_json
 from core.base.text import bounded_repr
 from core.data.annotations import AnnotatedImage, AnnotatedSplit, Box, check_relative, is_unicode
 from core.data.digest import MOST_BYTES
 from core.data.image_files import ON_DISK, ImageFiles
-from core.data.masks import sound_mask
+from core.data.layout import Found, Part, plain_name, split_of
+from core.data.masks import Mask, sound_mask
+from core.data.search import Ambiguous, FileSearch, ambiguous, portable
+from core.data.suggest import SHOWN, listed
 
-_ANNOTATION_LAYOUTS = ("annotations/{}.json", "annotations/instances_{}.json", "annotations/instances_{}2017.json",
-                       "{}/_annotations.coco.json")
 _IMAGE_LAYOUTS = ("{}", "{}2017", "images/{}", "images", "")
 # COCO's own companions of the instances files, which hold no boxes to train on.
 _OTHER_TASKS = re.compile(r"^(captions|person_keypoints|image_info|panoptic|stuff)_")
-_ANNOTATION_NAME = re.compile(r"annotations/([^/]+)\.json|[^/]+/_annotations\.coco\.json")
+_ROBOFLOW = "_annotations.coco"
+_KEYS = ("images", "annotations", "categories")
 _ROOT_SAMPLE = 100
+_BOX_NUMBERS = 4
+_COCO_SERVER = "http://images.cocodataset.org/"
+_LONGEST_ID = 18
 _FIX = "Correct the annotation file."
 
 
 def describe_layouts() -> str:
     """Return the layouts that are looked for, for messages."""
-    return ", ".join(layout.format("<split>") for layout in _ANNOTATION_LAYOUTS)
+    return "annotations/<split>.json, <split>.json, <split>/<any>.json, or any JSON of images, annotations, categories"
 
 
 def is_annotation(name: str) -> bool:
-    """Tell whether a file of this name, relative to the data folder, can be one that :func:`read_split` reads."""
-    match = _ANNOTATION_NAME.fullmatch(name)
-    return bool(match) and not _OTHER_TASKS.match(match.group(1) or "")
+    """Return whether a file of this name, relative to the data folder, can be one that :func:`read_part` reads."""
+    path = PurePosixPath(name)
+    return path.suffix.lower() == ".json" and not _OTHER_TASKS.match(path.stem)
+
+
+def find_splits(search: FileSearch) -> Found:
+    """Return the annotation files of a folder by split; its images are not asked for."""
+    found: Found = {}
+    for name in search.files():
+        path = PurePosixPath(name)
+        if is_annotation(name) and (_is_customary(path) or _looks_like_coco(search.root / name)):
+            split = split_of(path.parent / path.parent.name if path.stem == _ROBOFLOW else path)
+            found.setdefault(split, []).append(Part(name))
+    return found
 
 
 def list_splits(root: Path, images: ImageFiles = ON_DISK) -> tuple[str, ...]:
-    """Return the names of the splits that a folder has in COCO format, sorted; its images are not asked for."""
-    names = {path.parent.name for path in root.glob("*/_annotations.coco.json")}
-    for path in root.glob("annotations/*.json"):
-        if not _OTHER_TASKS.match(path.stem):
-            names.add(re.sub(r"^instances_(.+?)(2017)?$", r"\1", path.stem))
-    return tuple(sorted(names))
+    """Return the names of the splits that a folder has in COCO format, sorted."""
+    return tuple(sorted(find_splits(FileSearch(root, images))))
 
 
 def read_split(root: Path, name: str, images: ImageFiles = ON_DISK) -> AnnotatedSplit:
-    """Read and check one split; only faults of structure stop it, boxes are cleaned later.
+    """Read and check the one annotation file of a split; arguments and errors as :func:`read_part`."""
+    search = FileSearch(root, images)
+    return read_part(search, find_splits(search)[name][0], name)
+
+
+def read_part(search: FileSearch, part: Part, name: str) -> AnnotatedSplit:
+    """Read and check one annotation file; only faults of structure stop it, boxes are cleaned later.
+
+    Classes are in the file's order, as MMDetection numbers them. Two categories of one name are one class.
 
     Args:
-        root: The data folder, which holds the annotation files.
-        name: The split's name, one of ``list_splits``.
-        images: Which images the data set has.
+        search: The data folder's files.
+        part: The annotation file, and the folder of its images where that is known.
+        name: The split's name.
 
     Raises:
-        UserError: The file is not a sound COCO annotation file; file, value and rule are named.
+        UserError: The file is not a sound COCO annotation file; file, value and rule are named, up to ten faults.
     """
-    # Whatever lies there: the first is read, or refused for what it is.
-    files = [path for path in (root / layout.format(name) for layout in _ANNOTATION_LAYOUTS) if os.path.lexists(path)]
-    document = _read_document(files[0])
-    reader = _Reader(files[0])
-    categories = reader.categories(document["categories"])
-    entries = reader.images(document["images"])
+    file = search.root / part.annotations
+    document = _read_document(file)
+    reader = _Reader(file)
+    used = Counter(_key(entry.get("category_id")) for entry in document["annotations"] if isinstance(entry, dict))
+    categories = reader.categories(document["categories"], used)
+    names = reader.file_names(document["images"])
+    located = _Located(search, part, name, file)
+    places = located.places(names)
+    entries = reader.images({key: places[own] for key, own in names.items()},
+                            lambda place: search.images.size(located.image_root / place))
     boxes = reader.boxes(document["annotations"], entries, categories)
+    reader.stop_at_faults()
     annotated = tuple(image._replace(boxes=tuple(boxes.get(key, ()))) for key, image in entries.items())
-    warnings = tuple(f"split {name!r}: {path} is not used, {files[0].name} is" for path in files[1:])
-    return AnnotatedSplit(name, _find_image_root(root, name, annotated, images), (files[0],),
-                          tuple(categories[key] for key in sorted(categories)), annotated, warnings)
+    return AnnotatedSplit(name, located.image_root, (file,), tuple(dict.fromkeys(categories.values())), annotated,
+                          tuple(f"split {name!r}: {warning}" for warning in (*reader.warnings, *located.warnings)))
+
+
+def _is_customary(path: PurePosixPath) -> bool:
+    """Return whether a file stands where only annotations stand: it is read, and refused by name where it is none."""
+    return path.stem == _ROBOFLOW or len(path.parts) == 2 and path.parts[0] == "annotations"
+
+
+def _looks_like_coco(file: Path) -> bool:
+    try:
+        with open_regular(file, MOST_BYTES) as opened:
+            data = opened.read(MOST_BYTES)
+    except OSError:
+        return False
+    return all(f'"{key}"'.encode() in data for key in _KEYS)
 
 
 def _read_document(file: Path) -> dict[str, Any]:
     document = read_json(file, "annotation file", "Export the annotations again or correct the place named.",
                          MOST_BYTES)
-    keys = ("images", "annotations", "categories")
-    if not isinstance(document, dict) or not all(isinstance(document.get(key), list) for key in keys):
+    if not isinstance(document, dict) or not all(isinstance(document.get(key), list) for key in _KEYS):
         found = f"keys {bounded_repr(list(document))}" if isinstance(document, dict) else type(document).__name__
         raise UserError("annotation file", f"{file} ({found})",
                         "A COCO file is an object with the lists 'images', 'annotations' and 'categories'.",
@@ -83,117 +124,289 @@ def _read_document(file: Path) -> dict[str, Any]:
     return document
 
 
-def _find_image_root(root: Path, name: str, annotated: tuple[AnnotatedImage, ...], images: ImageFiles) -> Path:
-    """Return the first customary folder that has all of the first images, else the one that has most of them."""
-    sample = annotated[:_ROOT_SAMPLE]
-    candidates = [root / layout.format(name) for layout in _IMAGE_LAYOUTS]
-    found = [sum(images.has(folder / image.file_name) for image in sample) for folder in candidates]
-    return candidates[found.index(max(found))]
+class _Located:
+    """Where the images of one annotation file are.
+
+    Attributes:
+        image_root: The folder that the places are relative to.
+        warnings: Names that were found by less than their whole.
+    """
+
+    def __init__(self, search: FileSearch, part: Part, split: str, file: Path) -> None:
+        self._search, self._part, self._file = search, part, file
+        self._folders = [part.images] if part.images is not None else _folders(part.annotations, split)
+        self.image_root, self.warnings = search.root, ()
+
+    def places(self, names: dict[Any, str]) -> dict[str, str]:
+        """Return the place of each file name, relative to ``image_root``.
+
+        A name is a path in the folder that has most of the first images; else the image whose path ends like it, in
+        whatever case and with whatever slashes: within that folder, or anywhere where it has none of the images. One
+        that is not found stays, for the check of images.
+
+        Raises:
+            UserError: Several files fit a name, or one that is not found leads out of the folder.
+        """
+        wanted = list(dict.fromkeys(names.values()))
+        folder = self._folder(wanted[:_ROOT_SAMPLE])
+        direct = {name: own for name in wanted for own in [self._direct(name, folder)] if own}
+        within = folder if direct else self._part.images
+        searched = {name: self._searched(name, within) for name in wanted if name not in direct}
+        found = {name: place for name, place in searched.items() if place}
+        for name in searched.keys() - found.keys():
+            check_relative(name, self._file, f"file name {name[:200]!r}")
+        if not found:
+            self.image_root = self._search.root / folder
+            return {name: direct.get(name, name) for name in wanted}
+        self._warn(found)
+        inside = f"{folder}/" if folder else ""
+        return {name: found.get(name, inside + direct.get(name, name)) for name in wanted}
+
+    def _folder(self, sample: list[str]) -> str:
+        counts = [sum(bool(self._direct(name, folder)) for name in sample) for folder in self._folders]
+        return self._folders[counts.index(max(counts))]
+
+    def _direct(self, name: str, folder: str) -> str | None:
+        """Return a name that is a path within ``folder``, as it is or with the slashes of this machine."""
+        for own in dict.fromkeys((name, name.replace("\\", "/"))):
+            path = PurePosixPath(own)
+            if path.parts and not path.is_absolute() and ".." not in path.parts and self._search.has(
+                    f"{folder}/{own}" if folder else own):
+                return own
+        return None
+
+    def _searched(self, name: str, folder: str | None) -> str | None:
+        try:
+            return self._search.named(name, self._part.annotations, folder)
+        except Ambiguous as error:
+            raise ambiguous(str(self._file), name, error) from error
+
+    def _warn(self, found: dict[str, str]) -> None:
+        loose = [f"{name[:200]!r} as {place}" for name, place in found.items()
+                 if portable(name).parts != PurePosixPath(place).parts[-len(portable(name).parts):]
+                 or PurePosixPath(name).is_absolute()]
+        if loose:
+            self.warnings = (f"{len(loose)} images of {self._file.name} were found by the end of their path: "
+                             f"{listed(loose[:SHOWN])}",)
+
+
+def _folders(annotations: str, split: str) -> list[str]:
+    """Return the customary folders of a split's images, relative to the data folder, those of COCO's own first."""
+    own = PurePosixPath(annotations).parent
+    names = dict.fromkeys((plain_name(PurePosixPath(annotations)), split))
+    found = [PurePosixPath(base, layout.format(name)) for base in (PurePosixPath(""), own, own.parent)
+             for name in names for layout in _IMAGE_LAYOUTS]
+    return list(dict.fromkeys("" if str(path) == "." else str(path) for path in found))
 
 
 class _Reader:
-    """Checks the three lists of one annotation file."""
+    """Checks the three lists of one annotation file; faults are collected, so that one attempt tells all."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._faults: list[tuple[str, Any, str]] = []
+        self._doubles: list[str] = []
+        self._entries: dict[Any, tuple[int, dict[str, Any]]] = {}
+        self._skipped: Counter[str] = Counter()
 
-    def categories(self, entries: list[Any]) -> dict[int, str]:
-        """Return category names by id."""
-        names: dict[int, str] = {}
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return what was read with a word, one sentence each."""
+        return (*self._doubles, *(f"{count} annotations of {self._file.name} {why}"
+                                  for why, count in self._skipped.items()))
+
+    def stop_at_faults(self) -> None:
+        """Raise UserError where anything was found: the fault, or a list of the first ten."""
+        if len(self._faults) == 1:
+            what, value, rule = self._faults[0]
+            raise UserError(f"{self._file}, {what}", bounded_repr(value), rule, _FIX)
+        if self._faults:
+            lines = [f"{what} is {bounded_repr(value)}: {rule}" for what, value, rule in self._faults]
+            raise UserError(str(self._file), f"{len(lines)} faults: {listed(lines, ' ')}", "All must be corrected.",
+                            _FIX)
+
+    def categories(self, entries: list[Any], used: Counter[Any]) -> dict[Any, str]:
+        """Return category names by id, in the file's order; of two of one name the unused one goes.
+
+        Args:
+            entries: The file's list.
+            used: How many annotations each category id has.
+        """
+        names: dict[Any, str] = {}
         for index, entry in enumerate(entries):
             what = f"categories[{index}]"
             key = self._unique_id(entry, what, names)
+            if key is None:
+                continue
             name = entry.get("name")
+            name = str(name) if type(name) is int else name
             if not isinstance(name, str) or not name.strip() or not is_unicode(name):
-                raise self._fault(f"{what}.name", name, "A category needs a name.")
-            if name in names.values():
-                raise self._fault(f"{what}.name", name, "Category names must be unique.")
-            names[key] = name
-        if not names:
-            raise self._fault("categories", "[]", "There must be at least one category.")
+                self._fault(f"{what}.name", name, "A category needs a name.")
+            else:
+                names[key] = name
+        if not entries:
+            self._fault("categories", [], "There must be at least one category.")
+        for name, count in Counter(names.values()).items():
+            if count > 1:
+                self._resolve_double(names, name, used)
         return names
 
-    def images(self, entries: list[Any]) -> dict[Any, AnnotatedImage]:
-        """Return images by id, in the file's order."""
-        images: dict[Any, AnnotatedImage] = {}
-        names: dict[str, str] = {}
+    def _resolve_double(self, names: dict[Any, str], name: str, used: Counter[Any]) -> None:
+        keys = [key for key, own in names.items() if own == name]
+        boxed = [key for key in keys if used[key]] or keys[:1]
+        for key in keys:
+            if key not in boxed:
+                del names[key]
+                self._doubles.append(f"category {key} {name!r} has no box and the name of category {boxed[0]}: "
+                                     "it is left out")
+        if len(boxed) > 1:
+            self._doubles.append(f"categories {listed(map(str, boxed))} are all named {name!r}: they are one class")
+
+    def file_names(self, entries: list[Any]) -> dict[Any, str]:
+        """Return the names of image files by image id, in the file's order."""
+        names: dict[Any, str] = {}
+        seen: dict[str, str] = {}
         for index, entry in enumerate(entries):
             what = f"images[{index}]"
-            key = self._unique_id(entry, what, images, (int, str))
-            name = entry.get("file_name")
-            if not isinstance(name, str):
-                raise self._fault(f"{what}.file_name", name, "An image needs the name of its file.")
-            check_relative(name, self._file, f"{what}.file_name")
-            if name in names:
-                raise self._fault(f"{what}.file_name", name, f"{names[name]} names the same file.")
-            names[name] = what
-            width, height = (self._pixels(entry, side, what) for side in ("width", "height"))
-            images[key] = AnnotatedImage(name, width, height, ())
+            key = self._unique_id(entry, what, names)
+            if key is None:
+                continue
+            # LVIS 1.0 has the place on COCO's server alone (mmdet/datasets/lvis.py).
+            name = entry.get("file_name", str(entry.get("coco_url", "")).removeprefix(_COCO_SERVER) or None)
+            if not isinstance(name, str) or "\0" in name or not is_unicode(name) or not portable(name).parts:
+                self._fault(f"{what}.file_name", name, "An image needs the name of its file.")
+            elif name in seen:
+                self._fault(f"{what}.file_name", name, f"{seen[name]} names the same file.")
+            else:
+                names[key] = name
+                self._entries[key] = (index, entry)
+                seen[name] = what
+        return names
+
+    def images(self, places: dict[Any, str],
+               measure: Callable[[str], tuple[int, int]]) -> dict[Any, AnnotatedImage]:
+        """Return images by id from their places; a size that the file does not say, or says as 0, is measured."""
+        images: dict[Any, AnnotatedImage] = {}
+        seen: dict[str, Any] = {}
+        for key, place in places.items():
+            index, entry = self._entries[key]
+            if place in seen:
+                self._fault(f"images[{index}].file_name", entry.get("file_name"),
+                            f"Image {seen[place]} is the same file.")
+            seen[place] = key
+            given = [entry.get(side) for side in ("width", "height")]
+            if any(side is None or _number(side) == 0 for side in given):
+                width, height = measure(place)
+            else:
+                width, height = (self._pixels(side, f"images[{index}].{name}")
+                                 for side, name in zip(given, ("width", "height")))
+            images[key] = AnnotatedImage(place, width, height, ())
         return images
 
     def boxes(self, entries: list[Any], images: dict[Any, AnnotatedImage],
-              categories: dict[int, str]) -> dict[Any, list[Box]]:
-        """Return boxes by image id."""
+              categories: dict[Any, str]) -> dict[Any, list[Box]]:
+        """Return boxes by image id; those of images or categories not listed are skipped, as in MMDetection."""
         boxes: dict[Any, list[Box]] = {}
-        seen: dict[Any, bool] = {}
         for index, entry in enumerate(entries):
             what = f"annotations[{index}]"
-            key = self._unique_id(entry, what, seen, (int, str))
-            seen[key] = True
-            image, category = entry.get("image_id"), entry.get("category_id")
-            if not isinstance(image, (int, str)) or image not in images:
-                raise self._fault(f"{what}.image_id", image, "It must be the id of an entry of 'images'.")
-            if not isinstance(category, int) or category not in categories:
-                raise self._fault(f"{what}.category_id", category, "It must be the id of an entry of 'categories'.")
-            x, y, width, height = self._bbox(entry.get("bbox"), what)
-            crowd = entry.get("iscrowd", 0)
-            if crowd not in (0, 1):
-                raise self._fault(f"{what}.iscrowd", crowd, "It must be 0 or 1.")
-            mask = sound_mask(entry.get("segmentation"), images[image].width, images[image].height)
-            boxes.setdefault(image, []).append(Box(categories[category], x, y, width, height, bool(crowd),
-                                                   self._area(entry.get("area"), what), f"annotation {key}", mask))
+            if not isinstance(entry, dict):
+                self._fault(what, entry, "It must be an object.")
+                continue
+            image, category = _key(entry.get("image_id")), _key(entry.get("category_id"))
+            if image is None:
+                self._fault(f"{what}.image_id", entry.get("image_id"), "It must be the id of an entry of 'images'.")
+            elif category is None:
+                self._fault(f"{what}.category_id", entry.get("category_id"),
+                            "It must be the id of an entry of 'categories'.")
+            elif image not in images:
+                self._skipped["are of images that it does not list: left out"] += 1
+            elif category not in categories:
+                self._skipped["are of categories that it does not list: left out"] += 1
+            else:
+                box = self._box(entry, images[image], categories[category], what, index)
+                if box is not None:
+                    boxes.setdefault(image, []).append(box)
         return boxes
 
-    def _unique_id(self, entry: Any, what: str, seen: dict[Any, Any], types: tuple[type, ...] = (int,)) -> Any:
+    def _box(self, entry: dict[str, Any], image: AnnotatedImage, category: str, what: str, index: int) -> Box | None:
+        mask = sound_mask(entry.get("segmentation"), image.width, image.height)
+        sides = _bbox(entry.get("bbox"), mask)
+        crowd, area = _flag(entry.get("iscrowd", 0)), _number(entry.get("area"))
+        if sides is None:
+            self._fault(f"{what}.bbox", entry.get("bbox"),
+                        "It must be [x, y, width, height], four finite numbers of pixels.")
+        elif crowd is None:
+            self._fault(f"{what}.iscrowd", entry["iscrowd"], "It must be 0 or 1.")
+        elif entry.get("area") is not None and (area is None or area < 0):
+            self._fault(f"{what}.area", entry["area"], "It must be a finite number, 0 or more.")
+        else:
+            own = entry.get("id")
+            label = f"annotation {own}" if isinstance(own, (int, str)) else f"annotations[{index}]"
+            # `ignore` is what MMDetection's CocoDataset leaves out of training.
+            return Box(category, *sides, crowd or bool(_flag(entry.get("ignore", 0))), area or None, label[:80], mask)
+        return None
+
+    def _unique_id(self, entry: Any, what: str, seen: dict[Any, Any]) -> Any:
         if not isinstance(entry, dict):
-            raise self._fault(what, entry, "It must be an object.")
-        key = entry.get("id")
-        if not isinstance(key, types) or isinstance(key, bool):
-            raise self._fault(f"{what}.id", key, "It must be a whole number.")
-        if key in seen:
-            raise self._fault(f"{what}.id", key, "Ids must be unique in their list.")
+            self._fault(what, entry, "It must be an object.")
+            return None
+        key = _key(entry.get("id"))
+        if key is None:
+            self._fault(f"{what}.id", entry.get("id"), "It must be a whole number or a text.")
+        elif key in seen:
+            self._fault(f"{what}.id", entry["id"], "Ids must be unique in their list.")
+            return None
         return key
 
-    def _pixels(self, entry: dict[str, Any], side: str, what: str) -> int:
-        value = _finite(entry.get(side))
+    def _pixels(self, given: Any, what: str) -> int:
+        value = _number(given)
         if value is None or value < 1 or value != int(value):
-            raise self._fault(f"{what}.{side}", entry.get(side), "It must be a whole number of pixels, 1 or more.")
+            self._fault(what, given, "It must be a whole number of pixels, 1 or more.")
+            return 1
         return int(value)
 
-    def _bbox(self, bbox: Any, what: str) -> list[float]:
-        numbers = [_finite(number) for number in bbox] if isinstance(bbox, list) else []
-        if len(numbers) != 4 or any(number is None for number in numbers):
-            raise self._fault(f"{what}.bbox", bbox, "It must be [x, y, width, height], four finite numbers of pixels.")
-        return [number for number in numbers if number is not None]
-
-    def _area(self, area: Any, what: str) -> float | None:
-        if area is None:
-            return None
-        value = _finite(area)
-        if value is None or value < 0:
-            raise self._fault(f"{what}.area", area, "It must be a finite number, 0 or more.")
-        return value or None
-
-    def _fault(self, what: str, value: Any, rule: str) -> UserError:
-        return UserError(f"{self._file}, {what}", bounded_repr(value), rule, _FIX)
+    def _fault(self, what: str, value: Any, rule: str) -> None:
+        self._faults.append((what, value, rule))
 
 
-def _finite(value: Any) -> float | None:
-    """Return a JSON number as float, or None where it is none or not finite."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+def _key(value: Any) -> Any:
+    """Return an id in the one form that JSON's ways of writing it share: 7, 7.0 and "7" are one; None where none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    if isinstance(value, str):
+        short = value.isascii() and value.isdigit() and len(value) <= _LONGEST_ID
+        return int(value) if short and str(int(value)) == value else value or None
+    return value
+
+
+def _number(value: Any) -> float | None:
+    """Return a JSON number, or one in quotes, as float; None where it is none or not finite."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:
         number = float(value)
-    except OverflowError:
+    except (OverflowError, ValueError):
         return None
     return number if math.isfinite(number) else None
+
+
+def _flag(value: Any) -> bool | None:
+    """Return a truth value written as 0, 1, "0", "1", true, false or null; None where it is none of these."""
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    number = _number(value)
+    return bool(number) if number in (0, 1) else None
+
+
+def _bbox(value: Any, mask: Mask | None) -> list[float] | None:
+    """Return a box's four numbers; without any, the bounds of the object's polygons."""
+    if not value and isinstance(mask, list):
+        columns = [number for polygon in mask for number in polygon[::2]]
+        rows = [number for polygon in mask for number in polygon[1::2]]
+        return [min(columns), min(rows), max(columns) - min(columns), max(rows) - min(rows)]
+    numbers = [_number(number) for number in value] if isinstance(value, list) else []
+    if len(numbers) != _BOX_NUMBERS or any(number is None for number in numbers):
+        return None
+    return [number for number in numbers if number is not None]

@@ -9,16 +9,18 @@ from typing import Any
 from core.base.errors import UserError
 from core.base.text import printable
 from core.data.digest import FileMemory, FileRow, data_digest
-from core.data.examination import FORMATS, choose_format, examine, examine_listed, may_be_annotation
+from core.data.examination import choose_format, examine, examine_listed, may_be_annotation
 from core.data.image_files import ON_DISK, ListedImages
+from core.data.layout import Fractions, Layout, SplitNames
 from core.data.place import Place, locate
 from core.data.prepared import entry_folder, read_manifest, write_entry
 from core.data.reference import DataRef
-from core.data.splits import AUTO, SplitNames, choose_splits
+from core.data.search import FileSearch
+from core.data.splits import AUTO, plan
 from core.data.suggest import listed
 
 _LOGGER = logging.getLogger(__name__)
-_MOST_WARNING = 2000
+MOST_LOGGED = 2000
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Split:
         images: Number of images.
         boxes: Number of boxes, without those to be ignored.
         masks: How many of these boxes have a mask.
+        parts: Where the split has several annotation files, such as the entries of a config's own data, depth first:
+            the cleaned annotations of each, with names relative to the same ``image_root``; else empty.
     """
 
     name: str
@@ -43,6 +47,7 @@ class Split:
     images: int
     boxes: int
     masks: int = 0
+    parts: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,9 @@ class Dataset:
 
 
 def resolve_data(uri: str, data_format: str = AUTO, classes: Sequence[str] = (), train_split: str = AUTO,
-                 val_split: str = AUTO, test_split: str = AUTO) -> DataRef:
-    """Check a data set, log its warnings and return the reference that later stages open.
+                 val_split: str = AUTO, test_split: str = AUTO, val_fraction: float = 0.1, test_fraction: float = 0.1,
+                 split_seed: int = 0) -> DataRef:
+    """Check a data set, log what was found and its warnings, and return the reference that later stages open.
 
     Of a prefix on S3 only the annotation files are fetched: images must be in the listing and not empty, and
     :func:`open_dataset` looks into them. Anything else is checked whole.
@@ -75,27 +81,45 @@ def resolve_data(uri: str, data_format: str = AUTO, classes: Sequence[str] = (),
         uri: A folder or an archive (path, ``file://`` or ``s3://bucket/prefix``), or ``builtin://digits`` with options.
         data_format: ``coco``, ``voc`` or ``auto``.
         classes: The classes to use, in this order; all of the data's where empty.
-        train_split: A split's name, or ``auto``: train, else trainval.
+        train_split: A split's name, the path of its annotation file, or ``auto``: train, else trainval, else the only
+            one.
         val_split: A split's name, ``""`` or ``none`` for none, or ``auto``: val, else valid, else none.
         test_split: A split's name, or ``auto``: test, else what ``auto`` takes for validation.
+        val_fraction: Part of the images to follow training with where the data have neither split; 0 for none.
+        test_fraction: Part of the images to measure on, likewise.
+        split_seed: Chooses these images.
 
     Raises:
         UserError: Anything in the data that training or measuring would stumble over.
     """
+    fractions = Fractions(val_fraction, test_fraction, int(split_seed))
     place = locate(uri, lambda name: may_be_annotation(name, data_format))
-    root = place.root
-    images = ListedImages(root, place.uri, place.objects) if place.objects else ON_DISK
-    found = choose_format(root, data_format, images)
-    names = choose_splits(train_split, val_split, test_split, FORMATS[found].list_splits(root, images), root)
-    if isinstance(images, ListedImages):
-        examined = examine_listed(root, found, names, tuple(classes), images)
+    search = search_of(place)
+    data_format, found = choose_format(search, data_format)
+    layout = plan(found, (train_split, val_split, test_split), fractions, place.root, data_format == "coco")
+    # A warning, so that it is shown where nothing has set up logging.
+    _LOGGER.warning("data: %s", printable(layout.describe(data_format, found), MOST_LOGGED))
+    return resolve_layout(place, search, data_format, layout, tuple(classes))
+
+
+def search_of(place: Place) -> FileSearch:
+    """Return the files of a data set: those of its folder, or those of its listing on S3."""
+    return FileSearch(place.root, ListedImages(place.root, place.uri, place.objects) if place.objects else ON_DISK)
+
+
+def resolve_layout(place: Place, search: FileSearch, data_format: str, layout: Layout,
+                   classes: tuple[str, ...]) -> DataRef:
+    """Check the splits of a data set whose layout is known; see :func:`resolve_data`."""
+    if isinstance(search.images, ListedImages):
+        examined = examine_listed(search, data_format, layout, classes, search.images)
     else:
-        examined = examine(root, found, names, tuple(classes))
-    ref = DataRef(place.uri, data_digest(examined.rows), found, examined.classes, *names, source=place.source)
+        examined = examine(place.root, data_format, layout, classes)
+    ref = DataRef(place.uri, data_digest(examined.rows, layout.fractions), data_format, examined.classes,
+                  *layout.names, source=place.source, layout=layout.to_text())
     if not place.objects:
-        write_entry(entry_folder(ref), root, examined)
+        write_entry(entry_folder(ref), place.root, examined)
     for warning in examined.warnings:
-        _LOGGER.warning("data: %s", printable(warning, _MOST_WARNING))
+        _LOGGER.warning("data: %s", printable(warning, MOST_LOGGED))
     return ref
 
 
@@ -116,14 +140,15 @@ def open_dataset(ref: DataRef) -> Dataset:
     if manifest is not None:
         _verify_files(ref, root, manifest["files"])
     else:
-        names = SplitNames(ref.train_split, ref.val_split, ref.test_split)
-        examined = examine(root, ref.format, names, ref.classes)
-        found = data_digest(_listed_rows(place, examined.rows))
+        layout = Layout.from_text(SplitNames(ref.train_split, ref.val_split, ref.test_split), ref.layout)
+        examined = examine(root, ref.format, layout, ref.classes)
+        found = data_digest(_listed_rows(place, examined.rows), layout.fractions)
         if found != ref.digest:
             raise _changed(ref, f"digest {found[:12]}...")
         manifest = write_entry(entry, root, examined)
     splits = {role: Split(described["name"], entry / f"{role}.json", root / described["image_root"],
-                          described["images"], described["boxes"], described["masks"])
+                          described["images"], described["boxes"], described["masks"],
+                          tuple(entry / name for name in described["parts"]))
               for role, described in manifest["splits"].items()}
     return Dataset(ref.classes, splits["train"], splits.get("val"), splits["test"], ref.digest,
                    tuple(manifest["warnings"]))

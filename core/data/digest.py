@@ -2,7 +2,8 @@
 
 The digest is the sha256 of the JSON list of [path relative to the data folder, size, sha256 of the content] of
 every file that matters (annotation and split files and the images that they name), sorted by path. Of a prefix on S3,
-which is not fetched to be resolved, the ETags stand for the sha256.
+which is not fetched to be resolved, the ETags stand for the sha256. Where the data have no splits, the fractions and
+the seed that make them are the list's last item.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 from core.base.files import cache_folder, new_file
 from core.base.foreign_file import open_regular
+from core.data.layout import Fractions
 
 FileRow = tuple[str, int, str]
 """Relative path, size in bytes, sha256."""
@@ -110,6 +112,9 @@ class FileMemory:
         return file.relative_to(self._root).as_posix()
 
 
-def data_digest(rows: Iterable[FileRow]) -> str:
-    """Return the digest of a data set from the rows of its files, in any order."""
-    return hashlib.sha256(json.dumps(sorted(set(rows))).encode()).hexdigest()
+def data_digest(rows: Iterable[FileRow], fractions: Fractions | None = None) -> str:
+    """Return the digest of a data set from the rows of its files, in any order, and how it is cut into splits."""
+    found: list[object] = [*sorted(set(rows))]
+    if fractions is not None:
+        found.append([fractions.val, fractions.test, fractions.seed])
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()

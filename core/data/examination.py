@@ -10,13 +10,16 @@ from core.data import coco, voc
 from core.data.annotations import AnnotatedSplit, clean_split
 from core.data.classes import choose_classes, class_warnings
 from core.data.digest import FileFacts, FileMemory, FileRow
-from core.data.image_files import ON_DISK, ImageFiles, ListedImages
+from core.data.image_files import ListedImages
 from core.data.images import check_sizes, examine_images
-from core.data.splits import AUTO, SplitNames, split_warnings
+from core.data.layout import Found, Layout, SplitNames
+from core.data.search import FileSearch
+from core.data.splits import AUTO, joined, make_splits, split_warnings
 from core.data.suggest import did_you_mean, listed
+from core.data.voc import stop_at_faults
 
 FORMATS = {"coco": coco, "voc": voc}
-"""The reader of each format: is_annotation, list_splits, read_split, describe_layouts."""
+"""The reader of each format: is_annotation, find_splits, read_part, describe_layouts."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,8 @@ def may_be_annotation(name: str, asked: str) -> bool:
     return any(reader.is_annotation(name) for reader in _readers(asked).values())
 
 
-def choose_format(root: Path, asked: str, images: ImageFiles = ON_DISK) -> str:
-    """Return the format of a folder: the one asked for where the folder has it, or the only one that it has.
+def choose_format(search: FileSearch, asked: str) -> tuple[str, Found]:
+    """Return the format of a folder, the one asked for or the only one that it has, and its splits.
 
     Raises:
         UserError: It has neither the format asked for nor, for ``auto``, exactly one.
@@ -50,79 +53,82 @@ def choose_format(root: Path, asked: str, images: ImageFiles = ON_DISK) -> str:
     if asked not in (AUTO, *FORMATS):
         raise UserError("parameter data_format", repr(asked) + did_you_mean(asked, FORMATS),
                         "It must be auto, coco or voc.", "Leave it at auto to have it found out.")
-    found = [name for name, reader in FORMATS.items() if reader.list_splits(root, images)]
-    if asked in found:
-        return asked
-    if asked == AUTO and len(found) == 1:
-        return found[0]
-    if asked == AUTO and found:
-        raise UserError("parameter data_format", f"auto, and {root} has annotations in both formats",
+    found = {name: splits for name, reader in _readers(asked).items() if (splits := reader.find_splits(search))}
+    if len(found) == 1:
+        return next(iter(found.items()))
+    if found:
+        raise UserError("parameter data_format", f"auto, and {search.root} has annotations in both formats",
                         "Only one of them can be used.", "Set data_format to coco or voc.")
     layouts = "; or ".join(f"{name}: {reader.describe_layouts()}" for name, reader in _readers(asked).items())
-    entries = listed(images.names(root)) or "nothing"
-    raise UserError("data folder", f"{root} has no annotations (it holds {entries})", f"Looked for {layouts}.",
+    entries = listed(search.images.names(search.root)) or "nothing"
+    raise UserError("data folder", f"{search.root} has no annotations (it holds {entries})", f"Looked for {layouts}.",
                     "Pass the folder that holds these, or arrange the data so.")
 
 
-def examine(root: Path, data_format: str, names: SplitNames, asked: tuple[str, ...]) -> Examined:
+def examine(root: Path, data_format: str, layout: Layout, asked: tuple[str, ...]) -> Examined:
     """Read and check the annotations and every image of the splits in use, and hash them.
 
     Args:
         root: The data folder.
         data_format: A key of ``FORMATS``.
-        names: The splits in use.
+        layout: The splits in use.
         asked: The classes to use, in this order; all where empty.
 
     Raises:
         UserError: Anything in the data that training or measuring would stumble over.
     """
-    by_name = _read(root, data_format, names, ON_DISK)
+    by_name = _read(FileSearch(root), data_format, layout)
     memory = FileMemory(root)
     facts = _check_images(root, tuple(by_name.values()), memory)
     rows = {memory.row(file) for split in by_name.values() for file in split.files}
     rows.update((memory.relative(file), found.size, found.sha256) for file, found in facts.items())
     memory.save()
     contents = {file: found.sha256 for file, found in facts.items()}
-    return _examined(by_name, _classes(by_name, data_format, asked), names, sorted(rows), contents)
+    return _examined(by_name, _classes(by_name, data_format, asked), layout.names, sorted(rows), contents)
 
 
-def examine_listed(root: Path, data_format: str, names: SplitNames, asked: tuple[str, ...],
+def examine_listed(search: FileSearch, data_format: str, layout: Layout, asked: tuple[str, ...],
                    images: ListedImages) -> Examined:
-    """Read and check the annotations, which alone are in ``root``, and that a listing has every image.
+    """Read and check the annotations, which alone are in the folder, and that a listing has every image.
 
     What only pixels tell - a corrupt image, one of another size - is left to :func:`examine`, which the stage runs
     that fetches the images. The rows are the listing's, with ETags for hashes.
 
     Args:
-        root: The folder with the annotation files.
+        search: The listing's files.
         data_format: A key of ``FORMATS``.
-        names: The splits in use.
+        layout: The splits in use.
         asked: The classes to use, in this order; all where empty.
         images: The listing.
 
     Raises:
         UserError: Anything in annotations or listing that training or measuring would stumble over.
     """
-    by_name = _read(root, data_format, names, images)
+    by_name = _read(search, data_format, layout)
     files = [file for split in by_name.values() for file in _image_paths(split)]
     images.check(files)
     rows = {images.row(file) for split in by_name.values() for file in (*split.files, *_image_paths(split))}
     contents = {file: images.row(file)[1:] for file in files}
-    return _examined(by_name, _classes(by_name, data_format, asked), names, sorted(rows), contents)
+    return _examined(by_name, _classes(by_name, data_format, asked), layout.names, sorted(rows), contents)
 
 
 def _readers(asked: str) -> dict[str, Any]:
     return {name: reader for name, reader in FORMATS.items() if asked in (AUTO, name)}
 
 
-def _read(root: Path, data_format: str, names: SplitNames, images: ImageFiles) -> dict[str, AnnotatedSplit]:
+def _read(search: FileSearch, data_format: str, layout: Layout) -> dict[str, AnnotatedSplit]:
     """Return the splits in use by name."""
     reader = FORMATS[data_format]
-    missing = [name for name in names if name and name not in reader.list_splits(root, images)]
-    if missing:
-        raise UserError("data", f"{root} has no split {listed(map(repr, missing))} any more",
-                        "It must be the data that was resolved.", "Restore it, or start again from resolve.")
-    return {name: reader.read_split(root, name, images) for name in names if name}
+    read, faults = {}, []
+    for name, parts in layout.parts.items():
+        try:
+            read[name] = joined(name, [reader.read_part(search, part, name) for part in parts], search.root)
+        except UserError as error:
+            faults.append(error)
+    stop_at_faults(faults, f"{len(faults)} splits")
+    if layout.fractions:
+        return make_splits(read[layout.names.train], layout.fractions, layout.names)
+    return read
 
 
 def _classes(splits: dict[str, AnnotatedSplit], data_format: str, asked: tuple[str, ...]) -> tuple[str, ...]:

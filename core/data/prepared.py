@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ def entry_folder(ref: DataRef) -> Path:
     """Return the cache folder of a data set's cleaned annotations; it does not depend on where the data lies."""
     identity = {**ref.to_json(), "uri": "", "source": ""}
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
-    return cache_folder() / "data" / "sets-3" / key
+    return cache_folder() / "data" / "sets-4" / key
 
 
 def write_entry(entry: Path, root: Path, examined: Examined) -> dict[str, Any]:
@@ -28,8 +29,9 @@ def write_entry(entry: Path, root: Path, examined: Examined) -> dict[str, Any]:
         document = _coco_document(split, examined.classes)
         with new_file(entry / f"{role}.json") as path:
             path.write_text(json.dumps(document))
+        parts = _write_parts(entry, role, split, examined.classes)
         described[role] = {"name": split.name, "image_root": split.image_root.relative_to(root).as_posix(),
-                           "images": len(document["images"]),
+                           "images": len(document["images"]), "parts": parts,
                            "boxes": sum(not box["iscrowd"] for box in document["annotations"]),
                            "masks": sum("segmentation" in box for box in document["annotations"] if not box["iscrowd"])}
     manifest = {"splits": described, "files": examined.rows, "warnings": examined.warnings}
@@ -38,12 +40,25 @@ def write_entry(entry: Path, root: Path, examined: Examined) -> dict[str, Any]:
     return manifest
 
 
+def _write_parts(entry: Path, role: str, split: AnnotatedSplit, classes: Sequence[str]) -> list[str]:
+    """Write the annotations of each part of a split that has several; return the files' names."""
+    names, start = [], 0
+    for number, size in enumerate(split.part_sizes if len(split.part_sizes) > 1 else ()):
+        names.append(f"{role}-{number}.json")
+        with new_file(entry / names[-1]) as path:
+            path.write_text(json.dumps(_coco_document(replace(split, images=split.images[start:start + size]),
+                                                      classes)))
+        start += size
+    return names
+
+
 def read_manifest(entry: Path) -> dict[str, Any] | None:
     """Return the manifest of an entry whose files are all there, else None."""
     if not (entry / _MANIFEST).is_file():
         return None
     manifest = json.loads((entry / _MANIFEST).read_text())
-    return manifest if all((entry / f"{role}.json").is_file() for role in manifest["splits"]) else None
+    files = [name for role, split in manifest["splits"].items() for name in (f"{role}.json", *split["parts"])]
+    return manifest if all((entry / name).is_file() for name in files) else None
 
 
 def _coco_document(split: AnnotatedSplit, classes: Sequence[str]) -> dict[str, list[dict[str, Any]]]:

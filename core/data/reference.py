@@ -21,6 +21,7 @@ class DataRef:
         val_split: Name of the split to follow training with, or ``""`` for none.
         test_split: Name of the split that measurements are made on.
         source: Digest of the archive or of the listing on S3 that it was taken from; empty for a folder.
+        layout: Which annotations each split is made of (``core.data.layout``), as text.
     """
 
     uri: str
@@ -31,6 +32,7 @@ class DataRef:
     val_split: str
     test_split: str
     source: str = ""
+    layout: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the reference as a JSON object."""
@@ -43,7 +45,8 @@ class DataRef:
         Raises:
             UserError: The object is not such a reference.
         """
-        texts = ("uri", "digest", "format", "train_split", "val_split", "test_split", "source")
+        texts = ("uri", "digest", "format", "train_split", "val_split", "test_split", "source",
+                 "layout")
         wrong = [name for name in texts if not isinstance(value.get(name), str)]
         classes = value.get("classes")
         if not isinstance(classes, (list, tuple)) or not all(isinstance(name, str) for name in classes):

@@ -1,34 +1,133 @@
-"""Which splits of a data set are trained on, followed and measured."""
+"""Which splits of a data set are trained on, followed and measured, and making them where there are none."""
 
+import hashlib
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 from core.base.errors import UserError
+from core.data.annotations import AnnotatedSplit
+from core.data.layout import Found, Fractions, Layout, SplitNames, plain_name
 from core.data.suggest import did_you_mean, listed
 
 AUTO = "auto"
 NONE = "none"
 # In the order they are looked for; "valid" is what Roboflow's exports call it.
 _TRAIN, _VAL, _TEST = ("train", "trainval"), ("val", "valid"), ("test",)
+MADE = SplitNames("train", "val", "test")
 
 
-class SplitNames(NamedTuple):
-    """The names of the splits in use; ``val`` is ``""`` where there is none."""
-
-    train: str
-    val: str
-    test: str
-
-
-def choose_splits(train: str, val: str, test: str, found: tuple[str, ...], root: Path) -> SplitNames:
+def choose_splits(train: str, val: str, test: str, found: Iterable[str], root: Path) -> SplitNames:
     """Return the splits to use; ``auto`` takes the customary names, ``val`` may be ``""`` or ``none``.
+
+    Returns:
+        The names; ``test`` is ``""`` where the data have neither a test nor a validation split, so that both are to
+        be made from the split to train on.
 
     Raises:
         UserError: A split that is needed or named is not among those ``found``.
     """
-    return SplitNames(_choose("train_split", train, _TRAIN, found, root),
-                      "" if val in ("", NONE) else _choose("val_split", val, _VAL, found, root, needed=False),
-                      _choose("test_split", test, _TEST + _VAL, found, root))
+    found = tuple(found)
+    if len(found) == 1 and (train, test) == (AUTO, AUTO) and val in (AUTO, NONE, ""):
+        return SplitNames(found[0], "", "")
+    chosen = _choose("train_split", train, _TRAIN, found, root)
+    followed = "" if val in ("", NONE) else _choose("val_split", val, _VAL, found, root, needed=False)
+    measured = _choose("test_split", test, _TEST + _VAL, found, root, needed=False)
+    return SplitNames(chosen, followed, measured)
+
+
+def plan(found: Found, asked: tuple[str, str, str], fractions: Fractions, root: Path, single: bool) -> Layout:
+    """Return the splits to use, with their annotations.
+
+    Args:
+        found: What the data folder holds.
+        asked: The parameters train_split, val_split and test_split: a name, the path of an annotation file, or
+            ``auto``.
+        fractions: How images are shared out where the data have neither a test nor a validation split.
+        root: The data folder, for messages.
+        single: Whether only one of several parts of a split can be used.
+
+    Raises:
+        UserError: A split is not there, or several files could be meant.
+    """
+    known = {**found, **_by_other_names(found, asked)}
+    names = choose_splits(*asked, known, root)
+    parts = {name: tuple(known[name]) for name in dict.fromkeys(names) if name}
+    for name, several in parts.items():
+        if single and len(several) > 1:
+            paths = [part.annotations for part in several]
+            raise UserError(f"data, split {name!r}", f"{len(paths)} annotation files could be meant: {listed(paths)}",
+                            "One file is used for a split.", "Set train_split, val_split or test_split to the path of "
+                            "one of them, or move the others away.")
+    if names.test:
+        return Layout(names, parts)
+    val = MADE.val if asked[1] not in ("", NONE) and fractions.val else ""
+    return Layout(MADE._replace(val=val), {MADE.train: parts[names.train]},
+                  fractions if val else replace(fractions, val=0.0))
+
+
+def _by_other_names(found: Found, asked: tuple[str, str, str]) -> Found:
+    """Return the parts that parameters name by the path of their file, or by its name as it stands."""
+    others: Found = {}
+    for part in (part for parts in found.values() for part in parts):
+        path = Path(part.names or part.annotations)
+        for name in {path.as_posix(), path.name, path.stem, plain_name(path)}:
+            if name in asked and name not in found:
+                others.setdefault(name, []).append(part)
+    return others
+
+
+def make_splits(whole: AnnotatedSplit, fractions: Fractions, names: SplitNames) -> dict[str, AnnotatedSplit]:
+    """Share the images of one split out among training, validation and test.
+
+    Images with and without boxes are shared out alike, each by the hash of seed and file name, so that it does not
+    depend on the order in the annotations. Each split has an image with a box where there are enough.
+
+    Raises:
+        UserError: There are too few images with boxes.
+    """
+    order = sorted(range(len(whole.images)), key=lambda index: hashlib.sha256(
+        f"{fractions.seed} {whole.images[index].file_name}".encode("utf-8", "surrogatepass")).hexdigest())
+    boxed = [index for index in order if any(not box.ignored for box in whole.images[index].boxes)]
+    wanted = [name for name in names if name]
+    if len(boxed) < len(wanted):
+        raise UserError("data", f"{len(boxed)} image(s) with a box and no split for {listed(wanted)}",
+                        "Each split needs at least one image with a box.", "Give more annotated images.")
+    shares: dict[str, list[int]] = {name: [] for name in wanted}
+    for group in (boxed, [index for index in order if index not in set(boxed)]):
+        least = 1 if group is boxed else 0
+        val = max(least, round(len(group) * fractions.val)) if names.val else 0
+        test = min(max(least, round(len(group) * fractions.test)), len(group) - val - least)
+        shares[names.test] += group[:test]
+        if names.val:
+            shares[names.val] += group[test:test + val]
+        shares[names.train] += group[test + val:]
+    return {name: _selected(whole, name, sorted(share)) for name, share in shares.items()}
+
+
+def _selected(whole: AnnotatedSplit, name: str, indices: list[int]) -> AnnotatedSplit:
+    ends, start = [], 0
+    for size in whole.part_sizes:
+        ends.append((start, start + size))
+        start += size
+    sizes = tuple(sum(first <= index < end for index in indices) for first, end in ends)
+    warnings = whole.warnings if name == MADE.train else ()
+    return replace(whole, name=name, images=tuple(whole.images[index] for index in indices), part_sizes=sizes,
+                   warnings=warnings)
+
+
+def joined(name: str, parts: list[AnnotatedSplit], root: Path) -> AnnotatedSplit:
+    """Return several annotated parts as one split, images in their order; image names are relative to ``root``."""
+    if len(parts) == 1:
+        return replace(parts[0], name=name, part_sizes=(len(parts[0].images),))
+    images = []
+    for part in parts:
+        prefix = part.image_root.relative_to(root)
+        images += [image._replace(file_name=(prefix / image.file_name).as_posix()) for image in part.images]
+    classes = tuple(dict.fromkeys(name for part in parts for name in part.classes))
+    return AnnotatedSplit(name, root, tuple(file for part in parts for file in part.files), classes, tuple(images),
+                          tuple(warning for part in parts for warning in part.warnings),
+                          tuple(len(part.images) for part in parts))
 
 
 def split_warnings(names: SplitNames) -> tuple[str, ...]:
@@ -51,3 +150,5 @@ def _choose(parameter: str, asked: str, customary: tuple[str, ...], found: tuple
         problem, near = f"{asked!r} is not in {root}", did_you_mean(asked, found)
     raise UserError(f"parameter {parameter}", problem + near, f"The splits found are {listed(map(repr, found))}.",
                     f"Set {parameter} to one of them.")
+
+

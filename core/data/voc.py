@@ -1,4 +1,4 @@
-"""Pascal VOC folders: ``Annotations/*.xml``, ``ImageSets/Main/<split>.txt``, ``JPEGImages/``.
+"""Pascal VOC folders: ``Annotations/*.xml``, ``ImageSets/Main/<split>.txt``, ``JPEGImages/``; or XML files with images.
 
 The format: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html
 """
@@ -12,10 +12,13 @@ from xml.etree import ElementTree
 from xml.parsers import expat
 
 from core.base.errors import UserError
-from core.base.foreign_file import kind_of, not_text, read_foreign
+from core.base.foreign_file import kind_of, not_text, open_regular, read_foreign
 from core.base.text import bounded_repr, shown
 from core.data.annotations import AnnotatedImage, AnnotatedSplit, Box, check_relative
 from core.data.image_files import ON_DISK, ImageFiles
+from core.data.layout import UNNAMED, Found, Part, split_of
+from core.data.search import IMAGE_SUFFIXES, Ambiguous, FileSearch, ambiguous
+from core.data.suggest import SHOWN, listed
 
 _ANNOTATIONS, _IMAGES, _SPLITS = "Annotations", "JPEGImages", "ImageSets/Main"
 # VOC's lists by class (aeroplane_train.txt) hold a second column and are no splits.
@@ -23,49 +26,143 @@ _CLASS_LIST = re.compile(r".+_(train|val|trainval|test)$")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _LARGEST = 2 ** 31
 _MOST_XML_BYTES, _MOST_LIST_BYTES = 16 << 20, 256 << 20
+_SAMPLE_BYTES = 4096
+_TRUTH = {"": False, "0": False, "false": False, "no": False, "unspecified": False,
+          "1": True, "true": True, "yes": True}
+_COORDINATE = re.compile(r"[xy]\d*")
 
 
 def describe_layouts() -> str:
-    """Return the layout that is looked for, for messages."""
-    return f"{_SPLITS}/<split>.txt with {_ANNOTATIONS}/ and {_IMAGES}/"
+    """Return the layouts that are looked for, for messages."""
+    return f"{_SPLITS}/<split>.txt with {_ANNOTATIONS}/ and {_IMAGES}/, or folders of XML files with their images"
 
 
 def is_annotation(name: str) -> bool:
-    """Tell whether a file of this name, relative to the data folder, can be one that :func:`read_split` reads."""
-    folder, _, own = name.rpartition("/")
-    return (folder == _SPLITS and own.endswith(".txt")
-            or name.startswith(f"{_ANNOTATIONS}/") and own.endswith(".xml"))
+    """Return whether a file of this name, relative to the data folder, can be one that :func:`read_part` reads."""
+    path = PurePosixPath(name)
+    return path.suffix.lower() == ".xml" or path.suffix == ".txt" and path.parent.as_posix().endswith(_SPLITS)
+
+
+def find_splits(search: FileSearch) -> Found:
+    """Return the annotations of a folder by split: those of its split files, else its folders of XML files."""
+    files = [PurePosixPath(name) for name in search.files() if is_annotation(name)]
+    found: Found = {}
+    for path in files:
+        if path.suffix == ".txt" and not _CLASS_LIST.match(path.stem):
+            top = PurePosixPath(*path.parts[:-3])
+            if search.images.has_folder(search.root / top / _ANNOTATIONS):
+                images = top / _IMAGES if search.images.has_folder(search.root / top / _IMAGES) else None
+                found.setdefault(path.stem, []).append(
+                    Part((top / _ANNOTATIONS).as_posix(), images and images.as_posix(), path.as_posix()))
+    if found:
+        return found
+    for folder in dict.fromkeys(path.parent for path in files if path.suffix.lower() == ".xml"):
+        sample = next(path for path in files if path.parent == folder)
+        if _looks_like_voc(search.root / sample):
+            split = split_of(folder / "*")
+            found.setdefault(UNNAMED if split == "*" else split, []).append(Part(_text(folder)))
+    return found
 
 
 def list_splits(root: Path, images: ImageFiles = ON_DISK) -> tuple[str, ...]:
     """Return the names of the splits that a folder has in Pascal VOC format, sorted."""
-    if not images.has_folder(root / _ANNOTATIONS) or not images.has_folder(root / _IMAGES):
-        return ()
-    return tuple(sorted(path.stem for path in (root / _SPLITS).glob("*.txt") if not _CLASS_LIST.match(path.stem)))
+    return tuple(sorted(find_splits(FileSearch(root, images))))
 
 
 def read_split(root: Path, name: str, images: ImageFiles = ON_DISK) -> AnnotatedSplit:
-    """Read and check one split; only faults of structure stop it, boxes are cleaned later.
+    """Read and check the first part of a split; arguments and errors as :func:`read_part`."""
+    search = FileSearch(root, images)
+    return read_part(search, find_splits(search)[name][0], name)
+
+
+def read_part(search: FileSearch, part: Part, name: str) -> AnnotatedSplit:
+    """Read and check one list of images, or one folder; only faults of structure stop it, boxes are cleaned later.
 
     Classes are the names found, sorted.
 
     Args:
-        root: The data folder, which holds the split and annotation files.
-        name: The split's name, one of ``list_splits``.
-        images: Which images the data set has.
+        search: The data folder's files.
+        part: The folder of annotations, and the list of images where there is one.
+        name: The split's name.
 
     Raises:
-        UserError: A file is missing or is not a sound Pascal VOC annotation; file, value and rule are named.
+        UserError: A file is missing or is not a sound Pascal VOC annotation; file, value and rule are named, up to ten
+            faults.
     """
-    split_file = root / _SPLITS / f"{name}.txt"
-    names = _by_stem(images.names(root / _IMAGES))
-    annotated, files = [], [split_file]
-    for stem in _read_names(split_file):
-        file = root / _ANNOTATIONS / f"{stem}.xml"
-        annotated.append(_read_image(file, names.get(stem, f"{stem}.jpg"), root / _IMAGES, images))
+    stems = _read_names(search.root / part.names) if part.names else _stems(search, part.annotations)
+    folder = part.images if part.images is not None else ""
+    own = _by_stem(search.images.names(search.root / folder)) if part.images is not None else {}
+    annotated, files, faults = [], [search.root / part.names] if part.names else [], []
+    warnings: list[str] = []
+    for stem, suffix in stems.items():
+        file = search.root / part.annotations / f"{stem}{suffix}"
+        try:
+            place = own.get(stem, f"{stem}.jpg") if part.images is not None else _image_of(search, part, stem + suffix)
+            annotated.append(_read_image(file, place, search.root / folder, search.images, warnings))
+        except UserError as error:
+            faults.append(error)
         files.append(file)
+    stop_at_faults(faults, f"split {name!r}")
+    if part.images is None:
+        warnings += _without_annotation(search, part.annotations, {image.file_name for image in annotated})
     classes = sorted({box.category for image in annotated for box in image.boxes})
-    return AnnotatedSplit(name, root / _IMAGES, tuple(files), tuple(classes), tuple(annotated))
+    return AnnotatedSplit(name, search.root / folder, tuple(files), tuple(classes), tuple(annotated),
+                          tuple(f"split {name!r}: {warning}" for warning in _few(warnings)))
+
+
+def stop_at_faults(faults: list[UserError], what: str) -> None:
+    """Raise the one fault there is, or one error that lists the first ten."""
+    if len(faults) == 1:
+        raise faults[0]
+    if faults:
+        raise UserError(f"annotations of {what}", f"{len(faults)} faults: " + listed(
+            (f"{fault.thing}: {fault.value}. {fault.rule}" for fault in faults), " "), "All must be corrected.",
+            faults[0].hint)
+
+
+def _looks_like_voc(file: Path) -> bool:
+    try:
+        with open_regular(file) as stream:
+            return b"<annotation" in stream.read(_SAMPLE_BYTES)
+    except OSError:
+        return False
+
+
+def _text(folder: PurePosixPath) -> str:
+    return "" if folder == PurePosixPath() else folder.as_posix()
+
+
+def _stems(search: FileSearch, folder: str) -> dict[str, str]:
+    """Return the XML files directly in a folder, sorted: stem to ending."""
+    files = (PurePosixPath(name) for name in search.images.names(search.root / folder))
+    return {path.stem: path.suffix for path in files if path.suffix.lower() == ".xml"}
+
+
+def _image_of(search: FileSearch, part: Part, name: str) -> str:
+    """Return the image that lies nearest an annotation file with its stem, relative to the data folder."""
+    annotation = f"{part.annotations}/{name}" if part.annotations else name
+    try:
+        place = search.of_annotation(annotation)
+    except Ambiguous as error:
+        raise ambiguous(annotation, PurePosixPath(name).stem, error) from error
+    if place is None:
+        raise UserError("annotation file", search.root / annotation, "It has no image of its name in the data folder.",
+                        "Restore the image, or take the annotation out.")
+    return place
+
+
+def _without_annotation(search: FileSearch, folder: str, used: set[str]) -> list[str]:
+    """Return a warning about images beside used ones that have no annotation file, as LabelImg leaves them."""
+    folders = {PurePosixPath(place).parent for place in used}
+    others = [name for name in search.files() if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+              and PurePosixPath(name).parent in folders and name not in used]
+    annotated = {path for path in others if search.has(f"{folder}/{PurePosixPath(path).stem}.xml")}
+    others = [name for name in others if name not in annotated]
+    return [f"{len(others)} images without an annotation file are not used: {listed(others)}"] if others else []
+
+
+def _few(warnings: list[str]) -> list[str]:
+    return warnings[:SHOWN] + ([f"{len(warnings) - SHOWN} more warnings like these"] if len(warnings) > SHOWN else [])
 
 
 def parse_xml(data: bytes) -> ElementTree.Element:
@@ -95,12 +192,13 @@ def _by_stem(file_names: list[str]) -> dict[str, str]:
     """Return image file names by stem; .jpg, the format's own, wins over other endings."""
     names: dict[str, str] = {}
     for path in map(PurePosixPath, file_names):
-        if path.stem not in names or path.suffix == ".jpg":
+        if path.suffix.lower() in IMAGE_SUFFIXES and (path.stem not in names or path.suffix == ".jpg"):
             names[path.stem] = path.name
     return names
 
 
-def _read_names(split_file: Path) -> list[str]:
+def _read_names(split_file: Path) -> dict[str, str]:
+    """Return the stems that a split file lists: stem to the annotation's ending."""
     content = read_foreign(split_file, "split file", _MOST_LIST_BYTES)
     try:
         lines = content.decode("utf-8-sig").splitlines()
@@ -117,10 +215,10 @@ def _read_names(split_file: Path) -> list[str]:
             raise UserError(f"{split_file}, line {number}", repr(stem), f"Line {names[stem]} names the same image.",
                             "Take one of the lines out.")
         names[stem] = number
-    return list(names)
+    return dict.fromkeys(names, ".xml")
 
 
-def _read_image(file: Path, file_name: str, folder: Path, images: ImageFiles) -> AnnotatedImage:
+def _read_image(file: Path, file_name: str, folder: Path, images: ImageFiles, warnings: list[str]) -> AnnotatedImage:
     if not os.path.exists(file):
         raise UserError("annotation file", file, "It is missing, though a split names it.",
                         "Restore it or take its name out of the split file.")
@@ -135,7 +233,8 @@ def _read_image(file: Path, file_name: str, folder: Path, images: ImageFiles) ->
         raise UserError("annotation file", f"{file} ({problem})", "It must be well-formed XML without a document type.",
                         "Export the annotation again or correct the place named.") from error
     width, height = _size(root, file) or images.size(folder / file_name)
-    boxes = tuple(_read_object(entry, file, number) for number, entry in enumerate(root.findall("object"), start=1))
+    boxes = tuple(_read_object(entry, file, number, warnings)
+                  for number, entry in enumerate(root.findall("object"), start=1))
     return AnnotatedImage(file_name, width, height, boxes)
 
 
@@ -147,20 +246,48 @@ def _size(root: ElementTree.Element, file: Path) -> tuple[int, int] | None:
     return (int(width), int(height)) if width >= 1 and height >= 1 else None
 
 
-def _read_object(entry: ElementTree.Element, file: Path, number: int) -> Box:
+def _read_object(entry: ElementTree.Element, file: Path, number: int, warnings: list[str]) -> Box:
     """Read one object with MMDetection's convention (2.28, mmdet/datasets/xml_style.py).
 
     Coordinates are 1-based whole pixels and truncated to integers; 1 is taken off each of the four, and the
-    width is xmax - xmin (not one more), so that COCO boxes give the corners that mmdet's XMLDataset gives.
+    width is xmax - xmin (not one more), so that COCO boxes give the corners that mmdet's XMLDataset gives. Corners in
+    the wrong order are swapped, with a word.
     """
     category = (entry.findtext("name") or "").strip()
     label = f"object {number} ({category})"
     if not category:
         raise UserError(f"{file}, object {number}", "no name", "An object needs the name of its class.",
                         "Correct the annotation.")
-    left, top, right, bottom = (int(_number(entry, f"bndbox/{corner}", file, label)) for corner in _CORNERS)
-    difficult = entry.find("difficult") is not None and _number(entry, "difficult", file, label) != 0
+    corners = _polygon_bounds(entry) if entry.find("bndbox") is None else None
+    if corners is None:
+        corners = [int(_number(entry, f"bndbox/{corner}", file, label)) for corner in _CORNERS]
+    left, top, right, bottom = corners
+    if left > right or top > bottom:
+        warnings.append(f"{file.name}: {label} has its corners in the wrong order: they are swapped")
+        left, right, top, bottom = min(left, right), max(left, right), min(top, bottom), max(top, bottom)
+    text = (entry.findtext("difficult") or "0").strip().lower()
+    difficult = _TRUTH.get(text)
+    if difficult is None:
+        difficult = _number(entry, "difficult", file, label) != 0
     return Box(category, left - 1, top - 1, right - left, bottom - top, difficult, None, label)
+
+
+def _polygon_bounds(entry: ElementTree.Element) -> list[int] | None:
+    """Return the bounds of an object's ``polygon``, of points x1, y1, x2, ... or of pt elements with x and y."""
+    polygon = entry.find("polygon")
+    if polygon is None:
+        return None
+    sides: dict[str, list[float]] = {"x": [], "y": []}
+    for element in polygon.iter():
+        if _COORDINATE.fullmatch(element.tag):
+            try:
+                sides[element.tag[0]].append(float(element.text or ""))
+            except ValueError:
+                return None
+    if not sides["x"] or len(sides["x"]) != len(sides["y"]) or not all(
+            abs(value) < _LARGEST for value in sides["x"] + sides["y"]):
+        return None
+    return [int(min(sides["x"])), int(min(sides["y"])), int(max(sides["x"])), int(max(sides["y"]))]
 
 
 def _number(entry: ElementTree.Element, tag: str, file: Path, what: str) -> float:

@@ -9,7 +9,7 @@ from core.base.errors import UserError
 from core.compression.config_check.finding import Finding
 from core.compression.config_check.rules import epochs_of, read_entries
 from core.config.data_only import read_config
-from core.config.loading import config_root, find_config, load_data
+from core.config.loading import load_data, locate_config
 from core.config.options import apply_options
 from core.config.python_text import NotData
 from core.config.test_pipeline import preprocessing_of
@@ -43,7 +43,7 @@ def read_source(path: str, options: Mapping[str, Any] | None = None, trust: bool
     """Read an MMDetection config, or a .json, .yaml or .py file that holds just an nncf_config.
 
     Args:
-        path: The file, looked up as ``core.config.loading.find_config`` does.
+        path: The file, looked up as ``core.config.loading.locate_config`` does.
         options: mmdet's ``--cfg-options``; the keys of an nncf_config begin with ``nncf_config.``.
         trust: Run the config as Python where it cannot be read as data.
         batch_size: Overrides ``data.samples_per_gpu``.
@@ -51,8 +51,8 @@ def read_source(path: str, options: Mapping[str, Any] | None = None, trust: bool
     Raises:
         UserError: As ``core.config.loading.load_config``.
     """
-    file = find_config(path)
-    values = _as_data(file, trust)
+    file, root = locate_config(path)
+    values = _as_data(file, root, trust)
     if values is None or "model" in values:
         config = load_data(path, options, trust)
         found = config["data"].get("samples_per_gpu", DEFAULT_BATCH_SIZE)
@@ -79,10 +79,10 @@ def swapped_size(source: Source, nncf_config: Any) -> list[Finding]:
             and (entry.get("sample_size") or [])[2:] == [pixels.input_width, pixels.input_height]]
 
 
-def _as_data(file: Path, trust: bool) -> dict[str, Any] | None:
+def _as_data(file: Path, root: Path | None, trust: bool) -> dict[str, Any] | None:
     """Return the values of a file, None where it has to be run and may be."""
     try:
-        return read_config(file, config_root(file))
+        return read_config(file, root)
     except NotData:
         if not trust:
             raise

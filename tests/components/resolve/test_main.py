@@ -52,6 +52,20 @@ def test_every_input_becomes_a_reference_that_stays_the_same(options, parent, tm
     assert all(len(reference["digest"]) == 64 for reference in found[0].values())
 
 
+def test_without_data_those_of_the_config_are_used(options, tmp_path):
+    from tests.core.data.conftest import CocoFolder
+
+    folder = CocoFolder(tmp_path / "cells").root
+    own = {f"data.{name}": {"type": "CocoDataset", "ann_file": f"annotations/{name}.json",
+                            "img_prefix": f"images/{name}", "data_root": str(folder), "classes": ["dog"]}
+           for name in ("train", "val", "test")}
+    at = options.index("--data")
+    options[at:at + 2] = ["--model-options", json.dumps(own)]
+    assert main(options) == 0
+    found = json.loads((tmp_path / "out" / "data").read_text())
+    assert (found["uri"], found["classes"]) == (str(folder), ["dog"])
+
+
 @pytest.mark.parametrize(("option", "value", "message"), [
     ("--max-map-drop", "7", "parameter max_map_drop: 7.0"), ("--min-speedup", "-1", "parameter min_speedup: -1.0"),
     ("--destination", "gs://models", "destination: gs://models"), ("--model-name", "../x", "parameter model_name"),

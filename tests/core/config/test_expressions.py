@@ -4,14 +4,15 @@ from typing import Any
 import pytest
 
 from core.base.errors import UserError
-from core.config.expressions import Assignments, base_value
+from core.config.expressions import base_value
 from core.config.python_text import NotData
+from core.config.statements import Statements
 
 BASES = {"model": {"head": {"num_classes": 80}}, "root": "data/"}
 
 
 def evaluate(text: str) -> dict[str, Any]:
-    return Assignments("config x", lambda names: BASES, lambda value: value).run(text)
+    return Statements("config x", lambda names: BASES, lambda value: value).run(text)
 
 
 @pytest.mark.parametrize("text, value", [
@@ -41,19 +42,49 @@ def test_base_references():
     assert values["b"] == [{"num_classes": 80}, 160]
 
 
+@pytest.mark.parametrize("text, value", [
+    ("range(0, 1)", [0]), ("dict({'a.b': 1}, c=2)", {"a.b": 1, "c": 2}), ("dict([('b', 1)])", {"b": 1}),
+    ("OrderedDict([('b', (1,))])", {"b": (1,)}), ("1e-05", 1e-5), ("float('inf')", float("inf")),
+    ("-float('inf')", -float("inf")), ("inf", float("inf")), ("{2, 1, 2}", [2, 1]), ("set((1, 1))", [1]),
+    ("[(1333, x) for x in (480, 800)]", [(1333, 480), (1333, 800)]), ("[550.0 / x for x in [1, 2]]", [550.0, 275.0]),
+    ("[x + y for x in 'ab' if x > 'a' for y in 'cd']", ["bc", "bd"]), ("{x: len(x) for x in ('a', 'bb')}",
+                                                                       {"a": 1, "bb": 2}),
+    ("{x % 2 for x in range(4)}", [0, 1]), ("f'{1}-{2.5:.2f}-{\"x\"!r:>4}-{{}}'", "1-2.50- 'x'-{}"),
+    ("f'{[1, (2,)]}'", "[1, (2,)]"), ("'%s_%03d.pth' % ('a', 7)", "a_007.pth"), ("'%d%%' % 5", "5%"),
+    ("'{}/{0}'.format(1) if False else '{}/{b:>2}'.format(1, b=2)", "1/ 2"), ("'{0}{0}'.format('x')", "xx"),
+    ("[1, 2, 3][::-1]", [3, 2, 1]), ("'train2017'[:-4]", "train"), ("(1, *[2, 3])", (1, 2, 3)),
+    ("dict(**{'a': 1})['a'] + len([1])", 2), ("1 < 2 <= 2", True), ("'a' in dict(a=1)", True),
+    ("3 not in (1, 2)", True),
+    ("None is None and not 0", True), ("0 or 'x'", "x"), ("1 if '' else 2", 2), ("max(1, 2) + min([3, 4])", 5),
+    ("sum([1, 2]) + round(2.4) + abs(-1)", 6), ("sorted([2, 1], reverse=True)", [2, 1]), ("tuple('ab')", ("a", "b")),
+    ("list(zip('ab', range(2)))", [("a", 0), ("b", 1)]), ("list(enumerate('a', 1))", [(1, "a")]),
+    ("','.join(['a', 'b']).split(',')", ["a", "b"]), ("'a-b'.replace('-', '_').upper()", "A_B"),
+    ("dict(a=1).copy()", {"a": 1}), ("dict(a=1).pop('b', 3)", 3), ("list(dict(a=1).items())", [("a", 1)]),
+    ("dict(a=1) | dict(b=2)", {"a": 1, "b": 2}), ("dict(node=1, bill=2, self=3, function=4)",
+                                                  {"node": 1, "bill": 2, "self": 3, "function": 4}),
+    ("[[j for j in range(i)] for i in range(3)]", [[], [0], [0, 1]]), ("any([0, 1]) and all([])", True),
+    ("int('7') + int(2.5)", 9), ("str(1.0)", "1.0"), ("(1, 2).index(2)", 1), ("bool([0])", True),
+])
+def test_python_on_plain_data(text, value):
+    result = evaluate(f"a = {text}")["a"]
+    assert result == value
+    assert type(result) is type(value)
+
+
 @pytest.mark.parametrize("text, construct", [
-    ("a = open('x')", "a call other than dict"), ("a = dict([('b', 1)])", "a call other than dict"),
-    ("a = dict.fromkeys('ab')", "a call other than dict"), ("a = ().__class__", "attribute access"),
-    ("a = [1, 2]\na.append(3)", "only plain assignments"), ("a = 1\na += 1", "only plain assignments"),
-    ("a: int = 1", "only plain assignments"), ("a, b = 1, 2", "only a name of its own"),
-    ("a = {}\na['b'] = 1", "only a name of its own"), ("dict = {}", "only a name of its own"),
-    ("a = [*(1, 2)]", "unpacking"), ("a = {1, 2}", "a set"), ("a = {{b}}", "a set"), ("a = (b := 1)", "inside an exp"),
-    ("a = 1 < 2", "a comparison"), ("a = ~1", "more than the sign"), ("a = -'x'", "more than the sign"),
+    ("a = open('x')", "a call other than of dict"), ("a = dict.fromkeys('ab')", "a call other than of dict"),
+    ("a = print(1)", "a call other than of dict"), ("a = getattr(1, 'real')", "a call other than of dict"),
+    ("a = (1).bit_length()", "a call other than of dict"), ("a = 'x'.encode()", "a call other than of dict"),
+    ("a = [].__class__()", "a call other than of dict"), ("a = 'x'.__len__()", "a call other than of dict"),
+    ("a = dict(b=1)\nc = a.__class__.__base__()", "attribute access"), ("a = ().__class__", "attribute access"),
+    ("a = f'{().__class__}'", "attribute access"), ("a = [x.real for x in (1,)]", "attribute access"),
+    ("a = (b := 1)", "inside an exp"), ("a = ~1", "more than the sign"), ("a = -'x'", "more than the sign"),
     ("a = -True", "more than the sign"), ("a = 1 << 3", "an operator other than"), ("a = 1 | 2", "an operator other"),
-    ("a = '%09d' % 3", "an operator on str and int"), ("a = [1] + (2,)", "an operator on list and tuple"),
-    ("a = 'x' * 1.5", "an operator on str and float"), ("a = [1, 2][::-1]", "a slice"),
+    ("a = [1] + (2,)", "an operator on list and tuple"), ("a = 'x' * 1.5", "an operator on str and float"),
     ("a = [1, 2][0:1, 1]", "a slice|Slice"), ("a = b'x'", "a literal of type bytes"), ("a = 1j", "type complex"),
     ("a = ...", "type ellipsis"), ("a = b", "the name `b` is not assigned"), ("a = __file__", "not assigned"),
+    ("a = sorted([1], key=len)", "the name `len` is not assigned"), ("a = 1 is 1", "identity"),
+    ("len = 3\na = len('x')", "a call other than of dict"), ("a = [x for x in (1,)]\nb = x", "the name `x`"),
 ])
 def test_more_than_data_is_refused(text, construct):
     with pytest.raises(NotData, match=f"config x, line [12]: .*{construct}"):
@@ -70,6 +101,16 @@ def test_more_than_data_is_refused(text, construct):
     ("a = {}[0]", "a subscript of type int on a dict"), ("a = [1]['0']", "a subscript of type str on a list"),
     ("a = 1[0]", "on a int"), ("a = [1][5]", "nothing is there under 5"), ("a = [1][True]", "type bool"),
     ("a = dict(mean=1)['maen']", "Did you mean `mean`"), ("a = {1: 2}", "a key that is not text"),
+    ("a = {x: 1 for x in range(2)}", "a key that is not text"), ("a = dict([(1, 2)])", "every key of a config is text"),
+    ("a = [x for x in 3]", "a int is not iterable"), ("a = int('x')", "ValueError"), ("a = len(3)", "TypeError"),
+    ("a = '{0.real}'.format(1)", "only a plain name or number"), ("a = '{0[0]}'.format([1])", "only a plain name"),
+    ("a = '{:{}}'.format(1, 2)", "the format"), ("a = f'{1:99999}'", "the format '99999' is not read"),
+    ("a = '%99999d' % 1", "a format after %"), ("a = '%*d' % (3, 1)", "a format after %"),
+    ("a = round(5, -10 ** 18)", "at most 64 digits"), ("a = float('nan')", "a number beyond bounds"),
+    ("a = int(1e300)", "a number beyond bounds"), ("a = int('9' * 80)", "at most 64 characters"),
+    ("a = list(range(10 ** 9))", "items and characters copied"), ("a = range(2 ** 63, -2 ** 63, -1)", "Error|beyond"),
+    ("a = 1 < 'x'", "TypeError"), ("a = [1, 2].remove(3)", "ValueError"), ("a = {[1]}", "unhashable"),
+    ("a = (1).x if 0 else dict(b=1).pop('c')", "KeyError"), ("a = float('inf') * 2", "arithmetic on float"),
     ("a = dict(**[1])", r"`\*\*` of a list"), ("a = dict(b=1, **{'b': 2})", "the key `b` is given twice"),
     ("_base_ = 'b.py'\na = '{{_base_.root}}x'", "a reference to a base inside quotes"),
     ("a = {{_base_.root}}", "no `_base_` is assigned above"),
@@ -97,7 +138,7 @@ def test_nothing_is_executed(tmp_path: Path):
 def test_long_constructs_are_cut_in_the_message():
     with pytest.raises(NotData) as caught:
         evaluate("a = open('" + "x" * 500 + "')")
-    assert len(str(caught.value)) < 400
+    assert len(str(caught.value)) < 500
 
 
 def test_base_value_of_something_that_is_no_dict():

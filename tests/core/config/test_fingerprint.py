@@ -72,10 +72,11 @@ def test_config_round_trips_through_mmcv(detector):
 
 @pytest.mark.parametrize("text, problem", [
     ("__import__('os').system('echo')", "more than literals"), ("{'a': open}", "more than literals"),
-    ("{'a': [b for b in c]}", "`for` begins"), ("{'a': f'{b}'}", "f-string"), ("{'a': 1}['a']", "more than literals"),
+    ("{'a': [b for b in c]}", "more than literals"), ("{'a': f'{b}'}", "more than literals"),
+    ("{'a': 1}['a']", "more than literals"),
     ("a = 1", "invalid syntax"), ("[1]", "a list"), ("", "line 1"), ("{'a': {1}}", "type set"),
     ("{1: 2}", "is not text"), ("{'filename': 'x'}", "the key `filename`"), ("{'modle': 1}", "unknown key `modle`"),
-    ("{'a': 1e999}", "the number inf"), ("{'a': b'x'}", "type bytes"), ("{[]: 1}", "more than literals"),
+    ("{'a': b'x'}", "type bytes"), ("{[]: 1}", "more than literals"),
     ("{'a': " + "[" * 200, "nested deeper"), ("1" + "+1" * 100000, "operators"), ("#" * (2 << 20), "longer than"),
     ("{" * 30 + "}" * 30, "more than literals"), ("{'a': (lambda: 1)()}", "`lambda` begins"),
 ])

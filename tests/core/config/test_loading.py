@@ -4,7 +4,7 @@ import pytest
 
 from core.base.errors import UserError
 from core.config import loading
-from core.config.loading import config_root, find_config, load_config, load_data, pipelines
+from core.config.loading import config_folders, config_root, find_config, load_config, load_data, pipelines
 from core.config.python_text import NotData
 
 CODE = "\nimport math\nextra = math.floor(2.5)\n"
@@ -53,6 +53,15 @@ def test_root_of_bases(tmp_path, monkeypatch):
     assert config_root(tmp_path / "elsewhere" / "a.py") == tmp_path / "elsewhere"
 
 
+def test_a_container_sees_every_base(write, tmp_path):
+    (tmp_path / "mmdetection").mkdir()
+    (tmp_path / "mmdetection" / "base.py").write_text("a = 1")
+    path = write(sub__child="_base_ = ['../other.py', '../../mmdetection/base.py']", other="b = 2")
+    assert config_folders(path) == [tmp_path / "configs", tmp_path / "mmdetection"]
+    path.write_text("import os")
+    assert config_folders(path) == [tmp_path / "configs"]
+
+
 def test_code_is_refused_without_trust(detector):
     detector.write_text(detector.read_text() + CODE)
     with pytest.raises(NotData, match="`import` begins an import.*--trust-config"):
@@ -72,7 +81,7 @@ def test_code_runs_with_trust(detector):
 # mmcv leaves its temporary file behind when the code fails.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("code, problem", [
-    ("import nowhere_to_be_found", "ModuleNotFoundError"), ("extra = 1 if len([]) else {}['x']", "KeyError: 'x'"),
+    ("import nowhere_to_be_found", "ModuleNotFoundError"), ("import os\nextra = {}['x']", "KeyError: 'x'"),
     ("extra = open('/nonexistent/x')", "FileNotFoundError"), ("extra = [object() for i in range(1)]", "type object"),
 ])
 def test_trusted_code_that_fails_is_a_message(detector, code, problem):

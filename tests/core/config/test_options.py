@@ -55,8 +55,7 @@ def test_several_options_and_one_json_object():
     (["a=,1"], "an item is missing"),
     (["a='x"], "`'` is missing"), (["a=[x(y]"], r"`\)` is missing"), (["a='b'c"], "`c` follows a complete value"),
     (["a=" + "[" * (MAX_NESTING + 1)], f"brackets deeper than {MAX_NESTING}"), (["a=nan"], "the number nan"),
-    (["a=inf"], "the number inf"), (["a=" + "9" * 30], "an integer of 100 bits"),
-    (["a=" + "9" * 6000], "the number inf|bits"),
+    (["a=" + "9" * 30], "an integer of 100 bits"), (["a=" + "9" * 600], "bits"),
     (['a={"b"}'], "must be valid JSON"), (['{"a": 1'], "must be valid JSON"), (['{"a..b": 1}'], "the key 'a..b'"),
 ])
 def test_malformed_options_are_refused(items, problem):

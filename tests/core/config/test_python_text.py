@@ -14,11 +14,10 @@ def test_data_is_parsed():
 
 
 @pytest.mark.parametrize("text, construct", [
-    ("import os", "`import` begins an import"), ("a = [i for i in b]", "`for` begins a loop or comprehension"),
-    ("a = lambda: 1", "`lambda` begins a lambda"), ("a = 1 if b else 2", "`if` begins a condition"),
-    ("class A: pass", "`class` begins a class"), ("del a", "`del` begins a statement"),
-    ("a = not b", "`not` begins"), ("a = f'{b}'", "is an f-string"), ("a = rF'{b}'", "is an f-string"),
-    ("async def f(): pass", "`async` begins"),
+    ("import os", "`import` begins an import"), ("from os import path", "`from` begins an import"),
+    ("a = lambda: 1", "`lambda` begins a lambda"), ("class A: pass", "`class` begins a class"),
+    ("while 1: pass", "`while` begins a loop without a bound"), ("with a: pass", "`with` begins a block"),
+    ("async def f(): pass", "`async` begins"), ("assert a", "`assert` begins"), ("global a", "`global` begins"),
 ])
 def test_more_than_data_is_refused_with_its_line(text, construct):
     with pytest.raises(NotData, match=f"config x, line 2: .*{construct}.*--trust-config"):
@@ -48,6 +47,9 @@ def test_malformed_text_names_the_line(text, problem):
     ("a = " + "9" * 100, "a number of 100 characters"),
     ("a = [" + "1," * MAX_TOKENS, f"more than {MAX_TOKENS} words and signs"),
     ("a = dict(" + ",".join(f"k{i}=1" for i in range(MAX_KEYWORDS + 1)) + ")", "keyword arguments"),
+    ("a = " + "not " * 1000 + "b", "operators"), ("a = " + "b if c else " * 200 + "d", "operators"),
+    ("if a: b = 1\n" + "elif a: b = 1\n" * 5000, "times `elif`"), ("a = f'{" + "-" * 2000 + "1}'", "an f-string of"),
+    ("a = f'{" + "(" * 480 + "1" + ")" * 480 + "}'", "too many nested|nested too deeply"),
     ("#" * (1 << 20) + "#", "longer than 1048576 bytes"), ("#" + "\u00e9" * (1 << 19), "longer than 1048576 bytes"),
 ])
 def test_bounds(text, problem):

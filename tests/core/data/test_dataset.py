@@ -18,11 +18,11 @@ def load(split):
 
 def test_a_coco_folder_is_resolved_and_opened(coco, cache):
     ref = resolve_data(str(coco.root))
-    assert ref == DataRef(str(coco.root), ref.digest, "coco", ("dog", "cat"), "train", "val", "test")
+    assert ref == DataRef(str(coco.root), ref.digest, "coco", ("cat", "dog"), "train", "val", "test", "", ref.layout)
     dataset = open_dataset(DataRef.from_json(json.loads(json.dumps(ref.to_json()))))
     entry = dataset.train.annotation_file.parent
     assert cache in entry.parents
-    assert dataset == Dataset(("dog", "cat"), *(
+    assert dataset == Dataset(("cat", "dog"), *(
         Split(name, entry / f"{name}.json", coco.root / "images" / name, 3, 2) for name in ("train", "val", "test")
     ), ref.digest, ())
 
@@ -112,7 +112,10 @@ def test_warnings_are_logged_once_and_stay_with_the_data(coco, caplog):
     with caplog.at_level(logging.WARNING):
         ref = resolve_data(str(coco.root))
         warnings = open_dataset(ref).warnings
-    assert [record.getMessage() for record in caplog.records] == [f"data: {warning}" for warning in warnings]
+    found, *warned = [record.getMessage() for record in caplog.records]
+    assert found == "data: coco annotations: train from annotations/train.json; val from annotations/val.json; " \
+                    "test from annotations/test.json"
+    assert warned == [f"data: {warning}" for warning in warnings]
     assert "0.png: annotation 11 [x 1, y 1, width 0, height 5]" in warnings[0]
 
 
@@ -136,7 +139,7 @@ def test_a_split_that_the_data_lacks_is_refused(voc):
 
 def test_empty_annotations_are_refused(coco):
     coco.change("test", lambda document: document.update(annotations=[]))
-    with pytest.raises(UserError, match="annotations of split 'test': .*test.json has no box of dog, cat"):
+    with pytest.raises(UserError, match="annotations of split 'test': .*test.json has no box of cat, dog"):
         resolve_data(str(coco.root))
 
 

@@ -26,5 +26,6 @@ def test_what_is_no_reference_is_refused_by_key(change, named):
 
 
 def test_an_empty_object_names_every_key():
-    with pytest.raises(UserError, match="uri, digest, format, train_split, val_split, test_split, source, classes"):
+    with pytest.raises(UserError, match="uri, digest, format, train_split, val_split, test_split, source, "
+                                        "layout, classes"):
         DataRef.from_json({})

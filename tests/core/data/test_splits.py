@@ -15,6 +15,8 @@ ROOT = Path("/data")
     (("train", "val"), ("train", "val", "val")),
     (("train", "valid", "test"), ("train", "valid", "test")),
     (("train", "valid"), ("train", "valid", "valid")),
+    (("train",), ("train", "", "")), (("result",), ("result", "", "")), (("test",), ("test", "", "")),
+    (("train", "extra"), ("train", "", "")),
 ])
 def test_auto_takes_the_customary_names(found, expected):
     assert choose_splits("auto", "auto", "auto", found, ROOT) == SplitNames(*expected)
@@ -34,11 +36,11 @@ def test_validation_can_be_left_out(val):
      "Set val_split to one of them."),
     (("", "auto", "auto"), ("train",),
      "parameter train_split: '' is not in /data. The splits found are 'train'. Set train_split to one of them."),
-    (("auto", "auto", "auto"), ("all",),
-     "parameter train_split: /data has no split named train or trainval. The splits found are 'all'. "
+    (("auto", "auto", "auto"), ("all", "some"),
+     "parameter train_split: /data has no split named train or trainval. The splits found are 'all', 'some'. "
      "Set train_split to one of them."),
-    (("auto", "auto", "auto"), ("train",),
-     "parameter test_split: /data has no split named test or val or valid. The splits found are 'train'. "
+    (("auto", "auto", "tset"), ("train", "test"),
+     "parameter test_split: 'tset' is not in /data (did you mean 'test'?). The splits found are 'train', 'test'. "
      "Set test_split to one of them."),
 ])
 def test_a_split_that_is_not_there_is_refused_with_those_that_are(asked, found, message):

@@ -137,6 +137,35 @@ def test_a_split_file_that_is_not_unicode_is_refused(voc):
         format_voc.read_split(voc.root, "train")
 
 
+def test_swapped_corners_are_put_right_with_a_word(voc, an_object):
+    voc.annotate("train 0", [an_object("dog", 12, 14, 2, 3)])
+    split = format_voc.read_split(voc.root, "train")
+    assert split.images[0].boxes[0][1:5] == (1, 2, 10, 11)
+    assert split.warnings == (
+        "split 'train': train 0.xml: object 1 (dog) has its corners in the wrong order: they are swapped",)
+
+
+@pytest.mark.parametrize("polygon", [
+    "<x1>2.0</x1><y1>3</y1><x2>12</x2><y2>3.5</y2><x3>7</x3><y3>14</y3>",
+    "<pt><x>2</x><y>3</y></pt><pt><x>12</x><y>14</y></pt><username>me</username>"])
+def test_a_polygon_without_a_box_has_its_bounds(voc, polygon):
+    voc.annotate("train 0", [f"<object><name>dog</name><polygon>{polygon}</polygon></object>"])
+    assert format_voc.read_split(voc.root, "train").images[0].boxes[0][1:5] == (1, 2, 10, 11)
+
+
+@pytest.mark.parametrize("text, ignored", [("", False), ("Unspecified", False), (" true ", True), ("0.0", False)])
+def test_difficult_as_tools_write_it(voc, an_object, text, ignored):
+    voc.annotate("train 0", [an_object("dog", 2, 3, 12, 14, f"<difficult>{text}</difficult>")])
+    assert format_voc.read_split(voc.root, "train").images[0].boxes[0].ignored is ignored
+
+
+def test_all_faults_of_a_split_are_one_message(voc):
+    voc.raw("train 0", "<annotation>")
+    voc.raw("train 1", "<annotation><object/></annotation>")
+    with pytest.raises(UserError, match="2 faults: .*train 0.xml.*train 1.xml, object 1: no name"):
+        format_voc.read_split(voc.root, "train")
+
+
 def test_bccd_has_the_counts_it_is_known_for(bccd):
     splits = [format_voc.read_split(bccd, name) for name in ("train", "val", "test")]
     assert [len(split.images) for split in splits] == [205, 87, 72]
