@@ -13,6 +13,8 @@ from core.export.onnx import write_onnx
 LAST_LAYERS = ("retina_cls", "retina_reg", "conv_cls", "conv_reg", "conv_centerness", "rpn_cls", "rpn_reg", "fc_cls",
                "fc_reg", "conv_logits", "convs_pred", "multi_level_conv", "bbox_head.cls_convs", "bbox_head.reg_convs",
                "atss_", "gfl_", "bbox_head.cls_score", "bbox_head.bbox_pred", "bbox_head.object_pred")
+
+
 def enliven(detector, image):
     """Give a detector of random weights such statistics and last layers that its scores and boxes differ."""
     detector.train()

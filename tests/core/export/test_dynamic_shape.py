@@ -3,9 +3,6 @@
 What cannot be exported so is refused: test_onnx.py.
 """
 
-import os
-import subprocess
-
 import pytest
 
 pytest.importorskip("mmdet", reason="needs the train environment")
@@ -14,14 +11,13 @@ import numpy as np
 import torch
 
 from core.checkpoint.checkpoint import save_checkpoint
-from core.compression.dry_run import REPOSITORY, find_openvino_python
 from core.detectors.building import build_detector
 from core.detectors.graph import forward_as
 from core.detectors.registry import find_adapter
 from core.export.onnx import ExportOptions, export_checkpoint, write_onnx
 from core.training.fit import snapshot
 from scripts.trial_configs import CLASSES, detectors, trial_config
-from tests.core.detectors.comparing import RUN_ONNX, enliven
+from tests.core.detectors.comparing import enliven, run_onnx
 
 
 def size_of(config):
@@ -46,22 +42,10 @@ def exported(tmp_path):
     return export
 
 
-def run(python, onnx, image, folder):
-    """Return what OpenVINO finds with an ONNX file, by output."""
-    np.savez(folder / "in.npz", image=image.numpy())
-    subprocess.run([str(python), "-c", RUN_ONNX, str(onnx), str(folder / "in.npz"), str(folder / "out.npz")],
-                   check=True, cwd=str(REPOSITORY), env={**os.environ})
-    with np.load(folder / "out.npz") as found:
-        return dict(found)
-
-
 @pytest.mark.detectors
 @pytest.mark.parametrize("name", detectors())
 def test_a_dynamic_graph_finds_at_another_size_what_a_graph_of_that_size_finds(exported, name, tmp_path):
-    """That a graph of fixed size finds what PyTorch finds is shown in test_postprocessing.py."""
-    python = find_openvino_python()
-    if python is None:
-        pytest.skip("needs the openvino environment")
+    """That a graph of fixed size finds what PyTorch finds is shown in tests/core/detectors."""
     detector, dynamic = exported(name)
     # No size that the export itself has tried.
     height, width = size_of(trial_config(name, "int8"))
@@ -70,7 +54,7 @@ def test_a_dynamic_graph_finds_at_another_size_what_a_graph_of_that_size_finds(e
     with torch.no_grad(), forward_as(detector, forward):
         write_onnx(detector, tmp_path / "fixed.onnx", size, names, False)
     image = torch.randn(1, 3, *size) * 2
-    found, expected = (run(python, onnx, image, tmp_path) for onnx in (dynamic, tmp_path / "fixed.onnx"))
+    found, expected = (run_onnx(onnx, image) for onnx in (dynamic, tmp_path / "fixed.onnx"))
     assert {key: value.shape for key, value in found.items()} == {key: value.shape for key, value in expected.items()}
     assert sorted(found) == sorted(names)
     assert (found["boxes"][..., 4] > 0).sum() >= 5
