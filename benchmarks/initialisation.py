@@ -21,8 +21,8 @@ def initialisation_seconds(variant: str, samples: int, dataset: Any, input_size:
     from core.compression.wrap import compress_detector
     from core.config.adapt import nncf_config_of
     from core.training.device import device
-    from core.training.fit import train_loader
     from core.training.model import build_detector
+    from core.training.samples import train_loader
 
     set_random_seed(0)
     config = small_config(variant, dataset, input_size)

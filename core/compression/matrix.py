@@ -176,7 +176,7 @@ class Trial:
     def __init__(self, config: Any, folder: Path, openvino_python: Path | None = None) -> None:
         from core.compression.synthetic import write_dataset
         from core.config.adapt import nncf_config_of, set_data
-        from core.training.fit import train_loader
+        from core.training.samples import train_loader
 
         self.config, self.folder, self.openvino_python = config, folder, openvino_python
         self.nncf_config = {**nncf_config_of(config), "log_dir": str(folder / "log")}
@@ -271,8 +271,8 @@ class Trial:
         import torch
 
         from core.checkpoint.checkpoint import save_checkpoint
-        from core.training.fit import snapshot
         from core.training.model import restore_detector
+        from core.training.snapshot import snapshot
 
         heads, found = self._heads(self.detector, self.compression.network), self._detect(self.compression.network)
         save_checkpoint(snapshot(self.config, self.dataset, self.compression.network, self.compression, None),

@@ -265,7 +265,7 @@ class _Trial:
         from core.detectors.building import build_detector
         from core.detectors.initialising import initialise_at_random
         from core.training.device import device
-        from core.training.fit import train_loader
+        from core.training.samples import train_loader
 
         self.dataset = write_dataset(self.folder / "data", self.classes, IMAGES)
         set_classes(self.config, self.classes)
@@ -351,8 +351,8 @@ class _Trial:
 
         from core.checkpoint.checkpoint import save_checkpoint
         from core.training.device import device
-        from core.training.fit import snapshot
         from core.training.model import restore_detector
+        from core.training.snapshot import snapshot
 
         image = _image(self.batches[0])[:1].to(device())
         before = _outputs(self.detector, self.network, image)

@@ -26,10 +26,12 @@ class ExportOptions:
     Args:
         dynamic_shape: Let height and width of the input differ from image to image.
         raw_heads: End at the outputs of the detector's heads, without decoding boxes and suppressing overlaps.
+        opset: ONNX operator set.
     """
 
     dynamic_shape: bool = False
     raw_heads: bool = False
+    opset: int = OPSET
 
 
 def export_checkpoint(checkpoint: Path, output_dir: Path, options: ExportOptions = ExportOptions()) -> ModelSpec:
@@ -44,12 +46,22 @@ def export_checkpoint(checkpoint: Path, output_dir: Path, options: ExportOptions
         UserError: The detector has no ONNX post-processing or cannot do what ``options`` ask for, or a quantized model
             lost its FakeQuantize operators.
     """
+    from core.training.model import restore_detector
+
+    return export_model(restore_detector(checkpoint), checkpoint, output_dir, options)
+
+
+def export_model(restored: Any, checkpoint: Path, output_dir: Path,
+                 options: ExportOptions = ExportOptions()) -> ModelSpec:
+    """Export a RestoredDetector that was read from ``checkpoint``; see :func:`export_checkpoint`.
+
+    Raises:
+        UserError: As there.
+    """
     from core.config.adapt import algorithms_of
     from core.config.fingerprint import file_digest, json_digest
     from core.config.test_pipeline import preprocessing_of
-    from core.training.model import restore_detector
 
-    restored = restore_detector(checkpoint)
     record = restored.checkpoint.compression
     preprocessing = preprocessing_of(restored.config)
     algorithms = algorithms_of(restored.config) if record else ()
@@ -110,22 +122,23 @@ def _export(restored: Any, path: Path, size: tuple[int, int], options: ExportOpt
     with torch.no_grad(), forward_as(detector, forward):
         # NNCF's graph must be free to grow: of an operator that is not in it, as none is at another size than
         # sample_size, NNCF lets go of the trace, and quantizers behind additions would be left out.
-        _write_onnx(network, path, size, names, options.dynamic_shape)
+        _write_onnx(network, path, size, names, options)
         if options.dynamic_shape:
             with tempfile.TemporaryDirectory() as folder:
                 larger = Path(folder) / ONNX_FILE
-                _write_onnx(network, larger, (size[0] + ADDED_SIDES[0], size[1] + ADDED_SIDES[1]), names, True)
+                _write_onnx(network, larger, (size[0] + ADDED_SIDES[0], size[1] + ADDED_SIDES[1]), names, options)
                 require_any_size(path, larger, type(detector).__name__)
     return names
 
 
-def _write_onnx(network: Any, path: Path, size: tuple[int, int], names: tuple[str, ...], dynamic: bool) -> None:
+def _write_onnx(network: Any, path: Path, size: tuple[int, int], names: tuple[str, ...],
+                options: ExportOptions) -> None:
     import torch
 
     # Inlined, NNCF's autograd function would lose its symbolic, and with it FakeQuantize.
     torch.onnx.export(network, torch.zeros((1, 3, *size)), str(path), input_names=["image"], output_names=list(names),
-                      opset_version=OPSET, do_constant_folding=False, autograd_inlining=False,
-                      dynamic_axes={"image": {2: "height", 3: "width"}} if dynamic else None)
+                      opset_version=options.opset, do_constant_folding=False, autograd_inlining=False,
+                      dynamic_axes={"image": {2: "height", 3: "width"}} if options.dynamic_shape else None)
 
 
 def _postprocessing(config: Any, detector: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from core.compression.preflight import find_openvino_python
 from core.compression.tracing import forward_as
 from core.export.onnx import ExportOptions, _write_onnx, export_checkpoint
 from core.export.postprocessing import exportable_forward
-from core.training.fit import snapshot
+from core.training.snapshot import snapshot
 from tests.core.export.test_postprocessing import RUN_ONNX, lively_detector
 
 

@@ -23,8 +23,8 @@ from core.export.dynamic_shape import check_dynamic_shape
 from core.export.fake_quantize import load_onnx
 from core.export.onnx import ExportOptions, export_checkpoint
 from core.export.postprocessing import raw_forward
-from core.training.fit import snapshot
 from core.training.model import build_detector, restore_detector
+from core.training.snapshot import snapshot
 from tests.core.export.test_postprocessing import detected, overlaps
 
 DETECTOR = "retinanet_r18_small"
