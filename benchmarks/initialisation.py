@@ -22,7 +22,7 @@ def initialisation_seconds(variant: str, samples: int, dataset: Any, input_size:
     from core.config.adapt import nncf_config_of
     from core.detectors.building import build_detector
     from core.training.device import device
-    from core.training.fit import train_loader
+    from core.training.samples import train_loader
 
     set_random_seed(0)
     config = small_config(variant, dataset, input_size)

@@ -66,7 +66,7 @@ def _compress(detector: Any, config: Any, dataset: "Dataset", postprocessing: bo
 
     from core.compression.wrap import compress_detector
     from core.config.adapt import nncf_config_of
-    from core.training.fit import train_loader
+    from core.training.samples import train_loader
 
     set_random_seed(0)
     return compress_detector(detector, nncf_config_of(config), train_loader(config, dataset, 0),

@@ -52,7 +52,8 @@ def export_variant(detector: str, variant: str, size: tuple[int, int], output: P
     from core.config.adapt import nncf_config_of, set_data
     from core.detectors.building import build_detector
     from core.export.onnx import ExportOptions, export_checkpoint
-    from core.training.fit import snapshot, train_loader
+    from core.training.samples import train_loader
+    from core.training.snapshot import snapshot
 
     set_random_seed(0)
     config = variant_config(detector, variant, size, changes)

@@ -29,13 +29,13 @@ class Contestant:
     """A training of which an epoch is a turn."""
 
     def __init__(self, config: Any, dataset: Any, folder: Path, epochs: int, location: str) -> None:
-        from core.training.fit import prepare
         from core.training.states import StateSettings
+        from core.training.trainer import Output, Trainer
 
         config.runner.max_epochs = epochs
         # Long enough that only the ends of epochs are stored.
         settings = StateSettings(location, minutes=1e6) if location else None
-        self._training = prepare(config, dataset, folder, state=settings)
+        self._training = Trainer(config, dataset, Output(folder), state=settings)
         if not location:
             self._training.state.save = lambda: None
         self._training.runner.call_hook("before_run")

@@ -83,10 +83,10 @@ class Contestant:
 
 
 def our_runner(config: Any, dataset: Any, folder: Path, epochs: int) -> Contestant:
-    """Return the loop of ``core.training.fit``, at its first step."""
-    from core.training.fit import prepare
+    """Return the loop of ``core.training.trainer``, at its first step."""
+    from core.training.trainer import Output, Trainer
 
-    training = prepare(config, dataset, folder)
+    training = Trainer(config, dataset, Output(folder))
     return Contestant(training.runner, training.loader, epochs)
 
 
@@ -101,7 +101,7 @@ def bare_runner(config: Any, dataset: Any, folder: Path, epochs: int) -> Contest
     from core.config.adapt import nncf_config_of
     from core.detectors.building import build_detector
     from core.training.device import data_parallel, device
-    from core.training.fit import train_loader
+    from core.training.samples import train_loader
 
     class Schedulers(Hook):
         def __init__(self, scheduler: Any) -> None:

@@ -62,7 +62,7 @@ def compress(stage: Compress, output: ExecutorOutput) -> None:
     from core.data.dataset import open_dataset
     from core.data.reference import DataRef
     from core.training.distributed import first_rank_first
-    from core.training.fit import fit
+    from core.training.fit import fit, start_of
 
     stage.limits.check()
     state = stage.state.settings()
@@ -74,8 +74,8 @@ def compress(stage: Compress, output: ExecutorOutput) -> None:
     set_data(config, dataset)
     stage.checkpoint.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".compress-", dir=str(stage.checkpoint.parent)) as work_dir:
-        result = fit(config, dataset, stage.checkpoint, stage.log, Path(work_dir), parent=stage.fp32_checkpoint,
-                     seed=stage.seed, state=state)
+        result = fit(config, dataset, stage.checkpoint, stage.log, Path(work_dir),
+                     start_of(config, stage.fp32_checkpoint), seed=stage.seed, state=state)
     output.artifact("checkpoint", {"algorithms": list(result.algorithms), "epochs": result.epochs,
                                    "seconds": result.seconds, **result.reported()})
 

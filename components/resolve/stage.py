@@ -74,22 +74,32 @@ def resolve(stage: Resolve, output: ExecutorOutput) -> None:
     from core.data.from_config import resolve_config_data
     from core.detectors.initialising import check_weights
     from core.export.dynamic_shape import check_dynamic_shape
-    from core.storage.parent import resolve_parent
+    from core.storage.parent import ParentRef, resolve_parent
+    from core.training.run_check import check_run, is_compressed, own_start
 
     check_groups(stage)
     check_destination(stage.publication.destination, stage.publication.model_name, stage.model_version)
     trusted, dynamic_shape = stage.trust.trust_config, stage.shape.dynamic_shape
     kept = weights_option(stage.weights)
     model = resolve_config(stage.model_config, {**stage.model_options, **kept}, trusted)
-    compression = resolve_config(stage.compression_config, {**stage.compression_options, **kept}, trusted)
+    model_config = open_config(model, trusted)
+    options = {**stage.compression_options, **kept}
+    compression = resolve_config(stage.compression_config, options, trusted)
+    parent = resolve_parent(stage.checkpoint)
+    changed = own_start(open_config(compression, trusted), model_config)
+    if is_compressed(parent):
+        # Compression resumes from it, and the FP32 model is trained.
+        changed, parent = {**changed, "load_from": parent.uri}, ParentRef("", "")
+    if changed:
+        compression = resolve_config(stage.compression_config, {**options, **changed}, trusted)
     compression_config = open_config(compression, trusted)
+    check_run(model_config, compression_config, stage.devices.gpus)
     nncf_config = nncf_config_of(compression_config)
     if nncf_config is not None:
         require_valid(nncf_config, epochs_of(compression_config))
         check_dynamic_shape(dynamic_shape, algorithms_of(compression_config))
-    check_detectors(open_config(model, trusted), compression_config)
-    classes = tuple(stage.classes) or classes_of(open_config(model, trusted))
-    parent = resolve_parent(stage.checkpoint)
+    check_detectors(model_config, compression_config)
+    classes = tuple(stage.classes) or classes_of(model_config)
     fractions = {"val_fraction": stage.val_fraction, "test_fraction": stage.test_fraction,
                  "split_seed": stage.split_seed}
     if stage.data:

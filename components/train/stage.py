@@ -29,7 +29,7 @@ class Train:
 
 def train(stage: Train, output: ExecutorOutput) -> None:
     """Train, or adopt the parent; write checkpoint and log."""
-    from core.config.adapt import plain_config, set_classes, set_data
+    from core.config.adapt import nncf_config_of, set_classes, set_data
     from core.config.reference import ConfigRef, open_config
     from core.data.dataset import open_dataset
     from core.data.reference import DataRef
@@ -41,15 +41,16 @@ def train(stage: Train, output: ExecutorOutput) -> None:
     with first_rank_first():
         parent = open_parent(ParentRef.from_json(stage.parent))
         dataset = open_dataset(DataRef.from_json(stage.data))
-    config = plain_config(open_config(ConfigRef.from_json(stage.model), stage.trust.trust_config))
+    config = open_config(ConfigRef.from_json(stage.model), stage.trust.trust_config)
     set_classes(config, dataset.classes)
     set_data(config, dataset)
-    if parent is not None:
+    if parent is not None and nncf_config_of(config) is None:
         result = adopt(parent, config, dataset, stage.checkpoint, stage.log)
     else:
         stage.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".train-", dir=str(stage.checkpoint.parent)) as work_dir:
-            result = fit(config, dataset, stage.checkpoint, stage.log, Path(work_dir), seed=stage.seed, state=state)
+            result = fit(config, dataset, stage.checkpoint, stage.log, Path(work_dir), parent, seed=stage.seed,
+                         state=state)
     output.artifact("checkpoint", {"epochs": result.epochs, "seconds": result.seconds, **result.reported()})
 
 

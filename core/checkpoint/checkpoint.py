@@ -40,8 +40,8 @@ class Checkpoint:
         config_text: The resolved MMDetection config as data-only text; empty when the file does not say.
         compression: Set when the weights are of a compressed model.
         versions: Versions of torch, mmdet, mmcv and nncf that wrote the file.
-        training: ``optimizer``, ``epoch`` and ``iter``, where the checkpoint can be resumed, and ``progress``
-            (``core.training.progress``), where that is to the bit.
+        training: ``optimizer``, ``epoch`` and ``iter``, where the checkpoint can be resumed, ``hook_msgs``, what
+            mmcv's hooks remember, and ``progress`` (``core.training.progress``), where that is to the bit.
     """
 
     state_dict: Mapping[str, Any]
@@ -81,6 +81,7 @@ def checkpoint_bytes(checkpoint: Checkpoint) -> bytes:
                             "postprocessing": checkpoint.compression.postprocessing}
     if checkpoint.training is not None:
         contents["meta"].update(epoch=checkpoint.training["epoch"], iter=checkpoint.training["iter"])
+        contents["meta"]["hook_msgs"] = dict(checkpoint.training.get("hook_msgs") or {})
         contents["optimizer"] = checkpoint.training["optimizer"]
         if "progress" in checkpoint.training:
             contents["progress"] = checkpoint.training["progress"]
@@ -147,7 +148,7 @@ def _training(contents: Mapping[str, Any], meta: Mapping[str, Any], path: Path) 
     if "optimizer" not in contents or "epoch" not in meta:
         return None
     training = {"optimizer": _entry(contents, "optimizer", dict, path), "epoch": _entry(meta, "epoch", int, path),
-                "iter": _entry(meta, "iter", int, path)}
+                "iter": _entry(meta, "iter", int, path), "hook_msgs": _entry(meta, "hook_msgs", dict, path) or {}}
     if None in (training["optimizer"], training["epoch"], training["iter"]):
         raise UserError("checkpoint", path, "It says its epoch, but not the iteration or the optimizer's state.",
                         "Save it again with both, or without 'optimizer'.")

@@ -191,7 +191,7 @@ class DryRun:
     def _load_images(self) -> None:
         from core.compression.synthetic import write_dataset
         from core.config.adapt import set_classes, set_data
-        from core.training.fit import train_loader
+        from core.training.samples import train_loader
 
         self.dataset = write_dataset(self.folder / "data", self.classes, IMAGES)
         set_classes(self.config, self.classes)
@@ -291,8 +291,8 @@ class DryRun:
 
         from core.checkpoint.checkpoint import save_checkpoint
         from core.training.device import device
-        from core.training.fit import snapshot
         from core.training.model import restore_detector
+        from core.training.snapshot import snapshot
 
         heads, found = self.heads(self.detector, self.network), self.detect(self.network)
         save_checkpoint(snapshot(self.config, self.dataset, self.network, self.compression, None), self.checkpoint)

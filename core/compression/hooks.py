@@ -58,10 +58,7 @@ class CompressionHook(Hook):
         runner.logger.info("all %d quantizers ran in the first training iteration", len(self._ran))
 
     def after_train_epoch(self, runner: Any) -> None:
-        for pruning in pruning_controllers(self._controller):
-            # NNCF zeroes pruned filters when an iteration starts, and the optimizer has moved them since: without
-            # this the evaluated and saved model would not be the pruned one (pruning/filter_pruning/algo.py, step).
-            pruning.step(None)
+        zero_pruned_filters(self._controller)
         self._log(runner, f"after epoch {runner.epoch + 1}")
 
     def _log(self, runner: Any, moment: str) -> None:
@@ -71,3 +68,34 @@ class CompressionHook(Hook):
         def ran(module: Any, inputs: Any, output: Any) -> None:
             self._ran[index] = True
         return ran
+
+
+class AveragedMasksHook(Hook):
+    """Keeps an EMA hook's averages off NNCF's masks, and lets averaged weights be those of the pruned model.
+
+    It is registered behind the EMA hook: an average of masks is none, and an average of weights that were pruned
+    lately is not zero.
+    """
+
+    def __init__(self, compression: "CompressedDetector") -> None:
+        self._controller = compression.controller
+
+    def before_run(self, runner: Any) -> None:
+        for hook in runner.hooks:
+            averaged = getattr(hook, "param_ema_buffer", {})
+            for name in [name for name in averaged if "mask" in name.rpartition(".")[2]]:
+                averaged.pop(name)
+                hook.model_parameters.pop(name)
+
+    def after_train_epoch(self, runner: Any) -> None:
+        zero_pruned_filters(self._controller)
+
+
+def zero_pruned_filters(controller: Any) -> None:
+    """Make the weights those of the pruned model.
+
+    NNCF zeroes pruned filters when an iteration starts, and the optimizer, or an EMA hook, has moved them since: a
+    model evaluated or saved would not be the pruned one (nncf/torch/pruning/filter_pruning/algo.py, step).
+    """
+    for pruning in pruning_controllers(controller):
+        pruning.step(None)

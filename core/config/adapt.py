@@ -65,8 +65,8 @@ def set_data(cfg: "Config", dataset: "Dataset") -> None:
     Pipelines and wrappers (RepeatDataset, ClassBalancedDataset, MultiImageMixDataset) stay. Where the data are the
     config's own, each entry of data.train has its own annotations; else a concatenation becomes one data set, since
     both of its parts would be the same one. Another dataset type becomes CocoDataset and the
-    evaluation metric ``bbox``. Without a val split data.val is removed; where only the config has none, it gets the
-    test pipeline.
+    evaluation metric ``bbox``; ``mAP``, Pascal VOC's, stays. Without a val split data.val is removed; where only the
+    config has none, it gets the test pipeline.
 
     Raises:
         UserError: Parts of a concatenation have different pipelines, or a part needs proposals or segmentation maps.
@@ -84,8 +84,9 @@ def set_data(cfg: "Config", dataset: "Dataset") -> None:
         pattern = data["val"] if any(pipelines(data.get("val"))) else copy.deepcopy(data["test"])
         data["val"] = _pointed(pattern, dataset.val, dataset.classes, "data.val")
     data["test"] = _pointed(data["test"], dataset.test, dataset.classes, "data.test")
-    if foreign and isinstance(cfg.get("evaluation"), dict):
-        cfg["evaluation"]["metric"] = "bbox"
+    evaluation = cfg.get("evaluation")
+    if foreign and isinstance(evaluation, dict) and evaluation.get("metric") != "mAP":
+        evaluation["metric"] = "bbox"
 
 
 def _leaves(node: Any) -> list[dict[str, Any]]:

@@ -16,6 +16,11 @@ _KEY = re.compile(r"[^\s.=]+(\.[^\s.=]+)*")
 CLOSING = {"(": ")", "[": "]"}
 QUOTES = ("'", '"')
 MAX_NESTING = 16
+# Arguments of which mmcv 1.7 or mmdet 2.28 asks whether they are floats.
+_FLOATS = frozenset((
+    "alphastd", "base_momentum", "basesize_ratio_range", "bg_cls_weight", "bias_prob", "class_weight",
+    "distance_threshold", "flip_ratio", "ioa_thr", "iou_thr", "iou_thrs", "loss_scale", "max_momentum",
+    "max_shear_magnitude", "neg_iou_thr", "normalizer", "pct_start", "scale_factor", "target_ratio"))
 
 
 def parse_options(items: str | Sequence[str]) -> dict[str, Any]:
@@ -202,14 +207,14 @@ class _Merger:
                 merged[key] = self._item(value, node[key], where)
             else:
                 self._check_new(key, value, node, where)
-                merged[key] = _without_delete(value)
+                merged[key] = _as_new(value, key)
         return merged
 
     def _item(self, value: Any, existing: Any, path: tuple[str, ...]) -> Any:
         if not isinstance(value, dict):
             return _like(value, existing)
         if value.get(DELETE_KEY, False):
-            return _without_delete(value)
+            return _as_new(value, path[-1])
         if isinstance(existing, (dict, list)):
             return self.merge(_without_delete(value), existing, path)
         hint = "Give the whole tuple." if isinstance(existing, tuple) else (
@@ -237,6 +242,18 @@ class _Merger:
         if meant:
             raise UserError(THING, f"unknown key {dotted(path)}", f"{self._thing} has `{meant}` beside it.",
                             f"Did you mean `{meant}`? If not, write the new key into the config file.")
+
+
+def _as_new(value: Any, key: str) -> Any:
+    """Return a value that replaces nothing: without ``_delete_``, and whole floats as ints but where they must not be.
+
+    KFP turns every number within a parameter's dict into a float, and MMDetection's step=[8.0, 11.0] is an error.
+    """
+    if isinstance(value, dict):
+        return {name: _as_new(item, name) for name, item in value.items() if name != DELETE_KEY}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_as_new(item, key) for item in value)
+    return int(value) if type(value) is float and value.is_integer() and key not in _FLOATS else value
 
 
 def _without_delete(value: Any) -> Any:

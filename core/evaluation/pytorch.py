@@ -33,31 +33,46 @@ def evaluate_network(network: Any, config: Any, split: "Split", classes: tuple[s
 
     Ranks share the images; every one gets the whole result.
     """
+    from core.training.distributed import first_rank, from_first_rank
+
+    started = time.time()
+    loader = split_loader(config, split, classes)
+    detections = {image: to_detections(per_class)
+                  for image, per_class in zip(loader.dataset.img_ids, results_of(network, loader))}
+    metrics = evaluate_detections(split.annotation_file, detections, classes) if first_rank() else None
+    return ScoredNetwork(from_first_rank(metrics), detections, time.time() - started)
+
+
+def results_of(network: Any, loader: Any) -> list[Any]:
+    """Return MMDetection's result of each image of a loader's data set, in its order, in every rank.
+
+    Ranks share the images.
+    """
     import torch
 
     from core.training.device import data_parallel
-    from core.training.distributed import first_rank, gathered, told_by_the_first
+    from core.training.distributed import gathered
 
-    started = time.time()
-    detections: dict[int, Detections] = {}
-    seen = 0
-    loader = split_loader(config, split, classes)
-    image_ids = [loader.dataset.img_ids[index] for index in loader.sampler]
+    indices = iter(loader.sampler)
     model = data_parallel(network).eval()
-    bar = progress(len(image_ids), "evaluating", "images")
+    found: dict[int, Any] = {}
+    bar = progress(len(loader.sampler), "evaluating", "images")
     for batch in loader:
         with torch.no_grad():
             results = model(return_loss=False, rescale=True, **batch)
-        for per_class in results:
-            # Samplers even the ranks' shares out: a last image may come twice.
-            detections[image_ids[seen]] = to_detections(per_class)
-            seen += 1
+        # Samplers even the ranks' shares out: a last image may come twice.
+        found.update((index, result) for result, index in zip(map(_encoded, results), indices))
         bar.update(len(results))
     bar.close()
-    found = gathered(detections)
-    detections = {image: found[image] for image in loader.dataset.img_ids}
-    metrics = evaluate_detections(split.annotation_file, detections, classes) if first_rank() else None
-    return ScoredNetwork(told_by_the_first(metrics), detections, time.time() - started)
+    everything = gathered(found)
+    return [everything[index] for index in range(len(loader.dataset))]
+
+
+def _encoded(result: Any) -> Any:
+    """Return a result with its masks, where it has any, run-length encoded, as MMDetection's data sets want them."""
+    from mmdet.core import encode_mask_results
+
+    return (result[0], encode_mask_results(result[1])) if isinstance(result, tuple) else result
 
 
 def evaluate_checkpoint(checkpoint: Path, dataset: "Dataset", output: Path, detections: Path) -> DetectionMetrics:

@@ -28,10 +28,12 @@ class ExportOptions:
     Args:
         dynamic_shape: Let height and width of the input differ from image to image.
         raw_heads: End at the outputs of the detector's heads, without decoding boxes and suppressing overlaps.
+        opset: ONNX operator set.
     """
 
     dynamic_shape: bool = False
     raw_heads: bool = False
+    opset: int = OPSET
 
 
 def export_checkpoint(checkpoint: Path, output_dir: Path, options: ExportOptions = ExportOptions()) -> ModelSpec:
@@ -46,12 +48,22 @@ def export_checkpoint(checkpoint: Path, output_dir: Path, options: ExportOptions
         UserError: The detector has no ONNX post-processing or cannot do what ``options`` ask for, or a quantized model
             lost its FakeQuantize operators.
     """
+    from core.training.model import restore_detector
+
+    return export_model(restore_detector(checkpoint), checkpoint, output_dir, options)
+
+
+def export_model(restored: Any, checkpoint: Path, output_dir: Path,
+                 options: ExportOptions = ExportOptions()) -> ModelSpec:
+    """Export a RestoredDetector that was read from ``checkpoint``; see :func:`export_checkpoint`.
+
+    Raises:
+        UserError: As there.
+    """
     from core.config.adapt import algorithms_of
     from core.config.fingerprint import file_digest, json_digest
     from core.config.test_pipeline import preprocessing_of
-    from core.training.model import restore_detector
 
-    restored = restore_detector(checkpoint)
     require_supported(restored.detector)
     record = restored.checkpoint.compression
     preprocessing = preprocessing_of(restored.config)
@@ -112,16 +124,18 @@ def _export(restored: Any, path: Path, size: tuple[int, int], options: ExportOpt
     with forward_as(detector, forward), quantized_once(network):
         # NNCF's graph must be free to grow: of an operator that is not in it, as none is at another size than
         # sample_size, NNCF lets go of the trace, and quantizers behind additions would be left out.
-        write_onnx(network, path, size, names, options.dynamic_shape)
+        write_onnx(network, path, size, names, options.dynamic_shape, options.opset)
         if options.dynamic_shape:
             with tempfile.TemporaryDirectory() as folder:
                 larger = Path(folder) / ONNX_FILE
-                write_onnx(network, larger, (size[0] + ADDED_SIDES[0], size[1] + ADDED_SIDES[1]), names, True)
+                write_onnx(network, larger, (size[0] + ADDED_SIDES[0], size[1] + ADDED_SIDES[1]), names, True,
+                           options.opset)
                 require_any_size(path, larger, type(detector).__name__)
     return names
 
 
-def write_onnx(network: Any, path: Path, size: tuple[int, int], names: tuple[str, ...], dynamic: bool = False) -> None:
+def write_onnx(network: Any, path: Path, size: tuple[int, int], names: tuple[str, ...], dynamic: bool = False,
+               opset: int = OPSET) -> None:
     """Write the graph of ``network``'s forward function.
 
     Args:
@@ -130,13 +144,14 @@ def write_onnx(network: Any, path: Path, size: tuple[int, int], names: tuple[str
         size: Height and width of its input.
         names: Of its outputs.
         dynamic: Whether other sizes are to fit, too.
+        opset: ONNX's.
     """
     import torch
 
     # Inlined, NNCF's autograd function would lose its symbolic, and with it FakeQuantize.
     with torch.no_grad():
         torch.onnx.export(network, torch.zeros((1, 3, *size)), str(path), input_names=["image"],
-                          output_names=list(names), opset_version=OPSET, do_constant_folding=False,
+                          output_names=list(names), opset_version=opset, do_constant_folding=False,
                           autograd_inlining=False,
                           dynamic_axes={"image": {2: "height", 3: "width"}} if dynamic else None)
 

@@ -102,7 +102,7 @@ def gathered(items: dict[Any, Value]) -> dict[Any, Value]:
     return {key: value for part in parts for key, value in part.items()}
 
 
-def told_by_the_first(value: Any) -> Any:
+def from_first_rank(value: Any) -> Any:
     """Return the first rank's ``value`` in every rank."""
     if ranks() == 1:
         return value

@@ -7,16 +7,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-from mmcv.runner import Hook
+from mmcv.fileio import FileClient
+from mmcv.runner import EMAHook, Fp16OptimizerHook, Hook, OptimizerHook
+from mmdet.core import EvalHook
+from mmdet.core.hook.ema import BaseEMAHook
 
 from core.base.errors import UserError
 from core.checkpoint.checkpoint import Checkpoint, checkpoint_bytes, write_checkpoint
-from core.training.distributed import average_statistics, first_rank
-from core.training.progress import Position, after_epoch, after_iteration, restore_moment
+from core.training.distributed import average_statistics, first_rank, from_first_rank, ranks
+from core.training.progress import Position, after_epoch, after_iteration
 from core.training.signals import Interruptions
 
 if TYPE_CHECKING:
-    from core.data.dataset import Split
     from core.training.states import TrainingStates
 
 
@@ -42,71 +44,162 @@ class AverageStatisticsHook(Hook):
         average_statistics(self._network)
 
 
-class EvaluationHook(Hook):
-    """Scores the model on the validation split after every ``interval`` epochs and logs mAP."""
+class EvaluationHook(EvalHook):
+    """Scores the model on the validation split as the config's ``evaluation`` says, and logs and keeps the best.
 
-    def __init__(self, network: Any, config: Any, split: "Split", classes: tuple[str, ...], interval: int,
-                 interruptions: Interruptions) -> None:
-        self._network, self._config, self._split, self._classes = network, config, split, classes
-        self._interval, self._interruptions = interval, interruptions
+    MMDetection's own hook; the images are shared by the ranks, and SIGTERM does not wait for its end.
 
-    def after_train_epoch(self, runner: Any) -> None:
-        if not self.every_n_epochs(runner, self._interval) and not self.is_last_epoch(runner):
-            return
-        from core.evaluation.pytorch import evaluate_network
+    Args:
+        network: What is scored.
+        loader: The validation data.
+        interruptions: Holds SIGTERM back.
+        may_be_best: Whether the present model may be kept as the best one.
+        settings: The config's ``evaluation``.
+    """
+
+    def __init__(self, network: Any, loader: Any, interruptions: Interruptions, may_be_best: Callable[[], bool],
+                 **settings: Any) -> None:
+        super().__init__(loader, **settings)
+        self._network, self._interruptions, self._may_be_best = network, interruptions, may_be_best
+
+    def before_run(self, runner: Any) -> None:
+        self.out_dir = self.out_dir or runner.work_dir
+        self.file_client = FileClient.infer_client(self.file_client_args, self.out_dir)
+        self.best_ckpt_path = runner.messages.get("best_ckpt")
+
+    def _should_evaluate(self, runner: Any) -> bool:
+        # The end is scored, too, whatever the interval: it is what training gives.
+        at_the_end = self.start is None and (self.is_last_epoch(runner) if self.by_epoch else self.is_last_iter(runner))
+        return at_the_end or super()._should_evaluate(runner)
+
+    def _do_evaluate(self, runner: Any) -> None:
+        from core.evaluation.pytorch import results_of
 
         # Minutes can pass here, and nothing is lost: the state after the last iteration is as good as that before it.
         with self._interruptions.welcome():
-            scored = evaluate_network(self._network, self._config, self._split, self._classes)
-        self._network.train()
-        runner.last_metrics.update(map=scored.metrics.map, map50=scored.metrics.map50)
-        if not runner.best.get("map", -math.inf) >= scored.metrics.map:
-            runner.best = {"map": float(scored.metrics.map), "epoch": runner.epoch + 1}
-        runner.log_buffer.clear_output()
-        runner.log_buffer.output.update(eval_iter_num=self._split.images, map=scored.metrics.map,
-                                        map50=scored.metrics.map50)
+            results = results_of(self._network, self.dataloader)
+            self._network.train()
+            runner.log_buffer.clear_output()
+            runner.log_buffer.output["eval_iter_num"] = len(self.dataloader.dataset)
+            score = self.evaluate(runner, results)
+        if self.save_best and score and self._may_be_best() and first_rank():
+            # mmcv's text log writes a runner's meta among its lines, so it is there only where mmcv asks for it.
+            runner.meta = {"hook_msgs": runner.messages}
+            self._save_ckpt(runner, score)
+            runner.meta = None
+
+    def evaluate(self, runner: Any, results: list[Any]) -> float | None:
+        """Log the metrics of ``results``; return the one that ``save_best`` names."""
+        found = from_first_rank(validation_metrics(self.dataloader.dataset, results, runner.logger, self.eval_kwargs)
+                                if first_rank() else None)
+        runner.log_buffer.output.update(found)
         runner.log_buffer.ready = True
+        summary = summary_of(found)
+        runner.last_metrics.update(summary)
+        if "map" in summary and not runner.best.get("map", -math.inf) >= summary["map"]:
+            runner.best = {"map": summary["map"], "epoch": runner.epoch + 1}
+        if self.save_best is None or not found:
+            return None
+        if self.key_indicator == "auto":
+            self._init_rule(self.rule, next(iter(found)))
+        if self.key_indicator not in found:
+            raise UserError("config, evaluation.save_best", self.save_best,
+                            f"The validation gives {', '.join(found)}.", "Name one of these, or 'auto'.")
+        return found[self.key_indicator]
+
+
+def averages_weights(hook: Any) -> bool:
+    """Return whether a hook is one of mmcv's or MMDetection's that keep averages of the weights and swap them in."""
+    return isinstance(hook, (EMAHook, BaseEMAHook))
+
+
+def validation_metrics(dataset: Any, results: list[Any], logger: Any, settings: Mapping[str, Any]) -> dict[str, float]:
+    """Return MMDetection's metrics of a data set's results.
+
+    Args:
+        dataset: An MMDetection data set of COCO annotations.
+        results: MMDetection's result of each of its images.
+        logger: Where tables go.
+        settings: ``metric`` and the arguments of the data set's ``evaluate``.
+    """
+    from mmdet.datasets import CustomDataset
+
+    if settings.get("metric") == "mAP":
+        # Pascal VOC's metric, which MMDetection's COCO data sets leave out.
+        return dict(CustomDataset.evaluate(dataset, results, logger=logger, **settings))
+    found = dataset.evaluate(results, logger=logger, **settings)
+    if not found:
+        # Of results without a box MMDetection says nothing; their average precision is 0.
+        kind = settings.get("metric", "bbox")
+        kind = kind if isinstance(kind, str) else kind[0]
+        return {f"{kind}_mAP": 0.0, f"{kind}_mAP_50": 0.0}
+    return {name: value for name, value in found.items() if isinstance(value, (int, float))}
+
+
+def summary_of(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return ``map`` and ``map50`` of MMDetection's metrics, those of boxes first; empty where there are none."""
+    for average, at_half in (("bbox_mAP", "bbox_mAP_50"), ("segm_mAP", "segm_mAP_50"), ("mAP", "AP50")):
+        if average in metrics:
+            return {"map": float(metrics[average]), "map50": float(metrics.get(at_half, math.nan))}
+    return {}
 
 
 class StateHook(Hook):
     """Saves the training state: beside the log and to ``states`` after every epoch and every ``minutes``.
 
-    Also where a resumed training meets its random generators again, and where SIGTERM ends training.
+    Also where SIGTERM ends training; and gives a resumed network what other hooks keep in it, such as EMA's averages.
+
+    Args:
+        take_snapshot: Returns the checkpoint of a position.
+        path: Where the newest state is written; None writes none.
+        states: Where states are stored, if anywhere.
+        interruptions: Holds SIGTERM back.
+        every: Iterations that one optimizer step takes: a state between them would lack their gradients.
+        weights: Of the state that is resumed, if any.
 
     Attributes:
         position: The newest moment that can be saved, None before the first iteration.
     """
 
-    def __init__(self, take_snapshot: Callable[[Position], Checkpoint], path: Path, states: Optional["TrainingStates"],
-                 interruptions: Interruptions, progress: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, take_snapshot: Callable[[Position], Checkpoint], path: Path | None,
+                 states: Optional["TrainingStates"], interruptions: Interruptions, every: int = 1,
+                 weights: Mapping[str, Any] | None = None) -> None:
         self._take_snapshot, self._path, self._states = take_snapshot, path, states
-        self._interruptions, self._progress = interruptions, progress
+        self._interruptions, self._every, self._weights = interruptions, every, weights
         self.position: Position | None = None
         self._saved_at = time.monotonic()
 
     def before_run(self, runner: Any) -> None:
-        if self._progress is not None:
-            restore_moment(self._progress, runner)
+        self._restore(runner)
 
     def before_train_epoch(self, runner: Any) -> None:
-        if runner.inner_iter and self._progress is not None:
-            restore_moment(self._progress, runner)
-        self._progress = None
+        if runner.inner_iter:
+            # Hooks that swap weights when an epoch starts have done so when this one started.
+            self._restore(runner)
+        self._weights = None
+
+    def _restore(self, runner: Any) -> None:
+        if self._weights is not None:
+            runner.model.module.load_state_dict(self._weights)
 
     def after_train_iter(self, runner: Any) -> None:
+        if not self.every_n_iters(runner, self._every):
+            return
         self.position = after_iteration(runner)
         self._interruptions.check()
         if self._states is not None and time.monotonic() - self._saved_at >= self._states.seconds:
             self.save()
 
     def after_train_epoch(self, runner: Any) -> None:
+        if runner.iter % self._every:
+            return
         self.position = after_epoch(runner)
         self.save()
         self._interruptions.check()
 
     def save(self) -> None:
         """Save the present state, in the first rank; storing it goes on while training does."""
-        if not first_rank():
+        if not first_rank() or self._path is None:
             return
         content = checkpoint_bytes(self._take_snapshot(self.position))
         if self._states is not None:
@@ -115,3 +208,11 @@ class StateHook(Hook):
         if self._states is not None:
             self._states.store(self._path, self.position, hashlib.sha256(content).hexdigest())
         self._saved_at = time.monotonic()
+
+
+def optimizer_hook(config: Any) -> Any:
+    """Return what mmcv's runner registers as its optimizer hook: MMDetection's choice for ``fp16`` and ranks."""
+    settings = dict(config.get("optimizer_config") or {})
+    if config.get("fp16") is not None:
+        return Fp16OptimizerHook(**settings, **config["fp16"], distributed=ranks() > 1)
+    return settings if "type" in settings else OptimizerHook(**settings)

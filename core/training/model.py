@@ -1,7 +1,6 @@
 """Build detectors from configs and checkpoints, and load weights that really fit."""
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,7 @@ from core.base.errors import UserError
 from core.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from core.checkpoint.dtypes import check_dtypes
 from core.detectors.building import build_detector
-
-MIN_MATCHED_SHARE = 0.99
-_LISTED_KEYS = 10
+from core.training.weights import listed, load_what_fits, without_copies
 
 logger = logging.getLogger(__name__)
 
@@ -37,33 +34,20 @@ class RestoredDetector:
 
 
 def load_plain_weights(detector: Any, checkpoint: Checkpoint, source: Path) -> None:
-    """Load FP32 weights; at least 99 % of the detector's keys must match in name and shape, those in kind of number.
+    """Adopt FP32 weights: every entry of the detector must be there in name, shape and kind of number.
 
     Raises:
-        UserError: Too few keys match; the message lists the first of them. Or a tensor is of another kind of number.
+        UserError: Some are not; the message lists them.
     """
-    own: Mapping[str, Any] = detector.state_dict()
-    matching: dict[str, Any] = {}
-    misfits: list[str] = []
-    for name, value in own.items():
-        given = checkpoint.state_dict.get(name)
-        if given is None:
-            misfits.append(f"{name} (missing)")
-        elif given.shape != value.shape:
-            misfits.append(f"{name} (shape {tuple(given.shape)}, the model's is {tuple(value.shape)})")
-        else:
-            matching[name] = given
-    share = len(matching) / len(own)
-    if share < MIN_MATCHED_SHARE:
-        listed = ", ".join(misfits[:_LISTED_KEYS]) + (", ..." if len(misfits) > _LISTED_KEYS else "")
+    result = load_what_fits(detector, checkpoint, source)
+    if result.misfits:
         raise UserError("checkpoint", source,
-                        f"Only {len(matching)} of the model's {len(own)} keys ({share:.1%}) match it, at least "
-                        f"{MIN_MATCHED_SHARE:.0%} must. Not matching: {listed}.",
-                        "Give the checkpoint of this model config and these classes, or the config it was made with.")
-    check_dtypes(matching, own, source)
-    detector.load_state_dict(matching, strict=False)
-    for misfit in misfits:
-        logger.warning("left at its initial value: %s", misfit)
+                        f"{len(result.misfits)} of the model's {len(detector.state_dict())} weights are not in it, and "
+                        f"a model that is not to be trained needs all of them. Not matching: {listed(result.misfits)}.",
+                        "Give the checkpoint of this model config and these classes, or the config it was made with. "
+                        "To fine-tune from it, name it as load_from.")
+    if result.unused:
+        logger.warning("entries of %s that this model does not have: %s", source, listed(result.unused))
 
 
 def load_all_weights(network: Any, checkpoint: Checkpoint, source: object) -> None:
@@ -93,7 +77,7 @@ def restore_detector(path: Path, classes: tuple[str, ...] = ()) -> RestoredDetec
     """
     from core.config.fingerprint import config_from_text
 
-    checkpoint = load_checkpoint(path)
+    checkpoint = without_copies(load_checkpoint(path))
     if not checkpoint.config_text:
         raise UserError("checkpoint", path, "It carries no config, so the model cannot be rebuilt from it alone.",
                         "Pass it through the train stage with its config first (--checkpoint).")

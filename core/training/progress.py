@@ -7,6 +7,7 @@ from typing import Any
 
 from core.base.errors import UserError
 from core.base.text import shown
+from core.training.distributed import first_rank
 from core.training.random_state import random_state, set_random_state
 
 # What modules remember in plain attributes; torch's own have none that training moves.
@@ -25,12 +26,14 @@ class Position:
         inner_iter: Batches of the present epoch that are done.
         iteration: Batches that are done in all.
         random: The random generators at that moment.
+        data: Where the training data stand (``core.training.samples.TrainLoader.state``).
     """
 
     epoch: int
     inner_iter: int
     iteration: int
     random: Mapping[str, Any] = field(repr=False)
+    data: Mapping[str, Any] = field(repr=False)
 
     def __str__(self) -> str:
         return f"epoch {self.epoch}" if not self.inner_iter else f"epoch {self.epoch + 1}, iteration {self.inner_iter}"
@@ -38,12 +41,15 @@ class Position:
 
 def after_iteration(runner: Any) -> Position:
     """Return the position after the iteration whose hooks are running."""
-    return Position(runner.epoch, runner.inner_iter + 1, runner.iter + 1, random_state())
+    done = runner.iter + 1
+    if runner.max_epochs is None:
+        return Position(0, done, done, random_state(), runner.loader.state())
+    return Position(runner.epoch, runner.inner_iter + 1, done, random_state(), runner.loader.state())
 
 
 def after_epoch(runner: Any) -> Position:
     """Return the position after the epoch whose hooks are running."""
-    return Position(runner.epoch + 1, 0, runner.iter, random_state())
+    return Position(runner.epoch + 1, 0, runner.iter, random_state(), runner.loader.state())
 
 
 class ModuleMemory:
@@ -86,11 +92,11 @@ def progress_of(position: Position, runner: Any, memory: ModuleMemory, log_file:
     """Return the ``progress`` entry of a checkpoint: all of the state that is neither weights nor optimizer."""
     buffer = runner.log_buffer
     return {
-        "position": {**asdict(position), "random": dict(position.random)},
+        "position": {**asdict(position), "random": dict(position.random), "data": dict(position.data)},
         "parameters": parameter_names(runner),
         "modules": memory.moved(),
         "metrics": {name: float(value) for name, value in runner.last_metrics.items()},
-        "best": dict(runner.best),
+        "best": dict(runner.best), "messages": dict(runner.messages),
         "log": Path(log_file).read_text(encoding="utf-8"),
         "log_buffer": [{name: list(values[-_BUFFERED:]) for name, values in part.items()}
                        for part in (buffer.val_history, buffer.n_history)]}
@@ -99,7 +105,7 @@ def progress_of(position: Position, runner: Any, memory: ModuleMemory, log_file:
 def restore_progress(progress: Mapping[str, Any], runner: Any, memory: ModuleMemory, log_file: Path) -> Position:
     """Put runner, modules and log back to where :func:`progress_of` found them; return the position.
 
-    Random generators and the log buffer follow when the runner stands there (``core.training.hooks.StateHook``).
+    Random generators and the log buffer follow when the runner stands there (``ResumableRunner.restored``).
 
     Raises:
         UserError: The entry is damaged, or belongs to a network with other parameters.
@@ -107,9 +113,7 @@ def restore_progress(progress: Mapping[str, Any], runner: Any, memory: ModuleMem
     try:
         position = Position(**progress["position"])
         names, moved, best = list(progress["parameters"]), list(progress["modules"]), dict(progress["best"])
-        log, metrics = progress["log"], dict(progress["metrics"])
-        if not isinstance(log, str):
-            raise TypeError("log")
+        log, metrics, messages = str(progress["log"]), dict(progress["metrics"]), dict(progress["messages"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError("training state", f"{type(error).__name__}: {shown(error)}", "It lacks a part of itself.",
                         "Delete it; an older one, or the beginning, is taken then.") from error
@@ -117,8 +121,12 @@ def restore_progress(progress: Mapping[str, Any], runner: Any, memory: ModuleMem
         raise UserError("training state", f"optimizer state of {len(names)} parameters",
                         "They are not this network's in name and order, so momenta would meet the wrong weights.",
                         "Delete it to begin anew.")
-    runner.start_at(position.epoch, position.inner_iter, position.iteration)
-    runner.last_metrics, runner.best = metrics, best
+    # The other ranks' workers have states of their own, which are not kept.
+    workers = position.data["workers"] if first_rank() else {}
+    runner.loader.enter(position.inner_iter, {**position.data, "workers": workers})
+    runner.start_at(position.epoch, position.iteration, position.inner_iter,
+                    lambda: restore_moment(progress, runner))
+    runner.last_metrics, runner.best, runner.messages = metrics, best, messages
     memory.restore(moved)
     Path(log_file).write_text(log, encoding="utf-8")
     return position

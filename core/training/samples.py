@@ -1,83 +1,207 @@
-"""The order of training samples, which can be entered at any batch of any epoch.
+"""MMDetection's loader of training data, which can be entered at any batch to the same samples.
 
-What is drawn for a sample (order, flips, crops, mosaics) depends on the seed, the epoch and the sample's place in the
-epoch alone: not on what was drawn before it, nor on which worker makes it. So a resumed epoch goes on with the very
-batches that it would have had.
+Order and augmentation are MMDetection's own, drawn from the generators that it draws from: without workers this
+process's, with workers each worker's, seeded anew every epoch unless workers persist. Each batch therefore comes with
+the state of its worker's generators, so that a resumed run can begin its workers where the others had stopped.
 """
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+import pickle
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from torch.utils.data import DataLoader, get_worker_info
+
+if TYPE_CHECKING:
+    from core.data.dataset import Dataset, Split
 
 
-class Sample(NamedTuple):
-    """One sample to make: its index in the data set and the seed of its augmentation."""
-
-    index: int
-    seed: int
-
-
-class SampleOrder:
-    """Sampler of an epoch's samples, from any batch on.
+class TrainLoader(DataLoader):
+    """A torch DataLoader over MMDetection's batches, from any batch on.
 
     Args:
-        order: Gives an epoch's indices, whole batches of them, as a function of ``set_epoch``: mmdet's
-            DistributedGroupSampler, also where there is one process.
-        batch_size: Samples a batch.
-        seed: Seed of the augmentation; the order's is its own.
+        loader: MMDetection's loader; its parts are used.
     """
 
-    def __init__(self, order: Any, batch_size: int, seed: int) -> None:
-        self._order, self._batch_size, self._seed = order, batch_size, seed
-        self._epoch = self._first = 0
+    def __init__(self, loader: Any) -> None:
+        self._batches = _EnteredBatches(loader.batch_sampler)
+        self._start = _WorkerStart(loader.worker_init_fn, max(1, loader.num_workers))
+        collate = _WithRandomState(loader.collate_fn) if loader.num_workers else loader.collate_fn
+        super().__init__(
+            loader.dataset, batch_sampler=self._batches, num_workers=loader.num_workers, collate_fn=collate,
+            pin_memory=loader.pin_memory, timeout=loader.timeout, worker_init_fn=self._start,
+            prefetch_factor=loader.prefetch_factor, persistent_workers=loader.persistent_workers)
+        # Torch leaves it out where batches are given, and lets nobody set it; NNCF's initialisation reads it.
+        vars(self)["batch_size"] = loader.batch_sampler.batch_size
+        self._states: dict[int, bytes] = {}
+        self._entered = False
 
-    def start(self, epoch: int, first: int = 0) -> None:
-        """Let the next iteration give the samples of ``epoch`` from batch number ``first`` on."""
-        self._epoch, self._first = epoch, first
+    def enter(self, first: int, state: Mapping[str, Any]) -> None:
+        """Let the next iteration begin at batch number ``first``.
+
+        Args:
+            first: Batches that are done.
+            state: What :meth:`state` returned then.
+        """
+        self._batches.first, self._batches.order = first, state["order"]
+        self._states = {int(number): pickle.dumps(random) for number, random in state["workers"].items()}
+        self._entered = True
+
+    def state(self) -> dict[str, Any]:
+        """Return where order and workers stand after the last batch that was handed out."""
+        return {"order": self._batches.order,
+                "workers": {number: pickle.loads(state) for number, state in self._states.items()}}
+
+    def __iter__(self) -> Iterator[Any]:
+        first, again = self._batches.first, self._start.first > 0
+        if again:
+            # Workers of an epoch that was entered in its middle do not stand in the order of the others.
+            self._iterator = None
+        if not self.persistent_workers and not first:
+            self._states = {}
+        self._start.begin(first, self._states if self._entered or again else {})
+        self._entered = False
+        # Not in the generator below: it would start the workers, and draw, at the first batch only.
+        batches = super().__iter__()
+        return self._handed_out(batches) if self.num_workers else batches
+
+    def _handed_out(self, batches: Any) -> Iterator[Any]:
+        for number, state, batch in batches:
+            self._states[(number + self._start.first) % self.num_workers] = state
+            yield batch
+
+
+class _EnteredBatches:
+    """The indices of each batch, from ``first`` on for one iteration."""
+
+    def __init__(self, batches: Any) -> None:
+        self.batches, self.first, self.order = batches, 0, None
+
+    @property
+    def sampler(self) -> Any:
+        """MMDetection's sampler, to which mmcv's DistSamplerSeedHook tells the epoch."""
+        return getattr(self.batches, "sampler", None)
 
     def __len__(self) -> int:
-        """Return the samples of a whole epoch."""
-        return len(self._order)
+        return len(self.batches)
 
-    def __iter__(self) -> Iterator[Sample]:
+    def __iter__(self) -> Iterator[list[int]]:
         import numpy as np
 
-        self._order.set_epoch(self._epoch)
-        indices = list(self._order)
-        seeds = np.random.SeedSequence((self._seed, self._epoch, self._order.rank)).generate_state(len(indices))
-        first = self._first * self._batch_size
-        return map(Sample, indices[first:], seeds[first:].tolist())
+        batches, first, self.first = iter(self.batches), self.first, 0
+        if not first:
+            self.order = np.random.get_state()
+            yield from batches
+            return
+        present = np.random.get_state()
+        np.random.set_state(self.order)
+        # MMDetection's GroupSampler draws the whole epoch's order with its first index.
+        next(islice(batches, first - 1, first))
+        np.random.set_state(present)
+        yield from batches
 
 
-class SeededSamples:
-    """A training data set whose samples are asked for by :class:`Sample`."""
+class _WorkerStart:
+    """Seeds a worker as MMDetection does, or puts its generators where a worker of the interrupted run had them."""
 
-    def __init__(self, dataset: Any) -> None:
-        self.dataset = dataset
+    def __init__(self, seed: Any, workers: int) -> None:
+        self._seed, self._workers = seed, workers
+        self.first, self._states = 0, {}
 
-    def __len__(self) -> int:
-        return len(self.dataset)
+    def begin(self, first: int, states: Mapping[int, bytes]) -> None:
+        self.first, self._states = first, dict(states)
 
-    def __getitem__(self, sample: Sample) -> Any:
-        from core.training.random_state import seeded
+    def __call__(self, worker: int) -> None:
+        from core.training.random_state import set_random_state
 
-        with seeded(sample.seed):
-            return self.dataset[sample.index]
+        # Torch gives the first batch to the first worker, whichever batch of the epoch that is.
+        number = (worker + self.first) % self._workers
+        if self._seed is not None:
+            self._seed(number)
+        state = self._states.get(number)
+        if state is not None:
+            set_random_state(pickle.loads(state))
 
 
-def build_loader(dataset: Any, batch_size: int, workers: int, seed: int, shared: bool = True) -> Any:
-    """Return a torch DataLoader over an MMDetection training set; its ``sampler`` is a SampleOrder.
+class _WithRandomState:
+    """Collates a batch in a worker and adds who the worker is and where its generators stand."""
 
-    Where training is ``shared`` by ranks it gives this rank's samples, else all.
+    def __init__(self, collate: Any) -> None:
+        self._collate = collate
+
+    def __call__(self, samples: list[Any]) -> tuple[int, bytes, Any]:
+        from core.training.random_state import random_state
+
+        return get_worker_info().id, pickle.dumps(random_state(devices=False)), self._collate(samples)
+
+
+def train_loader(config: Any, dataset: "Dataset", seed: int, shared: bool = True) -> TrainLoader:
+    """Return the loader of the config's training data, as MMDetection's ``train_detector`` builds it.
+
+    Where training is ``shared`` by ranks it gives this rank's share, else everything.
     """
-    from functools import partial
+    import logging
 
-    import torch
-    from mmcv.parallel import collate
-    from mmdet.datasets.samplers import DistributedGroupSampler
-    from torch.utils.data import DataLoader
+    from core.detectors.building import build_dataset
 
-    alone = {} if shared else {"num_replicas": 1, "rank": 0}
-    order = SampleOrder(DistributedGroupSampler(dataset, batch_size, seed=seed, **alone), batch_size, seed)
-    # With a generator of its own the loader leaves torch's alone: a resumed epoch starts a loader once more.
-    return DataLoader(SeededSamples(dataset), batch_size=batch_size, sampler=order, num_workers=workers,
-                      collate_fn=partial(collate, samples_per_gpu=batch_size), generator=torch.Generator())
+    images = build_dataset(config.data.train, dataset.train)
+    # MMDetection leaves out images without boxes and those below 32 pixels, and says nothing.
+    logging.getLogger(__name__).info("training on %d samples made of the %d images of split %s", len(images),
+                                     dataset.train.images, dataset.train.name)
+    return build_loader(images, config, seed, shared)
+
+
+def build_loader(images: Any, config: Any, seed: int, shared: bool = True) -> TrainLoader:
+    """Return a loader over an MMDetection training set; arguments as for :func:`train_loader`."""
+    return TrainLoader(_mmdet_loader(images, config, seed, shared))
+
+
+def _mmdet_loader(images: Any, config: Any, seed: int, shared: bool) -> Any:
+    from mmdet.datasets import build_dataloader
+
+    from core.training.distributed import ranks
+    from core.training.settings import EPOCHS, ITERATIONS, loader_settings, training_length
+
+    kind = EPOCHS if training_length(config).by_epoch else ITERATIONS
+    return build_dataloader(images, num_gpus=1, dist=shared and ranks() > 1, seed=seed, runner_type=kind,
+                            **loader_settings(config))
+
+
+def evaluation_loader(config: Any, key: str, split: "Split") -> Any:
+    """Return the loader of the config's ``val`` or ``test`` data, as MMDetection builds it for validation."""
+    import copy
+
+    from mmdet.datasets import build_dataloader, replace_ImageToTensor
+
+    from core.detectors.building import build_dataset
+    from core.training.distributed import ranks
+    from core.training.settings import loader_settings
+
+    data = copy.deepcopy(config.data[key])
+    settings = loader_settings(config, f"{key}_dataloader", samples_per_gpu=data.pop("samples_per_gpu", 1))
+    if settings["samples_per_gpu"] > 1:
+        data.pipeline = replace_ImageToTensor(data.pipeline)
+    images = build_dataset(data, split, {"test_mode": True})
+    return build_dataloader(images, **settings, dist=ranks() > 1, shuffle=False)
+
+
+def workflow_loaders(config: Any, loader: TrainLoader, workflow: list[tuple[str, int]], seed: int,
+                     val: "Split | None") -> list[Any]:
+    """Return the loaders of a workflow, a mode each: the losses of ``val`` are measured on augmented images.
+
+    MMDetection builds them so (mmdet's tools/train.py).
+    """
+    import copy
+
+    from core.config.loading import pipelines
+    from core.detectors.building import build_dataset
+
+    loaders = []
+    for mode, _ in workflow:
+        if mode == "train":
+            loaders.append(loader)
+        else:
+            data = copy.deepcopy(config.data.val)
+            data.pipeline = next(pipelines(config.data.train))
+            loaders.append(_mmdet_loader(build_dataset(data, val), config, seed, True))
+    return loaders

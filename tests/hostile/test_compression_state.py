@@ -36,13 +36,13 @@ def sound(references, tmp_path_factory):
     from core.config.adapt import set_classes, set_data
     from core.config.reference import open_config
     from core.data.dataset import open_dataset
-    from core.training.fit import prepare
+    from core.training.trainer import Output, Trainer
 
     folder = tmp_path_factory.mktemp("compressed")
     dataset, config = open_dataset(references[0]), open_config(references[1], False)
     set_classes(config, dataset.classes)
     set_data(config, dataset)
-    save_checkpoint(prepare(config, dataset, folder / "work").snapshot(), folder / "sound.pth")
+    save_checkpoint(Trainer(config, dataset, Output(folder / "work")).snapshot(), folder / "sound.pth")
     return load_checkpoint(folder / "sound.pth")
 
 

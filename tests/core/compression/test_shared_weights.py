@@ -16,8 +16,8 @@ from core.compression.wrap import named_quantizers
 from core.detectors.building import build_optimizer
 from core.export.fake_quantize import load_onnx
 from core.export.onnx import ExportOptions, export_checkpoint
-from core.training.fit import snapshot
 from core.training.model import restore_detector
+from core.training.snapshot import snapshot
 from scripts.trial_configs import CLASSES, trial_config
 
 HEADS, LEVELS = ("retina_cls", "retina_reg"), 4

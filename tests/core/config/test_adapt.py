@@ -120,8 +120,10 @@ def test_adapting_twice_changes_nothing_more():
 
 
 def test_the_metric_follows_the_data_sets_type():
-    for test, metric in ((voc(TEST), "bbox"), ({"type": "CocoDataset", "pipeline": TEST}, "proposal")):
-        config = {"data": {"train": voc(TRAIN), "test": test}, "evaluation": {"interval": 1, "metric": "proposal"}}
+    coco = {"type": "CocoDataset", "pipeline": TEST}
+    cases = ((voc(TEST), "proposal", "bbox"), (voc(TEST), "mAP", "mAP"), (coco, "proposal", "proposal"))
+    for test, given, metric in cases:
+        config = {"data": {"train": voc(TRAIN), "test": test}, "evaluation": {"interval": 1, "metric": given}}
         set_data(config, dataset())
         assert config["evaluation"] == {"interval": 1, "metric": metric}
 

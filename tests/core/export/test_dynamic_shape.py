@@ -15,7 +15,7 @@ from core.detectors.building import build_detector
 from core.detectors.graph import forward_as
 from core.detectors.registry import find_adapter
 from core.export.onnx import ExportOptions, export_checkpoint, write_onnx
-from core.training.fit import snapshot
+from core.training.snapshot import snapshot
 from scripts.trial_configs import CLASSES, detectors, trial_config
 from tests.core.detectors.comparing import enliven, run_onnx
 

@@ -23,8 +23,8 @@ from core.detectors.registry import find_adapter
 from core.export.dynamic_shape import check_dynamic_shape
 from core.export.fake_quantize import load_onnx
 from core.export.onnx import ExportOptions, export_checkpoint
-from core.training.fit import snapshot
 from core.training.model import restore_detector
+from core.training.snapshot import snapshot
 from scripts.trial_configs import CLASSES, trial_config
 from tests.core.detectors.comparing import detected, overlaps
 

@@ -14,8 +14,9 @@ from core.compression.statistics import measure_compression  # noqa: E402
 from core.compression.structure import count_in_onnx  # noqa: E402
 from core.config.adapt import plain_config  # noqa: E402
 from core.export.onnx import export_checkpoint  # noqa: E402
-from core.training.fit import fit, train_loader  # noqa: E402
+from core.training.fit import fit  # noqa: E402
 from core.training.model import build_detector, load_plain_weights, restore_detector  # noqa: E402
+from core.training.samples import train_loader  # noqa: E402
 
 FEW_SAMPLES = {"batchnorm_adaptation": {"num_bn_adaptation_samples": 8}}
 QUANTIZATION = {"algorithm": "quantization", "initializer": {**FEW_SAMPLES, "range": {"num_init_samples": 8}}}

@@ -16,8 +16,8 @@ torch = pytest.importorskip("torch", reason="needs the train environment")
 from core.checkpoint.checkpoint import load_checkpoint, weights_digest  # noqa: E402
 from core.config.adapt import plain_config  # noqa: E402
 from core.config.fingerprint import config_to_text  # noqa: E402
-from core.training.fit import prepare  # noqa: E402
 from core.training.launch import launch  # noqa: E402
+from core.training.trainer import Output, Trainer  # noqa: E402
 from tests.core.training.rank_fit import STOPPED  # noqa: E402
 
 RANK_FIT = Path(__file__).parent / "rank_fit.py"
@@ -67,21 +67,20 @@ def by_hand(config, dataset, folder, parent=None):
     from torch.utils.data import DataLoader
 
     from core.detectors.building import build_dataset
-    from core.training.samples import SampleOrder, SeededSamples
 
-    training = prepare(config, dataset, folder / "work", parent)
+    training = Trainer(config, dataset, Output(folder / "work"), parent)
     training.network.train()
     start = weights(training.network)
     images = build_dataset(config.data.train, dataset.train)
     loaders = []
     for rank in range(2):
-        order = SampleOrder(DistributedGroupSampler(images, BATCH, 2, rank, seed=0), BATCH, 0)
-        loaders.append(DataLoader(SeededSamples(images), batch_size=BATCH, sampler=order,
+        order = DistributedGroupSampler(images, BATCH, 2, rank, seed=0)
+        loaders.append(DataLoader(images, batch_size=BATCH, sampler=order,
                                   collate_fn=lambda batch: collate(batch, samples_per_gpu=BATCH)))
     losses = []
     for epoch in range(EPOCHS):
         for loader in loaders:
-            loader.sampler.start(epoch)
+            loader.sampler.set_epoch(epoch)
         for batches in zip(*loaders):
             training.runner.optimizer.zero_grad()
             for rank, batch in enumerate(batches):

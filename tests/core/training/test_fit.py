@@ -2,6 +2,7 @@
 
 import copy
 import json
+import logging
 import math
 import subprocess
 import sys
@@ -153,12 +154,34 @@ def test_a_missing_nncf_is_named_with_the_way_to_install_it(plain, tiny_config, 
         run(tiny_config(), tiny_data, tmp_path, parent=plain)
 
 
-def test_weights_of_another_model_are_refused_with_the_keys(plain, tiny_config, tiny_data, tmp_path):
-    other = load_checkpoint(plain)
-    names = {name.replace("backbone.", "trunk."): value for name, value in other.state_dict.items()}
-    torch.save({"state_dict": names}, str(tmp_path / "other.pth"))
-    with pytest.raises(UserError, match=r"Only \d+ of the model's \d+ keys.*backbone"):
-        run(plain_config(tiny_config()), tiny_data, tmp_path, parent=tmp_path / "other.pth")
+def renamed(path, source, **parts):
+    """Write a checkpoint whose names begin otherwise."""
+    weights = load_checkpoint(source).state_dict
+    names = {name: name.partition(".") for name in weights}
+    torch.save({"state_dict": {parts.get(head, head) + dot + rest: weights[name]
+                               for name, (head, dot, rest) in names.items()}}, str(path))
+    return path
+
+
+def test_fine_tuning_loads_what_fits_and_lists_the_rest(plain, tiny_config, tiny_data, tmp_path, caplog):
+    other = renamed(tmp_path / "other.pth", plain, backbone="trunk")
+    with caplog.at_level(logging.INFO):
+        run(plain_config(tiny_config(load_from=str(other))), tiny_data, tmp_path)
+    assert "backbone.conv1.weight (missing)" in caplog.text and "trunk.conv1.weight" in caplog.text
+
+
+def test_a_checkpoint_of_which_nothing_fits_is_refused(plain, tiny_config, tiny_data, tmp_path):
+    other = renamed(tmp_path / "other.pth", plain, backbone="a", neck="b", bbox_head="c")
+    with pytest.raises(UserError, match="load_from.*None of its"):
+        run(plain_config(tiny_config(load_from=str(other))), tiny_data, tmp_path)
+
+
+def test_a_model_that_is_not_trained_plain_must_fit_whole(plain, tiny_config, tiny_data, tmp_path):
+    other = renamed(tmp_path / "other.pth", plain, backbone="trunk")
+    with pytest.raises(UserError, match=r"of the model's \d+ weights are not in it.*backbone.conv1.weight"):
+        run(tiny_config(), tiny_data, tmp_path, parent=other)
+    with pytest.raises(UserError, match="backbone.conv1.weight"):
+        adopt(other, plain_config(tiny_config()), tiny_data, tmp_path / "a.pth", tmp_path / "a.log")
 
 
 def test_adopting_stores_a_given_checkpoint_with_our_metadata(plain, tiny_config, tiny_data, tmp_path):

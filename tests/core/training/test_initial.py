@@ -61,19 +61,19 @@ def test_a_compressed_run_begins_with_a_checkpoint_and_a_validation_of_epoch_0(c
     assert {"map", "map50"} < set(lines[1])
     assert (lines[1]["split"], lines[1]["images"]) == ("val", 4)
     assert "map_parent" not in lines[1]
-    saved = load_checkpoint(trained / "work-int8" / "initial.pth")
+    saved = load_checkpoint(trained / "work-int8" / "before_training.pth")
     assert saved.training["epoch"] == 0
     assert saved.compression.config == load_checkpoint(compressed).compression.config
 
 
 def test_a_plain_run_has_no_initial_evaluation(plain, trained):
-    assert not (trained / "work-plain" / "initial.pth").exists()
+    assert not (trained / "work-plain" / "before_training.pth").exists()
     assert all(line.get("epoch") != 0 for line in log_of(trained / "plain.log"))
 
 
 def test_the_initial_evaluation_does_not_change_the_training(plain, tiny_config, tiny_data, tmp_path, monkeypatch):
     run(tiny_config(min_initial_map_ratio=0.01), tiny_data, tmp_path, "with", parent=plain)
-    monkeypatch.setattr("core.training.fit._look_at_the_start", lambda training, work_dir: None)
+    monkeypatch.setattr("core.training.trainer.Trainer._score_start", lambda trainer: None)
     run(tiny_config(), tiny_data, tmp_path, "without", parent=plain)
     first, second = (load_checkpoint(tmp_path / f"{name}.pth").state_dict for name in ("with", "without"))
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -81,10 +81,10 @@ def test_the_initial_evaluation_does_not_change_the_training(plain, tiny_config,
 
 def test_a_bad_start_stops_the_run_and_leaves_checkpoint_and_log(plain, tiny_config, tiny_data, tmp_path, monkeypatch):
     found = iter([metrics(0.8), metrics(0.3)])
-    monkeypatch.setattr("core.training.fit.score", lambda *arguments: next(found))
+    monkeypatch.setattr("core.training.trainer.score", lambda *arguments: next(found))
     with pytest.raises(UserError, match=r"mAP 0\.3000 before training, 0\.8000 without.*0\.5 of it.*0\.4000"):
         run(tiny_config(min_initial_map_ratio=0.5), tiny_data, tmp_path, parent=plain)
-    assert (tmp_path / "work-out" / "initial.pth").exists()
+    assert (tmp_path / "work-out" / "before_training.pth").exists()
     assert not (tmp_path / "out.pth").exists()
     lines = log_of(tmp_path / "out.log")
     assert [line["mode"] for line in lines] == ["env", "val"]
@@ -132,7 +132,7 @@ def test_the_ratio_is_not_checked_on_a_compressed_parent(compressed, tiny_config
 
 def test_a_resumed_run_is_not_scored_again(compressed, tiny_config, tiny_data, tmp_path):
     run(tiny_config(**{"runner.max_epochs": 2, "resume_from": str(compressed)}), tiny_data, tmp_path)
-    assert not (tmp_path / "work-out" / "initial.pth").exists()
+    assert not (tmp_path / "work-out" / "before_training.pth").exists()
     assert [line["epoch"] for line in log_of(tmp_path / "out.log") if line["mode"] == "val"] == [2]
 
 

@@ -10,7 +10,7 @@ from core.compression.synthetic import BOXES, HEIGHT, WIDTH, write_dataset
 from core.config.adapt import set_classes, set_data
 from core.config.loading import load_config
 from core.data.dataset import open_dataset, resolve_data
-from core.training.fit import train_loader
+from core.training.samples import train_loader
 
 
 def test_masks_reach_the_training_batch(tmp_path, monkeypatch):

@@ -18,7 +18,6 @@ from core.checkpoint.checkpoint import load_checkpoint, weights_digest  # noqa: 
 from core.config.adapt import plain_config  # noqa: E402
 from core.training import hooks  # noqa: E402
 from core.training.fit import fit  # noqa: E402
-from core.training.runner import ResumableRunner  # noqa: E402
 from core.training.states import IDENTITY, StateSettings, TrainingStates  # noqa: E402
 
 FEW_SAMPLES = {"batchnorm_adaptation": {"num_bn_adaptation_samples": 8}}
@@ -41,6 +40,8 @@ def config(tiny_config):
         loaded = tiny_config(**{"runner.max_epochs": EPOCHS, "evaluation.interval": EPOCHS, "data.samples_per_gpu": 8,
                                 "lr_config.warmup": "linear", "lr_config.warmup_iters": 3,
                                 "lr_config.warmup_ratio": 0.1, **options})
+        if "runner" in options:
+            loaded.runner = options["runner"]
         for step in loaded.data.train.pipeline:
             if step["type"] == "RandomFlip":
                 step["flip_ratio"] = 0.5
@@ -92,14 +93,14 @@ def undisturbed(folder, config, tiny_data):
 
 
 def _call_at(patch, iteration, function):
-    run_iter = ResumableRunner.run_iter
+    after_train_iter = hooks.CheckLossHook.after_train_iter
 
-    def run(runner, *arguments, **options):
-        run_iter(runner, *arguments, **options)
+    def called(hook, runner):
+        after_train_iter(hook, runner)
         if runner.iter == iteration:
             function()
 
-    patch.setattr(ResumableRunner, "run_iter", run)
+    patch.setattr(hooks.CheckLossHook, "after_train_iter", called)
 
 
 def killed():
@@ -140,11 +141,21 @@ def test_resumed_training_has_the_weights_of_undisturbed_training(kind, train, t
         assert resumed.compression.state == undisturbed.compression.state
 
 
-def test_workers_make_the_same_samples_whatever_their_number_and_the_place_of_entry(train, undisturbed, tmp_path):
-    with pytest.raises(Killed):
-        train("plain", "killed", every_iteration(tmp_path), at=(3, killed), **{"data.workers_per_gpu": 2})
-    resumed, _ = train("plain", "resumed", every_iteration(tmp_path), **{"data.workers_per_gpu": 2})
-    assert weights_digest(resumed.state_dict) == weights_digest(undisturbed.state_dict)
+@pytest.mark.parametrize("options", [
+    {"data.workers_per_gpu": 2}, {"data.workers_per_gpu": 2, "data.persistent_workers": True},
+    {"custom_hooks": [{"type": "ExpMomentumEMAHook", "momentum": 0.1, "priority": 49}]},
+    {"optimizer_config": {"type": "GradientCumulativeOptimizerHook", "cumulative_iters": 2}},
+    {"runner": {"type": "IterBasedRunner", "max_iters": 6}, "evaluation.interval": 6},
+], ids=["workers", "persistent workers", "EMA", "gradient accumulation", "iterations"])
+def test_what_a_config_asks_of_training_is_resumed_to_the_bit(options, train, tmp_path):
+    """The place of entry is the second batch of an epoch, and then its end."""
+    whole, whole_log = train("plain", "whole", **options)
+    for iteration in (3, 4):
+        with pytest.raises(Killed):
+            train("plain", f"killed-{iteration}", every_iteration(tmp_path), at=(iteration, killed), **options)
+    resumed, log = train("plain", "resumed", every_iteration(tmp_path), **options)
+    assert weights_digest(resumed.state_dict) == weights_digest(whole.state_dict)
+    assert losses(log) == losses(whole_log)
 
 
 def test_sigterm_saves_the_present_iteration_and_the_next_run_goes_on_there(train, undisturbed, tmp_path):
@@ -168,7 +179,7 @@ def test_sigterm_during_an_evaluation_does_not_wait_for_its_end(train, undisturb
         reached.append("the end of the evaluation")
 
     with monkeypatch.context() as patch, pytest.raises(StateSaved, match="epoch 2, iteration 2"):
-        patch.setattr("core.evaluation.pytorch.evaluate_network", evaluate)
+        patch.setattr("core.evaluation.pytorch.results_of", evaluate)
         train("plain", "terminated", hourly, **{"evaluation.interval": 2})
     assert reached == []
     resumed, log = train("plain", "resumed", hourly, **{"evaluation.interval": 2})
@@ -221,7 +232,7 @@ def test_a_damaged_state_is_passed_over_and_the_one_before_it_taken(train, undis
     with caplog.at_level(logging.INFO):
         resumed, _ = train("plain", "resumed", every_iteration(tmp_path))
     assert "a damaged training state is passed over" in caplog.text
-    assert "an interrupted training goes on after epoch 1" in caplog.text
+    assert "an interrupted training is resumed after epoch 1" in caplog.text
     assert weights_digest(resumed.state_dict) == weights_digest(undisturbed.state_dict)
 
 

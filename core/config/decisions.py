@@ -1,0 +1,240 @@
+"""What becomes of each key of an MMDetection config: the table that decides, and that docs/config_keys.md is made from.
+
+Below a key that the table takes apart (``evaluation``, ``data.train``, ...) every key must be in it; what stands below
+``model`` is for MMDetection's own builder, and other names at the top of a config are variables of the file.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from core.base.errors import UserError
+from core.config.keys import did_you_mean
+
+
+class Decision(StrEnum):
+    """What becomes of a key."""
+
+    OBEYED = "obeyed"
+    REFUSED = "refused"
+    """The run stops before training."""
+    NO_EFFECT = "no effect here"
+    """Something else decides; the key may stay."""
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a key's decision may depend on beside its value.
+
+    Attributes:
+        gpus: GPUs to train on, None where that is not known.
+        compressed: Whether the config compresses the model.
+    """
+
+    gpus: int | None = None
+    compressed: bool = False
+
+
+Check = Callable[[Any, Situation], str]
+"""Returns why a value is refused, an empty text where it is not."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key and what becomes of it.
+
+    Attributes:
+        path: The key with those above it, between dots.
+        decision: What becomes of it.
+        why: What it does, or why it does nothing or is refused.
+        check: Refuses some values of an obeyed key; ``why`` says which.
+    """
+
+    path: str
+    decision: Decision
+    why: str
+    check: Check | None = None
+
+
+METRICS = ("bbox", "segm", "proposal", "proposal_fast", "mAP")
+_COCO_ONLY = ("classwise", "iou_thrs", "metric_items", "jsonfile_prefix")
+_O, _R, _N = Decision.OBEYED, Decision.REFUSED, Decision.NO_EFFECT
+
+
+def _metric(value: Any, situation: Situation) -> str:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, (list, tuple)) or not names or not set(names) <= set(METRICS):
+        return f"It is one of {', '.join(METRICS)}, or a list of them."
+    return "mAP, Pascal VOC's, stands alone." if "mAP" in names and value != "mAP" and list(names) != ["mAP"] else ""
+
+
+def _fp16(value: Any, situation: Situation) -> str:
+    if value is None:
+        return ""
+    if situation.compressed:
+        return "NNCF 2.0.0's quantizers and masks are trained in single precision."
+    return "Half precision is trained on a GPU; this run has none." if situation.gpus == 0 else ""
+
+
+def _only_disk(value: Any, situation: Situation) -> str:
+    return "" if value in (None, {"backend": "disk"}) else "Checkpoints are written to a folder."
+
+
+def _runner(value: Any, situation: Situation) -> str:
+    counted = isinstance(value, Mapping) and value.get("type") == "IterBasedRunner"
+    return "NNCF's schedules count epochs, so a compressed model is trained by EpochBasedRunner." \
+        if counted and situation.compressed else ""
+
+
+def _loader(name: str, which: str) -> tuple[Key, ...]:
+    where = f"data.{name}"
+    return (Key(where, _O, f"Arguments of the {which} loader, over those of `data`."),
+            *(Key(f"{where}.{key}", _O, "As in MMDetection.") for key in (
+                "samples_per_gpu", "workers_per_gpu", "persistent_workers", "pin_memory", "prefetch_factor", "timeout",
+                *(("shuffle", "drop_last", "class_aware_sampler") if name == "train_dataloader" else ()))))
+
+
+def _split(name: str) -> tuple[Key, ...]:
+    where = f"data.{name}"
+    replaced = "Where the run is given a data set, that one is read in its place; else as in MMDetection."
+    own_format = "Belongs to the format of the config's own data; a given data set is read as COCO annotations."
+    return (
+        Key(where, _O, "The data set: its pipeline and wrappers, and its files where the run is given no other."),
+        *(Key(f"{where}.{key}", _O, replaced) for key in ("type", "ann_file", "img_prefix", "data_root", "classes")),
+        *(Key(f"{where}.{key}", _O, "As in MMDetection.") for key in (
+            "pipeline", "test_mode", "filter_empty_gt", "file_client_args", "dataset", "datasets", "times",
+            "oversample_thr", "skip_type_keys", "max_refetch")),
+        *((Key(f"{where}.samples_per_gpu", _O, "Images a batch."),) if name != "train" else ()),
+        *(Key(f"{where}.{key}", _N, own_format) for key in (
+            "separate_eval", "min_size", "img_subdir", "ann_subdir", "ins_ann_file", "label_file", "hierarchy_file",
+            "meta_file", "image_level_ann_file", "get_supercategory", "load_from_file", "get_metas", "palette",
+            "filter_empty")),
+        *(Key(f"{where}.{key}", _R, "Only images, boxes and masks come with a data set here.")
+          for key in ("proposal_file", "seg_prefix", "seg_suffix")),
+        Key(f"{where}.dynamic_scale", _R, "MMDetection itself has given it up."))
+
+
+KEYS: tuple[Key, ...] = (
+    Key("model", _O, "The detector; built by MMDetection from its registries."),
+    Key("train_cfg", _O, "Passed to MMDetection's builder beside `model`, as by older configs."),
+    Key("test_cfg", _O, "Passed to MMDetection's builder beside `model`, as by older configs."),
+    Key("data", _O, "The loaders and data sets."),
+    Key("data.samples_per_gpu", _O, "Images a batch, on each GPU."),
+    Key("data.imgs_per_gpu", _O, "Its older name, which counts where both are given."),
+    Key("data.workers_per_gpu", _O, "Processes that load images."),
+    Key("data.persistent_workers", _O, "Whether they live on between epochs."),
+    *_split("train"), *_split("val"), *_split("test"),
+    *_loader("train_dataloader", "training"), *_loader("val_dataloader", "validation"),
+    *_loader("test_dataloader", "test"),
+    Key("optimizer", _O, "The optimizer, `paramwise_cfg` and `constructor` included; its type must be registered."),
+    Key("optimizer_config", _O, "Gradient clipping and accumulation; its type must be a registered hook."),
+    Key("lr_config", _O, "The learning rate's schedule; its policy must be registered."),
+    Key("momentum_config", _O, "The momentum's schedule; its policy must be registered."),
+    Key("runner", _O, "How long training is. IterBasedRunner is refused with an nncf_config: NNCF counts epochs.",
+        _runner),
+    Key("runner.type", _O, "EpochBasedRunner or IterBasedRunner."),
+    Key("runner.max_epochs", _O, "Epochs in all."),
+    Key("runner.max_iters", _O, "Iterations in all."),
+    Key("total_epochs", _O, "Epochs in all where there is no `runner`; must equal its where there is."),
+    Key("workflow", _O, "`[('train', 1)]`, or with `('val', n)` the losses on the validation data, too."),
+    Key("checkpoint_config", _O, "What `tools/train.py` keeps in work_dir. A stage of the pipeline keeps one result "
+        "and the training state (`training_state`)."),
+    *(Key(f"checkpoint_config.{key}", _O, "As in mmcv.") for key in (
+        "type", "interval", "by_epoch", "save_optimizer", "out_dir", "max_keep_ckpts", "save_last", "sync_buffer",
+        "create_symlink", "filename_tmpl")),
+    Key("checkpoint_config.meta", _N, "A checkpoint always says its classes, config and versions."),
+    Key("checkpoint_config.file_client_args", _O, "Disk alone: checkpoints are written to a folder.", _only_disk),
+    Key("log_config", _O, "The logs; a text log is always among them."),
+    Key("log_config.interval", _O, "Iterations between two lines."),
+    Key("log_config.hooks", _O, "mmcv's logger hooks; one whose package is not installed is refused."),
+    Key("log_level", _O, "The level of the runner's log."),
+    Key("custom_hooks", _O, "Every hook of mmcv's and MMDetection's registries, at its priority. EMA's averages are "
+        "what is evaluated, compressed and exported."),
+    Key("evaluation", _O, "The validation during training; the last epoch is always scored, too."),
+    *(Key(f"evaluation.{key}", _O, "As in MMDetection.") for key in (
+        "interval", "start", "dynamic_intervals", "rule", "greater_keys", "less_keys", "out_dir", "classwise",
+        "proposal_nums", "iou_thr", "iou_thrs", "metric_items", "scale_ranges", "jsonfile_prefix")),
+    Key("evaluation.save_best", _O, "The best checkpoint is kept in work_dir; a stage of the pipeline hands it on. A "
+        "compressed model can be best only once its schedule has reached its end."),
+    Key("evaluation.metric", _O, f"{', '.join(METRICS)}; another one is refused.", _metric),
+    Key("evaluation.by_epoch", _N, "The runner decides, as in MMDetection."),
+    *(Key(f"evaluation.{key}", _N, "Ranks hand their results over in memory.") for key in (
+        "tmpdir", "gpu_collect", "broadcast_bn_buffer")),
+    Key("evaluation.file_client_args", _O, "Disk alone: checkpoints are written to a folder.", _only_disk),
+    Key("fp16", _O, "Training in half precision, on a GPU; refused on a CPU, and with an nncf_config.", _fp16),
+    Key("fp16.loss_scale", _O, "As in mmcv."),
+    *(Key(f"fp16.{key}", _O, "As in mmcv.") for key in ("coalesce", "bucket_size_mb")),
+    Key("load_from", _O, "Fine-tuning: all weights are initialised, then those that fit are loaded. With an "
+        "nncf_config a plain checkpoint must fit whole, and a compressed one is restored."),
+    Key("resume_from", _O, "Weights, optimizer and epoch are restored; with an nncf_config from a compressed "
+        "checkpoint."),
+    Key("pretrained_weights", _O, "Where published weights lie (`torchvision://`, URLs); the run's `weights`."),
+    Key("auto_resume", _O, "`tools/train.py` resumes from work_dir/latest.pth. The pipeline's stages resume by "
+        "`training_state`."),
+    Key("auto_scale_lr", _O, "MMDetection's linear rule for the batch of all GPUs."),
+    Key("auto_scale_lr.enable", _O, "Whether the learning rate is scaled."),
+    Key("auto_scale_lr.base_batch_size", _O, "The batch the config's learning rate is for."),
+    Key("work_dir", _O, "Where `tools/train.py` writes; the pipeline's stages write where they are told."),
+    Key("seed", _O, "`tools/train.py` without `--seed`; the pipeline has a parameter of that name."),
+    Key("deterministic", _O, "Whether cuDNN's algorithms are deterministic."),
+    Key("cudnn_benchmark", _O, "Whether cuDNN chooses the fastest algorithms."),
+    Key("find_unused_parameters", _O, "For several GPUs, as in MMDetection."),
+    Key("opencv_num_threads", _O, "As in MMDetection."),
+    Key("mp_start_method", _O, "As in MMDetection."),
+    Key("custom_imports", _O, "Where the config is trusted (`trust_config`); else refused."),
+    Key("dist_params", _N, "NCCL on GPUs, gloo on CPUs."),
+    Key("gpu_ids", _N, "The number of GPUs is a parameter (`gpus`)."),
+    Key("device", _N, "The number of GPUs is a parameter (`gpus`)."),
+    Key("model_wrapper", _R, "MMDetection 2.28 does not read it."),
+    Key("nncf_config", _O, "Passed to NNCF unchanged."),
+    Key("nncf_compress_postprocessing", _O, "Whether NNCF's graph includes post-processing."),
+    Key("nncf_strict", _O, "Whether the run stops where it cannot."),
+    Key("min_initial_map_ratio", _O, "Share of the mAP that initialised compression must have kept."))
+
+_BY_PATH = {key.path: key for key in KEYS}
+# Keys whose own keys are all in the table.
+_CLOSED = {path.rpartition(".")[0] for path in _BY_PATH} - {""}
+_WRAPPED = ("dataset", "datasets")
+
+
+def refusals(config: Mapping[str, Any], situation: Situation = Situation()) -> list[UserError]:
+    """Return every key of a config that is refused, or unknown where all keys are known."""
+    return [error for key, value in config.items() if key in _BY_PATH
+            for error in _refused(key, key, value, situation)]
+
+
+def decision_on(path: str) -> Key | None:
+    """Return what the table says of a key, by its path; None where it is not in it."""
+    return _BY_PATH.get(path)
+
+
+def table() -> str:
+    """Return the table in Markdown."""
+    rows = [f"| `{key.path}` | {key.decision.value} | {key.why} |" for key in KEYS]
+    return "\n".join(["| key | | |", "|---|---|---|", *rows]) + "\n"
+
+
+def _refused(path: str, place: str, value: Any, situation: Situation) -> Iterator[UserError]:
+    """Yield what is refused at a key and below it; ``place`` is where it stands, wrappers of data sets included."""
+    key = _BY_PATH[path]
+    if key.decision is Decision.REFUSED:
+        reason = "" if value is None else key.why
+    else:
+        reason = key.check(value, situation) if key.check else ""
+    if reason:
+        yield UserError(f"config, {place}", f"{value!r:.80}", reason, f"Remove the key, or set {place}=None.")
+    if path not in _CLOSED:
+        return
+    parts = value if isinstance(value, (list, tuple)) else [value]
+    for part in (part for part in parts if isinstance(part, Mapping)):
+        for name, below in part.items():
+            inner = f"{path}.{name}"
+            if inner not in _BY_PATH:
+                known = [other.rpartition(".")[2] for other in _BY_PATH if other.rpartition(".")[0] == path]
+                yield UserError(f"config, {place}", f"unknown key {name}", "MMDetection 2.28 has no use for it, so it "
+                                "would have no effect.", did_you_mean(name, known, "Remove it."))
+            elif name in _WRAPPED and path.startswith("data."):
+                yield from _refused(path, f"{place}.{name}", below, situation)
+            else:
+                yield from _refused(inner, f"{place}.{name}", below, situation)

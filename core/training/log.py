@@ -1,0 +1,72 @@
+"""Where a training writes what it does: lines for people, and JSON lines for reports, as MMDetection writes them."""
+
+import json
+import logging
+import os
+import shutil
+import sys
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from core.training.distributed import first_rank
+
+OURS = ("core", "mmdet_compress")
+_RUNNER = "mmdet_compress.training"
+_FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
+
+
+def json_log(work_dir: Path, name: str) -> Path:
+    """Return the file that mmcv's TextLoggerHook appends to."""
+    return Path(work_dir) / f"{name}.log.json"
+
+
+def write_head(log_file: Path, head: Mapping[str, Any]) -> None:
+    """Begin a log of JSON lines with a line of mode ``env``."""
+    log_file = Path(log_file)
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    log_file.write_text(json.dumps({"mode": "env", **head}) + "\n")
+
+
+def copy_whole(source: Path, target: Path) -> None:
+    """Copy a file such that ``target`` is never seen half written."""
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.copyfile(source, partial)
+    os.replace(partial, target)
+
+
+def runner_logger(level: str = "INFO") -> logging.Logger:
+    """Return the runner's logger without mmcv's listing of every hook at every moment."""
+    logger = logging.getLogger(_RUNNER)
+    if not logger.filters:
+        logger.addFilter(lambda record: not record.getMessage().startswith(("Hooks will be executed", "workflow:")))
+    logger.setLevel(level if first_rank() else "WARNING")
+    return logger
+
+
+def log_to_screen() -> None:
+    """Send our own and the runner's log lines to standard output, once."""
+    root = logging.getLogger()
+    if not root.handlers:
+        handler = logging.StreamHandler(sys.stdout)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+        root.addHandler(handler)
+    for name in OURS:
+        logging.getLogger(name).setLevel(logging.INFO if first_rank() else logging.WARNING)
+    # mmcv reports the initialisation of every parameter.
+    logging.getLogger("mmcv").setLevel(logging.WARNING)
+
+
+def log_to_file(file: Path) -> None:
+    """Write everything to ``file``, and Python's warnings nowhere else: the libraries' are many and known."""
+    handler = logging.FileHandler(file)
+    handler.setFormatter(logging.Formatter(_FORMAT))
+    root = logging.getLogger()
+    for screen in root.handlers:
+        screen.addFilter(lambda record: record.name != "py.warnings")
+    root.addHandler(handler)
+    logging.captureWarnings(True)
+    warnings.simplefilter("default")

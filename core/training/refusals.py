@@ -1,0 +1,164 @@
+"""What a config asks of training and cannot get, found before anything is built."""
+
+import importlib.util
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from core.base.errors import UserError
+from core.config.decisions import Situation, refusals
+from core.config.keys import did_you_mean
+from core.training.settings import log_settings, training_length, workflow_of
+
+# Hooks that need a package of their own.
+_PACKAGES = {
+    "TensorboardLoggerHook": "tensorboard", "WandbLoggerHook": "wandb", "MMDetWandbHook": "wandb",
+    "MlflowLoggerHook": "mlflow", "NeptuneLoggerHook": "neptune", "DvcliveLoggerHook": "dvclive",
+    "ClearMLLoggerHook": "clearml", "SegmindLoggerHook": "segmind", "PaviLoggerHook": "pavi",
+    "MemoryProfilerHook": "memory_profiler"}
+_REFUSED_HOOKS = {
+    "RFSearchHook": "It changes the network's layers, and a checkpoint's config would describe another network.",
+    "ClosureHook": "Its functions are code, and a config is data.",
+    "EvalHook": "The validation is the key evaluation.", "DistEvalHook": "The validation is the key evaluation."}
+
+
+def require_obeyed(config: Any, gpus: int | None = None) -> None:
+    """Check that all a config asks of training is done.
+
+    Args:
+        config: A resolved mmcv Config.
+        gpus: GPUs to train on; None takes this machine's.
+
+    Raises:
+        UserError: One of :func:`refused_of`; the first names the others.
+    """
+    refused = refused_of(config, _gpus_here() if gpus is None else gpus)
+    if refused:
+        raise first_of(refused)
+
+
+def first_of(refused: list[UserError]) -> UserError:
+    """Return the first refusal, which names the others."""
+    first, others = refused[0], refused[1:]
+    if not others:
+        return first
+    also = "; ".join(f"{error.thing}: {error.value!s:.60}" for error in others)
+    return UserError(first.thing, first.value, first.rule, f"{first.hint} Refused, too: {also}.")
+
+
+def refused_of(config: Any, gpus: int | None) -> list[UserError]:
+    """Return all that is refused of a config: keys, their values, and types that no registry has.
+
+    Args:
+        config: A resolved mmcv Config.
+        gpus: GPUs to train on, None where that is not known.
+    """
+    found = refusals(config, Situation(gpus, bool(config.get("nncf_config"))))
+    for check in (training_length, workflow_of, _workflow_has_data):
+        try:
+            check(config)
+        except UserError as error:
+            found.append(error)
+    found.extend(_unregistered(config))
+    return list({str(error): error for error in found}.values())
+
+
+def _workflow_has_data(config: Any) -> None:
+    if any(mode == "val" for mode, _ in workflow_of(config)) and not config["data"].get("val"):
+        raise UserError("config, workflow", "('val', n)", "It needs data.val, and the data set has no val split.",
+                        "Give one, or write workflow = [('train', 1)].")
+
+
+def _gpus_here() -> int:
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def _unregistered(config: Any) -> Iterator[UserError]:
+    """Yield what names a type that is not registered, or gives one an argument that it does not take."""
+    from mmcv.runner.hooks import HOOKS
+    from mmcv.runner.optimizer.builder import OPTIMIZER_BUILDERS, OPTIMIZERS
+    from mmdet.core import hook as _  # noqa: F401  registers MMDetection's hooks
+
+    yield from _hooks("custom_hooks", config.get("custom_hooks") or ())
+    yield from _hooks("log_config.hooks", log_settings(config)["hooks"], interval=1)
+    for place, default in (("optimizer_config", "OptimizerHook"), ("checkpoint_config", "CheckpointHook")):
+        settings = config.get(place)
+        if settings is not None:
+            yield from _fit(place, {"type": default, **settings}, HOOKS)
+    for place, suffix in (("lr_config", "LrUpdaterHook"), ("momentum_config", "MomentumUpdaterHook")):
+        settings = config.get(place)
+        if settings is not None:
+            yield from _policy(place, settings, suffix, HOOKS)
+    optimizer = dict(config.get("optimizer") or {})
+    constructor = optimizer.pop("constructor", "DefaultOptimizerConstructor")
+    optimizer.pop("paramwise_cfg", None)
+    if constructor not in OPTIMIZER_BUILDERS:
+        yield _unknown("optimizer.constructor", constructor, OPTIMIZER_BUILDERS)
+    yield from _fit("optimizer", optimizer, OPTIMIZERS, params=())
+
+
+def _hooks(place: str, hooks: Any, **given: Any) -> Iterator[UserError]:
+    from mmcv.runner.hooks import HOOKS
+    from mmcv.runner.priority import get_priority
+
+    for number, hook in enumerate([hooks] if isinstance(hooks, Mapping) else hooks):
+        where = f"{place}.{number}"
+        kind = hook.get("type") if isinstance(hook, Mapping) else None
+        package = _PACKAGES.get(kind)
+        if kind in _REFUSED_HOOKS:
+            yield UserError(f"config, {where}", kind, _REFUSED_HOOKS[kind], "Remove it.")
+        elif package and importlib.util.find_spec(package) is None:
+            yield UserError(f"config, {where}", kind, f"It needs the package {package}, which is not installed here.",
+                            f"Install {package}, or remove the hook.")
+        else:
+            settings = dict(hook) if isinstance(hook, Mapping) else {}
+            try:
+                get_priority(settings.pop("priority", "NORMAL"))
+            except (KeyError, TypeError, ValueError) as error:
+                yield UserError(f"config, {where}.priority", f"{hook['priority']!r:.40}", f"mmcv refuses it: {error}.",
+                                "Write a number from 0 to 100 or a name such as 'NORMAL'.")
+            yield from _fit(where, settings, HOOKS, **given)
+
+
+def _policy(place: str, settings: Any, suffix: str, registry: Any) -> Iterator[UserError]:
+    policy = settings.get("policy")
+    if not isinstance(policy, str):
+        yield UserError(f"config, {place}", f"{settings!r:.80}", "It needs a policy.", "Write such as policy='step'.")
+        return
+    # As mmcv's register_lr_hook: 'step' stands for StepLrUpdaterHook, mixed case stays.
+    kind = (policy.title() if policy == policy.lower() else policy) + suffix
+    yield from _fit(place, {**{key: value for key, value in settings.items() if key != "policy"}, "type": kind},
+                    registry)
+
+
+def _fit(place: str, settings: Mapping[str, Any], registry: Any, **given: Any) -> Iterator[UserError]:
+    """Yield what keeps ``settings`` from being built: its type, or an argument; ``given`` ones come from the code."""
+    kind = settings.get("type")
+    if not isinstance(kind, str) or kind not in registry:
+        yield _unknown(f"{place}.type", kind, registry)
+        return
+    arguments = {key: value for key, value in settings.items() if key != "type"}
+    unknown = _unknown_arguments(registry.get(kind), {*arguments, *given})
+    for name in sorted(unknown & arguments.keys()):
+        yield UserError(f"config, {place}", f"unknown key {name}", f"{kind} does not take it.", "Remove it.")
+
+
+def _unknown_arguments(kind: Any, names: set[str]) -> set[str]:
+    """Return the names that no constructor takes along a class's bases, as far as keywords are handed on."""
+    taken: set[str] = set()
+    for base in inspect.getmro(kind):
+        if "__init__" not in vars(base):
+            continue
+        parameters = inspect.signature(base.__init__).parameters.values()
+        taken.update(item.name for item in parameters if item.kind in (item.POSITIONAL_OR_KEYWORD, item.KEYWORD_ONLY))
+        if not any(item.kind is item.VAR_KEYWORD for item in parameters):
+            return names - taken
+    return set()
+
+
+def _unknown(place: str, kind: Any, registry: Any) -> UserError:
+    names = list(registry.module_dict)
+    return UserError(f"config, {place}", f"{kind!r:.60}", f"No {registry.name} of mmcv or MMDetection has this name.",
+                     did_you_mean(str(kind)[:60], names, "Use one of theirs."))

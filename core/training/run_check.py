@@ -1,0 +1,108 @@
+"""What the two configs of a run must be, found without training: by the resolve stage, in one list."""
+
+import copy
+import importlib.util
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from core.base.errors import UserError
+from core.checkpoint.checkpoint import load_checkpoint
+from core.config.adapt import nncf_config_of, plain_config, set_classes
+from core.config.test_pipeline import preprocessing_of
+from core.storage.parent import ParentRef, open_parent
+from core.training.refusals import first_of, refused_of
+
+_SHOWN = 3
+START_KEYS = ("load_from", "resume_from")
+
+
+def check_run(model: Any, compression: Any, gpus: int | None) -> None:
+    """Check all that a run's configs ask for and can be judged by them alone.
+
+    Args:
+        model: The config of the FP32 detector.
+        compression: The config that compresses it.
+        gpus: GPUs to train on, None where that is not known.
+
+    Raises:
+        UserError: One of the refusals; it names the others.
+    """
+    refused = refused_of(plain_config(model), gpus) + refused_of(compression, gpus)
+    checks: list[Callable[[], None]] = [
+        lambda: _require_plain(model), lambda: _require_nncf(compression),
+        lambda: _require_deployable(model, "model_config"),
+        lambda: _require_deployable(compression, "compression_config"),
+        lambda: require_same_detector(model, compression)]
+    for check in checks:
+        try:
+            check()
+        except UserError as error:
+            refused.append(error)
+    unique = list({str(error): error for error in refused}.values())
+    if unique:
+        raise first_of(unique)
+
+
+def own_start(compression: Any, model: Any) -> dict[str, None]:
+    """Return the options that take out of a compression config the starts that it inherits from the model's config.
+
+    What both name is what the FP32 model is trained from; compression then starts from that model. A start that only
+    the compression config names is what compression starts from.
+    """
+    return {key: None for key in START_KEYS if compression.get(key) and compression.get(key) == model.get(key)}
+
+
+def is_compressed(start: ParentRef) -> bool:
+    """Return whether a given checkpoint holds a compressed model; False where none is given.
+
+    Raises:
+        UserError: It cannot be read.
+    """
+    path = open_parent(start)
+    return path is not None and load_checkpoint(path).compression is not None
+
+
+def _require_plain(model: Any) -> None:
+    if nncf_config_of(model) is not None:
+        raise UserError("model_config", "has an nncf_config", "It is the FP32 detector that the compressed one is "
+                        "compared with.", "Give the config as compression_config, and here the one that it is made of; "
+                        "to train a compressed model alone, use tools/train.py.")
+
+
+def _require_nncf(compression: Any) -> None:
+    if nncf_config_of(compression) is not None and importlib.util.find_spec("nncf") is None:
+        from core.compression.nncf_import import import_nncf
+
+        import_nncf()
+
+
+def _require_deployable(config: Any, parameter: str) -> None:
+    try:
+        preprocessing_of(config)
+    except UserError as error:
+        raise UserError(f"{parameter}, {error.thing}", error.value, error.rule, error.hint) from error
+
+
+def require_same_detector(model: Any, compression: Any) -> None:
+    """Check that both configs describe networks of the same weights.
+
+    Raises:
+        UserError: A weight of one is not in the other, or is of another shape.
+    """
+    if model["model"] == compression["model"]:
+        return
+    first, second = _shapes(model), _shapes(compression)
+    differing = [name for name in [*first, *second] if first.get(name) != second.get(name)]
+    if differing:
+        shown = ", ".join(list(dict.fromkeys(differing))[:_SHOWN])
+        raise UserError("compression_config", f"another detector than model_config: {len(differing)} weights differ "
+                        f"({shown})", "Compression starts from the weights of the FP32 detector.",
+                        "Let it inherit the model from model_config.")
+
+
+def _shapes(config: Any, classes: Sequence[str] = ("object",)) -> dict[str, tuple[int, ...]]:
+    from core.detectors.building import build_detector
+
+    config = plain_config(copy.deepcopy(config))
+    set_classes(config, classes)
+    return {name: tuple(value.shape) for name, value in build_detector(config).state_dict().items()}

@@ -1,0 +1,111 @@
+"""What a config says of training, each key where MMDetection 2.28 reads it."""
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+from core.base.errors import UserError
+
+EPOCHS, ITERATIONS = "EpochBasedRunner", "IterBasedRunner"
+# mmcv 1.7's names; Runner is its deprecated one.
+_LENGTH_KEYS = {EPOCHS: "max_epochs", "Runner": "max_epochs", ITERATIONS: "max_iters"}
+# What MMDetection gives its loaders where the config does not (mmdet/apis/train.py, train_detector).
+_LOADER_DEFAULTS = {"samples_per_gpu": 2, "workers_per_gpu": 2, "persistent_workers": False}
+_LOGGED_EVERY = 50
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a training is.
+
+    Attributes:
+        by_epoch: Whether it is counted in epochs.
+        number: Epochs, or iterations.
+    """
+
+    by_epoch: bool
+    number: int
+
+
+def training_length(config: Any) -> Length:
+    """Return how long a config trains: its ``runner``, else ``total_epochs`` as in MMDetection's older configs.
+
+    Raises:
+        UserError: Neither says it, both say it and differ, or the runner is none of mmcv's.
+    """
+    total, runner = config.get("total_epochs"), config.get("runner")
+    if runner is None:
+        if total is None:
+            raise UserError("config", "neither runner nor total_epochs", "One of them says how long training is.",
+                            "Write runner = dict(type='EpochBasedRunner', max_epochs=12).")
+        return Length(True, _count(total, "total_epochs"))
+    kind = runner.get("type") if isinstance(runner, dict) else None
+    if kind not in _LENGTH_KEYS:
+        raise UserError("config, runner.type", kind, f"It is one of {', '.join(_LENGTH_KEYS)}.",
+                        "Write runner = dict(type='EpochBasedRunner', max_epochs=...).")
+    key = _LENGTH_KEYS[kind]
+    unknown = sorted(runner.keys() - {"type", key})
+    if unknown or key not in runner:
+        raise UserError("config, runner", ", ".join(unknown) or f"no {key}", f"A {kind} takes {key} alone.",
+                        f"Write runner = dict(type='{kind}', {key}=...); replace an inherited one with _delete_=True.")
+    length = Length(kind != ITERATIONS, _count(runner[key], f"runner.{key}"))
+    if total is not None and (not length.by_epoch or total != length.number):
+        raise UserError("config, total_epochs", total, f"runner says {key}={length.number}, and both must be equal.",
+                        "Remove total_epochs.")
+    return length
+
+
+def loader_settings(config: Any, name: str = "train_dataloader", **defaults: Any) -> dict[str, Any]:
+    """Return the arguments of a loader: those of ``data``, or of ``data.train_dataloader`` and its like.
+
+    Args:
+        config: The config.
+        name: The loader's key in ``data``.
+        defaults: What holds where the config says nothing, beside MMDetection's own defaults.
+
+    Raises:
+        UserError: A key stands in both places (mmdet/utils/compat_config.py asserts the same).
+    """
+    data, own = config["data"], dict(config["data"].get(name) or {})
+    shared = {key: data[key] for key in ("samples_per_gpu", "workers_per_gpu", "persistent_workers") if key in data}
+    if "imgs_per_gpu" in data:
+        shared["samples_per_gpu"] = data["imgs_per_gpu"]
+    if name != "train_dataloader":
+        shared = {key: value for key, value in shared.items() if key == "workers_per_gpu"}
+    twice = sorted((shared.keys() & own.keys()) - {"workers_per_gpu"})
+    if twice:
+        raise UserError(f"config, data.{name}.{twice[0]}", own[twice[0]], f"data.{twice[0]} says it, too.",
+                        f"Keep data.{name}.{twice[0]} alone.")
+    return {**_LOADER_DEFAULTS, **defaults, **own, **shared}
+
+
+def log_settings(config: Any) -> dict[str, Any]:
+    """Return ``log_config`` with the text log among its hooks: reports are made from it."""
+    given = copy.deepcopy(dict(config.get("log_config") or {}))
+    hooks = [dict(hook) for hook in given.get("hooks") or ()]
+    if not any(hook.get("type") == "TextLoggerHook" for hook in hooks):
+        hooks.insert(0, {"type": "TextLoggerHook"})
+    return {"interval": given.get("interval", _LOGGED_EVERY), "hooks": hooks}
+
+
+def workflow_of(config: Any) -> list[tuple[str, int]]:
+    """Return ``workflow`` as mmcv's runners want it: pairs of a mode and how many epochs or iterations it lasts.
+
+    Raises:
+        UserError: It is no list of such pairs, or none of them trains.
+    """
+    given = config.get("workflow", [("train", 1)])
+    pairs = [tuple(item) if isinstance(item, (list, tuple)) else item for item in given]
+    sound = all(isinstance(item, tuple) and len(item) == 2 and item[0] in ("train", "val") and type(item[1]) is int
+                and item[1] > 0 for item in pairs)
+    modes = [item[0] for item in pairs] if sound else []
+    if modes not in (["train"], ["train", "val"], ["val", "train"]):
+        raise UserError("config, workflow", f"{given!r:.80}", "It is [('train', n)], or that and ('val', n).",
+                        "Write workflow = [('train', 1)].")
+    return pairs
+
+
+def _count(value: Any, key: str) -> int:
+    if type(value) is not int or value < 1:
+        raise UserError(f"config, {key}", f"{value!r:.40}", "It is a whole number above 0.", "Write such as 12.")
+    return value

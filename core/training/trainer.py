@@ -1,0 +1,444 @@
+"""Train a detector, plain or compressed, through MMDetection's data sets and hooks and mmcv's runner."""
+
+import copy
+import dataclasses
+import json
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.base.errors import StateSaved, Terminated, UserError
+from core.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from core.checkpoint.versions import versions
+from core.compression.config_check import epochs_of, require_valid
+from core.compression.differences import require_same
+from core.compression.nncf_import import SUPPORTED_VERSION
+from core.config.adapt import algorithms_of, nncf_config_of
+from core.detectors.building import build_detector, build_optimizer, building
+from core.detectors.initialising import initialise
+from core.detectors.pretrained import weights_file, weights_location
+from core.training.device import data_parallel, device
+from core.training.distributed import distributed_model, first_rank, ranks, scale_learning_rate
+from core.training.initial import InitialScore, initial_split, min_initial_map_ratio, require_good_start, score
+from core.training.log import json_log, log_to_screen, runner_logger, write_head
+from core.training.model import load_all_weights, load_plain_weights
+from core.training.progress import ModuleMemory, Position, progress_of, restore_progress
+from core.training.samples import evaluation_loader, train_loader, workflow_loaders
+from core.training.settings import log_settings, training_length, workflow_of
+from core.training.signals import Interruptions
+from core.training.snapshot import portable, snapshot
+from core.training.states import StateSettings, TrainingStates, training_identity
+from core.training.sync_bn import replace_sync_bn
+from core.training.weights import fine_tune_from, load_what_fits, without_copies
+
+if TYPE_CHECKING:
+    from core.compression.wrap import CompressedDetector
+    from core.data.dataset import Dataset
+    from core.training.hooks import StateHook
+
+BEFORE_TRAINING = "before_training.pth"
+# After MMDetection's EMA hooks as its configs register them, before mmcv's checkpoint hook (priority 50).
+_AFTER_EMA = 49
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a training leaves in its folder.
+
+    Attributes:
+        folder: The folder.
+        name: First part of the logs' names.
+        checkpoints: Whether the config's ``checkpoint_config`` is obeyed, as by ``tools/train.py``. Else the folder
+            is a stage's scratch space, where one file, ``latest.pth``, holds the newest state.
+        validate: Whether the model is scored during training.
+    """
+
+    folder: Path
+    name: str = "training"
+    checkpoints: bool = False
+    validate: bool = True
+
+    @property
+    def json_log(self) -> Path:
+        """The log in JSON lines."""
+        return json_log(self.folder, self.name)
+
+
+class Trainer:
+    """One training: model, optimizer, state and log, made ready by the constructor and trained by :meth:`run`.
+
+    Compression is initialised or restored where the config has an ``nncf_config``; the loop is the same without.
+
+    Args:
+        config: A resolved mmcv Config whose ``data`` points at ``dataset``.
+        dataset: The prepared data set.
+        output: What is left where.
+        parent: Checkpoint to start from; overrides ``load_from`` and ``resume_from``.
+        seed: Seed of all random generators.
+        state: Where the training state is stored; a state of the same training that is found there is resumed.
+
+    Attributes:
+        config: The config, with this run's folder and seed.
+        dataset: The data set.
+        network: The detector, or the NNCFNetwork around it.
+        compression: The CompressedDetector, None for plain training.
+        runner: mmcv's runner with every hook.
+        loader: The training data.
+        parent_map: mAP before compression on the images of the initial evaluation, where it was asked for.
+        resumed: Whether an interrupted training is resumed.
+        states: Where the training state is stored, if anywhere.
+        state: Saves the training state.
+
+    Raises:
+        UserError: The config asks for what cannot be done, the nncf_config is not valid, or the checkpoint does not
+            fit it.
+    """
+
+    def __init__(self, config: Any, dataset: "Dataset", output: Output, parent: Path | None = None, seed: int = 0,
+                 state: StateSettings | None = None) -> None:
+        log_to_screen()
+        self.config, self.dataset, self.output, self._seed = config, dataset, output, seed
+        self._nncf_config = nncf_config_of(config)
+        self._check()
+        config.work_dir, config.seed = str(output.folder), seed
+        output.folder.mkdir(parents=True, exist_ok=True)
+        _prepare_process(config, seed)
+        source = _source(config, parent)
+        given = load_checkpoint(source) if source else None
+        resumes = parent is None and bool(config.get("resume_from"))
+        _check_parent(self._nncf_config, given, source, resumes)
+        self.states, saved = self._stored(given, state)
+        self._interruptions = Interruptions(saving=self.states is not None)
+        resumed = saved or (given if resumes else None)
+        self.resumed = resumed is not None
+        self.loader = train_loader(config, dataset, seed)
+        self.parent_map: float | None = None
+        self.compression: CompressedDetector | None = None
+        self.network = self._build(given, saved, source)
+        self._memory = ModuleMemory(self.network)
+        self.runner = self._build_runner()
+        self._register_hooks()
+        if first_rank():
+            write_head(output.json_log, self._head())
+        if resumed is not None:
+            self._resume(resumed, source)
+        self.state = self._register_state(resumed)
+
+    def run(self) -> None:
+        """Train to the end, or to SIGTERM, and see the last state stored.
+
+        Raises:
+            UserError: A loss is not finite, or compression has cost too much before the first step.
+            StateSaved: SIGTERM arrived, and the state is stored.
+        """
+        if self.compression is not None and not self.resumed:
+            self._score_start()
+        with self._interruptions:
+            self._train()
+
+    def snapshot(self) -> Checkpoint:
+        """Return the trained model as a checkpoint that others start from: without what EMA hooks keep beside it."""
+        return without_copies(snapshot(self.config, self.dataset, self.network, self.compression, self.runner))
+
+    def _check(self) -> None:
+        """Check what the config asks of training, before anything expensive."""
+        from core.training.refusals import require_obeyed
+
+        min_initial_map_ratio(self.config)
+        require_obeyed(self.config)
+        if self._nncf_config is not None:
+            require_valid(self._nncf_config, epochs_of(self.config))
+
+    def _stored(self, given: Checkpoint | None,
+                state: StateSettings | None) -> tuple[TrainingStates | None, Checkpoint | None]:
+        """Return where this training's states are stored, and the newest of them."""
+        if state is None:
+            return None, None
+        states = TrainingStates(state, training_identity(portable(self.config), self.dataset, given, self._seed))
+        return states, states.newest(self.output.folder)
+
+    def _build(self, given: Checkpoint | None, saved: Checkpoint | None, source: Path | None) -> Any:
+        """Return the network with its weights."""
+        # Where a state is resumed the parent is loaded all the same: knowledge distillation keeps it as the teacher.
+        detector = self._build_plain(given, source)
+        origin = f"the training state in {self.states.place}" if self.states is not None and saved else source
+        if self._nncf_config is None:
+            if saved is not None:
+                load_all_weights(detector, without_copies(saved), origin)
+            return detector
+        if min_initial_map_ratio(self.config) > 0 and not self.resumed:
+            self.parent_map = self._parent_map(detector, given)
+        self.compression = self._compress(detector, saved or given, origin)
+        return self.compression.network
+
+    def _build_plain(self, given: Checkpoint | None, source: Path | None) -> Any:
+        replace_sync_bn(self.config)
+        detector = build_detector(self.config)
+        detector.CLASSES = self.dataset.classes
+        plain = given is not None and given.compression is None
+        if plain and self._nncf_config is not None:
+            # A model to be compressed is a whole one.
+            load_plain_weights(detector, given, source)
+        elif given is None or plain:
+            initialise(detector, self.config, given.state_dict if given else None)
+            if plain:
+                fine_tune_from(detector, given, source)
+        return detector.to(device())
+
+    def _compress(self, detector: Any, given: Checkpoint | None, source: object) -> "CompressedDetector":
+        from core.compression.restoring import restore_compression
+        from core.compression.wrap import compress_detector
+
+        algorithms = ", ".join(algorithms_of(self.config))
+        if given is not None and given.compression is not None:
+            logger.info("restoring compression (%s)", algorithms)
+            return restore_compression(detector, self._nncf_config, without_copies(given), source)
+        logger.info("initialising compression (%s) on the training data", algorithms)
+        started = time.time()
+        compression = compress_detector(
+            detector, self._nncf_config,
+            # NNCF wants to be initialised on the same data in every rank.
+            data_loader=train_loader(self.config, self.dataset, self._seed, shared=False),
+            postprocessing=bool(self.config.get("nncf_compress_postprocessing", True)),
+            strict=bool(self.config.get("nncf_strict", False)))
+        logger.info("compression initialised in %.0f s", time.time() - started)
+        return compression
+
+    def _parent_map(self, detector: Any, given: Checkpoint | None) -> float | None:
+        if given is not None and given.compression is not None:
+            logger.warning("min_initial_map_ratio is not checked: the checkpoint is compressed already, so there is no "
+                           "plain model to compare with")
+            return None
+        split = initial_split(self.dataset, self.output.folder)
+        parent_map = score(detector, self.config, split, self.dataset.classes).map
+        logger.info("mAP before compression: %.4f", parent_map)
+        return parent_map
+
+    def _build_runner(self) -> Any:
+        from core.training.runner import ResumableIterRunner, ResumableRunner
+
+        # Built after wrapping: the quantizers' parameters are trained too.
+        optimizer = build_optimizer(self.network, self.config.optimizer)
+        scale_learning_rate(optimizer, self.config)
+        length = training_length(self.config)
+        kind, number = (ResumableRunner, "max_epochs") if length.by_epoch else (ResumableIterRunner, "max_iters")
+        # Without meta: it would head the log, which begins before the runner does.
+        runner = kind(self._trained(), optimizer=optimizer, work_dir=self.config.work_dir,
+                      logger=runner_logger(self.config.get("log_level", "INFO")), **{number: length.number})
+        runner.timestamp = self.output.name
+        runner.prepare(self.loader, self._save, self._read)
+        return runner
+
+    def _trained(self) -> Any:
+        """Return the network wrapped as it is trained: by itself, or by ranks together."""
+        if ranks() == 1:
+            return data_parallel(self.network)
+        model = distributed_model(self.network, self.config.get("find_unused_parameters", False))
+        if self.compression is not None:
+            # After the wrapping, as NNCF asks (nncf/torch/compression_method_api.py, distributed).
+            self.compression.controller.distributed()
+        return model
+
+    def _register_hooks(self) -> None:
+        """Register mmcv's and MMDetection's hooks in MMDetection's order, and ours among them."""
+        from mmcv.runner import DistSamplerSeedHook
+
+        from core.training.hooks import AverageStatisticsHook, CheckLossHook, optimizer_hook
+
+        # mmcv takes the settings apart.
+        config, runner = copy.deepcopy(self.config), self.runner
+        checkpoints = dict(config.get("checkpoint_config") or {}) if self.output.checkpoints else None
+        with building("training hooks", config, writable=[config.work_dir]):
+            runner.register_training_hooks(
+                config.lr_config, optimizer_hook(config), checkpoints or None, log_settings(config),
+                config.get("momentum_config"), custom_hooks_config=config.get("custom_hooks"))
+        runner.register_hook(CheckLossHook(), priority="ABOVE_NORMAL")
+        if self.compression is not None:
+            self._register_compression()
+        if ranks() > 1:
+            runner.register_hook(AverageStatisticsHook(self.network), priority="BELOW_NORMAL")
+            if runner.max_epochs is not None:
+                runner.register_hook(DistSamplerSeedHook())
+        if self.output.validate and self.dataset.val is not None:
+            self._register_evaluation(config)
+
+    def _register_compression(self) -> None:
+        from core.compression.hooks import AveragedMasksHook, CompressionHook
+        from core.training.hooks import averages_weights
+
+        self.runner.register_hook(CompressionHook(self.compression), priority="HIGH")
+        if any(averages_weights(hook) for hook in self.runner.hooks):
+            for priority in (_AFTER_EMA, "BELOW_NORMAL"):
+                self.runner.register_hook(AveragedMasksHook(self.compression), priority=priority)
+
+    def _register_evaluation(self, config: Any) -> None:
+        from core.training.hooks import EvaluationHook
+
+        settings = {**config.get("evaluation", {}), "by_epoch": self.runner.max_epochs is not None}
+        loader = evaluation_loader(config, "val", self.dataset.val)
+        hook = EvaluationHook(self.network, loader, self._interruptions, self._may_be_best, **settings)
+        self.runner.register_hook(hook, priority="LOW")
+
+    def _may_be_best(self) -> bool:
+        """Return whether the model is what the config asks for: a compressed one is while its schedule has ended."""
+        if self.compression is None:
+            return True
+        return self.compression.controller.compression_stage().name == "FULLY_COMPRESSED"
+
+    def _register_state(self, resumed: Checkpoint | None) -> "StateHook":
+        from core.training.hooks import StateHook
+
+        def take_snapshot(position: Position) -> Checkpoint:
+            progress = progress_of(position, self.runner, self._memory, self.output.json_log)
+            return snapshot(self.config, self.dataset, self.network, self.compression, self.runner, progress)
+
+        exactly = resumed is not None and "progress" in resumed.training
+        hook = StateHook(take_snapshot, None if self.output.checkpoints else self.output.folder / "latest.pth",
+                         self.states, self._interruptions,
+                         every=(self.config.get("optimizer_config") or {}).get("cumulative_iters", 1),
+                         weights=resumed.state_dict if exactly else None)
+        self.runner.register_hook(hook, priority="LOWEST")
+        return hook
+
+    def _resume(self, resumed: Checkpoint, source: Path | None) -> None:
+        if resumed.training is None:
+            raise UserError("resume_from", source, "It holds no optimizer state.", "Name it as load_from instead.")
+        progress = resumed.training.get("progress")
+        if progress is None:
+            self.runner.start_at(resumed.training["epoch"], resumed.training["iter"])
+            self.runner.messages = dict(resumed.training["hook_msgs"])
+            logger.info("resumed epoch %d, iter %d", self.runner.epoch, self.runner.iter)
+        else:
+            position = restore_progress(progress, self.runner, self._memory, self.output.json_log)
+            _catch_up(self.runner)
+            logger.info("an interrupted training is resumed after %s", position)
+        self._load_optimizer(resumed.training["optimizer"])
+
+    def _load_optimizer(self, state: Any) -> None:
+        try:
+            self.runner.optimizer.load_state_dict(state)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UserError("optimizer state", f"{type(error).__name__}: {error}", "It must be of this config's "
+                            "optimizer and this network's parameters.", "Name the checkpoint as load_from instead, to "
+                            "begin with a new optimizer.") from error
+
+    def _save(self, path: Path, with_optimizer: bool) -> None:
+        """Write ``epoch_N.pth`` and its like, which says that the epoch that is ending has ended."""
+        if not first_rank():
+            return
+        state = snapshot(self.config, self.dataset, self.network, self.compression, self.runner)
+        training = {**state.training, "epoch": state.training["epoch"] + (self.runner.max_epochs is not None)}
+        if self.runner.max_epochs is None:
+            training["iter"] += 1
+        save_checkpoint(dataclasses.replace(state, training=training if with_optimizer else None), path)
+
+    def _read(self, path: str) -> dict[str, Any]:
+        """Load what a hook resumes from; see ``ResumableRunner.resume``."""
+        checkpoint = load_checkpoint(Path(path))
+        if checkpoint.training is None:
+            raise UserError("custom_hooks, resume_from", path, "It holds no optimizer state.", "Leave the key out.")
+        load_what_fits(self.network, checkpoint, path, copies=True)
+        self._load_optimizer(checkpoint.training["optimizer"])
+        return checkpoint.training
+
+    def _score_start(self) -> None:
+        """Save and score a compressed model before its first training step."""
+        saved = self.output.folder / BEFORE_TRAINING
+        if first_rank():
+            save_checkpoint(self.snapshot(), saved)
+        split = initial_split(self.dataset, self.output.folder)
+        metrics = score(self.network, self.config, split, self.dataset.classes)
+        initial = InitialScore(split.name, metrics, self.parent_map)
+        if first_rank():
+            with open(self.output.json_log, "a") as log:
+                log.write(json.dumps(initial.to_log()) + "\n")
+        logger.info("before the first training step: mAP %.4f, mAP50 %.4f (%d images of split %s)",
+                    metrics.map, metrics.map50, split.images, split.name)
+        require_good_start(initial, min_initial_map_ratio(self.config), saved)
+
+    def _train(self) -> None:
+        states, state = self.states, self.state
+        workflow = workflow_of(self.config)
+        try:
+            loaders = workflow_loaders(self.config, self.loader, workflow, self._seed, self.dataset.val)
+            self.runner.run(loaders, workflow)
+        except Terminated:
+            if states is None or state.position is None:
+                raise
+            state.save()
+            if not states.wait():
+                raise
+            raise StateSaved(states.place, str(state.position)) from None
+        finally:
+            if states is not None:
+                states.wait()
+        if states is not None:
+            states.finish()
+
+    def _head(self) -> dict[str, Any]:
+        """Return the log's first line."""
+        length = training_length(self.config)
+        return log_head(length.number if length.by_epoch else 0, len(self.loader), self._seed)
+
+
+def log_head(epochs: int, iterations: int, seed: int) -> dict[str, Any]:
+    """Return the first line of a training's log."""
+    return {"epochs": epochs, "iters_per_epoch": iterations, "seed": seed, "versions": versions()}
+
+
+def _prepare_process(config: Any, seed: int) -> None:
+    """Set what MMDetection's tools/train.py sets for the whole process."""
+    import torch
+    from mmdet.apis import set_random_seed
+    from mmdet.utils import setup_multi_processes
+
+    setup_multi_processes(config)
+    torch.backends.cudnn.benchmark = bool(config.get("cudnn_benchmark", False))
+    set_random_seed(seed, deterministic=bool(config.get("deterministic", False)))
+
+
+def _source(config: Any, parent: Path | None) -> Path | None:
+    if parent is not None:
+        return Path(parent)
+    key = "resume_from" if config.get("resume_from") else "load_from"
+    return weights_file(config[key], weights_location(config), key) if config.get(key) else None
+
+
+def _check_parent(nncf_config: dict[str, Any] | None, given: Checkpoint | None, source: Path | None,
+                  resumes: bool) -> None:
+    """Refuse a checkpoint that cannot be what the config wants to start from."""
+    if given is None:
+        return
+    if given.compression is None:
+        if nncf_config is not None and resumes:
+            raise UserError("resume_from", source, "It is a plain checkpoint, so there is no compression to resume.",
+                            "Name it as load_from to start compressing it.")
+        return
+    if nncf_config is None:
+        raise UserError("checkpoint", source, "It holds a compressed model, but the config has no nncf_config.",
+                        "Use the nncf_config it was compressed with, or a plain checkpoint.")
+    require_same(given.compression.config, nncf_config)
+    written_by, installed = given.versions.get("nncf"), SUPPORTED_VERSION
+    if written_by is not None and written_by != installed:
+        logger.warning("%s was written with NNCF %s, here is %s: it may not restore the same model; compare its mAP",
+                       source, written_by, installed)
+
+
+def _catch_up(runner: Any) -> None:
+    """Let hooks that change training at one epoch do so where a resumed training stands behind it.
+
+    They are MMDetection's YOLOXModeSwitchHook and SyncNormHook, which look at ``num_last_epochs``.
+    """
+    if runner.max_epochs is None:
+        return
+    runner.data_loader, present = runner.loader, runner.epoch
+    for hook in runner.hooks:
+        changes_at = runner.max_epochs - 1 - getattr(hook, "num_last_epochs", runner.max_epochs)
+        if 0 <= changes_at < present:
+            runner._epoch = changes_at
+            hook.before_train_epoch(runner)
+            runner._epoch = present

@@ -1,0 +1,99 @@
+"""What a config asks of training and cannot get."""
+
+import pytest
+
+pytest.importorskip("mmdet", reason="needs the train environment")
+
+from core.base.errors import UserError
+from core.config.loading import load_config
+from core.training.refusals import refused_of, require_obeyed
+from core.training.run_check import check_run, own_start
+from core.training.settings import training_length
+
+MODEL = "configs/detectors/retinanet_r18_small_digits.py"
+COMPRESSION = "configs/nncf_compression/retinanet_r18_small/digits_int8.py"
+
+
+def refused(gpus=0, remove=(), **changes):
+    config = load_config(MODEL)
+    for key in remove:
+        config.pop(key)
+    for key, value in changes.items():
+        config[key] = value
+    return [str(error) for error in refused_of(config, gpus)]
+
+
+def test_our_own_configs_are_obeyed():
+    assert refused() == []
+    require_obeyed(load_config(COMPRESSION), gpus=0)
+
+
+@pytest.mark.parametrize("changes, named", [
+    ({"custom_hooks": [{"type": "NoSuchHookAtAll"}]}, "custom_hooks.0.type: 'NoSuchHookAtAll'"),
+    ({"custom_hooks": [{"type": "ExpMomentumEMAHook", "momentun": 1}]}, "custom_hooks.0: unknown key momentun"),
+    ({"custom_hooks": [{"type": "NumClassCheckHook", "priority": "SOON"}]}, "custom_hooks.0.priority"),
+    ({"custom_hooks": [{"type": "RFSearchHook"}]}, "custom_hooks.0: RFSearchHook"),
+    ({"custom_hooks": [{"mode": "search"}]}, "custom_hooks.0.type"),
+    ({"log_config": {"interval": 1, "hooks": [{"type": "NeptuneLoggerHook"}]}}, "needs the package neptune"),
+    ({"optimizer": {"type": "Adan", "lr": 1}}, "optimizer.type: 'Adan'"),
+    ({"optimizer": {"type": "SGD", "lr": 1, "momentumm": 1}}, "unknown key momentumm"),
+    ({"lr_config": {"policy": "stepp", "step": [1]}}, "lr_config.type: 'SteppLrUpdaterHook'"),
+    ({"optimizer_config": {"type": "NoHook"}}, "optimizer_config.type"),
+    ({"workflow": [("val", 1)]}, "workflow"), ({"fp16": {"loss_scale": 512.0}}, "fp16"),
+    ({"runner": {"type": "EpochBasedRunner"}}, "no max_epochs"),
+    ({"total_epochs": 5}, "total_epochs: 5. runner says max_epochs=8"),
+])
+def test_what_cannot_be_obeyed_is_named(changes, named):
+    found = refused(**changes)
+    assert len(found) == 1 and named in found[0]
+
+
+@pytest.mark.parametrize("changes", [
+    {"custom_hooks": [{"type": "YOLOXModeSwitchHook", "num_last_epochs": 15, "priority": 48},
+                      {"type": "SyncNormHook", "num_last_epochs": 15, "interval": 10, "priority": 48},
+                      {"type": "ExpMomentumEMAHook", "resume_from": None, "momentum": 0.0001, "priority": 49}]},
+    {"custom_hooks": [{"type": "NumClassCheckHook"}, {"type": "CheckInvalidLossHook", "interval": 50}]},
+    {"optimizer_config": {"type": "GradientCumulativeOptimizerHook", "cumulative_iters": 4, "grad_clip": None}},
+    {"lr_config": {"policy": "CosineAnnealing", "min_lr": 0, "warmup": "linear", "by_epoch": False}},
+    {"momentum_config": {"policy": "cyclic", "target_ratio": (0.85 / 0.95, 1), "cyclic_times": 1}},
+    {"optimizer": {"type": "AdamW", "lr": 1e-4, "paramwise_cfg": {"custom_keys": {}}}},
+    {"evaluation": {"interval": 1, "save_best": "auto", "metric": "mAP"}, "checkpoint_config": {"max_keep_ckpts": 2}},
+])
+def test_what_mmdetections_configs_use_is_obeyed(changes):
+    assert refused(**changes) == []
+
+
+def test_all_refusals_come_at_once():
+    with pytest.raises(UserError, match="NoSuchHook.*Refused, too: .*fp16.*total_epochs|fp16.*NoSuchHook") as raised:
+        config = load_config(MODEL)
+        config.update(custom_hooks=[{"type": "NoSuchHook"}], fp16={"loss_scale": 1.0}, total_epochs=5)
+        require_obeyed(config, gpus=0)
+    assert all(word in str(raised.value) for word in ("NoSuchHook", "fp16", "total_epochs"))
+
+
+def test_total_epochs_is_the_length_where_there_is_no_runner():
+    config = load_config(MODEL)
+    config.pop("runner")
+    config.total_epochs = 12
+    assert training_length(config).number == 12
+    config.pop("total_epochs")
+    with pytest.raises(UserError, match="neither runner nor total_epochs"):
+        training_length(config)
+
+
+def test_a_runs_two_configs_are_judged_without_training():
+    model, compression = load_config(MODEL), load_config(COMPRESSION)
+    check_run(model, compression, 0)
+    with pytest.raises(UserError, match="another detector than model_config"):
+        check_run(model, load_config("configs/nncf_compression/ssd300/int8.py"), 0)
+    with pytest.raises(UserError, match="model_config: has an nncf_config"):
+        check_run(compression, compression, 0)
+    flipped = load_config(COMPRESSION)
+    flipped.data.test.pipeline[1].flip = True
+    with pytest.raises(UserError, match="compression_config.*sees an image once"):
+        check_run(model, flipped, 0)
+
+
+def test_a_start_that_is_inherited_is_not_where_compression_starts():
+    assert own_start({"load_from": "coco.pth"}, {"load_from": "coco.pth"}) == {"load_from": None}
+    assert own_start({"load_from": "int8.pth"}, {"load_from": "coco.pth"}) == {}
