@@ -96,7 +96,7 @@ def make_splits(whole: AnnotatedSplit, fractions: Fractions, names: SplitNames) 
     shares: dict[str, list[int]] = {name: [] for name in wanted}
     for group in (boxed, [index for index in order if index not in set(boxed)]):
         least = 1 if group is boxed else 0
-        val = max(least, round(len(group) * fractions.val)) if names.val else 0
+        val = min(max(least, round(len(group) * fractions.val)), len(group) - 2 * least) if names.val else 0
         test = min(max(least, round(len(group) * fractions.test)), len(group) - val - least)
         shares[names.test] += group[:test]
         if names.val:
