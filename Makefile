@@ -42,6 +42,7 @@ test-detectors: setup ## every detector with 8 bits, and every export; half an h
 
 lint: setup ## ruff, and which room imports from which
 	$(VENV_PYTHON) -m ruff check .
+	@$(VENV)/bin/lint-imports --no-logo
 
 images: ## build both container images (ARGS=--release names the bases by digest; ARGS=openvino builds one)
 	$(PYTHON) scripts/images.py $(ARGS)
@@ -59,4 +60,4 @@ lock: ## compile images/*/requirements*.in into hashed locks (ARGS=--upgrade for
 	$(PYTHON) scripts/lock.py $(ARGS)
 
 clean: ## remove runs, build outputs and tool caches; the environments stay
-	rm -rf runs build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf runs build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache

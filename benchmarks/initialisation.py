@@ -37,8 +37,8 @@ def initialisation_seconds(variant: str, samples: int, dataset: Any, input_size:
 
 def preflight_seconds(config_file: str) -> dict[str, Any]:
     """Return how long a config's preflight takes, and each of its stages."""
-    from core.compression.preflight import numbered, run_preflight
     from core.config.loading import load_config
+    from core.dry_run.preflight import numbered, run_preflight
 
     report = run_preflight(load_config(config_file), numbered(CLASSES_OF_A_PREFLIGHT))
     return {"config": config_file, "ok": report.ok, "seconds": report.seconds,

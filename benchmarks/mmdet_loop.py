@@ -28,8 +28,8 @@ def mmdet_pass(checkpoint: Path, data: dict[str, Any]) -> dict[str, float]:
     from core.config.adapt import set_data
     from core.data.dataset import open_dataset
     from core.data.reference import DataRef
-    from core.evaluation.pytorch import split_loader
     from core.training.device import data_parallel
+    from core.training.evaluate import split_loader
     from core.training.model import restore_detector
 
     dataset = open_dataset(DataRef.from_json(data))

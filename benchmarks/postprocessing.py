@@ -42,8 +42,8 @@ def measure(config_file: str, checkpoint: Path, dataset: "Dataset", postprocessi
     from core.config.adapt import set_classes, set_data
     from core.config.loading import load_config
     from core.detectors.building import build_detector
-    from core.evaluation.pytorch import evaluate_network
     from core.training.device import device
+    from core.training.evaluate import evaluate_network
     from core.training.model import load_checkpoint, load_plain_weights
 
     config = load_config(config_file)

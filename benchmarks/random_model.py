@@ -46,11 +46,11 @@ def export_variant(detector: str, variant: str, size: tuple[int, int], output: P
     from mmdet.apis import set_random_seed
 
     from core.checkpoint.checkpoint import save_checkpoint
-    from core.compression.synthetic import write_dataset
-    from core.compression.trials import wake
     from core.compression.wrap import compress_detector
     from core.config.adapt import nncf_config_of, set_data
     from core.detectors.building import build_detector
+    from core.dry_run.synthetic import write_dataset
+    from core.dry_run.trials import wake
     from core.export.onnx import ExportOptions, export_checkpoint
     from core.training.samples import train_loader
     from core.training.snapshot import snapshot

@@ -35,7 +35,7 @@ def measure(checkpoint: Path, data: dict[str, Any], noise: float, seeds: int) ->
     from core.data.dataset import open_dataset
     from core.data.reference import DataRef
     from core.evaluation.agreement import compare
-    from core.evaluation.pytorch import evaluate_network
+    from core.training.evaluate import evaluate_network
     from core.training.model import restore_detector
 
     dataset = open_dataset(DataRef.from_json(data))

@@ -18,10 +18,10 @@ from typing import Any
 from core.base.cli import name_list, run_guarded
 from core.base.errors import UserError
 from core.base.supervision import end_with_this_process, run_command
-from core.compression.dry_run import REPOSITORY, DryRun, Outcome, find_openvino_python, run_stage
 from core.detectors.refused import HEADS, LAYERS
 from core.detectors.registry import families
 from core.detectors.test_cfg import Rule, Table
+from core.dry_run.dry_run import REPOSITORY, DryRun, Outcome, find_openvino_python, run_stage
 from scripts.trial_configs import CLASSES, config_path, detectors, trial_config
 
 PROGRAM = "python -m scripts.detectors"
@@ -167,7 +167,7 @@ class RowTrial:
 
     def parameters(self) -> str:
         """Count the parameters before and after pruned filters are gone."""
-        from core.compression.trials import NotRun
+        from core.dry_run.trials import NotRun
         from core.export.onnx import prepare_for_export
 
         before = self.counts["parameters"] / 1e6

@@ -4,7 +4,7 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-from core.compression.dry_run import REPOSITORY
+from core.dry_run.dry_run import REPOSITORY
 
 CONFIGS = REPOSITORY / "configs" / "nncf_compression"
 # Pascal VOC's; the configs' own num_classes is COCO's 80.

@@ -33,8 +33,8 @@ def test(arguments: argparse.Namespace) -> int:
     import logging
 
     from core.data.dataset import open_dataset
-    from core.evaluation.pytorch import results_of
     from core.training.device import device
+    from core.training.evaluate import results_of
     from core.training.hooks import validation_metrics
     from core.training.log import log_to_screen
     from core.training.samples import evaluation_loader
@@ -73,7 +73,7 @@ def _write(results: list[Any], file: Path) -> None:
 
     file.parent.mkdir(parents=True, exist_ok=True)
     if file.suffix == ".json":
-        from core.evaluation.pytorch import to_detections
+        from core.training.evaluate import to_detections
 
         found = [to_detections(result) for result in results]
         mmcv.dump([{"boxes": item.boxes.tolist(), "scores": item.scores.tolist(), "labels": item.labels.tolist()}
@@ -84,7 +84,7 @@ def _write(results: list[Any], file: Path) -> None:
 
 def show(images: Any, results: list[Any], folder: Path, min_score: float = 0.3) -> None:
     """Draw the boxes of each image of an MMDetection data set and write it to ``folder``."""
-    from core.evaluation.pytorch import to_detections
+    from core.training.evaluate import to_detections
 
     for info, result in zip(images.data_infos, results):
         draw(Path(images.img_prefix) / info["filename"], to_detections(result).above(min_score), images.CLASSES, folder,

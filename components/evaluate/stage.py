@@ -24,8 +24,8 @@ def evaluate(stage: Evaluate, output: ExecutorOutput) -> None:
     """Score the checkpoint; write evaluation and detections."""
     from core.data.dataset import open_dataset
     from core.data.reference import DataRef
-    from core.evaluation.pytorch import evaluate_checkpoint
     from core.training.distributed import first_rank_first
+    from core.training.evaluate import evaluate_checkpoint
 
     with first_rank_first():
         dataset = open_dataset(DataRef.from_json(stage.data))

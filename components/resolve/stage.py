@@ -171,7 +171,7 @@ def check_parent(parent: "ParentRef", config: Any, classes: Sequence[str]) -> No
 
 def preflight(config: Any, classes: Sequence[str], dynamic_shape: bool) -> None:
     """Try the compression that ``config`` describes, printing a row a stage; stop where a stage fails."""
-    from core.compression.preflight import HEADER, run_preflight
+    from core.dry_run.preflight import HEADER, run_preflight
 
     print(f"preflight: {HEADER}", flush=True)
     run_preflight(config, classes, on_stage=lambda result: print(f"preflight: {result.row()}", flush=True),

@@ -135,7 +135,7 @@ def count_in_onnx(path: Path) -> StructureCounts:
     Raises:
         UserError: The file is damaged, or the size of a layer's output cannot be inferred.
     """
-    from core.export.fake_quantize import load_onnx
+    from core.compression.fake_quantize import load_onnx
 
     model = load_onnx(path)
     weights, shapes = OnnxWeights(model.graph), _inferred_shapes(model)

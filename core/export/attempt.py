@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
+from core.compression.fake_quantize import load_onnx
 from core.detectors.graph import forward_as
 from core.detectors.registry import require_supported
-from core.export.fake_quantize import load_onnx
 from core.export.onnx import ONNX_FILE, write_onnx
 
 PROVEN = frozenset(("ResNet", "SSDVGG", "MobileNetV2", "Darknet", "CSPDarknet", "FPN", "SSDNeck", "YOLOV3Neck",

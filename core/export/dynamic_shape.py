@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
-from core.export.fake_quantize import load_onnx
+from core.compression.fake_quantize import load_onnx
 
 # What the second export's input has more than the first's: a multiple of every stride.
 ADDED_SIDES = (128, 256)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.compression.fake_quantize import count_in_onnx, expect_fake_quantize
 from core.compression.shared_weights import quantized_once
 from core.compression.tracing import tracing_forward
 from core.detectors.graph import forward_as
 from core.detectors.registry import find_adapter, require_supported
 from core.export.dynamic_shape import ADDED_SIDES, check_dynamic_shape, require_any_size
-from core.export.fake_quantize import count_in_onnx, expect_fake_quantize
 from core.export.spec import RESIZE_FIT, RESIZE_STRETCH, ModelSpec
 
 logger = logging.getLogger(__name__)

@@ -13,9 +13,7 @@ from typing import Any
 
 from core.base.digest import sha256_file
 from core.base.errors import UserError
-from core.compression.structure import OnnxWeights
-from core.compression.structure import count_in_ir as count_structure
-from core.export.fake_quantize import (
+from core.compression.fake_quantize import (
     count_distinct_in_onnx,
     count_in_ir,
     count_in_onnx,
@@ -24,6 +22,8 @@ from core.export.fake_quantize import (
     expect_fake_quantize,
     load_onnx,
 )
+from core.compression.structure import OnnxWeights
+from core.compression.structure import count_in_ir as count_structure
 from core.export.spec import ModelSpec
 from core.openvino.rounding import keep_rounding
 from core.openvino.runtime import (

@@ -7,8 +7,8 @@ import numpy as np
 
 from core.base.errors import UserError
 from core.base.progress import progress
+from core.compression.fake_quantize import FAKE_QUANTIZE, count_in_onnx
 from core.evaluation.detections import Detections
-from core.export.fake_quantize import FAKE_QUANTIZE, count_in_onnx
 from core.export.spec import ModelSpec
 from core.openvino.detector import detections_of
 from core.openvino.image import read_image

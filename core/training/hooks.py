@@ -73,7 +73,7 @@ class EvaluationHook(EvalHook):
         return at_the_end or super()._should_evaluate(runner)
 
     def _do_evaluate(self, runner: Any) -> None:
-        from core.evaluation.pytorch import results_of
+        from core.training.evaluate import results_of
 
         # Minutes can pass here, and nothing is lost: the state after the last iteration is as good as that before it.
         with self._interruptions.welcome():

@@ -87,7 +87,7 @@ def initial_split(dataset: "Dataset", work_dir: Path) -> "Split":
 
 def score(network: Any, config: Any, split: "Split", classes: tuple[str, ...]) -> "DetectionMetrics":
     """Score ``network`` and leave it, and torch's random numbers, as training expects them."""
-    from core.evaluation.pytorch import evaluate_network
+    from core.training.evaluate import evaluate_network
 
     with _random_numbers_kept():
         metrics = evaluate_network(network, config, split, classes).metrics

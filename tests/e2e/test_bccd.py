@@ -160,7 +160,7 @@ def test_the_pruning_level_is_searched_within_a_limit(bccd_runs, bccd_root, kept
     run = bccd_runs("bccd")
     work_dir = kept_work_dir / "search" / run.summary["provenance"]["sha256"]["parent_checkpoint"][:12]
     # One short trial: the whole level at once, and one epoch to recover.
-    command = ["core.compression.pruning_search", "configs/nncf_compression/retinanet_r18_small/pruning.py",
+    command = ["core.training.pruning_search", "configs/nncf_compression/retinanet_r18_small/pruning.py",
                "--checkpoint", run.folder / "checkpoints" / "fp32.pth", "--data", bccd_root, "--train-split", "train",
                "--val-split", "val", "--test-split", "test", "--max-map-drop", "0.3", "--trials", "1", "--highest",
                "0.4", "--work-dir", work_dir, "--cfg-options", "runner.max_epochs=1",

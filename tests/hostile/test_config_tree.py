@@ -98,7 +98,7 @@ def attempt(data, dataset, folder):
     from core.config.loading import load_config
     from core.detectors.building import build_detector
     from core.detectors.initialising import check_weights, initialise
-    from core.evaluation.pytorch import evaluate_network
+    from core.training.evaluate import evaluate_network
     from core.training.fit import _build_runner, _source, train_loader
     from core.training.model import restore_detector
     from core.training.signals import Interruptions

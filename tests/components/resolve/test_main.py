@@ -166,7 +166,7 @@ def test_classes_come_from_the_config_where_it_names_them(options, tmp_path, cap
 
 @pytest.mark.parametrize(("failed", "code"), [(False, 0), (True, 2)])
 def test_preflight_is_run_where_it_is_asked_for(options, failed, code, monkeypatch, capsys, tmp_path):
-    from core.compression import preflight
+    from core.dry_run import preflight
 
     def run(config, classes, on_stage, dynamic_shape):
         assert config.nncf_config and len(classes) == 10
@@ -185,7 +185,7 @@ def test_preflight_is_run_where_it_is_asked_for(options, failed, code, monkeypat
 
 
 def test_strict_and_dynamic_shape_reach_the_preflight(options, monkeypatch):
-    from core.compression import preflight
+    from core.dry_run import preflight
 
     seen = []
 

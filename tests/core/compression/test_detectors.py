@@ -14,7 +14,6 @@ from mmdet.models import HEADS
 from mmdet.models.dense_heads import RetinaHead
 
 from core.base.errors import UserError
-from core.compression.dry_run import DryRun
 from core.compression.tracing import postprocessing_obstacle
 from core.compression.wrap import compress_detector, fake_quantize_operators, named_quantizers
 from core.config.adapt import nncf_config_of
@@ -22,6 +21,7 @@ from core.detectors.building import build_detector
 from core.detectors.families.retinanet import RetinaNet
 from core.detectors.graph import image_metas, untraced
 from core.detectors.registry import families
+from core.dry_run.dry_run import DryRun
 from scripts.detectors import REFERENCE_COUNTS, run_row
 from scripts.trial_configs import CLASSES, trial_config
 

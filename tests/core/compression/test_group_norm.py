@@ -5,8 +5,8 @@ import pytest
 pytest.importorskip("mmdet", reason="needs the train environment")
 pytest.importorskip("nncf", reason="needs NNCF")
 
-from core.compression.dry_run import DryRun
 from core.compression.wrap import named_quantizers
+from core.dry_run.dry_run import DryRun
 from scripts.trial_configs import CLASSES, trial_config
 
 

@@ -10,11 +10,11 @@ import onnx
 import torch
 
 from core.checkpoint.checkpoint import save_checkpoint
-from core.compression.dry_run import DryRun
+from core.compression.fake_quantize import load_onnx
 from core.compression.shared_weights import quantized_once
 from core.compression.wrap import named_quantizers
 from core.detectors.building import build_optimizer
-from core.export.fake_quantize import load_onnx
+from core.dry_run.dry_run import DryRun
 from core.export.onnx import ExportOptions, export_checkpoint
 from core.training.model import restore_detector
 from core.training.snapshot import snapshot

@@ -7,7 +7,7 @@ pytest.importorskip("nncf", reason="needs NNCF")
 
 from mmcv import ConfigDict
 
-from core.compression.dry_run import DryRun
+from core.dry_run.dry_run import DryRun
 from scripts.trial_configs import trial_config
 from tests.core.detectors.tiny import CLASSES, HEADS, single_stage, train_cfg, two_stage, two_stage_train_cfg
 

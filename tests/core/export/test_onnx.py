@@ -15,13 +15,13 @@ import torch
 
 from core.base.errors import UserError
 from core.checkpoint.checkpoint import save_checkpoint
-from core.compression.dry_run import REPOSITORY, DryRun, find_openvino_python
+from core.compression.fake_quantize import load_onnx
 from core.compression.structure import count_in_onnx as structure_of
-from core.compression.trials import wake
 from core.detectors.building import build_detector
 from core.detectors.registry import find_adapter
+from core.dry_run.dry_run import REPOSITORY, DryRun, find_openvino_python
+from core.dry_run.trials import wake
 from core.export.dynamic_shape import check_dynamic_shape
-from core.export.fake_quantize import load_onnx
 from core.export.onnx import ExportOptions, export_checkpoint
 from core.training.model import restore_detector
 from core.training.snapshot import snapshot

@@ -221,7 +221,7 @@ def test_two_stage_detectors_are_not_distilled():
 
 
 def test_a_real_trial_of_the_pruning_search_is_scored_and_recorded(config, tiny_data, plain, tmp_path, monkeypatch):
-    from core.compression.pruning_search import FineTuning, SearchPlan, search_pruning_level
+    from core.training.pruning_search import FineTuning, SearchPlan, search_pruning_level
 
     tuning = FineTuning(config(pruning(pruning_target=0.4)), tiny_data, plain, tmp_path)
     # One epoch finds nothing on any image, so the baseline is made up.

@@ -6,10 +6,10 @@ import pytest
 
 pytest.importorskip("mmdet", reason="needs the train environment")
 
-from core.compression.synthetic import BOXES, HEIGHT, WIDTH, write_dataset
 from core.config.adapt import set_classes, set_data
 from core.config.loading import load_config
 from core.data.dataset import open_dataset, resolve_data
+from core.dry_run.synthetic import BOXES, HEIGHT, WIDTH, write_dataset
 from core.training.samples import train_loader
 
 

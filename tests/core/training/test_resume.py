@@ -179,7 +179,7 @@ def test_sigterm_during_an_evaluation_does_not_wait_for_its_end(train, undisturb
         reached.append("the end of the evaluation")
 
     with monkeypatch.context() as patch, pytest.raises(StateSaved, match="epoch 2, iteration 2"):
-        patch.setattr("core.evaluation.pytorch.results_of", evaluate)
+        patch.setattr("core.training.evaluate.results_of", evaluate)
         train("plain", "terminated", hourly, **{"evaluation.interval": 2})
     assert reached == []
     resumed, log = train("plain", "resumed", hourly, **{"evaluation.interval": 2})

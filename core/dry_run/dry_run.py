@@ -23,7 +23,7 @@ from typing import Any
 
 from core.base.errors import UserError
 from core.base.supervision import end_with_this_process
-from core.compression.trials import Batches, NotRun, bound_gradients, tensors, wake
+from core.dry_run.trials import Batches, NotRun, bound_gradients, tensors, wake
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 IMAGES = 4
@@ -189,8 +189,8 @@ class DryRun:
         return f"{self.counts['parameters'] / 1e6:.2f} M parameters; batches of {shape}"
 
     def _load_images(self) -> None:
-        from core.compression.synthetic import write_dataset
         from core.config.adapt import set_classes, set_data
+        from core.dry_run.synthetic import write_dataset
         from core.training.samples import train_loader
 
         self.dataset = write_dataset(self.folder / "data", self.classes, IMAGES)
@@ -308,7 +308,7 @@ class DryRun:
 
     def export(self) -> str:
         """Export to ONNX: standard operators with post-processing inside, and every FakeQuantize operator kept."""
-        from core.export.fake_quantize import load_onnx
+        from core.compression.fake_quantize import load_onnx
         from core.export.onnx import ONNX_FILE, ExportOptions, export_checkpoint
 
         spec = export_checkpoint(self.checkpoint, self.onnx, ExportOptions(dynamic_shape=self.dynamic_shape))

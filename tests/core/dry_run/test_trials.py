@@ -2,7 +2,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train environment")
 
-from core.compression.trials import LARGEST_GRADIENT, bound_gradients, tensors, wake  # noqa: E402
+from core.dry_run.trials import LARGEST_GRADIENT, bound_gradients, tensors, wake  # noqa: E402
 
 
 def test_gradients_whose_norm_would_overflow_still_move_the_weights():

@@ -1,4 +1,4 @@
-"""Every step of a compression tried in minutes, before hours are spent: ``python -m core.compression.preflight``."""
+"""Every step of a compression tried in minutes, before hours are spent: ``python -m core.dry_run.preflight``."""
 
 import argparse
 import contextlib
@@ -15,9 +15,9 @@ from typing import Any
 from core.base.cli import name_list, run_guarded
 from core.base.errors import UserError
 from core.base.supervision import run_command
-from core.compression.dry_run import DryRun, Outcome, StageResult, find_openvino_python, run_stage
+from core.dry_run.dry_run import DryRun, Outcome, StageResult, find_openvino_python, run_stage
 
-PROGRAM = "python -m core.compression.preflight"
+PROGRAM = "python -m core.dry_run.preflight"
 EXIT_FAILED = 1
 _MODULES = ("torch", "mmcv", "mmdet")
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from core.base.errors import UserError
-from core.compression.pruning_search import (
+from core.training.pruning_search import (
     SearchPlan,
     Trial,
     build_parser,

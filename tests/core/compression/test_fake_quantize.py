@@ -1,7 +1,13 @@
 import pytest
 
 from core.base.errors import UserError
-from core.export.fake_quantize import count_in_ir, count_in_onnx, count_int8_weights, expect_fake_quantize, load_onnx
+from core.compression.fake_quantize import (
+    count_in_ir,
+    count_in_onnx,
+    count_int8_weights,
+    expect_fake_quantize,
+    load_onnx,
+)
 
 onnx = pytest.importorskip("onnx")
 

@@ -1,4 +1,4 @@
-"""The highest pruning level within a limit on accuracy: ``python -m core.compression.pruning_search CONFIG ...``.
+"""The highest pruning level within a limit on accuracy: ``python -m core.training.pruning_search CONFIG ...``.
 
 NNCF 2.0.0's accuracy-aware training wants a training loop of its own, so the level is searched outside: each trial is
 a whole fine-tuning at one level.
@@ -22,7 +22,7 @@ from core.base.supervision import run_command
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
 
-PROGRAM = "python -m core.compression.pruning_search"
+PROGRAM = "python -m core.training.pruning_search"
 RECORD = "trials.jsonl"
 # Kept filters are rounded up to a multiple of 8: levels nearer to each other give almost the same network.
 NEAREST_LEVELS = 0.02
@@ -195,8 +195,8 @@ class FineTuning:
         from core.checkpoint.checkpoint import load_checkpoint
         from core.config.adapt import plain_config
         from core.detectors.building import build_detector
-        from core.evaluation.pytorch import evaluate_network
         from core.training.device import device
+        from core.training.evaluate import evaluate_network
         from core.training.model import load_plain_weights
 
         detector = build_detector(plain_config(self._config))

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from core.base.errors import UserError
-from core.compression import preflight
-from core.compression.dry_run import DryRun, Outcome, StageResult, find_openvino_python, try_ir
-from core.compression.preflight import PreflightReport, run_preflight
+from core.dry_run import preflight
+from core.dry_run.dry_run import DryRun, Outcome, StageResult, find_openvino_python, try_ir
+from core.dry_run.preflight import PreflightReport, run_preflight
 
 ROOT = Path(__file__).parents[3]
 INT8 = "configs/nncf_compression/retinanet_r18_small/digits_int8.py"
@@ -164,7 +164,7 @@ def test_an_ir_that_cannot_be_made_fails_with_the_reason(tmp_path):
 
 def test_the_python_that_converts_is_this_one_where_it_has_openvino(tmp_path, monkeypatch):
     assert find_openvino_python() == Path(sys.executable)
-    monkeypatch.setattr("core.compression.dry_run.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("core.dry_run.dry_run.importlib.util.find_spec", lambda name: None)
     assert find_openvino_python() is None
     for wrong in (tmp_path / "absent", tmp_path):
         with pytest.raises(UserError, match="--openvino-python"):
@@ -193,7 +193,7 @@ def test_a_report_is_ok_where_nothing_failed():
     ([INT8, "--cfg-options", "nncf_config.compression.initializer.range.num_init_samples=-3"], 1, "num_init_samples")])
 def test_the_command_ends_with_a_code_and_a_reason(arguments, code, text):
     pytest.importorskip("torch", reason="needs the train environment")
-    done = subprocess.run([sys.executable, "-m", "core.compression.preflight", *arguments], cwd=ROOT,
+    done = subprocess.run([sys.executable, "-m", "core.dry_run.preflight", *arguments], cwd=ROOT,
                           capture_output=True, text=True, env={**os.environ, "PYTHONWARNINGS": "ignore"})
     assert done.returncode == code, done.stderr
     assert text in (done.stderr if code == 2 else done.stdout)

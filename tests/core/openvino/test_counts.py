@@ -1,8 +1,8 @@
 import pytest
 
-from core.compression import counts
-from core.compression.counts import table
 from core.compression.structure import CONV, LayerCounts, StructureCounts
+from core.openvino import counts
+from core.openvino.counts import table
 
 
 def network(filters, layers=2):

@@ -1,4 +1,4 @@
-"""Parameters, FLOPs and channels before and after: ``python -m core.compression.counts BEFORE AFTER``."""
+"""Parameters, FLOPs and channels before and after: ``python -m core.openvino.counts BEFORE AFTER``."""
 
 import argparse
 import sys
@@ -10,7 +10,7 @@ from core.base.errors import UserError
 from core.base.supervision import run_command
 from core.compression.structure import StructureCounts, changed_layers, count_in_ir, count_in_onnx
 
-PROGRAM = "python -m core.compression.counts"
+PROGRAM = "python -m core.openvino.counts"
 _ROWS: tuple[tuple[str, str], ...] = (("parameters", "parameters"), ("not zero", "nonzero"), ("FLOPs", "flops"),
                                       ("channels", "channels"))
 
