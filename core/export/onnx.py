@@ -64,7 +64,8 @@ def export_model(restored: Any, checkpoint: Path, output_dir: Path,
     from core.config.fingerprint import file_digest, json_digest
     from core.config.test_pipeline import preprocessing_of
 
-    require_supported(restored.detector)
+    # Raw heads have no post-processing that could differ.
+    (find_adapter if options.raw_heads else require_supported)(restored.detector)
     record = restored.checkpoint.compression
     preprocessing = preprocessing_of(restored.config)
     algorithms = algorithms_of(restored.config) if record else ()
