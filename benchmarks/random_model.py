@@ -16,7 +16,6 @@ from core.base.supervision import run_command
 
 CLASSES = ("one", "two", "three")
 IMAGES, BATCH = 4, 2
-PRUNED_SHARE = 0.4
 # Random heads are unsure of everything: at the usual threshold NonMaxSuppression would get every anchor, where a
 # trained detector hands it a few dozen.
 SCORE_THRESHOLD = 0.9
@@ -27,21 +26,16 @@ def variant_config(detector: str, variant: str, size: tuple[int, int], changes: 
 
     Pruning starts at its final level, which the schedule would reach in later epochs.
     """
-    from core.compression.matrix import resize_input
     from core.config.adapt import set_classes
     from core.config.loading import load_config
     from core.config.options import parse_options
+    from scripts.trial_configs import resize_input, shorten_compression
 
     config = load_config(Path("configs/nncf_compression") / detector / f"{'int8' if variant == 'fp32' else variant}.py",
                          parse_options(changes))
     set_classes(config, CLASSES)
     resize_input(config, *size)
-    compression = config.nncf_config["compression"]
-    for part in compression if isinstance(compression, list) else [compression]:
-        for initializer in part.get("initializer", {}).values():
-            initializer.update({key: IMAGES for key in initializer})
-        if part["algorithm"] == "filter_pruning":
-            part["pruning_init"] = part["params"]["pruning_target"] = PRUNED_SHARE
+    shorten_compression(config, IMAGES)
     config.model.test_cfg.score_thr = SCORE_THRESHOLD
     return config
 

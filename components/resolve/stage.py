@@ -81,7 +81,9 @@ def resolve(stage: Resolve, output: ExecutorOutput) -> None:
     if nncf_config is not None:
         require_valid(nncf_config, epochs_of(compression_config))
         check_dynamic_shape(dynamic_shape, algorithms_of(compression_config))
-    classes = tuple(stage.classes) or classes_of(open_config(model, trusted))
+    model_config = open_config(model, trusted)
+    check_detectors(model_config, compression_config)
+    classes = tuple(stage.classes) or classes_of(model_config)
     parent = resolve_parent(stage.checkpoint)
     data = resolve_data(stage.data, data_format=stage.data_format, classes=classes, train_split=stage.train_split,
                         val_split=stage.val_split, test_split=stage.test_split)
@@ -98,6 +100,23 @@ def resolve(stage: Resolve, output: ExecutorOutput) -> None:
         write_json(path, reference.to_json())
     if stage.gpu_count is not None:
         write_text(stage.gpu_count, str(stage.devices.gpus))
+
+
+def check_detectors(*configs: Any) -> None:
+    """Check that each config's detector is of a family whose exported graph finds what PyTorch finds.
+
+    Raises:
+        UserError: It is not, a part of it cannot be exported, or a part or a key of its ``test_cfg`` has an effect that
+            the graph would not have.
+    """
+    from core.detectors.building import build_detector
+    from core.export.attempt import require_exportable
+
+    models: list[Any] = []
+    for config in configs:
+        if config.model not in models:
+            require_exportable(build_detector(config))
+            models.append(config.model)
 
 
 def weights_option(location: str) -> dict[str, str]:

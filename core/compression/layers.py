@@ -16,6 +16,7 @@ from core.compression.config_check.pruning import DEFAULT_TARGET
 from core.compression.config_check.quantization import QUANTIZER_GROUPS
 from core.compression.config_check.rules import read_entries
 from core.compression.nncf_import import import_nncf
+from core.compression.nncf_setup import pruning_level_findings, quantizer_findings
 from core.config.keys import nearest
 
 logger = logging.getLogger(__name__)
@@ -37,12 +38,16 @@ class TracedLayers:
         weighted: Those with weights that an algorithm can compress.
         frozen: The weighted ones that are not trained.
         graph: NNCF's graph of the detector.
+        network: NNCF's network that traced it.
+        postprocessing: Whether it was traced with post-processing.
     """
 
     operations: tuple[str, ...]
     weighted: tuple[str, ...]
     frozen: tuple[str, ...]
     graph: Any
+    network: Any
+    postprocessing: bool
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,8 @@ def _trace(detector: Any, nncf_config: dict[str, Any], postprocessing: bool) -> 
     from nncf.torch.dynamic_graph.io_handling import wrap_nncf_model_outputs_with_objwalk
     from nncf.torch.nncf_network import NNCFNetwork
 
-    from core.compression.tracing import forward_as, keep_out_of_graph, tracing_forward
+    from core.compression.tracing import keep_out_of_graph, tracing_forward
+    from core.detectors.graph import forward_as
 
     inputs = create_input_infos(nncf_config)
 
@@ -139,14 +145,15 @@ def _trace(detector: Any, nncf_config: dict[str, Any], postprocessing: bool) -> 
     graph, weighted = network.get_original_graph(), network.get_weighted_original_graph_nodes()
     return TracedLayers(
         tuple(node.node_name for node in graph.get_all_nodes()), tuple(node.node_name for node in weighted),
-        tuple(node.node_name for node in weighted if not node.layer_attributes.weight_requires_grad), graph)
+        tuple(node.node_name for node in weighted if not node.layer_attributes.weight_requires_grad), graph,
+        network, postprocessing)
 
 
 def inspect_layers(detector: Any, nncf_config: dict[str, Any], postprocessing: bool = True) -> LayerReport:
     """Return what a valid nncf_config does to the layers of ``detector``.
 
     Errors among the findings: a pattern that matches nothing, frozen layers that an algorithm refuses, an algorithm
-    without a layer to compress, pruning that removes no filter.
+    without a layer to compress, pruning that removes no filter, and what NNCF's own set-up refuses.
     """
     traced = trace_layers(detector, nncf_config, postprocessing)
     root, algorithms = read_entries(nncf_config, [])
@@ -158,6 +165,10 @@ def inspect_layers(detector: Any, nncf_config: dict[str, Any], postprocessing: b
         if entry.get("algorithm") == "filter_pruning":
             plan = _pruning_plan(root, entry, traced.graph)
             findings += _pruning_findings(entry, plan)
+            if not findings:
+                findings += pruning_level_findings(entry, nncf_config, traced.network, traced.postprocessing)
+        elif entry.get("algorithm") == "quantization" and not findings:
+            findings += quantizer_findings(entry, nncf_config, traced.network)
     return LayerReport(traced, matches, plan, tuple(findings))
 
 

@@ -1,5 +1,7 @@
 """One quantizer's parameters for a weight that several calls share."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -20,6 +22,29 @@ def share_weight_quantizers(network: Any) -> None:
             shared = {name: parameter for name, parameter in first._parameters.items() if parameter.requires_grad}
             for other in others:
                 other._parameters.update(shared)
+
+
+@contextmanager
+def quantized_once(network: Any) -> Iterator[None]:
+    """Within the block, export a shared weight behind one of its quantizers, which are all the same.
+
+    With the saturation fix of NNCF 2.0.0, of target_device CPU and ANY, each quantizer's clamp makes a constant, so
+    that the last alone is exported; without, all of them are, one on the other's result
+    (torch/quantization/layers.py, _prepare_export_quantization).
+    """
+    kept = [(module.pre_ops._modules, dict(module.pre_ops._modules)) for module in network.modules()
+            if getattr(module, "pre_ops", None)]
+    surplus = {id(quantizer) for module in network.modules()
+               for _, *others in _weight_quantizers(module).values() for quantizer in others}
+    try:
+        for operations, _ in kept:
+            for key in [key for key, update in operations.items() if id(getattr(update, "op", None)) in surplus]:
+                del operations[key]
+        yield
+    finally:
+        for operations, all_of_them in kept:
+            operations.clear()
+            operations.update(all_of_them)
 
 
 def _weight_quantizers(module: Any) -> dict[tuple[Any, ...], list[Any]]:

@@ -15,14 +15,10 @@ from core.compression.distillation import add_compression_loss, require_distilla
 from core.compression.nncf_import import import_nncf
 from core.compression.shared_weights import share_weight_quantizers
 from core.compression.state import state_from_data, state_to_data
-from core.compression.tracing import (
-    INPUT_DIVISORS,
-    forward_as,
-    keep_out_of_graph,
-    postprocessing_obstacle,
-    tracing_forward,
-)
+from core.compression.tracing import keep_out_of_graph, postprocessing_obstacle, tracing_forward
 from core.detectors.closed_room import closed_room
+from core.detectors.graph import forward_as
+from core.detectors.registry import find_adapter, require_supported
 
 # What tracing an unknown head's post-processing can raise; what is wrong for another reason is raised again without.
 _TRACING_FAULTS = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError)
@@ -77,14 +73,15 @@ def compress_detector(detector: Any, nncf_config: dict[str, Any], data_loader: I
         strict: Raise instead of that warning.
 
     Raises:
-        UserError: NNCF is missing or refuses the configuration, the sample size or the batch does not suit the
-            detector, or ``strict`` and post-processing cannot be traced.
+        UserError: The detector cannot be exported, NNCF is missing or refuses the configuration, the sample size or the
+            batch does not suit the detector, or ``strict`` and post-processing cannot be traced.
     """
     import_nncf()
     config = _nncf_config(nncf_config)
     _check_sample_size(detector, _sample_size(config))
     require_distillable(detector, nncf_config)
     if restore is None:
+        require_supported(detector)
         _register_initialisation(config, data_loader)
         # A checkpoint, which may come from anywhere, makes no folders.
         Path(config.get("log_dir", ".")).mkdir(parents=True, exist_ok=True)
@@ -250,12 +247,11 @@ def _nncf_config(nncf_config: dict[str, Any]) -> Any:
 
 
 def _check_sample_size(detector: Any, size: tuple[int, ...]) -> None:
-    for kind in type(detector).__mro__:
-        divisor = INPUT_DIVISORS.get(kind.__name__, 1)
-        if any(side % divisor for side in size[-2:]):
-            raise UserError("nncf_config.input_info.sample_size", list(size),
-                            f"{kind.__name__} needs sides that are multiples of {divisor}.",
-                            "Use the size of the test pipeline, padded to such multiples.")
+    adapter = find_adapter(detector)
+    if any(side % adapter.input_divisor for side in size[-2:]):
+        raise UserError("nncf_config.input_info.sample_size", list(size),
+                        f"{adapter.name} needs sides that are multiples of {adapter.input_divisor}.",
+                        "Use the size of the test pipeline, padded to such multiples.")
 
 
 def _sample_size(config: Any) -> tuple[int, ...]:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.compression.tracing import forward_as, tracing_forward
+from core.compression.shared_weights import quantized_once
+from core.compression.tracing import tracing_forward
+from core.detectors.graph import forward_as
+from core.detectors.registry import find_adapter, require_supported
 from core.export.dynamic_shape import ADDED_SIDES, check_dynamic_shape, require_any_size
 from core.export.fake_quantize import count_in_onnx, expect_fake_quantize
-from core.export.postprocessing import exportable_forward, max_detections, raw_forward, score_threshold
 from core.export.spec import RESIZE_FIT, RESIZE_STRETCH, ModelSpec
 
 logger = logging.getLogger(__name__)
@@ -50,6 +52,7 @@ def export_checkpoint(checkpoint: Path, output_dir: Path, options: ExportOptions
     from core.training.model import restore_detector
 
     restored = restore_detector(checkpoint)
+    require_supported(restored.detector)
     record = restored.checkpoint.compression
     preprocessing = preprocessing_of(restored.config)
     algorithms = algorithms_of(restored.config) if record else ()
@@ -70,7 +73,7 @@ def export_checkpoint(checkpoint: Path, output_dir: Path, options: ExportOptions
         to_rgb=preprocessing.to_rgb, dynamic=options.dynamic_shape, size_divisor=preprocessing.pad_size_divisor,
         outputs=outputs, classes=tuple(restored.checkpoint.classes), algorithms=algorithms, fake_quantize_nodes=found,
         nncf_config_sha256=json_digest(record.config) if record else "",
-        checkpoint_sha256=file_digest(checkpoint), **_postprocessing(restored.config, restored.detector))
+        checkpoint_sha256=file_digest(checkpoint), **_postprocessing(restored.detector))
     spec.write(output_dir)
     return spec
 
@@ -103,34 +106,42 @@ def _prepare_controller(controller: Any) -> None:
 
 def _export(restored: Any, path: Path, size: tuple[int, int], options: ExportOptions) -> tuple[str, ...]:
     """Write the graph for an input of ``size`` (height, width) and return the names of its outputs."""
-    import torch
-
     detector, network = restored.detector.eval().cpu(), restored.network.eval().cpu()
-    forward, names = (raw_forward if options.raw_heads else exportable_forward)(detector)
-    with torch.no_grad(), forward_as(detector, forward):
+    adapter = find_adapter(detector)
+    forward, names = (adapter.raw_forward if options.raw_heads else adapter.exported_forward)(detector)
+    with forward_as(detector, forward), quantized_once(network):
         # NNCF's graph must be free to grow: of an operator that is not in it, as none is at another size than
         # sample_size, NNCF lets go of the trace, and quantizers behind additions would be left out.
-        _write_onnx(network, path, size, names, options.dynamic_shape)
+        write_onnx(network, path, size, names, options.dynamic_shape)
         if options.dynamic_shape:
             with tempfile.TemporaryDirectory() as folder:
                 larger = Path(folder) / ONNX_FILE
-                _write_onnx(network, larger, (size[0] + ADDED_SIDES[0], size[1] + ADDED_SIDES[1]), names, True)
+                write_onnx(network, larger, (size[0] + ADDED_SIDES[0], size[1] + ADDED_SIDES[1]), names, True)
                 require_any_size(path, larger, type(detector).__name__)
     return names
 
 
-def _write_onnx(network: Any, path: Path, size: tuple[int, int], names: tuple[str, ...], dynamic: bool) -> None:
+def write_onnx(network: Any, path: Path, size: tuple[int, int], names: tuple[str, ...], dynamic: bool = False) -> None:
+    """Write the graph of ``network``'s forward function.
+
+    Args:
+        network: A detector, or NNCF's network of one.
+        path: The ONNX file.
+        size: Height and width of its input.
+        names: Of its outputs.
+        dynamic: Whether other sizes are to fit, too.
+    """
     import torch
 
     # Inlined, NNCF's autograd function would lose its symbolic, and with it FakeQuantize.
-    torch.onnx.export(network, torch.zeros((1, 3, *size)), str(path), input_names=["image"], output_names=list(names),
-                      opset_version=OPSET, do_constant_folding=False, autograd_inlining=False,
-                      dynamic_axes={"image": {2: "height", 3: "width"}} if dynamic else None)
+    with torch.no_grad():
+        torch.onnx.export(network, torch.zeros((1, 3, *size)), str(path), input_names=["image"],
+                          output_names=list(names), opset_version=OPSET, do_constant_folding=False,
+                          autograd_inlining=False,
+                          dynamic_axes={"image": {2: "height", 3: "width"}} if dynamic else None)
 
 
-def _postprocessing(config: Any, detector: Any) -> dict[str, Any]:
-    test_cfg = config.model.get("test_cfg") or config.get("test_cfg")
-    last = test_cfg.get("rcnn", test_cfg)
-    return {"score_threshold": score_threshold(detector, test_cfg),
-            "iou_threshold": float(last.get("nms", {}).get("iou_threshold", 0.5)),
-            "max_detections": max_detections(test_cfg)}
+def _postprocessing(detector: Any) -> dict[str, Any]:
+    adapter = find_adapter(detector)
+    return {"score_threshold": adapter.score_threshold(detector), "iou_threshold": adapter.iou_threshold(detector),
+            "max_detections": adapter.max_detections(detector)}

@@ -11,13 +11,11 @@ from typing import Any
 
 from core.base.errors import UserError
 from core.base.text import bounded_repr
+from core.detectors.adapter import BOX_OUTPUTS, MASK_OUTPUT
 
 SPEC_FILE = "spec.json"
 RESIZE_STRETCH = "standard"
 RESIZE_FIT = "fit_to_window"
-BOX_OUTPUTS = ("boxes", "labels")
-# Probabilities [1, N, 28, 28] within each box, to be pasted into the image by whoever runs the model.
-MASK_OUTPUT = "masks"
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _EXPORT_AGAIN = "Export the model again with this version of mmdet-compress."

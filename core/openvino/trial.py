@@ -21,12 +21,16 @@ class IrTrial:
         int8_weights: Weights that the IR stores as integers.
         size_mb: Size of model.xml and model.bin in units of 1e6 bytes.
         detections: Boxes found in an image of noise.
+        weight_bytes: Size of model.bin.
+        weight_bytes_before: The same with the pruned filters' zeros still stored.
     """
 
     fake_quantize_nodes: int
     int8_weights: int
     size_mb: float
     detections: int
+    weight_bytes: int
+    weight_bytes_before: int
 
 
 def try_ir(onnx_dir: Path, ir_dir: Path) -> IrTrial:
@@ -44,7 +48,8 @@ def try_ir(onnx_dir: Path, ir_dir: Path) -> IrTrial:
     detector = OpenVinoDetector(ir_dir)
     shape = (detector.spec.input_height, detector.spec.input_width, 3)
     found = detector(np.random.RandomState(0).randint(0, 256, shape).astype(np.uint8))
-    return IrTrial(files.fake_quantize_nodes, files.int8_weights, files.size_mb, len(found))
+    return IrTrial(files.fake_quantize_nodes, files.int8_weights, files.size_mb, len(found),
+                   round(files.weights_mb * 1e6), round(files.weights_mb_before * 1e6))
 
 
 def main(argv: list[str] | None = None) -> int:

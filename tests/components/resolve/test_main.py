@@ -61,6 +61,8 @@ def test_every_input_becomes_a_reference_that_stays_the_same(options, parent, tm
     ("--min-initial-map-ratio", "1.5", "parameter min_initial_map_ratio: 1.5"),
     ("--gpus", "9", "parameter gpus: 9"), ("--gpus", "-1", "parameter gpus: -1"),
     ("--compression-options", '{"nncf_config.target_device": "TOASTER"}', "TOASTER"),
+    ("--compression-options", '{"model.test_cfg.nms.type": "soft_nms"}', "model.test_cfg.nms.type: 'soft_nms'"),
+    ("--model-options", '{"model.bbox_head.bbox_coder.type": "LegacyDeltaXYWHBBoxCoder"}', "detector: RetinaNet"),
     # The last --compression-config counts.
     ("--dynamic-shape=true", "--compression-config=configs/nncf_compression/retinanet_r18_small/int8_pruning.py",
      "--dynamic-shape: quantization with filter pruning. The Model Optimizer")])

@@ -4,17 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from core.compression.matrix import CONFIGS, TRIAL_SIZES
-
 pytest.importorskip("mmcv", reason="needs the train environment")
 
 from core.config.loading import load_config
 from core.config.test_pipeline import preprocessing_of
+from scripts.trial_configs import CONFIGS, detectors
 
 ROOT = CONFIGS.parents[1]
 DETECTORS = sorted(path.stem for path in (ROOT / "configs" / "detectors").glob("*.py"))
 VARIANTS = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.glob("*/*.py"))
-COMPRESSED = sorted(name for name in TRIAL_SIZES if name != "retinanet_r18_small")
+COMPRESSED = sorted(name for name in detectors() if name != "retinanet_r18_small")
 
 
 @pytest.mark.parametrize("detector", COMPRESSED)

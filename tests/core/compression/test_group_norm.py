@@ -5,14 +5,16 @@ import pytest
 pytest.importorskip("mmdet", reason="needs the train environment")
 pytest.importorskip("nncf", reason="needs NNCF")
 
-from core.compression.matrix import Trial, trial_config
+from core.compression.dry_run import DryRun
 from core.compression.wrap import named_quantizers
+from scripts.trial_configs import CLASSES, trial_config
 
 
 def test_quantizers_stay_behind_the_relu(tmp_path):
     config = trial_config("retinanet_r18_small", "int8")
     config.model.bbox_head.norm_cfg = {"type": "GN", "num_groups": 4, "requires_grad": True}
-    trial = Trial(config, tmp_path)
+    trial = DryRun(config, CLASSES, tmp_path)
+    trial.build()
     trial.wrap(False)
     names = [name for name, _ in named_quantizers(trial.compression.controller) if "bbox_head" in name]
     operations = trial.compression.network.get_original_graph().get_all_node_keys()

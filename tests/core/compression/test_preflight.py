@@ -9,11 +9,12 @@ import pytest
 
 from core.base.errors import UserError
 from core.compression import preflight
-from core.compression.preflight import Outcome, PreflightReport, StageResult, find_openvino_python, run_preflight
+from core.compression.dry_run import DryRun, Outcome, StageResult, find_openvino_python, try_ir
+from core.compression.preflight import PreflightReport, run_preflight
 
 ROOT = Path(__file__).parents[3]
 INT8 = "configs/nncf_compression/retinanet_r18_small/digits_int8.py"
-STAGES = ["config", "layers", "build", "wrap", "train step", "compress", "restore", "export", "IR"]
+STAGES = ["config", "layers", "build", "wrap", "train step", "test", "compress", "restore", "export", "IR"]
 
 
 @pytest.fixture
@@ -69,7 +70,8 @@ def test_a_plain_config_skips_what_is_compression(config, monkeypatch):
     report = run_preflight(config("configs/detectors/retinanet_r18_small_digits.py"), ["cat", "dog"])
     assert report.ok, str(report)
     assert {stage for stage, outcome in outcomes(report).items() if outcome is Outcome.NOT_RUN} == {
-        "config", "layers", "wrap", "compress", "IR"}
+        "config", "wrap", "compress", "IR"}
+    assert "RetinaNet" in why(report, "layers")
     assert "make setup" in why(report, "IR")
 
 
@@ -94,8 +96,8 @@ def test_a_dynamic_shape_is_exported_and_what_cannot_be_fails(config, monkeypatc
 
     monkeypatch.setattr(preflight, "find_openvino_python", lambda given: None)
     plain, sizes = "configs/detectors/retinanet_r18_small_digits.py", []
-    write = onnx._write_onnx
-    monkeypatch.setattr(onnx, "_write_onnx", lambda network, path, size, *rest: (
+    write = onnx.write_onnx
+    monkeypatch.setattr(onnx, "write_onnx", lambda network, path, size, *rest: (
         sizes.append(size), write(network, path, size, *rest)))
     assert run_preflight(config(plain), dynamic_shape=True).ok
     assert len(set(sizes)) == 2
@@ -121,7 +123,7 @@ def test_pruning_that_removes_nothing_fails_before_and_after_training(config, mo
     idle.nncf_config.compression.params.pruning_target = 0.02
     idle.nncf_config.compression.pruning_init = 0.01
     assert outcomes(run_preflight(idle))["layers"] is Outcome.FAILED
-    monkeypatch.setattr(preflight._Trial, "layers", lambda self: "")
+    monkeypatch.setattr(DryRun, "layers", lambda self: "")
     report = run_preflight(idle)
     assert outcomes(report)["compress"] is Outcome.FAILED
     assert why(report, "compress").startswith("nncf_config: none of ")
@@ -146,7 +148,7 @@ def test_an_unexpected_exception_is_a_row_too(config, monkeypatch):
     def fails(self):
         raise ZeroDivisionError("by nothing")
 
-    monkeypatch.setattr(preflight._Trial, "layers", fails)
+    monkeypatch.setattr(DryRun, "layers", fails)
     report = run_preflight(config())
     assert why(report, "layers") == "ZeroDivisionError: by nothing"
     assert not report.ok
@@ -157,12 +159,12 @@ def test_an_ir_that_cannot_be_made_fails_with_the_reason(tmp_path):
     python.write_text("#!/bin/sh\necho noise >&2\necho 'trial: ONNX model: it is broken.' >&2\nexit 2\n")
     python.chmod(0o755)
     with pytest.raises(UserError, match="ended with code 2. trial: ONNX model: it is broken."):
-        preflight._try_ir(python, tmp_path, tmp_path)
+        try_ir(python, tmp_path, tmp_path)
 
 
 def test_the_python_that_converts_is_this_one_where_it_has_openvino(tmp_path, monkeypatch):
     assert find_openvino_python() == Path(sys.executable)
-    monkeypatch.setattr(preflight.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("core.compression.dry_run.importlib.util.find_spec", lambda name: None)
     assert find_openvino_python() is None
     for wrong in (tmp_path / "absent", tmp_path):
         with pytest.raises(UserError, match="--openvino-python"):

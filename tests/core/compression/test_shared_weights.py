@@ -10,20 +10,23 @@ import onnx
 import torch
 
 from core.checkpoint.checkpoint import save_checkpoint
-from core.compression.matrix import Trial, trial_config
+from core.compression.dry_run import DryRun
+from core.compression.shared_weights import quantized_once
 from core.compression.wrap import named_quantizers
 from core.detectors.building import build_optimizer
 from core.export.fake_quantize import load_onnx
 from core.export.onnx import ExportOptions, export_checkpoint
 from core.training.fit import snapshot
 from core.training.model import restore_detector
+from scripts.trial_configs import CLASSES, trial_config
 
 HEADS, LEVELS = ("retina_cls", "retina_reg"), 4
 
 
 @pytest.fixture
 def trial(tmp_path):
-    made = Trial(trial_config("retinanet_r18_small", "int8"), tmp_path / "trial")
+    made = DryRun(trial_config("retinanet_r18_small", "int8"), CLASSES, tmp_path / "trial")
+    made.build()
     made.wrap(False)
     return made
 
@@ -103,3 +106,36 @@ def test_an_optimizer_with_rates_of_its_own_for_parts_takes_each_range_once(tria
     assert {id(parameter) for parameter in taken} == {id(parameter) for parameter in network.parameters()}
     assert len(taken) == len(set(map(id, taken)))
     assert settings == dict(type="SGD", lr=0.1, paramwise_cfg=dict(bias_lr_mult=2.0))
+
+
+@pytest.mark.parametrize("device", ["TRIAL", "GPU", "VPU", "CPU without the saturation fix"])
+def test_a_shared_weight_is_exported_behind_one_quantizer_for_every_device(device, tmp_path):
+    config = trial_config("retinanet_r18_small", "int8")
+    if device.startswith("CPU"):
+        config.nncf_config.compression.disable_saturation_fix = True
+    else:
+        config.nncf_config.target_device = device
+    trial = DryRun(config, CLASSES, tmp_path)
+    trial.build()
+    trial.wrap()
+    narrow_ranges(trial.compression.network)
+    trial.restore()
+    used = used_weights(restore_detector(trial.checkpoint).network.eval())
+    # It fails where FakeQuantize operators are too many or too few.
+    spec = export_checkpoint(trial.checkpoint, trial.onnx, ExportOptions(raw_heads=True))
+    assert spec.fake_quantize_nodes == trial.counts["fake_quantize"]
+    for head in HEADS:
+        exported = list(exported_weights(trial.onnx / "model.onnx", used[head].shape))
+        assert len(exported) == LEVELS
+        for weight in exported:
+            # A weight halfway between two levels goes by the last bit.
+            assert np.isclose(weight, used[head], atol=1e-6).mean() > 0.9999
+
+
+def test_the_network_has_all_of_its_quantizers_again_after_an_export(trial):
+    network = trial.compression.network
+    before = [list(module.pre_ops.items()) for module in network.modules() if getattr(module, "pre_ops", None)]
+    with pytest.raises(KeyError), quantized_once(network):
+        assert len(quantizers_of(network, HEADS[0])) == 1
+        raise KeyError
+    assert before == [list(module.pre_ops.items()) for module in network.modules() if getattr(module, "pre_ops", None)]

@@ -14,22 +14,29 @@ import numpy as np
 import torch
 
 from core.checkpoint.checkpoint import save_checkpoint
-from core.compression.matrix import CLASSES, REPOSITORY, TRIAL_SIZES, trial_config
-from core.compression.preflight import find_openvino_python
-from core.compression.tracing import forward_as
-from core.export.onnx import ExportOptions, _write_onnx, export_checkpoint
-from core.export.postprocessing import exportable_forward
+from core.compression.dry_run import REPOSITORY, find_openvino_python
+from core.detectors.graph import forward_as
+from core.detectors.registry import find_adapter
+from core.export.onnx import ExportOptions, export_checkpoint, write_onnx
 from core.training.fit import snapshot
-from tests.core.export.test_postprocessing import RUN_ONNX, lively_detector
+from core.training.model import build_detector
+from scripts.trial_configs import CLASSES, detectors, trial_config
+from tests.core.detectors.comparing import RUN_ONNX, enliven
+
+
+def size_of(config):
+    return config.nncf_config.input_info.sample_size[-2:]
 
 
 @pytest.fixture
 def exported(tmp_path):
     """Return a function that exports a plain detector of random weights, dynamic, and gives detector and ONNX file."""
     def export(name):
-        torch.manual_seed(1)
-        detector = lively_detector(name, torch.randn(1, 3, *TRIAL_SIZES[name]) * 2)
         config = trial_config(name, "int8")
+        torch.manual_seed(1)
+        image = torch.randn(1, 3, *size_of(config)) * 2
+        torch.manual_seed(0)
+        detector = enliven(build_detector(config), image)
         config.pop("nncf_config")
         save_checkpoint(snapshot(config, type("Named", (), {"classes": CLASSES}), detector, None, None),
                         tmp_path / "plain.pth")
@@ -49,7 +56,7 @@ def run(python, onnx, image, folder):
 
 
 @pytest.mark.detectors
-@pytest.mark.parametrize("name", sorted(TRIAL_SIZES))
+@pytest.mark.parametrize("name", detectors())
 def test_a_dynamic_graph_finds_at_another_size_what_a_graph_of_that_size_finds(exported, name, tmp_path):
     """That a graph of fixed size finds what PyTorch finds is shown in test_postprocessing.py."""
     python = find_openvino_python()
@@ -57,10 +64,11 @@ def test_a_dynamic_graph_finds_at_another_size_what_a_graph_of_that_size_finds(e
         pytest.skip("needs the openvino environment")
     detector, dynamic = exported(name)
     # No size that the export itself has tried.
-    size = (TRIAL_SIZES[name][0] + 64, TRIAL_SIZES[name][1] + 96)
-    forward, names = exportable_forward(detector)
+    height, width = size_of(trial_config(name, "int8"))
+    size = (height + 64, width + 96)
+    forward, names = find_adapter(detector).exported_forward(detector)
     with torch.no_grad(), forward_as(detector, forward):
-        _write_onnx(detector, tmp_path / "fixed.onnx", size, names, False)
+        write_onnx(detector, tmp_path / "fixed.onnx", size, names, False)
     image = torch.randn(1, 3, *size) * 2
     found, expected = (run(python, onnx, image, tmp_path) for onnx in (dynamic, tmp_path / "fixed.onnx"))
     assert {key: value.shape for key, value in found.items()} == {key: value.shape for key, value in expected.items()}

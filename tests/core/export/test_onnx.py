@@ -15,17 +15,17 @@ import torch
 
 from core.base.errors import UserError
 from core.checkpoint.checkpoint import save_checkpoint
-from core.compression.matrix import REPOSITORY, Trial, trial_config
-from core.compression.preflight import find_openvino_python
+from core.compression.dry_run import REPOSITORY, DryRun, find_openvino_python
 from core.compression.structure import count_in_onnx as structure_of
 from core.compression.trials import wake
+from core.detectors.registry import find_adapter
 from core.export.dynamic_shape import check_dynamic_shape
 from core.export.fake_quantize import load_onnx
 from core.export.onnx import ExportOptions, export_checkpoint
-from core.export.postprocessing import raw_forward
 from core.training.fit import snapshot
 from core.training.model import build_detector, restore_detector
-from tests.core.export.test_postprocessing import detected, overlaps
+from scripts.trial_configs import CLASSES, trial_config
+from tests.core.detectors.comparing import detected, overlaps
 
 DETECTOR = "retinanet_r18_small"
 SIZE, OTHER_SIZE = (64, 64), (96, 160)
@@ -88,7 +88,8 @@ def exported(tmp_path_factory):
             dataset = type("Named", (), {"classes": detector.CLASSES})
             save_checkpoint(snapshot(config, dataset, detector, None, None), root / "plain.pth")
         else:
-            trial = Trial(config, root / name)
+            trial = DryRun(config, CLASSES, root / name)
+            trial.build()
             trial.wrap(False)
             save_checkpoint(snapshot(config, trial.dataset, trial.compression.network, trial.compression, None),
                             root / f"{name}.pth")
@@ -117,7 +118,8 @@ def restored_with_input(exported, image):
 def test_every_quantizer_is_exported_at_any_size_and_beside_any_algorithm(tmp_path, algorithm, size):
     """NNCF knows the operators of sample_size and of its own algorithm's graph; the export has others."""
     config = trial_config(DETECTOR, algorithm)
-    trial = Trial(config, tmp_path)
+    trial = DryRun(config, CLASSES, tmp_path)
+    trial.build()
     trial.wrap(False)
     config.data.test.pipeline[-1]["img_scale"] = size[::-1]
     save_checkpoint(snapshot(config, trial.dataset, trial.compression.network, trial.compression, None),
@@ -143,7 +145,7 @@ def test_openvino_finds_what_pytorch_finds_at_every_size(exported, name, image):
 
 def test_raw_heads_are_what_the_head_returns(exported):
     detector, image = restored_with_input(exported, "trained")
-    forward, names = raw_forward(detector)
+    forward, names = find_adapter(detector).raw_forward(detector)
     with torch.no_grad():
         expected = dict(zip(names, (value.numpy() for value in forward(image))))
     found = exported.found("raw", "trained")
@@ -194,15 +196,15 @@ def test_every_fake_quantize_of_pytorch_is_in_onnx_and_ir(exported):
 
 
 def test_a_graph_that_depends_on_the_size_is_refused(exported, tmp_path, monkeypatch):
-    from mmdet.models import RetinaNet
+    from core.detectors import dense
 
-    original = RetinaNet.onnx_export
+    original = dense.suppress
 
-    def bake_in(self, img, img_metas, with_nms=True):
-        boxes, labels = original(self, img, img_metas, with_nms)
-        return boxes * torch.tensor(float(int(img.shape[-1]) / 64)), labels
+    def bake_in(candidates, *arguments):
+        boxes, labels = original(candidates, *arguments)
+        return boxes * torch.tensor(float(int(candidates.shape[1]) / 64)), labels
 
-    monkeypatch.setattr(RetinaNet, "onnx_export", bake_in)
+    monkeypatch.setattr(dense, "suppress", bake_in)
     with pytest.raises(UserError) as caught:
         export_checkpoint(exported.root / "plain.pth", tmp_path / "onnx", ExportOptions(dynamic_shape=True))
     assert (caught.value.thing, caught.value.value) == ("--dynamic-shape", "RetinaNet")
@@ -216,4 +218,5 @@ def test_options_that_cannot_be_met_are_refused_before_anything_is_exported():
     for algorithms in (("quantization",), ("filter_pruning",), ("quantization", "magnitude_sparsity"), ()):
         check_dynamic_shape(True, algorithms)
     with pytest.raises(UserError, match="--raw-heads: FasterRCNN. Its second stage reads proposals"):
-        raw_forward(build_detector(trial_config("faster_rcnn_r50", "int8")))
+        detector = build_detector(trial_config("faster_rcnn_r50", "int8"))
+        find_adapter(detector).raw_forward(detector)

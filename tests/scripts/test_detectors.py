@@ -5,14 +5,25 @@ import json
 import pytest
 
 from core.base.errors import UserError
-from core.compression import matrix
-from core.compression.matrix import Cell, Row, main, markdown, reference_counts
-from core.compression.matrix_summary import BEGIN, END, summary, write_summary
+from scripts import detectors
+from scripts.detectors import (
+    BEGIN,
+    END,
+    REPOSITORY,
+    Cell,
+    Row,
+    families_section,
+    main,
+    markdown,
+    reference_counts,
+    summary,
+    write_summary,
+)
 
 ROW = Row("ssd300", "int8", "d1", {
     "wrap": Cell("ok", "60 points (as without: it is so)"), "train step": Cell("ok", "60/60"),
     "ONNX": Cell("FAILED", "RuntimeError: no NonMaxSuppression"), "IR": Cell("-")},
-    {"points_with": 60, "ir_bytes": 7}, 12.5)
+    {"points_with": 60, "ir_weight_bytes": 7}, 12.5)
 
 
 def test_row_survives_json():
@@ -34,6 +45,14 @@ def test_markdown_explains_every_outcome_that_is_not_ok():
     assert "not tried yet" not in text and "7 rows are not tried yet" in markdown([ROW], {}, 7)
 
 
+def test_the_page_names_every_family_and_refusal_as_the_adapters_do():
+    section = families_section()
+    assert section in (REPOSITORY / "docs" / "detectors.md").read_text()
+    assert section in markdown([ROW], {})
+    assert "| FoveaBox | FoveaHead | score_thr, nms_pre, max_per_img, nms, min_bbox_size, deploy_nms_pre |" in section
+    assert "rpn.nms, " in section and "| YOLOX (x32) |" in section and "| PAAHead |" in section
+
+
 def test_reference_counts_leave_out_what_may_change():
     assert reference_counts([ROW]) == {"ssd300": {"int8": {"points_with": 60}}}
 
@@ -52,11 +71,11 @@ def trials(monkeypatch):
 
     def run(detector, algorithm, python):
         tried.append((detector, algorithm))
-        return Row(detector, algorithm, matrix.config_digest(detector, algorithm), {"wrap": Cell("ok")}, seconds=1.0)
+        return Row(detector, algorithm, detectors.config_digest(detector, algorithm), {"wrap": Cell("ok")}, seconds=1.0)
 
-    monkeypatch.setattr(matrix, "run_row_apart", run)
-    monkeypatch.setattr(matrix, "config_digest", lambda detector, algorithm: f"{detector} {algorithm}")
-    monkeypatch.setattr(matrix, "_text", lambda rows, suffix, left=0: json.dumps([row.to_json() for row in rows]))
+    monkeypatch.setattr(detectors, "run_row_apart", run)
+    monkeypatch.setattr(detectors, "config_digest", lambda detector, algorithm: f"{detector} {algorithm}")
+    monkeypatch.setattr(detectors, "_text", lambda rows, suffix, left=0: json.dumps([row.to_json() for row in rows]))
     return tried
 
 
@@ -66,7 +85,7 @@ def test_rows_that_are_done_are_not_tried_again(trials, tmp_path, monkeypatch):
     assert trials == [("ssd300", name) for name in ("int8", "pruning", "int8_pruning")]
     assert main(command) == 0
     assert len(trials) == 3
-    monkeypatch.setattr(matrix, "config_digest", lambda detector, algorithm: f"new {algorithm}")
+    monkeypatch.setattr(detectors, "config_digest", lambda detector, algorithm: f"new {algorithm}")
     assert main(command) == 0
     assert len(trials) == 6
 

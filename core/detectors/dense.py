@@ -1,0 +1,95 @@
+"""Heads on a feature pyramid whose post-processing is MMDetection's common one (BaseDenseHead)."""
+
+import math
+from typing import Any, ClassVar
+
+from core.detectors.adapter import BOX_OUTPUTS, Adapter, Exported, Forward, is_one_of
+from core.detectors.graph import image_metas, metas_of_any_size, untraced
+from core.detectors.patches import DENSE_FUNCTIONS, DENSE_HEAD, Patch, UntracedFunction
+from core.detectors.suppression import LEAST_SCORE, suppress
+from core.detectors.test_cfg import DENSE, Table
+
+_TRIED_SIZE = (320, 320)
+# A logit whose sigmoid is 0 in float32.
+_NEVER = -1e4
+
+
+class DenseAdapter(Adapter):
+    """A single-stage detector that decodes boxes by its bbox coder and keeps the best of each level.
+
+    Attributes:
+        raw_outputs: Names of the lists of maps that the head returns.
+        score_factors: Whether the third of them multiplies the scores: centerness, or the predicted overlap.
+    """
+
+    decoding: ClassVar[tuple[str, ...]] = (
+        "get_bboxes", "_get_bboxes_single", "_bbox_post_process", "simple_test", "simple_test_bboxes", "onnx_export")
+    coders: ClassVar[tuple[str, ...]] = ("DeltaXYWHBBoxCoder",)
+    patches: ClassVar[tuple[Patch, ...]] = DENSE_HEAD
+    untraced_functions: ClassVar[tuple[UntracedFunction, ...]] = DENSE_FUNCTIONS
+    test_cfg: ClassVar[Table] = DENSE
+    raw_outputs: ClassVar[tuple[str, ...]] = ("cls_scores", "bbox_preds")
+    score_factors: ClassVar[bool] = False
+
+    def problem(self, detector: Any) -> str:
+        head = detector.bbox_head
+        coder = getattr(head, "bbox_coder", None)
+        if self.coders and not is_one_of(coder, self.coders):
+            return (f"The exported graph of {self.name} decodes boxes by {' or '.join(self.coders)}, and the head has "
+                    f"{type(coder).__name__}.")
+        if getattr(getattr(head, "loss_cls", None), "custom_cls_channels", False):
+            return f"{type(head.loss_cls).__name__} makes scores of its own kind, which the exported graph does not."
+        if self.score_factors and not head.use_sigmoid_cls:
+            return "The exported graph multiplies scores of a sigmoid (loss_cls.use_sigmoid=True), not of a softmax."
+        return ""
+
+    def last_stage(self, test_cfg: Any) -> Any:
+        return test_cfg
+
+    def traced_forward(self, detector: Any, postprocessing: bool) -> Forward:
+        def forward(img: Any, **ignored: Any) -> Any:
+            outputs = detector.bbox_head(detector.extract_feat(img))
+            if not postprocessing:
+                return outputs
+            return detector.bbox_head.get_bboxes(*outputs, img_metas=image_metas(img), rescale=False)
+
+        return forward
+
+    def exported_forward(self, detector: Any) -> Exported:
+        def forward(img: Any, **ignored: Any) -> Any:
+            head = detector.bbox_head
+            outputs = head(detector.extract_feat(img))
+            with untraced():
+                boxes, scores = self.candidates(head, outputs, metas_of_any_size(img))
+                return suppress(boxes, scores, head.test_cfg, self.score_threshold(detector))
+
+        return forward, BOX_OUTPUTS
+
+    def candidates(self, head: Any, outputs: Any, metas: list[dict[str, Any]]) -> tuple[Any, Any]:
+        """Return boxes [1, N, 4] and scores [1, N, classes] of the best of each level."""
+        classes, boxes, *factors = outputs
+        if self.score_factors and head.test_cfg.score_thr > 0:
+            # In PyTorch a class must exceed the threshold by itself, before the factor lowers its score.
+            limit = math.log(head.test_cfg.score_thr / (1 - head.test_cfg.score_thr))
+            classes = [level.masked_fill(level <= limit, _NEVER) for level in classes]
+        return head.onnx_export(classes, boxes, *(factors or [None]), img_metas=metas, with_nms=False)
+
+    def score_threshold(self, detector: Any) -> float:
+        """Return ``score_thr``, or next to 0 where the graph has applied it already."""
+        return LEAST_SCORE if self.score_factors else super().score_threshold(detector)
+
+    def raw_forward(self, detector: Any) -> Exported:
+        """Return a forward function that ends at the head; what the head returns is kept as it is.
+
+        Outputs are ``cls_scores_0`` of the first level, ``bbox_preds_0`` and so on, ``score_factors_0`` where there is
+        centerness or objectness, ``pred_maps_0`` where all is in one map.
+        """
+        import torch
+
+        def forward(img: Any, **ignored: Any) -> tuple[Any, ...]:
+            return tuple(level for levels in detector.bbox_head(detector.extract_feat(img)) for level in levels)
+
+        with torch.no_grad():
+            outputs = detector.bbox_head(detector.extract_feat(torch.zeros(1, 3, *_TRIED_SIZE)))
+        names = self.raw_outputs
+        return forward, tuple(f"{name}_{level}" for name, levels in zip(names, outputs) for level in range(len(levels)))

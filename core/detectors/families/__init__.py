@@ -1,0 +1,1 @@
+"""One module for each family of heads; its ``FAMILY`` is the adapter. The registry imports every module here."""

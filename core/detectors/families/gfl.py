@@ -1,0 +1,41 @@
+"""GFL: box sides as distributions over distances from the centre of an anchor."""
+
+from typing import Any, ClassVar
+
+from core.detectors.decoding import CENTRES, DistancesToBox, candidates_by
+from core.detectors.dense import DenseAdapter
+from core.detectors.patches import (
+    COORDINATES,
+    DENSE_FUNCTIONS,
+    DENSE_HEAD,
+    WITH_POSTPROCESSING,
+    Patch,
+    UntracedFunction,
+)
+
+
+class GFL(DenseAdapter):
+    """Generalized Focal Loss: MMDetection has no ONNX export of its decoding (gfl_head.py)."""
+
+    name: ClassVar[str] = "GFL"
+    heads: ClassVar[tuple[str, ...]] = ("GFLHead",)
+    decoding: ClassVar[tuple[str, ...]] = (*DenseAdapter.decoding, "anchor_center")
+    coders: ClassVar[tuple[str, ...]] = ("DistancePointBBoxCoder",)
+    patches: ClassVar[tuple[Patch, ...]] = (
+        *DENSE_HEAD,
+        Patch("Integral", "forward", "the mean of a distribution over distances: " + COORDINATES),
+        Patch("GFLHead", "anchor_center", COORDINATES, postprocessing=WITH_POSTPROCESSING))
+    untraced_functions: ClassVar[tuple[UntracedFunction, ...]] = (
+        *DENSE_FUNCTIONS, UntracedFunction("mmdet.models.dense_heads.gfl_head", "filter_scores_and_topk"))
+
+    def candidates(self, head: Any, outputs: Any, metas: list[dict[str, Any]]) -> tuple[Any, Any]:
+        classes, distributions = outputs
+        distances = []
+        for level, stride in zip(distributions, head.prior_generator.strides):
+            rows = level.permute(0, 2, 3, 1)
+            means = head.integral(rows) * stride[0]
+            distances.append(means.reshape(*rows.shape[:3], 4).permute(0, 3, 1, 2))
+        return candidates_by(DistancesToBox(CENTRES), head, classes, distances, metas)
+
+
+FAMILY = GFL()

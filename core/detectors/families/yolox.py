@@ -1,0 +1,67 @@
+"""YOLOX, of which MMDetection has no ONNX export."""
+
+from typing import Any, ClassVar
+
+from core.detectors.adapter import BOX_OUTPUTS, Exported
+from core.detectors.dense import DenseAdapter
+from core.detectors.graph import untraced
+from core.detectors.patches import COORDINATES, DENSE_HEAD, WITH_POSTPROCESSING, Patch
+from core.detectors.test_cfg import COUNT, NMS, SCORE, Rule, Table
+
+_MAX_CANDIDATES = 1000
+# MMDetection keeps any number of boxes; the exported graph has room for so many where the config says nothing.
+_MAX_PER_IMAGE = 100
+
+
+class YOLOX(DenseAdapter):
+    """Points on three levels that are joined, so the sides of the input are multiples of the coarsest stride."""
+
+    name: ClassVar[str] = "YOLOX"
+    heads: ClassVar[tuple[str, ...]] = ("YOLOXHead",)
+    decoding: ClassVar[tuple[str, ...]] = (*DenseAdapter.decoding, "_bbox_decode", "_bboxes_nms")
+    # The head decodes without a coder.
+    coders: ClassVar[tuple[str, ...]] = ()
+    patches: ClassVar[tuple[Patch, ...]] = (
+        *DENSE_HEAD, Patch("YOLOXHead", "_bbox_decode", COORDINATES, postprocessing=WITH_POSTPROCESSING),
+        Patch("YOLOXHead", "_bboxes_nms", COORDINATES, postprocessing=WITH_POSTPROCESSING))
+    input_divisor: ClassVar[int] = 32
+    test_cfg: ClassVar[Table] = {"score_thr": SCORE, "nms": NMS,
+                                 "max_per_img": Rule(COUNT.accepts, COUNT.rule, COUNT.hint)}
+    raw_outputs: ClassVar[tuple[str, ...]] = ("cls_scores", "bbox_preds", "score_factors")
+
+    def trial_size(self, model: Any) -> tuple[int, int]:
+        return 128, 128
+
+    def max_detections(self, detector: Any) -> int:
+        return int(detector.test_cfg.get("max_per_img", _MAX_PER_IMAGE))
+
+    def exported_forward(self, detector: Any) -> Exported:
+        return lambda img, **ignored: self._detect(detector, img), BOX_OUTPUTS
+
+    def _detect(self, detector: Any, img: Any) -> tuple[Any, Any]:
+        import torch
+        from mmdet.core.export import add_dummy_nms_for_onnx
+
+        head, cfg = detector.bbox_head, detector.bbox_head.test_cfg
+        outputs = head(detector.extract_feat(img))
+        most = self.max_detections(detector)
+        with untraced():
+            classes, boxes, objectness = [torch.cat(_rows(maps), dim=1) for maps in outputs]
+            priors = torch.cat(head.prior_generator.grid_priors(
+                [level.shape[-2:] for level in outputs[0]], dtype=boxes.dtype, device=boxes.device, with_stride=True))
+            scores, labels = classes.sigmoid() * objectness.sigmoid(), None
+            if cfg.nms.get("class_agnostic", False):
+                scores, labels = scores.max(dim=-1, keepdim=True)
+            else:
+                # As in PyTorch, a box counts for its best class alone.
+                scores = scores * (scores == scores.max(dim=-1, keepdim=True)[0]).to(scores.dtype)
+            return add_dummy_nms_for_onnx(head._bbox_decode(priors, boxes), scores, max(200, most),
+                                          cfg.nms.iou_threshold, cfg.score_thr, _MAX_CANDIDATES, most, labels=labels)
+
+
+def _rows(maps: list[Any]) -> list[Any]:
+    """Return maps [N, C, H, W] as [N, H * W, C]."""
+    return [level.permute(0, 2, 3, 1).reshape(level.shape[0], -1, level.shape[1]) for level in maps]
+
+
+FAMILY = YOLOX()

@@ -1,0 +1,31 @@
+"""Non-maximum suppression in the exported graph, by ONNX's standard operator."""
+
+from typing import Any
+
+LEAST_SCORE = 1e-6
+"""Below any score that counts, above that of padding, which is 0."""
+# MMDetection's own default of its export.
+_MAX_PER_CLASS = 200
+
+
+def suppress(boxes: Any, scores: Any, test_cfg: Any, score_threshold: float, labels: Any = None) -> tuple[Any, Any]:
+    """Suppress overlapping boxes as ``test_cfg`` says, class by class or over all classes.
+
+    Args:
+        boxes: [1, N, 4].
+        scores: [1, N, classes].
+        test_cfg: Section with ``nms`` and ``max_per_img``.
+        score_threshold: Scores up to it do not count.
+        labels: [1, N] where ``scores`` are [1, N, 1], of one class each.
+
+    Returns:
+        ``boxes`` [1, max_per_img, 5] and ``labels`` [1, max_per_img], best first; rows of score 0 are padding.
+    """
+    from mmdet.core.export import add_dummy_nms_for_onnx
+
+    if labels is None and test_cfg.nms.get("class_agnostic", False):
+        # All but the best class of a box would fall to that one: the boxes are the same.
+        scores, labels = scores.max(dim=-1, keepdim=True)
+    return add_dummy_nms_for_onnx(boxes, scores, max(_MAX_PER_CLASS, test_cfg.max_per_img), test_cfg.nms.iou_threshold,
+                                  score_threshold, test_cfg.get("deploy_nms_pre", -1), test_cfg.max_per_img,
+                                  labels=labels)

@@ -1,0 +1,187 @@
+"""Detectors that propose regions and look at each again: what Faster, Mask and Cascade R-CNN have in common."""
+
+from typing import Any, ClassVar
+
+from core.base.errors import UserError
+from core.detectors.adapter import BOX_OUTPUTS, MASK_OUTPUT, Adapter, Exported, Forward, is_one_of
+from core.detectors.graph import image_metas, metas_of_any_size, untraced
+from core.detectors.patches import DENSE_FUNCTIONS, DENSE_HEAD, ROI_FUNCTIONS, ROI_HEAD, Patch, UntracedFunction
+from core.detectors.suppression import suppress
+from core.detectors.test_cfg import TWO_STAGE, Table
+
+_BOX_HEADS = ("BBoxHead", "ConvFCBBoxHead", "Shared2FCBBoxHead", "Shared4Conv1FCBBoxHead", "DoubleConvFCBBoxHead")
+_MASK_HEADS = ("FCNMaskHead",)
+_EXTRACTORS = ("SingleRoIExtractor",)
+_TRACED_MASKS = 100
+
+
+class TwoStageAdapter(Adapter):
+    """A region proposal network and a second stage on its proposals."""
+
+    decoding: ClassVar[tuple[str, ...]] = ("simple_test", "simple_test_bboxes", "simple_test_mask")
+    coders: ClassVar[tuple[str, ...]] = ("DeltaXYWHBBoxCoder",)
+    patches: ClassVar[tuple[Patch, ...]] = (*DENSE_HEAD, *ROI_HEAD)
+    untraced_functions: ClassVar[tuple[UntracedFunction, ...]] = (*DENSE_FUNCTIONS, *ROI_FUNCTIONS)
+    test_cfg: ClassVar[Table] = TWO_STAGE
+
+    def stages(self, roi_head: Any, part: str) -> list[Any]:
+        """Return the second stage's parts called ``part``, one for each of its stages."""
+        return [getattr(roi_head, part)]
+
+    def problem(self, detector: Any) -> str:
+        rpn, head = detector.rpn_head, detector.roi_head
+        parts = [("rpn_head", rpn, ("RPNHead",)), ("rpn_head.bbox_coder", rpn.bbox_coder, self.coders)]
+        for part in self.stages(head, "bbox_head"):
+            parts += [("bbox_head", part, _BOX_HEADS), ("bbox_head.bbox_coder", part.bbox_coder, self.coders)] if (
+                is_one_of(part, _BOX_HEADS)) else [("bbox_head", part, _BOX_HEADS)]
+        parts += [("bbox_roi_extractor", part, _EXTRACTORS) for part in self.stages(head, "bbox_roi_extractor")]
+        if head.with_mask:
+            parts += [("mask_head", part, _MASK_HEADS) for part in self.stages(head, "mask_head")]
+        for name, part, known in parts:
+            if not is_one_of(part, known):
+                return f"The exported graph knows {' and '.join(known)} as {name}, and it is {type(part).__name__}."
+        if head.with_shared_head:
+            return "A shared_head (C4 detectors) is not known to the exported graph."
+        if not rpn.use_sigmoid_cls:
+            return "The exported graph takes the proposals' scores from a sigmoid (rpn_head.loss_cls.use_sigmoid=True)."
+        if any(part.custom_cls_channels for part in self.stages(head, "bbox_head")):
+            return "The loss of bbox_head makes scores of its own kind, which the exported graph does not."
+        return ""
+
+    def last_stage(self, test_cfg: Any) -> Any:
+        return test_cfg.rcnn
+
+    def raw_forward(self, detector: Any) -> Exported:
+        raise UserError("--raw-heads", type(detector).__name__, "Its second stage reads proposals that the first "
+                        "stage's post-processing makes.", "Export it with post-processing, or choose a single-stage "
+                        "detector.")
+
+    def traced_forward(self, detector: Any, postprocessing: bool) -> Forward:
+        from mmdet.models.roi_heads import standard_roi_head
+
+        def forward(img: Any, **ignored: Any) -> Any:
+            features, metas, head = detector.extract_feat(img), image_metas(img), detector.roi_head
+            proposal_outputs = detector.rpn_head(features)
+            # Real proposals: the random ones of mmdet's forward_dummy are no boxes and would be traced themselves.
+            proposals = detector.rpn_head.get_bboxes(*proposal_outputs, img_metas=metas)
+            rois = standard_roi_head.bbox2roi(proposals)
+            if postprocessing:
+                outputs = [head.simple_test_bboxes(features, metas, proposals, head.test_cfg)]
+            else:
+                outputs = [proposal_outputs, *self.raw_boxes(head, features, rois)]
+            if head.with_mask:
+                outputs += self.raw_masks(head, features, rois[:_TRACED_MASKS])
+            return outputs
+
+        return forward
+
+    def raw_boxes(self, roi_head: Any, features: Any, rois: Any) -> list[Any]:
+        """Return scores and deltas of regions [K, 5], unprocessed."""
+        found = roi_head._bbox_forward(features, rois)
+        return [found["cls_score"], found["bbox_pred"]]
+
+    def raw_masks(self, roi_head: Any, features: Any, rois: Any) -> list[Any]:
+        """Return the logits of masks of regions [K, 5]."""
+        return [roi_head._mask_forward(features, rois)["mask_pred"]]
+
+    def exported_forward(self, detector: Any) -> Exported:
+        import torch
+
+        def forward(img: Any, **ignored: Any) -> tuple[Any, ...]:
+            metas, head = metas_of_any_size(img), detector.roi_head
+            features = detector.extract_feat(img)
+            proposals = _proposals(detector.rpn_head, detector.rpn_head(features), metas)
+            boxes, labels = self.boxes_in(head, features, metas, proposals)
+            with untraced():
+                # Padded proposals are points, and so are the boxes found in them.
+                sides = boxes[..., 2:4] - boxes[..., 0:2]
+                real = (sides.min(dim=-1, keepdim=True)[0] > 0).to(boxes.dtype)
+                boxes = torch.cat([boxes[..., :4], boxes[..., 4:] * real], dim=-1)
+            if not head.with_mask:
+                return boxes, labels
+            return boxes, labels, self._masks(head, features, boxes, labels)
+
+        return forward, (*BOX_OUTPUTS, MASK_OUTPUT) if detector.roi_head.with_mask else BOX_OUTPUTS
+
+    def boxes_in(self, roi_head: Any, features: Any, metas: list[dict[str, Any]], proposals: Any) -> tuple[Any, Any]:
+        """Return boxes [1, N, 5] and labels [1, N] found in proposals [1, K, 5]."""
+        rois = regions(proposals)
+        found = roi_head._bbox_forward(features, rois)
+        return final_boxes(roi_head.bbox_head, rois, found["cls_score"], found["bbox_pred"],
+                           metas[0]["img_shape_for_onnx"], roi_head.test_cfg)
+
+    def _masks(self, roi_head: Any, features: Any, boxes: Any, labels: Any) -> Any:
+        import torch
+
+        with untraced():
+            rois = regions(boxes)
+        stages = self.raw_masks(roi_head, features, rois)
+        with untraced():
+            if not self.stages(roi_head, "mask_head")[-1].class_agnostic:
+                stages = [masks[torch.arange(masks.shape[0]), labels.reshape(-1)] for masks in stages]
+            masks = sum(masks.sigmoid() for masks in stages) / len(stages) if len(stages) > 1 else stages[0].sigmoid()
+            return masks.reshape(1, -1, *masks.shape[-2:])
+
+
+def regions(boxes: Any) -> Any:
+    """Return boxes [1, K, 5] of the one image as regions [K, 5] (index of the image, x1, y1, x2, y2)."""
+    import torch
+
+    return torch.cat([torch.zeros_like(boxes[..., :1]), boxes[..., :4]], dim=-1).reshape(-1, 5)
+
+
+def final_boxes(box_head: Any, rois: Any, scores: Any, deltas: Any, shape: Any, test_cfg: Any) -> tuple[Any, Any]:
+    """Return boxes [1, N, 5] and labels [1, N] of regions [K, 5] with their scores [K, classes + 1] and deltas."""
+    import torch
+
+    with untraced():
+        if not test_cfg.nms.get("class_agnostic", False):
+            return box_head.onnx_export(rois[None], scores[None], deltas[None], shape, cfg=test_cfg)
+        boxes = box_head.bbox_coder.decode(rois[None, :, 1:], deltas[None], max_shape=shape)
+        scores = scores[None].softmax(dim=-1)[..., :box_head.num_classes]
+        if box_head.reg_class_agnostic:
+            return suppress(boxes, scores, test_cfg, test_cfg.score_thr)
+        # Each class of a region has a box of its own, so each pair is a candidate.
+        labels = torch.arange(box_head.num_classes).reshape(1, 1, -1).expand_as(scores).reshape(1, -1)
+        return suppress(boxes.reshape(1, -1, 4), scores.reshape(1, -1, 1), test_cfg, test_cfg.score_thr, labels)
+
+
+def _proposals(head: Any, outputs: Any, metas: list[dict[str, Any]]) -> Any:
+    """Return proposals [1, N, 5], suppressed level by level as in PyTorch: a level takes the place of a class.
+
+    MMDetection's own export suppresses over all levels at once, and lets boxes that the border has cut to nothing take
+    the place of others (rpn_head.py, onnx_export).
+    """
+    from mmdet.core.export import add_dummy_nms_for_onnx
+    from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
+
+    cfg = head.test_cfg
+    with untraced():
+        boxes, scores = BaseDenseHead.onnx_export(head, *outputs, img_metas=metas, with_nms=False)
+        if cfg.min_bbox_size >= 0:
+            sides = (boxes[..., 2:] - boxes[..., :2]).min(dim=-1, keepdim=True)[0]
+            scores = scores * (sides > cfg.min_bbox_size).to(scores.dtype)
+        if not cfg.nms.get("class_agnostic", False):
+            scores = scores * level_marks(outputs[0], cfg.get("nms_pre", -1), scores)[None]
+        proposals, _ = add_dummy_nms_for_onnx(boxes, scores, cfg.max_per_img, cfg.nms.iou_threshold,
+                                              0.0, -1, cfg.max_per_img)
+        return proposals
+
+
+def level_marks(levels: list[Any], most: int, scores: Any) -> Any:
+    """Return [N, levels] of 1 and 0: which of the N rows of ``scores`` [1, N, 1] are of which level.
+
+    A level has a row for each of its values, ``most`` where that is positive and they are more. All is calculated in
+    the graph, so that it follows the size of the input.
+    """
+    import torch
+
+    ends, end = [], torch.zeros(1, dtype=torch.long)
+    for level in levels:
+        size = torch._shape_as_tensor(level)[1:].prod().reshape(1)
+        end = end + (torch.min(size, torch.tensor([most])) if most > 0 else size)
+        ends.append(end)
+    last = torch.cat(ends)[None]
+    first = torch.cat([torch.zeros(1, dtype=torch.long), *ends[:-1]])[None]
+    row = torch.cumsum(torch.ones_like(scores[0, :, :1], dtype=torch.long), dim=0) - 1
+    return ((row >= first) & (row < last)).to(scores.dtype)

@@ -1,0 +1,54 @@
+"""Every head that an adapter names goes the whole way with 8 bits: every quantizer runs, comes back and is exported."""
+
+import pytest
+
+pytest.importorskip("mmdet", reason="needs the train environment")
+pytest.importorskip("nncf", reason="needs NNCF")
+
+from mmcv import ConfigDict
+
+from core.compression.dry_run import DryRun
+from scripts.trial_configs import trial_config
+from tests.core.detectors.tiny import CLASSES, HEADS, single_stage, train_cfg, two_stage, two_stage_train_cfg
+
+NAMES = tuple(f"class {index}" for index in range(CLASSES))
+QUICK = ("FoveaHead",)
+
+
+def goes_the_whole_way(model, folder, masks=False):
+    config = trial_config("retinanet_r18_small", "int8")
+    config.model = ConfigDict(model)
+    if masks:
+        for step in config.data.train.pipeline:
+            if step["type"] == "LoadAnnotations":
+                step["with_mask"] = True
+            if step["type"] == "Collect":
+                step["keys"] = [*step["keys"], "gt_masks"]
+    run = DryRun(config, NAMES, folder)
+    run.build()
+    run.wrap()
+    assert run.counts["points"] > 20
+    run.train_step()
+    run.test_forward()
+    run.restore()
+    run.export()
+    assert run.counts["onnx_fake_quantize"] == run.counts["fake_quantize"]
+    return run
+
+
+@pytest.mark.parametrize("head", [head if head in QUICK else pytest.param(head, marks=pytest.mark.detectors)
+                                  for head in HEADS])
+def test_single_stage_heads(head, tmp_path):
+    model = {**single_stage(head, score_thr=0.001), "train_cfg": train_cfg(head)}
+    assert goes_the_whole_way(model, tmp_path).compression.postprocessing
+
+
+@pytest.mark.detectors
+@pytest.mark.parametrize(("roi_head", "masks"), [("StandardRoIHead", False), ("DynamicRoIHead", False),
+                                                 ("CascadeRoIHead", False), ("CascadeRoIHead", True)])
+def test_two_stages(roi_head, masks, tmp_path):
+    cascade = roi_head == "CascadeRoIHead"
+    model = {**two_stage(roi_head, masks, agnostic=cascade, rcnn={"score_thr": 0.0}),
+             "train_cfg": two_stage_train_cfg(3 if cascade else 1)}
+    run = goes_the_whole_way(model, tmp_path, masks)
+    assert run.compression.postprocessing != cascade

@@ -1,0 +1,154 @@
+"""What is of no family, or decodes boxes otherwise than its family, is refused by name and with the reason."""
+
+import functools
+
+import pytest
+
+pytest.importorskip("mmdet", reason="needs the train environment")
+
+import mmdet.models  # noqa: F401
+import torch
+from mmdet.models.builder import HEADS
+from mmdet.models.dense_heads import ATSSHead, FCOSHead, RetinaHead
+from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
+from mmdet.models.roi_heads import StandardRoIHead
+from mmdet.models.roi_heads.base_roi_head import BaseRoIHead
+
+from core.base.errors import UserError
+from core.detectors import refused
+from core.detectors.registry import families, family_of_head, find_adapter, require_supported
+from tests.core.detectors.tiny import BACKBONE, build, single_stage, two_stage
+
+# What others inherit from, and heads of the first stage, which are looked at with their detector.
+BASES = {"AnchorHead", "AnchorFreeHead"}
+FIRST_STAGES = {"RPNHead", "GARPNHead", "CascadeRPNHead", "StageCascadeRPNHead", "EmbeddingRPNHead"}
+DETECTING = sorted((name for name, kind in HEADS.module_dict.items() if kind.__module__.startswith("mmdet.")
+                    and issubclass(kind, (BaseDenseHead, BaseRoIHead)) and name not in BASES | FIRST_STAGES))
+
+
+@pytest.mark.parametrize("name", DETECTING)
+def test_every_head_of_mmdetection_is_known_or_refused_with_its_own_reason(name):
+    """A head that would fall to its parent's adapter by chance is named in one of both tables."""
+    kind = HEADS.get(name)
+    named = {base.__name__ for base in kind.__mro__}
+    try:
+        adapter = family_of_head(kind)
+    except UserError as error:
+        assert (error.thing, error.value) == ("detector", name)
+        assert named & set(refused.HEADS), error
+        assert any(family.name in error.hint for family in families())
+    else:
+        assert name in adapter.heads
+
+
+def test_every_refused_head_is_mmdetections_and_its_nearest_family_is_there():
+    names = {family.name for family in families()} | {"Mask R-CNN"}
+    for name, (reason, nearest) in refused.HEADS.items():
+        assert reason and nearest in names, name
+
+
+def test_a_head_has_one_family():
+    heads = [head for family in families() for head in family.heads]
+    assert len(heads) == len(set(heads))
+
+
+@pytest.mark.parametrize("parent", [RetinaHead, FCOSHead, ATSSHead, StandardRoIHead])
+def test_a_subclass_is_of_the_family_until_it_decodes_itself(parent):
+    family = family_of_head(parent)
+    trained = type("Trained", (parent,), {"loss": lambda self: None, "forward": lambda self: None})
+    assert family_of_head(trained) is family
+    for method in family.decoding:
+        own = type("Own", (parent,), {method: lambda self: None})
+        for kind in (own, type("Below", (own,), {})):
+            with pytest.raises(UserError) as caught:
+                family_of_head(kind)
+            assert f"Own overrides {method} of {parent.__name__}" in caught.value.rule
+            assert family.name in caught.value.hint
+
+
+def test_a_head_from_elsewhere_is_refused():
+    with pytest.raises(UserError) as caught:
+        family_of_head(type("OwnHead", (), {}))
+    assert caught.value.value == "OwnHead"
+    for nothing in (type("Detector", (), {})(), type("FastRCNN", (), {"roi_head": object()})()):
+        with pytest.raises(UserError):
+            find_adapter(nothing)
+
+
+def test_a_detector_that_tests_otherwise_is_refused():
+    detector = build(single_stage("RetinaHead"))
+    assert require_supported(detector).name == "RetinaNet"
+    detector.__class__ = type("Merging", (type(detector),), {"simple_test": lambda self, *args: None})
+    with pytest.raises(UserError, match="Merging tests otherwise than SingleStageDetector"):
+        require_supported(detector)
+
+
+@pytest.mark.parametrize(("change", "told"), [
+    ({"neck.norm_cfg": {"type": "BN"}}, None),
+    ({"bbox_head.conv_cfg": {"type": "DCNv2", "deform_groups": 1}}, "deformable"),
+    ({"bbox_head.bbox_coder.type": "LegacyDeltaXYWHBBoxCoder"}, "LegacyDeltaXYWHBBoxCoder"),
+    ({"bbox_head.loss_cls": {"type": "CrossEntropyLoss", "use_sigmoid": False}}, None)])
+def test_parts_that_the_graph_does_not_have_are_refused(change, told):
+    model = single_stage("RetinaHead")
+    for path, value in change.items():
+        *sections, key = path.split(".")
+        section = model
+        for name in sections:
+            section = section[name]
+        section[key] = value
+    detector = build(model)
+    if told is None:
+        require_supported(detector)
+    else:
+        with pytest.raises(UserError, match=told):
+            require_supported(detector)
+
+
+def test_a_factor_times_a_softmax_is_refused():
+    model = single_stage("ATSSHead")
+    model["bbox_head"]["loss_cls"] = {"type": "CrossEntropyLoss", "use_sigmoid": False}
+    with pytest.raises(UserError, match="use_sigmoid=True"):
+        require_supported(build(model))
+
+
+def test_parts_of_two_stages_that_the_graph_does_not_have_are_refused():
+    for change, told in (({"bbox_head": {"loss_cls": {"type": "SeesawLoss", "p": 0.8, "q": 2.0, "num_classes": 4}}},
+                          "scores of its own kind"),
+                         ({"shared_head": {"type": "ResLayer", "depth": 18, "stage": 3}}, "shared_head")):
+        model = two_stage()
+        for key, value in change.items():
+            model["roi_head"][key] = {**model["roi_head"].get(key, {}), **value}
+        with pytest.raises(UserError, match=told):
+            require_supported(build(model))
+
+
+def test_a_refused_detector_is_refused_before_any_layer_is_traced(monkeypatch):
+    nncf = pytest.importorskip("nncf", reason="needs NNCF")
+    assert nncf
+    from core.compression.layers import inspect_layers
+
+    monkeypatch.setattr("core.compression.layers._trace", lambda *arguments: pytest.fail("traced"))
+    model = single_stage("ATSSHead")
+    model["bbox_head"].update(type="PAAHead", loss_bbox={"type": "GIoULoss", "loss_weight": 1.3})
+    with pytest.raises(UserError) as caught:
+        inspect_layers(build(model), {"input_info": {"sample_size": [1, 3, 64, 64]}})
+    assert (caught.value.thing, caught.value.value) == ("detector", "PAAHead")
+    assert "ATSS" in caught.value.hint
+
+
+REPLACED = [patch for family in families() for patch in family.patches if patch.function]
+
+
+@pytest.mark.parametrize("patch", REPLACED, ids=lambda patch: f"{patch.owner}.{patch.method}")
+def test_what_takes_a_methods_place_computes_the_same(patch):
+    head = build(single_stage(patch.owner)).bbox_head
+    features = [torch.randn(2, 32, side, side) for side in (8, 4)][:1 if patch.owner == "YOLOFHead" else 2]
+    with torch.no_grad():
+        expected = head(features)
+        object.__setattr__(head, patch.method, functools.partial(patch.function, head))
+        for old, new in zip(expected, head(features), strict=True):
+            assert all(torch.equal(first, second) for first, second in zip(old, new, strict=True))
+
+
+def test_the_backbone_has_no_say():
+    assert require_supported(build({**single_stage("RetinaHead"), "backbone": {**BACKBONE, "depth": 34}}))
