@@ -74,7 +74,11 @@ def check(arguments: argparse.Namespace) -> int:
 
 
 def trace_source(source: Source, nncf_config: Any) -> tuple[LayerReport | None, str]:
-    """Trace the file's detector with random weights and inspect its layers; None, and why, where that cannot be."""
+    """Trace the file's detector with random weights and inspect its layers; None, and why, where that cannot be.
+
+    Raises:
+        UserError: The detector cannot be exported as it is configured.
+    """
     if source.config is None:
         return None, "the file has no model"
     missing = [name for name in _TRACING_MODULES if importlib.util.find_spec(name) is None]
@@ -86,10 +90,13 @@ def trace_source(source: Source, nncf_config: Any) -> tuple[LayerReport | None, 
         from mmcv import Config
 
         from core.detectors.building import build_detector
+        from core.detectors.registry import require_supported
 
         config = Config(source.config)
+        detector = build_detector(config)
+        require_supported(detector)
         postprocessing = bool(config.get("nncf_compress_postprocessing", True))
-        return inspect_layers(build_detector(config), nncf_config, postprocessing), ""
+        return inspect_layers(detector, nncf_config, postprocessing), ""
 
 
 def _errors(findings: Sequence[Finding]) -> list[Finding]:

@@ -6,6 +6,7 @@ from core.detectors.adapter import BOX_OUTPUTS, Exported
 from core.detectors.dense import DenseAdapter
 from core.detectors.graph import untraced
 from core.detectors.patches import COORDINATES, DENSE_HEAD, WITH_POSTPROCESSING, Patch
+from core.detectors.suppression import suppress
 from core.detectors.test_cfg import COUNT, NMS, SCORE, Rule, Table
 
 _MAX_CANDIDATES = 1000
@@ -40,23 +41,18 @@ class YOLOX(DenseAdapter):
 
     def _detect(self, detector: Any, img: Any) -> tuple[Any, Any]:
         import torch
-        from mmdet.core.export import add_dummy_nms_for_onnx
 
         head, cfg = detector.bbox_head, detector.bbox_head.test_cfg
         outputs = head(detector.extract_feat(img))
-        most = self.max_detections(detector)
+        limits = {"deploy_nms_pre": _MAX_CANDIDATES, "max_per_img": self.max_detections(detector)}
         with untraced():
             classes, boxes, objectness = [torch.cat(_rows(maps), dim=1) for maps in outputs]
             priors = torch.cat(head.prior_generator.grid_priors(
                 [level.shape[-2:] for level in outputs[0]], dtype=boxes.dtype, device=boxes.device, with_stride=True))
-            scores, labels = classes.sigmoid() * objectness.sigmoid(), None
-            if cfg.nms.get("class_agnostic", False):
-                scores, labels = scores.max(dim=-1, keepdim=True)
-            else:
-                # As in PyTorch, a box counts for its best class alone.
-                scores = scores * (scores == scores.max(dim=-1, keepdim=True)[0]).to(scores.dtype)
-            return add_dummy_nms_for_onnx(head._bbox_decode(priors, boxes), scores, max(200, most),
-                                          cfg.nms.iou_threshold, cfg.score_thr, _MAX_CANDIDATES, most, labels=labels)
+            scores = classes.sigmoid() * objectness.sigmoid()
+            # As in PyTorch, a box counts for its best class alone.
+            scores = scores * (scores == scores.max(dim=-1, keepdim=True)[0]).to(scores.dtype)
+            return suppress(head._bbox_decode(priors, boxes), scores, type(cfg)({**cfg, **limits}), cfg.score_thr)
 
 
 def _rows(maps: list[Any]) -> list[Any]:

@@ -170,6 +170,10 @@ class TestLayers:
         assert "Filter pruning at 0.05: " in out
         assert "nothing of 32 filters goes in" in out
 
+    def test_what_the_exported_graph_would_not_do_is_refused(self, capsys):
+        code, _, err = run(capsys, SMALL, "--cfg-options", "model.test_cfg.nms.type=soft_nms")
+        assert code == 2 and "model.test_cfg.nms.type: 'soft_nms'" in err
+
     def test_frozen_layers_to_paste(self, capsys):
         code, out, _ = run(capsys, SMALL, "--cfg-options", self.PRUNING % "[]", "model.backbone.frozen_stages=0")
         assert code == 2

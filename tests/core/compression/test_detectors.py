@@ -27,9 +27,9 @@ from scripts.trial_configs import CLASSES, trial_config
 
 REFERENCE = Path(__file__).with_name("quantization_points.json")
 SMALL = (("retinanet_r18_small", "int8"), ("yolox_tiny", "int8_pruning"))
-OWNERS = ("mmdet.models.dense_heads", "mmdet.models.dense_heads.base_dense_head", "mmdet.models.necks.ssd_neck",
-          "mmdet.models.roi_heads", "mmdet.models.roi_heads.roi_extractors.base_roi_extractor",
-          "mmdet.models.roi_heads.mask_heads", "mmcv.cnn")
+OWNERS = ("mmdet.models.dense_heads", "mmdet.models.dense_heads.base_dense_head", "mmdet.models.dense_heads.gfl_head",
+          "mmdet.models.necks.ssd_neck", "mmdet.models.roi_heads",
+          "mmdet.models.roi_heads.roi_extractors.base_roi_extractor", "mmdet.models.roi_heads.mask_heads", "mmcv.cnn")
 
 
 @HEADS.register_module(force=True)
