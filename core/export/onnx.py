@@ -52,7 +52,8 @@ def export_checkpoint(checkpoint: Path, output_dir: Path, options: ExportOptions
     from core.training.model import restore_detector
 
     restored = restore_detector(checkpoint)
-    require_supported(restored.detector)
+    # Raw heads have no post-processing that could differ.
+    (find_adapter if options.raw_heads else require_supported)(restored.detector)
     record = restored.checkpoint.compression
     preprocessing = preprocessing_of(restored.config)
     algorithms = algorithms_of(restored.config) if record else ()
