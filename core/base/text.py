@@ -121,6 +121,9 @@ class _Writer:
             return _cut(str(value), left)
         if issubclass(kind, enum.Enum):
             return f"{kind.__name__}.{value._name_}"
+        if issubclass(kind, float):
+            # numpy.float64 is one.
+            return float.__repr__(value)
         return f"<{kind.__module__}.{kind.__qualname__}>"[:_MOST_BITS]
 
 
