@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.base.cli import add_trust_option
+from core.base.cli import boolean
 from core.base.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ def parser(name: str, description: str) -> argparse.ArgumentParser:
     made.add_argument("--data", metavar="LOCATION", default="", help="data set in the place of the config's own: a "
                       "folder, an archive, s3://bucket/prefix or builtin://digits")
     made.add_argument("--cfg-options", metavar="KEY=VALUE", nargs="+", default=[], help="changes to the config")
-    add_trust_option(made)
+    made.add_argument("--trust-config", metavar="BOOL", type=boolean, nargs="?", const=True, default=False,
+                      help="run a config that is more than data as Python, and import its custom_imports")
     # The launcher of several processes passes it, as to a stage.
     made.add_argument("--executor-input", default=None, help=argparse.SUPPRESS)
     return made

@@ -6,7 +6,9 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from pipelines.compress import main
+from core.base.supervision import run_command
+from pipelines.compress import PROGRAM, enter_environment, main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    enter_environment()
+    sys.exit(run_command(PROGRAM, main))

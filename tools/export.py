@@ -11,6 +11,7 @@ if __name__ == "__main__":
 
 from core.base.cli import run_guarded
 from core.base.errors import UserError
+from core.base.supervision import run_command
 from tools import command
 
 DATA, IR = "data.json", "ir"
@@ -97,4 +98,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("tools/export.py", main))

@@ -10,6 +10,7 @@ if __name__ == "__main__":
 
 from core.base.cli import run_guarded
 from core.base.errors import UserError
+from core.base.supervision import run_command
 from tools import command
 
 RESULTS = (".pkl", ".pickle", ".json")
@@ -110,4 +111,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("tools/test.py", main))

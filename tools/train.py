@@ -9,7 +9,8 @@ from typing import Any
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from core.training.launch import add_rank_options, run_on_ranks
+from core.base.supervision import run_command
+from core.training.launch import run_on_ranks
 from tools import command
 
 
@@ -27,7 +28,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", metavar="N", type=int, default=None,
                         help="seed of all random generators (default: the config's, else 0)")
     parser.add_argument("--deterministic", action="store_true", help="use deterministic algorithms of cuDNN")
-    add_rank_options(parser)
+    parser.add_argument("--gpus", metavar="N", type=int, default=0, help="GPUs, a process for each; 0 works on the CPU")
+    parser.add_argument("--cpu-processes", metavar="N", type=int, default=1, help="processes on the CPU")
     return parser
 
 
@@ -92,4 +94,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("tools/train.py", main))

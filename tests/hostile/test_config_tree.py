@@ -5,6 +5,7 @@ import copy
 import json
 import logging
 import warnings
+from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -99,9 +100,9 @@ def attempt(data, dataset, folder):
     from core.detectors.building import build_detector
     from core.detectors.initialising import check_weights, initialise
     from core.training.evaluate import evaluate_network
-    from core.training.fit import _build_runner, _source, train_loader
     from core.training.model import restore_detector
-    from core.training.signals import Interruptions
+    from core.training.samples import train_loader
+    from core.training.trainer import Output, Trainer, _source
 
     tolerated = contextlib.suppress(UserError, *FAULTS)
     (folder / "config.json").write_text(json.dumps(data))
@@ -122,8 +123,9 @@ def attempt(data, dataset, folder):
             initialise(detector, config)
         if detector is None:
             return
-        with tolerated:
-            _build_runner(config, dataset, detector, None, Interruptions())
+        # What is refused before anything is built is built all the same.
+        with mock.patch("core.training.refusals.require_obeyed"), tolerated:
+            Trainer(config, dataset, Output(folder / "work"))
         with tolerated:
             detector.bbox_head.retina_cls.bias.data.fill_(3.0)
             evaluate_network(detector, config, dataset.test, dataset.classes)

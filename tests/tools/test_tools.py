@@ -10,6 +10,7 @@ pytest.importorskip("nncf", reason="needs the train environment")
 from core.checkpoint.checkpoint import load_checkpoint
 from tools import export, test, test_exported, train
 
+ROOT = Path(__file__).parents[2]
 DATA = "builtin://digits?train=16&val=4&test=4"
 PLAIN = "configs/detectors/retinanet_r18_small_digits.py"
 INT8 = "configs/nncf_compression/retinanet_r18_small/digits_int8.py"
@@ -102,3 +103,21 @@ def test_a_checkpoint_is_exported_and_the_export_is_tested(compressed, tmp_path,
     assert (tmp_path / "onnx" / "model.onnx").exists() and (tmp_path / "ir" / "model.xml").exists()
     assert test_exported.main([str(tmp_path)]) == 0
     assert "bbox_mAP: " in capsys.readouterr().out
+
+
+def test_the_configs_own_data_are_read_where_none_is_given(folder, tmp_path):
+    from core.data.dataset import open_dataset, resolve_data
+
+    data = open_dataset(resolve_data(DATA))
+    parts = [{"type": "CocoDataset", "ann_file": str(split.annotation_file), "img_prefix": f"{split.image_root}/"}
+             for split in (data.train, data.val, data.test)]
+    config = tmp_path / "own.py"
+    config.write_text(f"_base_ = {str(ROOT / PLAIN)!r}\ndata = dict(train=dict(_delete_=True, type='RepeatDataset', "
+                      f"times=2, dataset=dict(pipeline={{{{_base_.train_pipeline}}}}, **{parts[0]!r})), "
+                      f"val={parts[1]!r}, test={parts[2]!r})\n")
+    options = [option for option in OPTIONS if "data.train.pipeline" not in option]
+    assert train.main([str(config), "--work-dir", str(tmp_path / "work"), "--cfg-options", *options,
+                       f"data.train.dataset.pipeline.2.img_scale={SIZE}"]) == 0
+    log, = (tmp_path / "work").glob("*.log.json")
+    assert json.loads(log.read_text().splitlines()[0])["iters_per_epoch"] == 2 * 16 // 4
+    assert test.main([str(config), str(tmp_path / "work" / "latest.pth")]) == 0

@@ -97,9 +97,15 @@ def test_parent_of_other_classes_is_refused_before_anything_is_trained(options, 
 
 
 def test_parent_of_another_model_is_refused_before_anything_is_trained(options, parent, capsys):
+    other = '{"model.bbox_head.stacked_convs": 3}'
+    assert main([*options, "--model-options", other, "--compression-options", other, *parent(DIGITS)]) == 2
+    assert "bbox_head.cls_convs.2.conv.weight (missing)" in capsys.readouterr().err
+
+
+def test_another_detector_than_the_compression_configs_is_refused(options, capsys):
     options[1] = "configs/detectors/retinanet_r18.py"
-    assert main([*options, *parent(DIGITS)]) == 2
-    assert "keys" in capsys.readouterr().err
+    assert main(options) == 2
+    assert "another detector than model_config" in capsys.readouterr().err
 
 
 PRETRAINED = '{"model.backbone.init_cfg": {"type": "Pretrained", "checkpoint": "torchvision://resnet18"}}'

@@ -219,18 +219,18 @@ def test_a_loss_that_is_not_finite_stops_training(plain, tiny_config, tiny_data,
 
 
 def test_training_starts_from_the_weights_that_the_config_names(plain, tiny_config, tiny_data, tmp_path):
-    from core.training.fit import prepare
+    from core.training.trainer import Output, Trainer
 
     weights = load_checkpoint(plain).state_dict
     config = plain_config(tiny_config(**{"model.backbone.init_cfg": {
         "type": "Pretrained", "checkpoint": str(plain), "prefix": "backbone."}}))
-    network = prepare(config, tiny_data, tmp_path / "pretrained").network
+    network = Trainer(config, tiny_data, Output(tmp_path / "pretrained")).network
     assert all(torch.equal(value, weights[f"backbone.{name}"]) for name, value in network.backbone.state_dict().items())
     assert not torch.equal(network.bbox_head.retina_cls.weight, weights["bbox_head.retina_cls.weight"])
 
     config = plain_config(tiny_config(load_from=f"https://download.openmmlab.com/x/{plain.name}"))
     with pytest.raises(UserError, match="^load_from: .*plain.pth into a folder"):
-        prepare(config, tiny_data, tmp_path / "url")
+        Trainer(config, tiny_data, Output(tmp_path / "url"))
     config.pretrained_weights = str(plain.parent)
-    network = prepare(config, tiny_data, tmp_path / "url").network
+    network = Trainer(config, tiny_data, Output(tmp_path / "url")).network
     assert all(torch.equal(value, weights[name]) for name, value in network.state_dict().items())
