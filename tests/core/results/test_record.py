@@ -52,7 +52,8 @@ def test_a_record_survives_its_file(tmp_path):
     (("fps",), "fast", "fps is 'fast'"), (("fps",), True, "fps is True"), (("fps",), 0, "fps is 0"),
     (("fps",), None, "fps is None"), (("size",), "big", "size is 'big'"), (("size",), -1, "size is -1"),
     (("size",), True, "size is True"), (("size",), 10 ** 400, "size is <integer"),
-    (("name",), "../x", "name is '../x'"), (("name",), 3, "name is 3"), (("inner", "names", "red"), 1.5, "inner.names.red is 1.5"),
+    (("name",), "../x", "name is '../x'"), (("name",), 3, "name is 3"),
+    (("inner", "names", "red"), 1.5, "inner.names.red is 1.5"),
     (("inner", "counts"), [1, -2], "inner.counts[1] is -2"), (("inner", "counts"), [1.5], "inner.counts[0] is 1.5"),
     (("inner", "counts"), "12", "inner.counts is '12'"), (("inner",), [], "inner is []"), (("extra",), 1, "extra is 1"),
     (("inner", "names"), {"x" * 10_000: "y" * 10_000}, "inner.names.xxx")])
