@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="needs the train environment")
 pytest.importorskip("nncf", reason="compression needs NNCF")
 
 from core.base.errors import StateSaved, Terminated, UserError  # noqa: E402
-from core.base.supervision import raise_once
+from core.base.supervision import raise_once  # noqa: E402
 from core.checkpoint.checkpoint import load_checkpoint, weights_digest  # noqa: E402
 from core.config.adapt import plain_config  # noqa: E402
 from core.training import hooks  # noqa: E402
