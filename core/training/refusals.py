@@ -119,7 +119,8 @@ def _hooks(place: str, hooks: Any, **given: Any) -> Iterator[UserError]:
                 get_priority(settings.pop("priority", "NORMAL"))
             except (KeyError, TypeError, ValueError) as error:
                 yield UserError(f"config, {where}.priority", bounded_repr(hook["priority"], 40),
-                                f"mmcv refuses it: {error}.", "Write a number from 0 to 100 or a name such as 'NORMAL'.")
+                                f"mmcv refuses it: {error}.",
+                                "Write a number from 0 to 100 or a name such as 'NORMAL'.")
             yield from _fit(where, settings, HOOKS, **given)
 
 
@@ -163,4 +164,5 @@ def _unknown_arguments(kind: Any, names: set[str]) -> set[str]:
 def _unknown(place: str, kind: Any, registry: Any) -> UserError:
     names = list(registry.module_dict)
     return UserError(f"config, {place}", bounded_repr(kind, 60),
-                     f"No {registry.name} of mmcv or MMDetection has this name.", did_you_mean(shown(kind, 60), names, "Use one of theirs."))
+                     f"No {registry.name} of mmcv or MMDetection has this name.",
+                     did_you_mean(shown(kind, 60), names, "Use one of theirs."))
