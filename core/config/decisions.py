@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.text import bounded_repr
 from core.config.keys import did_you_mean
 
 
@@ -223,7 +224,7 @@ def _refused(path: str, place: str, value: Any, situation: Situation) -> Iterato
     else:
         reason = key.check(value, situation) if key.check else ""
     if reason:
-        yield UserError(f"config, {place}", f"{value!r:.80}", reason, f"Remove the key, or set {place}=None.")
+        yield UserError(f"config, {place}", bounded_repr(value, 80), reason, f"Remove the key, or set {place}=None.")
     if path not in _CLOSED:
         return
     parts = value if isinstance(value, (list, tuple)) else [value]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.text import bounded_repr
 from core.config.keys import did_you_mean
 
 THING = "test_cfg"
@@ -89,7 +90,7 @@ def check_test_cfg(test_cfg: Any, table: Table, family: str, place: str = "model
         UserError: A key or a value has an effect in MMDetection that the graph would not have, or one is missing.
     """
     if not isinstance(test_cfg, Mapping):
-        raise UserError(place, repr(test_cfg)[:80], f"{family} needs a section with {', '.join(table)}.",
+        raise UserError(place, bounded_repr(test_cfg, 80), f"{family} needs a section with {', '.join(table)}.",
                         "Take the section of MMDetection's own config of this detector.")
     for problem in _problems(test_cfg, table, family, place):
         raise problem
@@ -99,12 +100,13 @@ def _problems(section: Mapping[str, Any], table: Table, family: str, place: str)
     for key, value in section.items():
         path, rule = f"{place}.{key}", table.get(key)
         if rule is None:
-            yield UserError(path, repr(value)[:80], f"The exported graph of {family} obeys {', '.join(table)}, and no "
-                            "other key.", did_you_mean(str(key), table, "Remove the key."))
+            yield UserError(path, bounded_repr(value, 80),
+                            f"The exported graph of {family} obeys {', '.join(table)}, and no other key.",
+                            did_you_mean(str(key), table, "Remove the key."))
         elif not isinstance(rule, Rule):
             check_test_cfg(value, rule, family, path)
         elif not rule.accepts(value):
-            yield UserError(path, repr(value)[:80], rule.rule, rule.hint)
+            yield UserError(path, bounded_repr(value, 80), rule.rule, rule.hint)
     for key, rule in table.items():
         if key not in section and (not isinstance(rule, Rule) or rule.required):
             yield UserError(f"{place}.{key}", "missing", f"{family} needs it.",

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.text import bounded_repr, shown
 from core.config.decisions import Situation, refusals
 from core.config.keys import did_you_mean
 from core.training.settings import log_settings, training_length, workflow_of
@@ -117,7 +118,8 @@ def _hooks(place: str, hooks: Any, **given: Any) -> Iterator[UserError]:
             try:
                 get_priority(settings.pop("priority", "NORMAL"))
             except (KeyError, TypeError, ValueError) as error:
-                yield UserError(f"config, {where}.priority", f"{hook['priority']!r:.40}", f"mmcv refuses it: {error}.",
+                yield UserError(f"config, {where}.priority", bounded_repr(hook["priority"], 40),
+                                f"mmcv refuses it: {error}.",
                                 "Write a number from 0 to 100 or a name such as 'NORMAL'.")
             yield from _fit(where, settings, HOOKS, **given)
 
@@ -125,7 +127,8 @@ def _hooks(place: str, hooks: Any, **given: Any) -> Iterator[UserError]:
 def _policy(place: str, settings: Any, suffix: str, registry: Any) -> Iterator[UserError]:
     policy = settings.get("policy")
     if not isinstance(policy, str):
-        yield UserError(f"config, {place}", f"{settings!r:.80}", "It needs a policy.", "Write such as policy='step'.")
+        yield UserError(f"config, {place}", bounded_repr(settings, 80), "It needs a policy.",
+                        "Write such as policy='step'.")
         return
     # As mmcv's register_lr_hook: 'step' stands for StepLrUpdaterHook, mixed case stays.
     kind = (policy.title() if policy == policy.lower() else policy) + suffix
@@ -160,5 +163,6 @@ def _unknown_arguments(kind: Any, names: set[str]) -> set[str]:
 
 def _unknown(place: str, kind: Any, registry: Any) -> UserError:
     names = list(registry.module_dict)
-    return UserError(f"config, {place}", f"{kind!r:.60}", f"No {registry.name} of mmcv or MMDetection has this name.",
-                     did_you_mean(str(kind)[:60], names, "Use one of theirs."))
+    return UserError(f"config, {place}", bounded_repr(kind, 60),
+                     f"No {registry.name} of mmcv or MMDetection has this name.",
+                     did_you_mean(shown(kind, 60), names, "Use one of theirs."))

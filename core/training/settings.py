@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.text import bounded_repr
 
 EPOCHS, ITERATIONS = "EpochBasedRunner", "IterBasedRunner"
 # mmcv 1.7's names; Runner is its deprecated one.
@@ -100,12 +101,12 @@ def workflow_of(config: Any) -> list[tuple[str, int]]:
                 and item[1] > 0 for item in pairs)
     modes = [item[0] for item in pairs] if sound else []
     if modes not in (["train"], ["train", "val"], ["val", "train"]):
-        raise UserError("config, workflow", f"{given!r:.80}", "It is [('train', n)], or that and ('val', n).",
+        raise UserError("config, workflow", bounded_repr(given, 80), "It is [('train', n)], or that and ('val', n).",
                         "Write workflow = [('train', 1)].")
     return pairs
 
 
 def _count(value: Any, key: str) -> int:
     if type(value) is not int or value < 1:
-        raise UserError(f"config, {key}", f"{value!r:.40}", "It is a whole number above 0.", "Write such as 12.")
+        raise UserError(f"config, {key}", bounded_repr(value, 40), "It is a whole number above 0.", "Write such as 12.")
     return value

@@ -6,7 +6,7 @@ current folder:
 
     nice -n 19 python tests/fuzz/fuzz.py checkpoint /tmp/corpus -max_total_time=1800 -timeout=10 -rss_limit_mb=2000
 
-What is interesting is minimised by libFuzzer's ``-merge=1 SMALL CORPUS`` and packed by ``python tests/fuzz/pack.py``.
+``python -m tests.fuzz.pack TARGET CORPUS`` minimises what is interesting and keeps it for the replay.
 """
 
 import pickletools
@@ -83,10 +83,9 @@ def mutated(target: str, words: list[bytes], content: bytes, most: int, seed: in
 def main() -> None:
     """Seed the corpus and hand over to libFuzzer, which does not return."""
     target, corpus = sys.argv[1], Path(sys.argv[2])
-    if not any(option.startswith("-merge") for option in sys.argv):
-        corpus.mkdir(parents=True, exist_ok=True)
-        for number, seed in enumerate(seeds.seeds(target)):
-            (corpus / f"seed-{number}").write_bytes(seed)
+    corpus.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(seeds.seeds(target)):
+        (corpus / f"seed-{number}").write_bytes(seed)
     words = seeds.words(target)
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
@@ -96,11 +95,7 @@ def main() -> None:
         def mutate(content: bytes, most: int, seed: int) -> bytes:
             return mutated(target, words, content, most, seed)
 
-        # What libFuzzer calls where it needs another process, as for merging.
-        again = Path(folder) / "fuzz"
-        again.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{Path(__file__).resolve()}" {target} "$@"\n')
-        again.chmod(0o755)
-        atheris.Setup([str(again), *sys.argv[2:]], one, custom_mutator=mutate)
+        atheris.Setup([sys.argv[0], *sys.argv[2:]], one, custom_mutator=mutate)
         atheris.Fuzz()
 
 

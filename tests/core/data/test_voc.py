@@ -171,3 +171,9 @@ def test_bccd_has_the_counts_it_is_known_for(bccd):
     assert [len(split.images) for split in splits] == [205, 87, 72]
     counts = collections.Counter(box.category for split in splits for image in split.images for box in image.boxes)
     assert counts == {"RBC": 4155, "WBC": 372, "Platelets": 361}
+
+
+def test_a_split_that_names_a_file_too_long_for_any_is_refused(voc):
+    (voc.root / "ImageSets" / "Main" / "train.txt").write_text("x" * 3000 + "\n")
+    with pytest.raises(UserError, match="It is missing, though a split names it"):
+        format_voc.read_split(voc.root, "train")
