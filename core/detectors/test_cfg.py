@@ -62,7 +62,7 @@ NMS: Table = {
     "type": only("nms", "ONNX has no other non-maximum suppression."),
     "iou_threshold": Rule(OVERLAP.accepts, OVERLAP.rule, OVERLAP.hint, required=True),
     "class_agnostic": FLAG,
-    # How the work is split, not what comes of it.
+    # How the work is split, not what comes of it; class by class even where class_agnostic, which nms_pre prevents.
     "split_thr": UNREAD,
     "offset": only(0, "ONNX's suppression takes sides as x2 - x1."),
     "score_threshold": only(0, "the graph's suppression has score_thr alone."),

@@ -15,7 +15,7 @@ import torch
 
 from core.base.errors import UserError
 from core.checkpoint.checkpoint import save_checkpoint
-from core.compression.fake_quantize import load_onnx
+from core.compression.fake_quantize import count_distinct_in_onnx, load_onnx
 from core.compression.structure import count_in_onnx as structure_of
 from core.detectors.building import build_detector
 from core.detectors.registry import find_adapter
@@ -192,7 +192,10 @@ def test_every_fake_quantize_of_pytorch_is_in_onnx_and_ir(exported):
     said, spec = exported.said["int8_pruned"], json.loads(
         (exported.root / "onnx" / "int8_pruned" / "spec.json").read_text())
     nodes = [node for node in exported.graph("int8_pruned").node if node.op_type == "FakeQuantize"]
-    assert spec["fake_quantize_nodes"] == len(nodes) == said["fake_quantize_nodes"] + said["int8_weights"] > 50
+    assert spec["fake_quantize_nodes"] == len(nodes) > 50
+    # OpenVINO may merge those that repeat another one, as of a weight that all levels share.
+    kept = said["fake_quantize_nodes"] + said["int8_weights"]
+    assert count_distinct_in_onnx(exported.graph("int8_pruned")) <= kept <= len(nodes)
     assert [exported.said[name]["fake_quantize_nodes"] for name in ("plain", "pruned")] == [0, 0]
 
 
