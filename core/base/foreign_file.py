@@ -85,7 +85,8 @@ def open_foreign(path: Path, thing: str, most: int | None = None) -> BinaryIO:
 def read_foreign(path: Path, thing: str, most: int) -> bytes:
     """Return the content of a file of at most ``most`` bytes; errors as :func:`open_foreign`."""
     with open_foreign(path, thing, most) as file:
-        return file.read(most)
+        # Python allocates as many bytes as it is asked for, so the bound itself is no size to ask for.
+        return file.read(os.fstat(file.fileno()).st_size)
 
 
 def _check_status(status: os.stat_result, most: int | None) -> None:

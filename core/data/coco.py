@@ -107,7 +107,7 @@ def _is_customary(path: PurePosixPath) -> bool:
 def _looks_like_coco(file: Path) -> bool:
     try:
         with open_regular(file, MOST_BYTES) as opened:
-            data = opened.read(MOST_BYTES)
+            data = opened.read()
     except OSError:
         return False
     return all(f'"{key}"'.encode() in data for key in _KEYS)
