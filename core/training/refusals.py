@@ -78,6 +78,8 @@ def _gpus_here() -> int:
 
 def _unregistered(config: Any) -> Iterator[UserError]:
     """Yield what names a type that is not registered, or gives one an argument that it does not take."""
+    # MMDetection's own hooks are registered where they are defined, some with the data sets.
+    import mmdet.apis  # noqa: F401
     from mmcv.runner.hooks import HOOKS
     from mmcv.runner.optimizer.builder import OPTIMIZER_BUILDERS, OPTIMIZERS
     from mmdet.core import hook as _  # noqa: F401  registers MMDetection's hooks
