@@ -82,7 +82,6 @@ def _unregistered(config: Any) -> Iterator[UserError]:
     import mmdet.apis  # noqa: F401
     from mmcv.runner.hooks import HOOKS
     from mmcv.runner.optimizer.builder import OPTIMIZER_BUILDERS, OPTIMIZERS
-    from mmdet.core import hook as _  # noqa: F401  registers MMDetection's hooks
 
     yield from _hooks("custom_hooks", config.get("custom_hooks") or ())
     yield from _hooks("log_config.hooks", log_settings(config)["hooks"], interval=1)
