@@ -247,6 +247,8 @@ def test_interrupted_run_ends_its_stage_and_goes_on_later(toy, shown, state, sen
     toy.switch.write_text(state)
     with started(toy.command()) as process:
         pid = process_of_stage(process)
+        # It says its process before it is stuck, and holds the GIL from then on.
+        time.sleep(0.5 if state == "stuck" else 0)
         process.send_signal(sent)
         output, error = process.communicate(timeout=60)
     assert process.returncode == code
