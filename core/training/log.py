@@ -47,11 +47,18 @@ def runner_logger(level: str = "INFO") -> logging.Logger:
     return logger
 
 
+class Screen(logging.StreamHandler):
+    """Writes to standard output; a class of its own, since mmcv silences root's plain stream handlers.
+
+    mmcv.utils.get_logger sets those to ERROR whenever a library asks for a logger (mmcv/utils/logging.py).
+    """
+
+
 def log_to_screen() -> None:
     """Send our own and the runner's log lines to standard output, once."""
     root = logging.getLogger()
     if not root.handlers:
-        handler = logging.StreamHandler(sys.stdout)
+        handler = Screen(sys.stdout)
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
         root.addHandler(handler)
     for name in OURS:
