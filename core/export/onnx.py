@@ -2,6 +2,7 @@
 
 import logging
 import tempfile
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,7 +151,9 @@ def write_onnx(network: Any, path: Path, size: tuple[int, int], names: tuple[str
     import torch
 
     # Inlined, NNCF's autograd function would lose its symbolic, and with it FakeQuantize.
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        # The exporter warns of every shape that is a number in the graph, as all are by intention.
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
         torch.onnx.export(network, torch.zeros((1, 3, *size)), str(path), input_names=["image"],
                           output_names=list(names), opset_version=opset, do_constant_folding=False,
                           autograd_inlining=False,
