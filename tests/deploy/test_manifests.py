@@ -24,8 +24,8 @@ def validate(document, version):
     folder = sorted(SCHEMAS.glob(f"v{version}.*-local-strict"))[-1]
     group = re.sub(r"^([^./]*)(?:\.[^/]*)?/", r"\1-", document["apiVersion"])
     text = (folder / f"{document['kind'].lower()}-{group}.json").read_text(encoding="utf-8")
-    schema = json.loads(text.replace("_definitions.json#/", "#/"))
-    schema["definitions"] = json.loads((folder / "_definitions.json").read_text(encoding="utf-8"))["definitions"]
+    schema = json.loads(text.replace("/api/_definitions.json#/", "#/"))
+    schema["$defs"] = json.loads((folder / "_definitions.json").read_text(encoding="utf-8"))["$defs"]
     jsonschema_rs.validator_for(schema).validate(document)
 
 
