@@ -8,6 +8,7 @@ A room belongs to the thread that entered it, and leaves other threads alone.
 """
 
 import contextlib
+import gc
 import os
 import site
 import sys
@@ -72,6 +73,9 @@ def closed_room(thing: str, readable: Sequence[str | Path] = (), writable: Seque
     outer = _inside.room
     room = _Room(thing, _real([*readable, *writable]), _real(writable))
     _inside.room = room
+    # Collected garbage, such as a data loader that ends its workers, would act in the room without being of it.
+    collecting = gc.isenabled()
+    gc.disable()
     try:
         yield
     except Refusal as refusal:
@@ -82,6 +86,8 @@ def closed_room(thing: str, readable: Sequence[str | Path] = (), writable: Seque
         raise room.refused from error
     finally:
         _inside.room = outer
+        if collecting:
+            gc.enable()
     if room.refused is not None:
         raise room.refused
 

@@ -3,8 +3,9 @@
 import math
 from typing import Any, ClassVar
 
-from core.detectors.adapter import BOX_OUTPUTS, Adapter, Exported, Forward, is_one_of
+from core.detectors.adapter import Adapter, Exported, Forward, is_one_of
 from core.detectors.graph import image_metas, metas_of_any_size, untraced
+from core.detectors.outputs import BOX_OUTPUTS
 from core.detectors.patches import DENSE_FUNCTIONS, DENSE_HEAD, Patch, UntracedFunction
 from core.detectors.suppression import LEAST_SCORE, suppress
 from core.detectors.test_cfg import DENSE, Table

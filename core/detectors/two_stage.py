@@ -3,8 +3,9 @@
 from typing import Any, ClassVar
 
 from core.base.errors import UserError
-from core.detectors.adapter import BOX_OUTPUTS, MASK_OUTPUT, Adapter, Exported, Forward, is_one_of
+from core.detectors.adapter import Adapter, Exported, Forward, is_one_of
 from core.detectors.graph import image_metas, metas_of_any_size, untraced
+from core.detectors.outputs import BOX_OUTPUTS, MASK_OUTPUT
 from core.detectors.patches import DENSE_FUNCTIONS, DENSE_HEAD, ROI_FUNCTIONS, ROI_HEAD, Patch, UntracedFunction
 from core.detectors.suppression import suppress
 from core.detectors.test_cfg import TWO_STAGE, Table

@@ -11,7 +11,7 @@ from typing import Any
 
 from core.base.errors import UserError
 from core.base.text import bounded_repr
-from core.detectors.adapter import BOX_OUTPUTS, MASK_OUTPUT
+from core.detectors.outputs import BOX_OUTPUTS, MASK_OUTPUT
 
 SPEC_FILE = "spec.json"
 RESIZE_STRETCH = "standard"

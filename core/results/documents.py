@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
+from core.base.supervision import run_command
 from core.results.evaluation import Evaluation
 from core.results.record import Record
 from core.results.summary import Summary
@@ -126,4 +127,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("documents", main))

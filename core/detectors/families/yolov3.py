@@ -2,9 +2,10 @@
 
 from typing import Any, ClassVar
 
-from core.detectors.adapter import BOX_OUTPUTS, Exported
+from core.detectors.adapter import Exported
 from core.detectors.dense import DenseAdapter
 from core.detectors.graph import metas_of_any_size, untraced
+from core.detectors.outputs import BOX_OUTPUTS
 from core.detectors.suppression import LEAST_SCORE, suppress
 from core.detectors.test_cfg import DENSE, SCORE, Rule, Table
 

@@ -2,9 +2,10 @@
 
 from typing import Any, ClassVar
 
-from core.detectors.adapter import BOX_OUTPUTS, Exported
+from core.detectors.adapter import Exported
 from core.detectors.dense import DenseAdapter
 from core.detectors.graph import untraced
+from core.detectors.outputs import BOX_OUTPUTS
 from core.detectors.patches import COORDINATES, DENSE_HEAD, WITH_POSTPROCESSING, Patch
 from core.detectors.suppression import suppress
 from core.detectors.test_cfg import COUNT, NMS, SCORE, Rule, Table

@@ -175,5 +175,5 @@ def test_a_file_that_is_not_coco_is_an_error(tmp_path, content):
 
 
 def test_a_missing_file_is_an_error(tmp_path):
-    with pytest.raises(UserError, match="cannot be read as JSON"):
+    with pytest.raises(UserError, match="It must be a file that can be read"):
         read_annotations(tmp_path / "absent.json")

@@ -100,7 +100,7 @@ def test_a_full_place_for_training_states_is_a_warning_and_the_earlier_state_sta
     for epoch, size in ((1, 10), (2, BIG)):
         training = {"optimizer": {}, "epoch": epoch, "iter": epoch, "progress": {}}
         save_checkpoint(Checkpoint({"w": torch.ones(size)}, training=training), tmp_path / "state.pth")
-        states.store(tmp_path / "state.pth", Position(epoch, 0, epoch, {}), sha256_file(tmp_path / "state.pth"))
+        states.store(tmp_path / "state.pth", Position(epoch, 0, epoch, {}, {}), sha256_file(tmp_path / "state.pth"))
         with caplog.at_level(logging.WARNING):
             assert states.wait() is (epoch == 1)
     assert f"could not be stored in {states.place}, training goes on" in caplog.text

@@ -258,7 +258,7 @@ def test_the_last_states_are_kept_while_training_goes_on(train, tmp_path):
 
 def test_a_state_that_cannot_be_stored_is_a_warning_and_training_goes_on(train, undisturbed, tmp_path, caplog,
                                                                          monkeypatch):
-    def refuse(states, file, name):
+    def refuse(states, file, name, *digest):
         raise UserError("object", name, "The service is away.", "Wait.")
 
     monkeypatch.setattr(TrainingStates, "_upload", refuse)
