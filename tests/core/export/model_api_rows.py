@@ -3,12 +3,20 @@
 from pathlib import Path
 
 import numpy as np
+import openvino
+from model_api.adapters import OpenvinoAdapter, get_user_config
 from model_api.models import DetectionModel, Model
 
 
+def adapter_of_fp32(xml: Path):
+    """Return Model API's way to a model in FP32: by itself it leaves a CPU that has bf16 to use it."""
+    return OpenvinoAdapter(openvino.Core(), str(xml), device="CPU",
+                           plugin_config={**get_user_config("CPU", "1", None), "INFERENCE_PRECISION_HINT": "f32"})
+
+
 def model_api_of(folder: Path):
-    """Return a folder's model as one loads it who knows nothing but the file."""
-    model = Model.create_model(str(folder / "model.xml"), device="CPU")
+    """Return a folder's model as one loads it who knows nothing but the file, in FP32 where a CPU prefers bf16."""
+    model = Model.create_model(adapter_of_fp32(folder / "model.xml"))
     assert isinstance(model, DetectionModel)
     return model
 

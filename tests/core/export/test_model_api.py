@@ -13,7 +13,12 @@ from core.openvino.detector import OpenVinoDetector
 from core.openvino.ir import convert_to_ir
 from core.openvino.runtime import read_ir
 from tests.core.conftest import COLOURS, add_masks, write_toy_onnx
-from tests.core.export.model_api_rows import model_api_of, rows_of_model_api, rows_of_ours, without_partner
+from tests.core.export.model_api_rows import (
+    model_api_of,
+    rows_of_model_api,
+    rows_of_ours,
+    without_partner,
+)
 
 pytestmark = pytest.mark.usefixtures("openvino")
 # Dark, so that the toy detector sees nothing in the padding.
@@ -95,7 +100,7 @@ def test_instance_segmentation_has_its_masks_and_names(tmp_path, toy_spec):
     convert_to_ir(onnx_dir, tmp_path / "ir")
 
     image = scene((48, 64))
-    loaded = Model.create_model(str(tmp_path / "ir" / "model.xml"), device="CPU")
+    loaded = Model.create_model(adapter_of_fp32(tmp_path / "ir" / "model.xml"))
     assert loaded.__model__ == "MaskRCNN"
     objects = loaded(image).segmentedObjects
     theirs = [(item.str_label, float(item.score), [item.xmin, item.ymin, item.xmax, item.ymax]) for item in objects]
