@@ -14,6 +14,7 @@ from core.openvino.ir import convert_to_ir
 from core.openvino.runtime import read_ir
 from tests.core.conftest import COLOURS, add_masks, write_toy_onnx
 from tests.core.export.model_api_rows import (
+    adapter_of_fp32,
     model_api_of,
     rows_of_model_api,
     rows_of_ours,
