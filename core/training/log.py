@@ -60,11 +60,11 @@ def log_to_screen() -> None:
     if not root.handlers:
         handler = Screen(sys.stdout)
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+        # mmcv reports the initialisation of every parameter, and sets its logger's level anew.
+        handler.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.split(".")[0] in OURS)
         root.addHandler(handler)
     for name in OURS:
         logging.getLogger(name).setLevel(logging.INFO if first_rank() else logging.WARNING)
-    # mmcv reports the initialisation of every parameter.
-    logging.getLogger("mmcv").setLevel(logging.WARNING)
 
 
 def log_to_file(file: Path) -> None:

@@ -155,7 +155,7 @@ def finished(journey, s3_of_module):
 
 
 def test_killed_within_compress_the_pipeline_on_s3_goes_on_and_passes(journey, finished, s3_of_module):
-    assert "an interrupted training goes on after" in (finished / "logs" / "compress.log").read_text()
+    assert "an interrupted training is resumed after" in (finished / "logs" / "compress.log").read_text()
     assert json.loads((finished / "summary.json").read_text())["verdict"] == "pass"
     published = keys_below(s3_of_module, "models/digits/1/")
     assert {"model.xml", "model.bin"} <= {key.rpartition("/")[2] for key in published}
