@@ -82,11 +82,22 @@ def workers(place):
     return [pid for pid in place.processes() if pid != place.process.pid]
 
 
+def wait_until_it_hangs(place):
+    """Wait until every worker sleeps: one says that it is ready a moment before it enters what it hangs in."""
+    asleep = 0
+    while asleep < 3:
+        time.sleep(0.02)
+        states = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] for pid in workers(place)]
+        asleep = asleep + 1 if states and set(states) == {"S"} else 0
+
+
 @pytest.mark.parametrize("number", CODES)
 @pytest.mark.parametrize(("place", "grace"), [*((place, LONG) for place in BY_ITSELF),
                                               *((place, GRACE) for place in TO_BE_KILLED)])
 def test_one_signal_ends_a_command_wherever_it_is(at, place, grace, number):
     running = at(place, grace)
+    if place in TO_BE_KILLED:
+        wait_until_it_hangs(running)
     time.sleep(seeded.random() / 10)
     running.process.send_signal(number)
     code, error = running.end()
@@ -98,6 +109,7 @@ def test_one_signal_ends_a_command_wherever_it_is(at, place, grace, number):
 @pytest.mark.parametrize("number", CODES)
 def test_a_second_signal_ends_it_at_once(at, number):
     running = at("native_with_gil", LONG)
+    wait_until_it_hangs(running)
     running.process.send_signal(number)
     time.sleep(0.7)
     assert running.process.poll() is None

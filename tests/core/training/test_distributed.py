@@ -6,6 +6,7 @@ sees that batch alone; every rank is compressed alike; images are evaluated once
 
 import copy
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -24,6 +25,15 @@ RANK_FIT = Path(__file__).parent / "rank_fit.py"
 BATCH, EPOCHS = 4, 1
 # Single precision, added up in another order: weights that move by a hundred times as much may differ by this.
 TOLERANCE = 1e-4
+
+
+@pytest.fixture(autouse=True)
+def fixture_threads():
+    """Compute with as many threads as a rank: another order of sums flips roundings in the quantizers."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(name="config")
