@@ -28,6 +28,8 @@ test: ## all tests: test-fast, then test-e2e
 	@$(MAKE) --no-print-directory test-fast
 	@$(MAKE) --no-print-directory test-e2e
 
+# One thread a process: two processes of two threads each take twice as long on two cores.
+test-fast: export OMP_NUM_THREADS ?= 1
 test-fast: setup ## tests of seconds
 	$(VENV_PYTHON) -m pytest -n $(WORKERS) --dist loadfile -m "not e2e and not docker and not detectors and not release" $(ARGS)
 
