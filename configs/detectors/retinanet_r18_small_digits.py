@@ -12,6 +12,10 @@ train_pipeline = [
 ]
 model = dict(bbox_head=dict(num_classes=10))
 # Small batches: more steps in the same time teach a network that starts from random weights faster.
-data = dict(samples_per_gpu=4, train=dict(pipeline=train_pipeline))
+data = dict(
+    samples_per_gpu=4,
+    train=dict(pipeline=train_pipeline),
+    val_dataloader=dict(samples_per_gpu=8),
+    test_dataloader=dict(samples_per_gpu=8))
 runner = dict(max_epochs=8)
-evaluation = dict(interval=2)
+evaluation = dict(interval=8)

@@ -1,5 +1,6 @@
 """Score a PyTorch detector, plain or compressed, on a split."""
 
+import copy
 import logging
 import time
 from dataclasses import dataclass
@@ -101,17 +102,13 @@ def evaluate_checkpoint(checkpoint: Path, dataset: "Dataset", output: Path, dete
 
 
 def split_loader(config: Any, split: "Split", classes: tuple[str, ...]) -> Any:
-    """Return MMDetection's loader of ``split`` through the config's test pipeline, one image a batch."""
-    from mmdet.datasets import build_dataloader
+    """Return MMDetection's loader of ``split`` through the config's test pipeline and ``data.test_dataloader``."""
+    from core.training.samples import evaluation_loader
 
-    from core.detectors.building import build_dataset
-    from core.training.distributed import ranks
-
-    settings = {**config.data.test, "type": "CocoDataset", "ann_file": str(split.annotation_file),
-                "img_prefix": str(split.image_root), "classes": list(classes)}
-    dataset = build_dataset(settings, split, {"test_mode": True})
-    return build_dataloader(dataset, samples_per_gpu=1, workers_per_gpu=config.data.get("workers_per_gpu", 1),
-                            num_gpus=1, dist=ranks() > 1, shuffle=False)
+    read_as = copy.deepcopy(config)
+    read_as.data.test.update(type="CocoDataset", ann_file=str(split.annotation_file),
+                             img_prefix=str(split.image_root), classes=list(classes))
+    return evaluation_loader(read_as, "test", split)
 
 
 def to_detections(per_class: Any) -> Detections:

@@ -1,0 +1,25 @@
+"""The split that is scored is read as the config's test loader says."""
+
+import numpy as np
+import pytest
+
+from core.detectors.building import build_detector
+from core.training.evaluate import evaluate_network, split_loader
+
+
+def test_images_a_batch_are_the_config_s_and_change_nothing(tiny_config, tiny_data):
+    alone, together = tiny_config(), tiny_config(**{"data.test_dataloader": {"samples_per_gpu": 3}})
+    loader = split_loader(together, tiny_data.test, tiny_data.classes)
+    batches = [len(batch["img_metas"][0].data[0]) for batch in loader]
+    assert batches == [3, 1]
+
+    network = build_detector(alone)
+    network.init_weights()
+    network.bbox_head.retina_cls.bias.data.fill_(0)
+    one, three = (evaluate_network(network, config, tiny_data.test, tiny_data.classes).detections
+                  for config in (alone, together))
+    assert list(one) == list(three) and all(len(found.scores) for found in one.values())
+    for image, found in one.items():
+        np.testing.assert_allclose(three[image].scores, found.scores, atol=1e-4)
+    assert sum(map(len, (found.scores for found in one.values()))) == pytest.approx(
+        sum(map(len, (found.scores for found in three.values()))), rel=0.02)
