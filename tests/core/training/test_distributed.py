@@ -163,7 +163,7 @@ def stopped_and_resumed(config, data_ref, folder, parent, stop_after):
     return whole, load_checkpoint(folder / "second" / "out.pth")
 
 
-@pytest.mark.parametrize("kind", ["plain", "int8"])
+@pytest.mark.parametrize("kind", ["plain", pytest.param("int8", marks=pytest.mark.release)])
 def test_two_ranks_resumed_after_an_epoch_end_with_the_same_bits(kind, plain, config, tiny_ref, tmp_path):
     def two_epochs():
         loaded = config() if kind == "int8" else plain_config(config())
@@ -177,6 +177,7 @@ def test_two_ranks_resumed_after_an_epoch_end_with_the_same_bits(kind, plain, co
         assert resumed.compression.state["ctrl_state"] == whole.compression.state["ctrl_state"]
 
 
+@pytest.mark.release
 def test_two_ranks_resumed_within_an_epoch_lose_the_other_rank_s_statistics_alone(config, tiny_ref, tmp_path):
     def two_epochs():
         loaded = plain_config(config())
