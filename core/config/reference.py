@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.base.errors import UserError
+from core.base.json_file import json_value
 from core.base.text import bounded_repr
 from core.config.fingerprint import config_digest
 from core.config.loading import REPOSITORY, find_config, load_config
@@ -50,8 +51,9 @@ class ConfigRef:
         """
         thing, rule = "config reference", "It is what the resolve stage wrote: path, digest and options."
         try:
-            path, digest, options = str(value["path"]), str(value["digest"]), json.loads(value["options"])
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            path, digest = str(value["path"]), str(value["digest"])
+            options = json_value(str(value["options"]), any_number=True)
+        except (KeyError, TypeError, ValueError) as error:
             raise UserError(thing, bounded_repr(value, 200), rule, "Pass resolve's output unchanged.") from error
         if not isinstance(options, dict):
             raise UserError(thing, f"options {bounded_repr(options, 80)}", rule, "Pass resolve's output unchanged.")

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from core.base.cli import run_guarded
 from core.base.errors import UserError
+from core.base.foreign_file import read_foreign
+from core.base.json_file import json_object
 from core.base.supervision import run_command
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ PROGRAM = "python -m core.training.pruning_search"
 RECORD = "trials.jsonl"
 # Kept filters are rounded up to a multiple of 8: levels nearer to each other give almost the same network.
 NEAREST_LEVELS = 0.02
+_MOST_RECORD_BYTES = 16 << 20
 _TARGETS = ("pruning_target", "pruning_flops_target")
 
 logger = logging.getLogger(__name__)
@@ -123,7 +126,7 @@ def _report(trial: Trial, plan: SearchPlan) -> None:
 
 def _open_record(record: Path, plan: SearchPlan) -> list[Trial]:
     """Return the trials in ``record``, which is begun where it is absent; a line that a kill cut off is removed."""
-    text = record.read_text(encoding="utf-8") if record.exists() else ""
+    text = read_foreign(record, "pruning search", _MOST_RECORD_BYTES).decode("utf-8") if record.exists() else ""
     whole = text[:text.rfind("\n") + 1]
     if not whole:
         record.parent.mkdir(parents=True, exist_ok=True)
@@ -133,7 +136,7 @@ def _open_record(record: Path, plan: SearchPlan) -> list[Trial]:
     if whole != text:
         os.truncate(record, len(whole.encode("utf-8")))
     try:
-        head, *lines = [json.loads(line) for line in whole.splitlines()]
+        head, *lines = [json_object(line) for line in whole.splitlines()]
         trials = [Trial(**line) for line in lines]
     except (ValueError, TypeError) as error:
         raise UserError("pruning search", record, f"It is no record of trials ({error}).",
