@@ -71,7 +71,7 @@ def _data(arguments: argparse.Namespace, classes: tuple[str, ...]) -> "DataRef":
     if arguments.data:
         return resolve_data(arguments.data, classes=classes)
     noted = arguments.output / DATA
-    if not noted.is_file():
+    if not noted.exists():
         raise UserError("data", "none", f"{noted} is not there, so the data set is not known.", "Give --data.")
     return DataRef.from_json(read_json(noted, "data reference", "Give --data."))
 

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from core.base.errors import UserError
-from core.base.foreign_file import kind_of, read_foreign
+from core.base.foreign_file import HEAD_BYTES, kind_of, read_foreign
 from core.base.text import bounded_repr, shown
 
 MOST_BYTES = 64 << 20
 MOST_DEPTH = 100
 MOST_BITS = 64
+_CONTAINERS = frozenset((dict, list))
 
 
 def read_json(path: Path, thing: str, hint: str, most: int = MOST_BYTES, any_number: bool = False) -> Any:
@@ -34,9 +35,7 @@ def read_json(path: Path, thing: str, hint: str, most: int = MOST_BYTES, any_num
     try:
         return json_value(content, any_number)
     except ValueError as error:
-        kind = kind_of(content)
-        problem = f"{shown(error)}; it is {kind}" if kind and kind != "JSON text" else shown(error)
-        raise UserError(thing, f"{path} ({problem})", "It must be JSON in UTF-8.", hint) from error
+        raise UserError(thing, f"{path} ({shown(error)})", "It must be JSON in UTF-8.", hint) from error
 
 
 def json_value(text: str | bytes, any_number: bool = False) -> Any:
@@ -48,16 +47,21 @@ def json_value(text: str | bytes, any_number: bool = False) -> Any:
             who reads them looks at each number himself.
 
     Raises:
-        ValueError: It is not JSON, is nested too deeply, or has a number out of bounds; says which, in few words.
+        ValueError: It is not JSON, is nested too deeply, or has a number out of bounds; says which, and what it is
+            instead of JSON, in few words.
     """
-    if isinstance(text, bytes):
-        text = text.decode(json.detect_encoding(text))
     hooks: dict[str, Any] = {} if any_number else {
         "parse_int": _integer, "parse_float": _finite, "parse_constant": _refuse_constant}
     try:
-        value = json.loads(text.removeprefix("\ufeff"), **hooks)
+        # Not by json.loads: from bytes it makes text that cannot be written again.
+        decoded = text.decode(json.detect_encoding(text)) if isinstance(text, bytes) else text
+        value = json.loads(decoded, **hooks)
     except RecursionError:
         raise ValueError(f"nested too deeply, at most {MOST_DEPTH} levels are read") from None
+    except ValueError as error:
+        kind = kind_of(text[:HEAD_BYTES].encode("utf-8", "replace") if isinstance(text, str) else text)
+        raise ValueError(f"{shown(error)}; it is {kind}" if kind not in ("", "text", "JSON text") else shown(error)
+                         ) from error
     _check_depth(value)
     return value
 
@@ -90,10 +94,15 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _check_depth(value: Any) -> None:
-    level = [value] if isinstance(value, (dict, list)) else []
+    level = [value] if type(value) in _CONTAINERS else []
     for _ in range(MOST_DEPTH):
-        level = [item for held in level for item in (held.values() if isinstance(held, dict) else held)
-                 if isinstance(item, (dict, list))]
-        if not level:
+        inner: list[Any] = []
+        for held in level:
+            items = held.values() if type(held) is dict else held
+            # Most lists of a large file are numbers.
+            if not _CONTAINERS.isdisjoint(map(type, items)):
+                inner.extend(item for item in items if type(item) in _CONTAINERS)
+        if not inner:
             return
+        level = inner
     raise ValueError(f"nested too deeply, at most {MOST_DEPTH} levels are read")

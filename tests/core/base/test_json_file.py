@@ -15,20 +15,21 @@ READERS = {
     "json.load": (), "json.loads": ("core/base/json_file.py",), "json.JSONDecoder": (),
     "yaml.load": (), "yaml.safe_load": ("core/config/data_only.py",), "yaml.full_load": (), "yaml.unsafe_load": (),
     "yaml.safe_load_all": (), "numpy.load": (), "numpy.loadtxt": (), "numpy.genfromtxt": (), "numpy.fromfile": (),
-    "torch.load": ("core/detectors/loaders.py",)  # which it replaces
-    , "torch.jit.load": (), "joblib.load": (), "marshal.load": (), "marshal.loads": (),
-    "shelve.open": (), "pickle.load": (), "pickle.Unpickler": (),
+    # Replaced there.
+    "torch.load": ("core/detectors/loaders.py",), "torch.jit.load": (), "joblib.load": (), "marshal.load": (),
+    "marshal.loads": (),     "shelve.open": (), "pickle.load": (), "pickle.Unpickler": (),
     # The states of this process's own random generators.
     "pickle.loads": ("core/training/samples.py",),
     # Python's unpickler without what acts.
     "pickle._Unpickler": ("core/checkpoint/plain_pickle.py",),
     # The second one takes what the first one opened.
-    "zipfile.ZipFile": ("core/storage/zip_index.py", "core/evaluation/store.py"), "tarfile.open": ("core/storage/archive.py",),
+    "zipfile.ZipFile": ("core/storage/zip_index.py", "core/evaluation/store.py"),
+    "tarfile.open": ("core/storage/archive.py",),
     # Pictures that this program drew.
     "xml.etree.ElementTree.fromstring": ("core/report/svg.py",), "xml.etree.ElementTree.parse": (),
     "xml.etree.ElementTree.iterparse": (), "xml.dom.minidom.parse": (), "csv.reader": (), "csv.DictReader": (),
-    "mmcv.Config.fromfile": (), "mmcv.load": (), "pandas.read_csv": (), "pandas.read_json": (), # What export wrote a moment ago.
-    "onnx.load": ("core/compression/fake_quantize.py",)}
+    "mmcv.Config.fromfile": (), "mmcv.load": (), "pandas.read_csv": (), "pandas.read_json": (),
+    "onnx.load": (), "onnx.load_model": (), "onnx.load_model_from_string": ("core/compression/fake_quantize.py",)}
 _USED = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 
 

@@ -58,7 +58,8 @@ def test_rows_of_other_modes_are_for_others(tmp_path):
 
 
 @pytest.mark.parametrize("text, message", [
-    ("", "an empty file"), ("\n", "does not start"), (TRAIN, "does not start"), ("hello\n", "line 1 is not a JSON object"),
+    ("", "an empty file"), ("\n", "does not start"), (TRAIN, "does not start"),
+    ("hello\n", "line 1 is not a JSON object"),
     ("[1, 2]\n", "line 1 is not a JSON object"), (b"\x89PNG\r\n\x1a\n", "line 1 is not a JSON object"),
     ('{"mode": "env"}\n', "line 1 lacks or misstates 'epochs'"), (ENV + "{}\n", "line 2 lacks or misstates 'mode'"),
     (ENV + '{"mode": "val", "map": 0.1}\n', "line 2 lacks or misstates 'epoch'"),
