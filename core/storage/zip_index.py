@@ -3,7 +3,6 @@
 The format: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
 """
 
-import io
 import struct
 import zipfile
 from dataclasses import dataclass
@@ -45,8 +44,7 @@ def open_zip(file: BinaryIO, most_index_bytes: int, most_entries: int) -> tuple[
         zipfile.BadZipFile, ValueError and others: It is none, is damaged or larger than allowed; entries overlap,
             share a name, or differ between index and header; an entry claims more than the file can hold.
     """
-    # Python allocates as many bytes as it is asked for.
-    packed = zipfile.ZipFile(Metered(file, min(most_index_bytes, file.seek(0, io.SEEK_END))))
+    packed = zipfile.ZipFile(Metered(file, most_index_bytes))
     infos = packed.infolist()
     if len(infos) > most_entries:
         raise zipfile.BadZipFile(f"{len(infos):,} entries, at most {most_entries:,} are read")
