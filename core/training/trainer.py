@@ -42,6 +42,10 @@ BEFORE_TRAINING = "before_training.pth"
 # After MMDetection's EMA hooks as its configs register them, before mmcv's checkpoint hook (priority 50).
 _AFTER_EMA = 49
 
+# Ranks hand their results over in memory.
+_RANKS_DO_WITHOUT = ("tmpdir", "gpu_collect", "broadcast_bn_buffer")
+_WRITTEN_BY_EVALUATION = ("out_dir", "jsonfile_prefix")
+
 logger = logging.getLogger(__name__)
 
 
@@ -279,6 +283,11 @@ class Trainer:
         from core.training.hooks import EvaluationHook
 
         settings = {**config.get("evaluation", {}), "by_epoch": self.runner.max_epochs is not None}
+        for key in _RANKS_DO_WITHOUT:
+            settings.pop(key, None)
+        for key in _WRITTEN_BY_EVALUATION:
+            if settings.get(key) is not None:
+                _require_within(config.work_dir, f"config, evaluation.{key}", settings[key])
         loader = evaluation_loader(config, "val", self.dataset.val)
         hook = EvaluationHook(self.network, loader, self._interruptions, self._may_be_best, **settings)
         self.runner.register_hook(hook, priority="LOW")
@@ -442,3 +451,10 @@ def _catch_up(runner: Any) -> None:
             runner._epoch = changes_at
             hook.before_train_epoch(runner)
             runner._epoch = present
+
+
+def _require_within(work_dir: str, thing: str, place: Any) -> None:
+    """Refuse a place of a config that lies outside of training's own work folder."""
+    folder = Path(work_dir).resolve()
+    if not isinstance(place, str) or folder not in Path(place).resolve().parents and Path(place).resolve() != folder:
+        raise UserError(thing, place, "Training writes to its own work folder alone.", "Remove it from the config.")

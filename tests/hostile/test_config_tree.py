@@ -230,7 +230,7 @@ def data_folder(tmp_path_factory, dataset):
     folder = tmp_path_factory.mktemp("folder")
     shutil.copytree(dataset.test.image_root, folder / "images")
     (folder / "annotations").mkdir()
-    for split in ("train", "test"):
+    for split in ("train", "val", "test"):
         shutil.copy(dataset.test.annotation_file, folder / "annotations" / f"{split}.json")
     return folder
 
@@ -261,6 +261,8 @@ def attacks(made, outside):
     yield "checkpoints elsewhere", ("checkpoint_config",), {"interval": 1, "out_dir": outside}
     yield "results elsewhere", ("evaluation",), {
         "interval": 1, "jsonfile_prefix": f"{outside}/found", "tmpdir": outside, "out_dir": outside}
+    yield "the best elsewhere", ("evaluation",), {"interval": 1, "save_best": "auto", "out_dir": outside}
+    yield "results as JSON elsewhere", ("evaluation",), {"interval": 1, "jsonfile_prefix": f"{outside}/found"}
     yield "EMA", ("custom_hooks",), [{"type": "EMAHook", "resume_from": url}]
     yield "EMA of mmdet", ("custom_hooks",), [{"type": "ExpMomentumEMAHook", "resume_from": made.file(".pth")}]
     yield "architecture search", ("custom_hooks",), [{
