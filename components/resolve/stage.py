@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +73,7 @@ def resolve(stage: Resolve, output: ExecutorOutput) -> None:
     from core.data.dataset import resolve_data
     from core.data.from_config import resolve_config_data
     from core.detectors.initialising import check_weights
+    from core.detectors.named_files import file_digests
     from core.export.dynamic_shape import check_dynamic_shape
     from core.storage.parent import ParentRef, resolve_parent
     from core.training.run_check import check_run, is_compressed, own_start
@@ -114,6 +115,8 @@ def resolve(stage: Resolve, output: ExecutorOutput) -> None:
     if stage.preflight:
         stage.compression_limits.put_into(compression_config)
         preflight(compression_config, data.classes, dynamic_shape)
+    model = replace(model, files=file_digests(model_config))
+    compression = replace(compression, files=file_digests(compression_config))
     references = {stage.resolved_parent: parent, stage.resolved_model: model,
                   stage.resolved_compression: compression, stage.resolved_data: data}
     for path, reference in references.items():

@@ -140,8 +140,10 @@ def test_the_place_of_published_weights_reaches_the_later_stages(options, by_var
     assert main([*options, "--model-options", PRETRAINED]) == 0
     monkeypatch.delenv("MMDET_COMPRESS_WEIGHTS", raising=False)
     for name in ("model", "compression"):
-        config = open_config(ConfigRef.from_json(json.loads((tmp_path / "out" / name).read_text())))
-        assert config.pretrained_weights == str(kept)
+        ref = ConfigRef.from_json(json.loads((tmp_path / "out" / name).read_text()))
+        assert open_config(ref).pretrained_weights == str(kept)
+        # The content is in what later stages are given, so that another file is trained anew.
+        assert list(ref.files) == (["torchvision://resnet18"] if name == "model" else [])
     config = open_config(ConfigRef.from_json(json.loads((tmp_path / "out" / "model").read_text())))
     detector = build_detector(config)
     initialise(detector, config)
