@@ -111,6 +111,30 @@ def resolve_config_data(config: Mapping[str, Any], config_file: Path | None = No
     return resolve_layout(place, search_of(place), formats[0], layout, tuple(classes))
 
 
+def config_data_folders(config: Mapping[str, Any], config_file: Path, folder: Path) -> dict[str, bool]:
+    """Return the folders of this machine that a config's own data lie in, each with whether its path is relative.
+
+    Args:
+        config: An MMDetection config.
+        config_file: Its file.
+        folder: The folder that relative paths start from, before those that :func:`resolve_config_data` tries next.
+
+    Raises:
+        UserError: As :func:`resolve_config_data`, where a file is not there.
+    """
+    section = config.get("data") or {}
+    found: dict[str, bool] = {}
+    for role in _ROLES:
+        for entry in entries_of(section.get(role), f"data.{role}"):
+            part, = _located({role: [entry]}, _bases(config_file, folder))[role]
+            if not part.annotations.startswith(_STORED):
+                relative = not os.path.isabs(os.path.join(str(entry.values.get("data_root") or ""), entry.ann_file))
+                folders = [part.annotations, os.path.dirname(part.names)] if part.names else [
+                    os.path.dirname(part.annotations)]
+                found.update(dict.fromkeys(filter(None, [*folders, part.images]), relative))
+    return found
+
+
 def entries_of(node: Any, where: str) -> Iterator[Entry]:
     """Yield the data sets of a ``data`` section's entry, through lists and wrappers, one for each ``ann_file``."""
     if isinstance(node, (list, tuple)):
@@ -140,9 +164,9 @@ def _own_entries(node: Mapping[str, Any], where: str) -> Iterator[Entry]:
         yield Entry(where, node, file, prefix or "")
 
 
-def _bases(config_file: Path | None) -> list[str]:
-    """Return the folders that relative paths may start from, the current one first."""
-    folders = [Path.cwd()]
+def _bases(config_file: Path | None, first: Path | None = None) -> list[str]:
+    """Return the folders that relative paths may start from, ``first`` or the current one before all others."""
+    folders = [first or Path.cwd()]
     if config_file is not None:
         file = Path(os.path.abspath(config_file))
         folders += [folder.parent for folder in reversed(file.parents) if folder.name == "configs"][:1] + [file.parent]

@@ -2,7 +2,7 @@
 
 import importlib.util
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from core.base.digest import sha256_file
 from core.base.errors import UserError
 from core.config.data_only import config_files
 from core.config.fingerprint import json_digest
+from core.config.named_texts import named_texts
 from core.config.reference import ConfigRef
 from core.detectors.pretrained import published_file, weights_location
 from core.storage.location import Scheme, parse_location
@@ -18,10 +19,6 @@ from core.storage.store import ObjectNotFound
 
 # Keys whose text names weights: of mmcv's initialisers, of MMDetection's models and hooks, and of a run.
 _WEIGHTS = ("checkpoint", "pretrained", "teacher_ckpt", "load_from", "resume_from")
-# A data set has a digest of its own, and what a run writes does not shape it.
-_LEFT_OUT = ("ann_file", "img_prefix", "data_root", "seg_prefix", "proposal_file", "classes", "work_dir", "log_dir",
-             "out_dir", "pretrained_weights", "custom_imports")
-_LONGEST_PATH = 4096
 
 
 def file_digests(config: Mapping[str, Any]) -> dict[str, str]:
@@ -32,7 +29,7 @@ def file_digests(config: Mapping[str, Any]) -> dict[str, str]:
     weights say so where it is needed.
     """
     kept = weights_location(config)
-    found = {name: _digest(key, name, kept) for key, name in _names("", dict(config.items()))}
+    found = {name: _digest(key, name, kept) for key, name in named_texts(dict(config.items()))}
     imports = config.get("custom_imports") or {}
     modules = imports.get("imports") or () if isinstance(imports, Mapping) else ()
     found.update({name: _module_digest(name) for name in ([modules] if isinstance(modules, str) else modules)})
@@ -51,19 +48,6 @@ def require_same_files(ref: ConfigRef, config: Mapping[str, Any]) -> None:
         raise UserError(f"config {ref.path}", f"{', '.join(changed)} changed since the run began",
                         "The files that a config names must not change while a run uses them.",
                         "Restore them, or start a new run.")
-
-
-def _names(key: str, node: Any) -> Iterator[tuple[str, str]]:
-    """Yield every text of a config that may name a file, with its key."""
-    if isinstance(node, Mapping):
-        for name, value in node.items():
-            if name not in _LEFT_OUT:
-                yield from _names(str(name), value)
-    elif isinstance(node, (list, tuple)):
-        for value in node:
-            yield from _names(key, value)
-    elif isinstance(node, str) and 0 < len(node) <= _LONGEST_PATH and "\0" not in node:
-        yield key, node
 
 
 def _digest(key: str, name: str, kept: str) -> str:
