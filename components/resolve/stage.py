@@ -102,7 +102,7 @@ def resolve(stage: Resolve, output: ExecutorOutput) -> None:
     check_detectors(model_config, compression_config)
     classes = tuple(stage.classes) or classes_of(model_config)
     fractions = {"val_fraction": stage.val_fraction, "test_fraction": stage.test_fraction,
-                 "split_seed": stage.split_seed}
+                 "split_seed": stage.split_seed, "keep_order": bool(stage.classes)}
     if stage.data:
         data = resolve_data(stage.data, data_format=stage.data_format, classes=classes, train_split=stage.train_split,
                             val_split=stage.val_split, test_split=stage.test_split, **fractions)

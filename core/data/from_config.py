@@ -74,7 +74,8 @@ class Entry:
 
 
 def resolve_config_data(config: Mapping[str, Any], config_file: Path | None = None, classes: Sequence[str] = (),
-                        val_fraction: float = 0.1, test_fraction: float = 0.1, split_seed: int = 0) -> DataRef:
+                        val_fraction: float = 0.1, test_fraction: float = 0.1, split_seed: int = 0,
+                        keep_order: bool = False) -> DataRef:
     """Check the data of ``data.train``, ``data.val`` and ``data.test``, and return the reference that stages open.
 
     The config stays as it is, wrappers and all: ``Dataset.train.parts`` of the opened data set has an annotation file
@@ -84,11 +85,12 @@ def resolve_config_data(config: Mapping[str, Any], config_file: Path | None = No
     Args:
         config: An MMDetection config.
         config_file: Its file.
-        classes: The classes to use, in this order; all of the data's where empty.
+        classes: The classes to use; all of the data's where empty.
         val_fraction: Part of the images to follow training with where the config has neither validation nor test
             data.
         test_fraction: Part of the images to measure on, likewise.
         split_seed: Chooses these images.
+        keep_order: As for ``resolve_data``.
 
     Raises:
         UserError: A file is not there, or anything in the data that training or measuring would stumble over.
@@ -108,7 +110,7 @@ def resolve_config_data(config: Mapping[str, Any], config_file: Path | None = No
     layout = _layout(parts, Fractions(val_fraction, test_fraction, int(split_seed)))
     # A warning, so that it is shown where nothing has set up logging.
     _LOGGER.warning("data: the config's own, %s", printable(layout.describe(formats[0]), MOST_LOGGED))
-    return resolve_layout(place, search_of(place), formats[0], layout, tuple(classes))
+    return resolve_layout(place, search_of(place), formats[0], layout, tuple(classes), keep_order)
 
 
 def config_data_folders(config: Mapping[str, Any], config_file: Path, folder: Path) -> dict[str, bool]:
