@@ -62,7 +62,7 @@ def resolve(config: Any, config_file: Path | None, location: str) -> "DataRef":
 
     classes = classes_of(config) if config else ()
     if location:
-        return resolve_data(location, classes=classes)
+        return resolve_data(location, classes=classes, keep_order=False)
     from core.data.from_config import resolve_config_data
 
     return resolve_config_data(config, config_file, classes)

@@ -61,6 +61,7 @@ def compress(stage: Compress, output: ExecutorOutput) -> None:
     from core.config.reference import ConfigRef, open_config
     from core.data.dataset import open_dataset
     from core.data.reference import DataRef
+    from core.detectors.named_files import require_same_files
     from core.training.distributed import first_rank_first
     from core.training.fit import fit, start_of
 
@@ -68,7 +69,9 @@ def compress(stage: Compress, output: ExecutorOutput) -> None:
     state = stage.state.settings()
     with first_rank_first():
         dataset = open_dataset(DataRef.from_json(stage.data))
-    config = open_config(ConfigRef.from_json(stage.compression), stage.trust.trust_config)
+    ref = ConfigRef.from_json(stage.compression)
+    config = open_config(ref, stage.trust.trust_config)
+    require_same_files(ref, config)
     stage.limits.put_into(config)
     set_classes(config, dataset.classes)
     set_data(config, dataset)

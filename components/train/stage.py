@@ -33,6 +33,7 @@ def train(stage: Train, output: ExecutorOutput) -> None:
     from core.config.reference import ConfigRef, open_config
     from core.data.dataset import open_dataset
     from core.data.reference import DataRef
+    from core.detectors.named_files import require_same_files
     from core.storage.parent import ParentRef, open_parent
     from core.training.distributed import first_rank_first
     from core.training.fit import adopt, fit
@@ -41,7 +42,9 @@ def train(stage: Train, output: ExecutorOutput) -> None:
     with first_rank_first():
         parent = open_parent(ParentRef.from_json(stage.parent))
         dataset = open_dataset(DataRef.from_json(stage.data))
-    config = open_config(ConfigRef.from_json(stage.model), stage.trust.trust_config)
+    ref = ConfigRef.from_json(stage.model)
+    config = open_config(ref, stage.trust.trust_config)
+    require_same_files(ref, config)
     set_classes(config, dataset.classes)
     set_data(config, dataset)
     if parent is not None and nncf_config_of(config) is None:

@@ -162,8 +162,16 @@ class Trainer:
         """Return where this training's states are stored, and the newest of them."""
         if state is None:
             return None, None
-        states = TrainingStates(state, training_identity(portable(self.config), self.dataset, given, self._seed))
+        states = TrainingStates(state, training_identity(
+            portable(self.config), self.dataset, given, self._seed, self._named_files()))
         return states, states.newest(self.output.folder)
+
+    def _named_files(self) -> list[str]:
+        """Return the digests of the files that the config names; its start is known by its weights."""
+        from core.detectors.named_files import file_digests
+
+        others = {key: value for key, value in self.config.items() if key not in ("load_from", "resume_from")}
+        return sorted(file_digests(others).values())
 
     def _build(self, given: Checkpoint | None, saved: Checkpoint | None, source: Path | None) -> Any:
         """Return the network with its weights."""
