@@ -32,9 +32,6 @@ AS_WITHOUT = "as without"
 """Begins the aside of a row whose post-processing could not be part of the graph."""
 BEGIN, END = "<!-- begin detectors -->", "<!-- end detectors -->"
 
-REFERENCE_COUNTS = ("points_without", "points_with", "fake_quantize_without", "fake_quantize_with", "filters",
-                    "pruned_filters")
-
 OK, FAILED, NOT_RUN, NOT_REACHED = "ok", "FAILED", "not run", "-"
 
 
@@ -58,8 +55,8 @@ class Row:
         algorithm: Config in that folder.
         config: Digest of the resolved config; a row of another one is out of date.
         cells: Stage to what came of it, in order.
-        counts: What tests compare: quantization points and FakeQuantize operators with and without post-processing,
-            filters and pruned filters.
+        counts: Quantization points and FakeQuantize operators with and without post-processing, filters and pruned
+            filters, which tests compare, and the sizes of what was made.
         seconds: Wall-clock time of the trial.
     """
 
@@ -265,7 +262,9 @@ def families_section() -> str:
         divisor = f" (x{family.input_divisor})" if family.input_divisor > 1 else ""
         lines.append(f"| {family.name}{divisor} | {', '.join(family.heads)} | {', '.join(_keys(family.test_cfg))} |")
     lines += ["", "| refused | reason | nearest family |", "|---|---|---|"]
-    lines += [f"| {head} | {reason} | {nearest} |" for head, (reason, nearest) in sorted(HEADS.items())]
+    named = {head for family in families() for head in family.heads}
+    lines += [f"| {head} | {reason} | {nearest} |" for head, (reason, nearest) in sorted(HEADS.items())
+              if head not in named]
     lines += [f"| {layer}, in any place | {reason} | |" for layer, reason in sorted(LAYERS.items())]
     return "\n".join(lines) + "\n"
 
@@ -331,8 +330,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--algorithms", metavar="NAMES", type=name_list, default=list(ALGORITHMS),
                         help=f"of {', '.join(ALGORITHMS)}; those a detector has no config of are left out "
                         "(default: all)")
-    parser.add_argument("--counts", metavar="FILE", type=Path, default=None,
-                        help="write the quantization points and filters as the tests keep them")
     parser.add_argument("--output", metavar="FILE", type=Path, action="append", default=[],
                         help="where the table goes, .md or .json; may be repeated (default: Markdown to the terminal)")
     parser.add_argument("--readme", metavar="FILE", type=Path, default=None,
@@ -385,8 +382,6 @@ def _run(arguments: argparse.Namespace) -> int:
         return EXIT_LEFT
     if arguments.readme is not None:
         write_summary(arguments.readme, _sorted(rows.values()))
-    if arguments.counts is not None:
-        arguments.counts.write_text(json.dumps(reference_counts(list(rows.values())), indent=1, sort_keys=True) + "\n")
     if not arguments.output:
         print(_text(list(rows.values()), ".md"))
     return 0 if all(row.ok for row in rows.values()) else 1
@@ -405,15 +400,6 @@ def _read_rows(path: Path | None) -> dict[tuple[str, str], Row]:
 
 def _is_done(row: Row | None, detector: str, algorithm: str) -> bool:
     return row is not None and row.ok and row.config == config_digest(detector, algorithm)
-
-
-def reference_counts(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, int]]]:
-    """Return detector to algorithm to the counts that only a decision may change."""
-    kept: dict[str, dict[str, dict[str, int]]] = {}
-    for row in rows:
-        kept.setdefault(row.detector, {})[row.algorithm] = {
-            name: row.counts[name] for name in REFERENCE_COUNTS if name in row.counts}
-    return kept
 
 
 def _sorted(rows: Iterable[Row]) -> list[Row]:
