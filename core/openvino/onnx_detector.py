@@ -39,7 +39,8 @@ class OnnxDetector:
         self.spec = ModelSpec.read(onnx_dir)
         self._preprocessor = Preprocessor(self.spec)
         if count_in_onnx(self._path):
-            raise NotLoaded(f"not loaded by onnxruntime: it has {FAKE_QUANTIZE}, an operator of OpenVINO's that onnxruntime lacks")
+            raise NotLoaded(f"not loaded by onnxruntime: it has {FAKE_QUANTIZE}, an operator of OpenVINO's that it "
+                            "lacks")
         self._session = _session(self._path)
         shape = (1, 3, 1, 1)
         self._mean, self._std = (np.float32(values).reshape(shape) for values in (self.spec.mean, self.spec.std))
