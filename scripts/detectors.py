@@ -91,7 +91,7 @@ def config_digest(detector: str, algorithm: str) -> str:
     return json_digest(config_to_text(load_config(config_path(detector, algorithm))))
 
 
-class RowTrial:
+class RowRun:
     """One detector with one algorithm: a dry run of each setting of post-processing, the second to its end."""
 
     def __init__(self, config: Any, folder: Path, openvino_python: Path | None) -> None:
@@ -182,7 +182,7 @@ def run_row(detector: str, algorithm: str, openvino_python: Path | None = None) 
     """Try one detector with one algorithm in this process; stages after a failed one are not reached."""
     started, row = time.perf_counter(), Row(detector, algorithm, config_digest(detector, algorithm))
     with tempfile.TemporaryDirectory(prefix="mmdet-compress-detectors-") as folder:
-        trial = RowTrial(trial_config(detector, algorithm), Path(folder), openvino_python)
+        trial = RowRun(trial_config(detector, algorithm), Path(folder), openvino_python)
         results = []
         for stage in trial.stages():
             results.append(run_stage(*stage, results))
@@ -222,7 +222,7 @@ def markdown(rows: Sequence[Row], versions: dict[str, str], left: int = 0) -> st
                                                                     in sorted(versions.items())))
     text += "\n".join(lines) + "\n"
     if left:
-        text += f"\n{left} rows are not tried yet: the same command goes on with them.\n"
+        text += f"\n{left} rows are not tried yet: the same command resumes with them.\n"
     text += "".join(f"\n[{number}] {note}\n" for number, note in enumerate(notes, 1))
     return f"{text}\n{families_section()}"
 
@@ -338,7 +338,7 @@ def build_parser() -> argparse.ArgumentParser:
                         help="JSON of rows, written after each and read at the start: those without a failure whose "
                         "config has not changed are not tried again")
     parser.add_argument("--minutes", metavar="N", type=float, default=None,
-                        help="begin no row after so many minutes; the same command again goes on (needs --rows)")
+                        help="begin no row after so many minutes; the same command again resumes (needs --rows)")
     parser.add_argument("--openvino-python", metavar="FILE", type=Path, default=None,
                         help="Python with openvino-dev (default: this one)")
     parser.add_argument("--row", metavar=("DETECTOR", "ALGORITHM"), nargs=2, default=None, help=argparse.SUPPRESS)
@@ -352,7 +352,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from core.config.keys import did_you_mean
+    from core.base.suggest import did_you_mean
 
     python = find_openvino_python(arguments.openvino_python)
     if arguments.row is not None:
@@ -378,7 +378,7 @@ def _run(arguments: argparse.Namespace) -> int:
     for output in arguments.output:
         output.write_text(_text(list(rows.values()), output.suffix, len(left)))
     if left:
-        print(f"{len(left)} rows are left: start again to go on", file=sys.stderr)
+        print(f"{len(left)} rows are left: start again to resume", file=sys.stderr)
         return EXIT_LEFT
     if arguments.readme is not None:
         write_summary(arguments.readme, _sorted(rows.values()))

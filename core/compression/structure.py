@@ -105,7 +105,7 @@ def changed_layers(before: StructureCounts, after: StructureCounts) -> list[Laye
             if change.in_channels[0] != change.in_channels[1] or change.out_channels[0] != change.out_channels[1]]
 
 
-def count_in_pytorch(network: Any, *inputs: Any) -> StructureCounts:
+def structure_of_pytorch(network: Any, *inputs: Any) -> StructureCounts:
     """Run ``network(*inputs)`` once without gradients and count the layers that ran.
 
     The weights count as they are stored: NNCF's filter pruning zeroes them in place, while the masks of a sparsity
@@ -129,7 +129,7 @@ def count_in_pytorch(network: Any, *inputs: Any) -> StructureCounts:
         sum(int(torch.count_nonzero(weight)) for weight in shared.values()))
 
 
-def count_in_onnx(path: Path) -> StructureCounts:
+def structure_of_onnx(path: Path) -> StructureCounts:
     """Count the convolutions and fully connected layers of an ONNX file with a fixed input size.
 
     Raises:
@@ -148,7 +148,7 @@ def count_in_onnx(path: Path) -> StructureCounts:
     return StructureCounts(tuple(layers), *_totals(used))
 
 
-def count_in_ir(model: Any) -> StructureCounts:
+def structure_of_ir(model: Any) -> StructureCounts:
     """Count the convolutions and fully connected layers of an ``openvino.Model`` with a fixed input size."""
     layers, used = [], []
     for operation in model.get_ordered_ops():

@@ -67,7 +67,7 @@ def compress_detector(detector: Any, nncf_config: dict[str, Any], data_loader: I
         data_loader: MMDetection training batches for range estimation and batch-norm adaptation; needed unless
             ``restore`` is given.
         restore: A compressed checkpoint's record: its state is restored and nothing is initialised.
-        postprocessing: See ``nncf_compress_postprocessing``: whether NNCF's graph goes on through post-processing,
+        postprocessing: See ``nncf_compress_postprocessing``: whether NNCF's graph includes post-processing,
             with coordinates and indices never quantized. Where that cannot be, the graph ends at the raw heads and
             a warning says why.
         strict: Raise instead of that warning.

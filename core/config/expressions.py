@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from core.base.errors import UserError
+from core.base.suggest import did_you_mean
 from core.base.text import bounded_repr, shown
 from core.config.cost import Bill, Cost
 from core.config.functions import FUNCTIONS, METHODS, distinct, formatted, items_of, percent
-from core.config.keys import did_you_mean
 from core.config.plain_data import is_plain_number, plain_data
 from core.config.python_text import HINT, RULE, NotData
 

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.suggest import did_you_mean, nearest
 from core.base.text import bounded_repr
 from core.config.data_only import data_from_json
-from core.config.keys import KNOWN_KEYS, TYPO_RATIO, did_you_mean, nearest
+from core.config.keys import KNOWN_KEYS, TYPO_RATIO
 from core.config.merging import DELETE_KEY
 from core.config.plain_data import dotted, plain_data
 

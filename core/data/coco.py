@@ -15,6 +15,7 @@ from typing import Any
 from core.base.errors import UserError
 from core.base.foreign_file import open_regular
 from core.base.json_file import read_json
+from core.base.suggest import SHOWN, listed
 from core.base.text import bounded_repr
 from core.data.annotations import AnnotatedImage, AnnotatedSplit, Box, check_relative, is_unicode
 from core.data.digest import MOST_BYTES
@@ -22,7 +23,6 @@ from core.data.image_files import ON_DISK, ImageFiles
 from core.data.layout import Found, Part, plain_name, split_of
 from core.data.masks import Mask, sound_mask
 from core.data.search import Ambiguous, FileSearch, ambiguous, portable
-from core.data.suggest import SHOWN, listed
 
 _IMAGE_LAYOUTS = ("{}", "{}2017", "images/{}", "images", "")
 # COCO's own companions of the instances files, which hold no boxes to train on.

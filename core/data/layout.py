@@ -8,8 +8,8 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from core.base.errors import UserError
+from core.base.suggest import listed
 from core.base.text import bounded_repr, shown
-from core.data.suggest import listed
 
 # What labelling tools, and people, call the splits, in files and in folders.
 SPLIT_WORDS = {"train": "train", "training": "train", "trainval": "trainval", "val": "val", "valid": "valid",

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from core.base.digest import sha256_file
 from core.base.errors import UserError
+from core.base.suggest import suggestion
 from core.data import digits
-from core.data.suggest import did_you_mean
 from core.storage.archive import SUFFIXES, is_archive, unpack
 from core.storage.location import Location, Scheme, parse_location
 from core.storage.store import StoredObject, check_names
@@ -71,7 +71,7 @@ def _here(path: Path) -> Place:
     if path.exists():
         raise UserError("data", path, _LAYOUT_RULE, f"Pass the folder, or an archive ({', '.join(SUFFIXES)}).")
     parent = path.parent
-    near = did_you_mean(path.name, (entry.name for entry in parent.iterdir())) if parent.is_dir() else ""
+    near = suggestion(path.name, (entry.name for entry in parent.iterdir())) if parent.is_dir() else ""
     raise UserError("data folder", path, f"It does not exist{near}." if near or parent.is_dir()
                     else f"It does not exist, nor does {parent}.", "Pass the data set's folder, or builtin://digits.")
 

@@ -13,12 +13,12 @@ from xml.parsers import expat
 
 from core.base.errors import UserError
 from core.base.foreign_file import kind_of, not_text, open_regular, read_foreign
+from core.base.suggest import SHOWN, listed
 from core.base.text import bounded_repr, shown
 from core.data.annotations import AnnotatedImage, AnnotatedSplit, Box, check_relative
 from core.data.image_files import ON_DISK, ImageFiles
 from core.data.layout import UNNAMED, Found, Part, split_of
 from core.data.search import IMAGE_SUFFIXES, Ambiguous, FileSearch, ambiguous
-from core.data.suggest import SHOWN, listed
 
 _ANNOTATIONS, _IMAGES, _SPLITS = "Annotations", "JPEGImages", "ImageSets/Main"
 # VOC's lists by class (aeroplane_train.txt) hold a second column and are no splits.

@@ -45,7 +45,7 @@ class Adapter(ABC):
 
         Args:
             detector: One of the family.
-            postprocessing: Go on through box decoding and non-maximum suppression instead of ending at the raw heads.
+            postprocessing: Include box decoding and non-maximum suppression instead of ending at the raw heads.
         """
 
     @abstractmethod

@@ -23,7 +23,7 @@ from typing import Any
 
 from core.base.errors import UserError
 from core.base.supervision import end_with_this_process
-from core.dry_run.trials import Batches, NotRun, bound_gradients, tensors, wake
+from core.dry_run.trials import Batches, NotRun, bound_gradients, enable_zero_branches, tensors
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 IMAGES = 4
@@ -182,7 +182,7 @@ class DryRun:
         self.detector = build_detector(self.config)
         self.detector.CLASSES = self.classes
         initialise_at_random(self.detector)
-        wake(self.detector)
+        enable_zero_branches(self.detector)
         self.compression, self.network = None, self.detector.to(device())
         self.counts["parameters"] = _parameters(self.detector)
         shape = "x".join(str(side) for side in _image(self.batches[0]).shape)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.base.errors import UserError
-from core.compression.structure import changed_layers, count_in_ir
+from core.compression.structure import changed_layers, structure_of_ir
 from core.evaluation import confusion
 from core.evaluation.coco_map import Scores, read_annotations
 from core.evaluation.golden import GOLDEN, choose_golden, write_golden
@@ -98,7 +98,7 @@ class _Measured:
     def __init__(self, files: ModelFiles, accuracy: Accuracy, speed: ModelSpeed, forms: dict[Form, MeasuredForm],
                  missing: dict[Form, str]) -> None:
         self.files, self.accuracy, self.speed, self.forms, self.missing = files, accuracy, speed, forms, missing
-        self.structure = count_in_ir(at_test_size(*read_ir(files.ir)))
+        self.structure = structure_of_ir(at_test_size(*read_ir(files.ir)))
 
 
 def _check_comparable(models: Sequence[ModelFiles]) -> None:

@@ -77,7 +77,7 @@ def require_usable(thing: str, capability: Capability, architectures: Iterable[s
 
 
 def runs(capability: Capability, architectures: Iterable[str]) -> bool:
-    """Tell whether any of the architectures' code runs on a GPU of this compute capability.
+    """Return whether any of the architectures' code runs on a GPU of this compute capability.
 
     Machine code runs within its major version from its minor one on, PTX on everything newer (NVIDIA's CUDA C++
     Programming Guide, Binary and PTX Compatibility).

@@ -86,7 +86,7 @@ def search_pruning_level(run_trial: Callable[[float], Trial], plan: SearchPlan, 
 
     That finds the limit where more pruning costs more accuracy; where it does not, the best trial still is one that
     was measured. Each trial is written to ``record`` (JSON lines) as soon as it is done, and one that stands there is
-    not made again, so a search that was killed goes on where it was.
+    not made again, so a search that was killed resumes where it was.
 
     Args:
         run_trial: Prunes to a level, trains, and returns the measured trial.

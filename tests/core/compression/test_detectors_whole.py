@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("mmdet", reason="needs the train environment")
 pytest.importorskip("nncf", reason="needs NNCF")
 
-from scripts.detectors import AS_WITHOUT, REPOSITORY, RowTrial
+from scripts.detectors import AS_WITHOUT, REPOSITORY, RowRun
 from scripts.trial_configs import detectors, trial_config
 
 REFERENCE = {row["detector"]: row["counts"] for row in json.loads((REPOSITORY / "docs" / "detectors.json").read_text())
@@ -27,7 +27,7 @@ def test_every_detector_has_reference_counts():
 @pytest.mark.parametrize("detector", [
     name if name in QUICK else pytest.param(name, marks=pytest.mark.detectors) for name in detectors()])
 def test_every_quantizer_runs_and_comes_back(detector, tmp_path):
-    trial = RowTrial(trial_config(detector, "int8"), tmp_path, None)
+    trial = RowRun(trial_config(detector, "int8"), tmp_path, None)
     trial.without_postprocessing() if detector == "retinanet_r18_small" else trial.wrap(False)
     with_postprocessing = trial.with_postprocessing()
     assert {name: trial.counts[name] for name in COUNTS} == {name: REFERENCE[detector][name] for name in COUNTS}
