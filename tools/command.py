@@ -11,7 +11,6 @@ from core.base.cli import boolean
 from core.base.errors import UserError
 
 if TYPE_CHECKING:
-    from core.data.dataset import Dataset
     from core.data.reference import DataRef
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -65,14 +64,6 @@ def resolve(config: Any, config_file: Path | None, location: str) -> "DataRef":
     from core.data.from_config import resolve_config_data
 
     return resolve_config_data(config, config_file, classes)
-
-
-def point_at(config: Any, dataset: "Dataset") -> None:
-    """Fit a config to its data."""
-    from core.config.adapt import set_classes, set_data
-
-    set_classes(config, dataset.classes)
-    set_data(config, dataset)
 
 
 def work_dir_of(given: str, config: Any, config_file: str) -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 from core.base.errors import UserError
 
 LABELS_FILE = "labels.txt"
+COPY_AGAIN = "Copy the bundle again from where it was published."
 
 
 def write_labels(folder: Path, classes: Sequence[str]) -> None:
@@ -24,8 +25,7 @@ def read_labels(folder: Path) -> tuple[str, ...]:
     try:
         return tuple(path.read_bytes().decode("utf-8").split("\n")[:-1])
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError("bundle file", path, f"It cannot be read ({error}).",
-                        "Copy the bundle again from where it was published.") from error
+        raise UserError("bundle file", path, f"It cannot be read ({error}).", COPY_AGAIN) from error
 
 
 def one_line(name: str) -> str:

@@ -11,12 +11,12 @@ from typing import Any
 from core.base.digest import sha256_file
 from core.base.errors import UserError
 from core.base.text import shown
+from core.bundle.labels import COPY_AGAIN
 
 MANIFEST = "bundle.json"
 SCHEMA = 2
 MODEL_XML = "model.xml"
 _CACHES = "__pycache__"
-_COPY_AGAIN = "Copy the bundle again from where it was published."
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,9 @@ class Manifest:
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            raise UserError("bundle", folder, f"{MANIFEST} is missing.", _COPY_AGAIN) from error
+            raise UserError("bundle", folder, f"{MANIFEST} is missing.", COPY_AGAIN) from error
         except (OSError, ValueError) as error:
-            raise UserError("bundle file", path, f"It cannot be read ({error}).", _COPY_AGAIN) from error
+            raise UserError("bundle file", path, f"It cannot be read ({error}).", COPY_AGAIN) from error
         return cls._from_json(values, path)
 
     @classmethod
@@ -84,7 +84,7 @@ class Manifest:
                      for name, record in values["files"].items()}
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UserError("bundle file", path, f"Its files are not described as they must be ({shown(error)}).",
-                            _COPY_AGAIN) from error
+                            COPY_AGAIN) from error
         return cls(**{**values, "files": files})
 
 

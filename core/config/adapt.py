@@ -59,6 +59,12 @@ def classes_of(cfg: "Config") -> tuple[str, ...]:
     return tuple(names)
 
 
+def fit_to_data(config: "Config", dataset: "Dataset") -> None:
+    """Give a config the classes and the splits of a data set, in place; errors as :func:`set_data`."""
+    set_classes(config, dataset.classes)
+    set_data(config, dataset)
+
+
 def set_data(cfg: "Config", dataset: "Dataset") -> None:
     """Point data.train, data.val and data.test at the splits of ``dataset``, in place.
 

@@ -19,7 +19,6 @@ from core.base.suggest import SHOWN, listed
 from core.base.text import bounded_repr
 from core.data.annotations import AnnotatedImage, AnnotatedSplit, Box, check_relative, is_unicode
 from core.data.digest import MOST_BYTES
-from core.data.image_files import ON_DISK, ImageFiles
 from core.data.layout import Found, Part, plain_name, split_of
 from core.data.masks import Mask, sound_mask
 from core.data.search import Ambiguous, FileSearch, ambiguous, portable
@@ -56,17 +55,6 @@ def find_splits(search: FileSearch) -> Found:
             split = split_of(path.parent / path.parent.name if path.stem == _ROBOFLOW else path)
             found.setdefault(split, []).append(Part(name))
     return found
-
-
-def list_splits(root: Path, images: ImageFiles = ON_DISK) -> tuple[str, ...]:
-    """Return the names of the splits that a folder has in COCO format, sorted."""
-    return tuple(sorted(find_splits(FileSearch(root, images))))
-
-
-def read_split(root: Path, name: str, images: ImageFiles = ON_DISK) -> AnnotatedSplit:
-    """Read and check the one annotation file of a split; arguments and errors as :func:`read_part`."""
-    search = FileSearch(root, images)
-    return read_part(search, find_splits(search)[name][0], name)
 
 
 def read_part(search: FileSearch, part: Part, name: str) -> AnnotatedSplit:

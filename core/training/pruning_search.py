@@ -237,7 +237,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def search(arguments: argparse.Namespace) -> int:
     """Search as the command line asks, print the trials and return the exit code."""
-    from core.config.adapt import set_classes, set_data
+    from core.config.adapt import fit_to_data
     from core.config.loading import load_config
     from core.config.options import parse_options
     from core.data.dataset import open_dataset, resolve_data
@@ -245,8 +245,7 @@ def search(arguments: argparse.Namespace) -> int:
     dataset = open_dataset(resolve_data(arguments.data, train_split=arguments.train_split,
                                         val_split=arguments.val_split, test_split=arguments.test_split))
     config = load_config(arguments.config, parse_options(arguments.cfg_options))
-    set_classes(config, dataset.classes)
-    set_data(config, dataset)
+    fit_to_data(config, dataset)
     tuning = FineTuning(config, dataset, arguments.checkpoint, arguments.work_dir, arguments.seed)
     plan = SearchPlan(tuning.baseline_map(), arguments.max_map_drop, arguments.trials, arguments.highest,
                       tuning.identity())
