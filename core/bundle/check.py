@@ -42,10 +42,6 @@ def check_bundle(folder: Path) -> BundleCheck:
     if read_labels(folder) != tuple(map(one_line, detector.spec.classes)):
         raise UserError("bundle file", Path(folder) / LABELS_FILE, "It names other classes than the model's own: "
                         f"{', '.join(detector.spec.classes)}.", COPY_AGAIN)
-    return BundleCheck(manifest, _check_golden(folder, detector))
-
-
-def _check_golden(folder: Path, detector: OpenVinoDetector) -> Difference:
     golden = read_golden(Path(folder) / GOLDEN)
     try:
         found = difference(golden.detections, detector(read_image(golden.image)))
@@ -56,4 +52,4 @@ def _check_golden(folder: Path, detector: OpenVinoDetector) -> Difference:
                         f"at least {MIN_IOU} are accepted.",
                         "Every file is as published, so look at the versions of openvino, numpy and opencv: "
                         "bundle.json names the ones it was measured with.")
-    return found
+    return BundleCheck(manifest, found)

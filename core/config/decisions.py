@@ -59,7 +59,6 @@ class Key:
 
 
 METRICS = ("bbox", "segm", "proposal", "proposal_fast", "mAP")
-_COCO_ONLY = ("classwise", "iou_thrs", "metric_items", "jsonfile_prefix")
 _O, _R, _N = Decision.OBEYED, Decision.REFUSED, Decision.NO_EFFECT
 
 
@@ -204,11 +203,6 @@ def refusals(config: Mapping[str, Any], situation: Situation = Situation()) -> l
     """Return every key of a config that is refused, or unknown where all keys are known."""
     return [error for key, value in config.items() if key in _BY_PATH
             for error in _refused(key, key, value, situation)]
-
-
-def decision_on(path: str) -> Key | None:
-    """Return what the table says of a key, by its path; None where it is not in it."""
-    return _BY_PATH.get(path)
 
 
 def table() -> str:

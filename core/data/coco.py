@@ -136,7 +136,9 @@ class _Located:
             UserError: Several files fit a name, or one that is not found leads out of the folder.
         """
         wanted = list(dict.fromkeys(names.values()))
-        folder = self._folder(wanted[:_ROOT_SAMPLE])
+        sample = wanted[:_ROOT_SAMPLE]
+        counts = [sum(bool(self._direct(name, folder)) for name in sample) for folder in self._folders]
+        folder = self._folders[counts.index(max(counts))]
         direct = {name: own for name in wanted for own in [self._direct(name, folder)] if own}
         within = folder if direct else self._part.images
         searched = {name: self._searched(name, within) for name in wanted if name not in direct}
@@ -146,13 +148,14 @@ class _Located:
         if not found:
             self.image_root = self._search.root / folder
             return {name: direct.get(name, name) for name in wanted}
-        self._warn(found)
+        loose = [f"{name[:200]!r} as {place}" for name, place in found.items()
+                 if portable(name).parts != PurePosixPath(place).parts[-len(portable(name).parts):]
+                 or PurePosixPath(name).is_absolute()]
+        if loose:
+            self.warnings = (f"{len(loose)} images of {self._file.name} were found by the end of their path: "
+                             f"{listed(loose[:SHOWN])}",)
         inside = f"{folder}/" if folder else ""
         return {name: found.get(name, inside + direct.get(name, name)) for name in wanted}
-
-    def _folder(self, sample: list[str]) -> str:
-        counts = [sum(bool(self._direct(name, folder)) for name in sample) for folder in self._folders]
-        return self._folders[counts.index(max(counts))]
 
     def _direct(self, name: str, folder: str) -> str | None:
         """Return a name that is a path within ``folder``, as it is or with the slashes of this machine."""
@@ -168,14 +171,6 @@ class _Located:
             return self._search.named(name, self._part.annotations, folder)
         except Ambiguous as error:
             raise ambiguous(str(self._file), name, error) from error
-
-    def _warn(self, found: dict[str, str]) -> None:
-        loose = [f"{name[:200]!r} as {place}" for name, place in found.items()
-                 if portable(name).parts != PurePosixPath(place).parts[-len(portable(name).parts):]
-                 or PurePosixPath(name).is_absolute()]
-        if loose:
-            self.warnings = (f"{len(loose)} images of {self._file.name} were found by the end of their path: "
-                             f"{listed(loose[:SHOWN])}",)
 
 
 def _folders(annotations: str, split: str) -> list[str]:

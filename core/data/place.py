@@ -10,7 +10,7 @@ from core.base.errors import UserError
 from core.base.suggest import suggestion
 from core.data import digits
 from core.storage.archive import SUFFIXES, is_archive, unpack
-from core.storage.location import Location, Scheme, parse_location
+from core.storage.location import Scheme, parse_location
 from core.storage.store import StoredObject, check_names
 
 _LAYOUT_RULE = "It must be a folder in COCO or Pascal VOC layout, or an archive of one."
@@ -48,18 +48,14 @@ def locate(uri: str, wanted: Callable[[str], bool] = lambda name: True) -> Place
 
     location = parse_location(uri, "data")
     if location.scheme is Scheme.BUILTIN:
-        return _built_in(uri, location)
+        if location.path != "digits":
+            raise UserError("data", repr(uri), "The only built-in data set is builtin://digits.",
+                            "Use that, or pass a folder.")
+        options = digits.DigitsOptions.from_query(location.query)
+        return Place(options.uri, digits.materialise(options))
     if location.scheme is Scheme.S3:
         return _on_s3(uri, wanted)
     return _here(Path(resolve_latest(location, "data").path))
-
-
-def _built_in(uri: str, location: Location) -> Place:
-    if location.path != "digits":
-        raise UserError("data", repr(uri), "The only built-in data set is builtin://digits.",
-                        "Use that, or pass a folder.")
-    options = digits.DigitsOptions.from_query(location.query)
-    return Place(options.uri, digits.materialise(options))
 
 
 def _here(path: Path) -> Place:

@@ -1,4 +1,4 @@
-"""Counts of small networks against counting by hand, the same from PyTorch, ONNX and IR."""
+"""Counts of small networks against counting by hand, the same from ONNX and IR."""
 
 import importlib.util
 import json
@@ -16,7 +16,6 @@ from core.compression.structure import (
     changed_layers,
     structure_of_ir,
     structure_of_onnx,
-    structure_of_pytorch,
 )
 from core.results.speed import LayerChange
 
@@ -94,32 +93,6 @@ def test_ir(onnx_file):
     from core.openvino.runtime import import_openvino
 
     check(structure_of_ir(import_openvino().convert_model(str(onnx_file))))
-
-
-def test_pytorch():
-    torch = pytest.importorskip("torch", reason="needs the train environment")
-    nn = torch.nn
-
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.trunk = nn.Sequential(
-                nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.BatchNorm2d(8), nn.Conv2d(8, 8, 3, padding=1, groups=8),
-                nn.Conv2d(8, 4, 1), nn.Conv2d(4, 6, 1, groups=2), nn.ConvTranspose2d(6, 2, 2, stride=2))
-            self.shared, self.linear, self.unused = nn.Conv2d(2, 2, 1), nn.Linear(2, 5), nn.Conv2d(2, 2, 1)
-
-        def forward(self, image):
-            large = self.shared(self.trunk(image))
-            return self.linear(self.shared(nn.functional.max_pool2d(large, 2)).mean(dim=(2, 3)))
-
-    net = Net().eval()
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter.fill_(1)
-        net.trunk[0].weight[0], net.trunk[3].weight[3] = 0, 0
-    check(structure_of_pytorch(net, torch.zeros(1, 3, 16, 16)))
-    assert structure_of_pytorch(net, torch.zeros(2, 3, 16, 16)).flops == 2 * sum(row[5] for row in BY_HAND)
-    assert not any(module._forward_hooks for module in net.modules())
 
 
 def test_weights_are_found_behind_fake_quantize(tmp_path):
