@@ -22,10 +22,10 @@ from core.detectors.refused import HEADS, LAYERS
 from core.detectors.registry import families
 from core.detectors.test_cfg import Rule, Table
 from core.dry_run.dry_run import REPOSITORY, DryRun, Outcome, find_openvino_python, run_stage
-from scripts.trial_configs import CLASSES, config_path, detectors, trial_config
+from scripts.trial_configs import CLASSES, algorithms, config_path, detectors, trial_config
 
 PROGRAM = "python -m scripts.detectors"
-ALGORITHMS = ("int8", "pruning", "int8_pruning", "sparsity", "int8_sparsity")
+ALGORITHMS = algorithms()
 ROW_SECONDS = 3600
 EXIT_LEFT = 3
 AS_WITHOUT = "as without"
