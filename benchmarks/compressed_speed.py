@@ -76,7 +76,7 @@ def random_ir(detector: str, variant: str, folder: Path, changes: Sequence[str] 
 
 def measure(pair: Pair, repeats: int, seconds: float, threads: int | None) -> dict[str, Any]:
     """Return speed, size and execution of a pair."""
-    from core.compression.structure import count_in_ir
+    from core.compression.structure import structure_of_ir
     from core.openvino.cpu import describe_cpu, expect
     from core.openvino.ir import describe_ir
     from core.openvino.runtime import read_ir
@@ -84,7 +84,7 @@ def measure(pair: Pair, repeats: int, seconds: float, threads: int | None) -> di
 
     (fp32, compressed), load = measure_speed([pair.fp32, pair.compressed], repeats, seconds, threads=threads)
     speedup = compressed.speedup(fp32)
-    flops = [count_in_ir(read_ir(ir)[0]).flops for ir in (pair.fp32, pair.compressed)]
+    flops = [structure_of_ir(read_ir(ir)[0]).flops for ir in (pair.fp32, pair.compressed)]
     share = compressed.execution.int8_share
     expected = expect(describe_cpu().instruction_set, share, flops[1] / flops[0], speedup.median)
     return {

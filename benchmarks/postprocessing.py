@@ -39,7 +39,7 @@ class Setting:
 def measure(config_file: str, checkpoint: Path, dataset: "Dataset", postprocessing: bool | None) -> Setting:
     """Load the plain ``checkpoint``, compress it unless ``postprocessing`` is None, and score the test split."""
     from core.compression.hooks import quantizers_of
-    from core.config.adapt import set_classes, set_data
+    from core.config.adapt import fit_to_data
     from core.config.loading import load_config
     from core.detectors.building import build_detector
     from core.training.device import device
@@ -47,8 +47,7 @@ def measure(config_file: str, checkpoint: Path, dataset: "Dataset", postprocessi
     from core.training.model import load_checkpoint, load_plain_weights
 
     config = load_config(config_file)
-    set_classes(config, dataset.classes)
-    set_data(config, dataset)
+    fit_to_data(config, dataset)
     config.data.workers_per_gpu = 0
     detector = build_detector(config)
     detector.CLASSES = dataset.classes

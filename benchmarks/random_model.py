@@ -50,7 +50,7 @@ def export_variant(detector: str, variant: str, size: tuple[int, int], output: P
     from core.config.adapt import nncf_config_of, set_data
     from core.detectors.building import build_detector
     from core.dry_run.synthetic import write_dataset
-    from core.dry_run.trials import wake
+    from core.dry_run.trials import enable_zero_branches
     from core.export.onnx import ExportOptions, export_checkpoint
     from core.training.samples import train_loader
     from core.training.snapshot import snapshot
@@ -65,7 +65,7 @@ def export_variant(detector: str, variant: str, size: tuple[int, int], output: P
         network.CLASSES = CLASSES
         network.init_weights()
         # A layer of zeros is no trained one's like, and would take its time for nothing.
-        wake(network)
+        enable_zero_branches(network)
         compression = None
         if variant == "fp32":
             config.pop("nncf_config")

@@ -32,7 +32,7 @@ def small_config(variant: str, dataset: Any, input_size: tuple[int, int] = (0, 0
         dataset: The data set it trains on.
         input_size: Width and height of the network's input in pixels; the config's own where 0.
     """
-    from core.config.adapt import set_classes, set_data
+    from core.config.adapt import fit_to_data
     from core.config.loading import load_config
 
     config = load_config(CONFIGS[variant])
@@ -44,8 +44,7 @@ def small_config(variant: str, dataset: Any, input_size: tuple[int, int] = (0, 0
         if config.get("nncf_config"):
             config.nncf_config.input_info.sample_size = [1, 3, height, width]
     config.data.update(workers_per_gpu=0, samples_per_gpu=BATCH)
-    set_classes(config, dataset.classes)
-    set_data(config, dataset)
+    fit_to_data(config, dataset)
     return config
 
 

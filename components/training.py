@@ -1,11 +1,13 @@
 """Parameters that the stages which train or evaluate share."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from components.stage import Presence, parameter
 
 if TYPE_CHECKING:
+    from core.data.dataset import Dataset
     from core.training.states import StateSettings
 
 
@@ -69,3 +71,27 @@ class Ranks(Gpus):
 
     cpu_processes: int = parameter("Processes on the CPU, each with batches of its own.", 1,
                                    presence=Presence.BY_HAND)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How a stage trains."""
+
+    state: TrainingState
+    trust: Trust
+    ranks: Ranks
+
+    def open(self, config: Mapping[str, Any], data: Mapping[str, Any]) -> "tuple[Any, Dataset]":
+        """Return a resolved config and the data set; the first rank fetches for all."""
+        from core.config.reference import ConfigRef, open_config
+        from core.data.dataset import open_dataset
+        from core.data.reference import DataRef
+        from core.detectors.named_files import require_same_files
+        from core.training.distributed import first_rank_first
+
+        with first_rank_first():
+            dataset = open_dataset(DataRef.from_json(data))
+        ref = ConfigRef.from_json(config)
+        opened = open_config(ref, self.trust.trust_config)
+        require_same_files(ref, opened)
+        return opened, dataset

@@ -47,15 +47,12 @@ class CodeDigests:
                 continue
             seen.add(name)
             waiting.extend(_parents(name))
-            path = self._file(name)
+            base = self._root.joinpath(*name.split("."))
+            path = next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
             if path is not None:
                 found[path] = None
                 waiting.extend(self._imported(path, name))
         return sorted(found)
-
-    def _file(self, module: str) -> Path | None:
-        base = self._root.joinpath(*module.split("."))
-        return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
 
     def _imported(self, path: Path, module: str) -> set[str]:
         if path not in self._imports:

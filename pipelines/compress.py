@@ -147,7 +147,7 @@ def run_locally(arguments: argparse.Namespace) -> int:
     if failure.stage == "gate" and failure.exit_code in (EXIT_FAILED, None):
         console.line("The compressed model did not pass the gate; nothing was published.")
     else:
-        console.line(f"{failure.stage} failed. Finished stages are kept: start again, and the run goes on there.")
+        console.line(f"{failure.stage} failed. Finished stages are kept: start again, and the run resumes there.")
     return EXIT_FAILED
 
 

@@ -104,8 +104,8 @@ def define_pipeline() -> Any:
                 initialised, before the first training step; 0 asks nothing.
             strict: Whether to stop, in preflight and compression, where a detector's post-processing cannot be part of
                 NNCF's graph, instead of falling back to nncf_compress_postprocessing=False with a warning.
-            training_state: Where the state of training is kept, s3://bucket/prefix or a folder, so that a new run goes
-                on with an interrupted training; empty keeps none on a cluster, and locally uses the work folder.
+            training_state: Where the state of training is kept, s3://bucket/prefix or a folder, so that a new run
+                resumes an interrupted training; empty keeps none on a cluster, and locally uses the work folder.
             checkpoint_minutes: Minutes between two states within an epoch; one is kept after every epoch anyway.
             trust_config: Whether a config that is more than data may run as Python; only for configs you wrote.
             dynamic_shape: Whether the exported models take images of any size, where the detector allows it.

@@ -1,6 +1,5 @@
 """The pipeline's parameters as people give them: typed by the compiled pipeline, checked by name."""
 
-import difflib
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -11,11 +10,12 @@ from typing import Any
 from core.base.errors import UserError
 from core.base.foreign_file import not_text, read_foreign
 from core.base.json_file import json_value
+from core.base.suggest import did_you_mean
 from core.base.text import bounded_repr, shown
 from core.config.data_only import data_from_yaml
 from core.config.python_text import MAX_TEXT_BYTES
 
-WAY_OUT = "Run with --list-params to see every parameter with its type and default."
+HINT = "Run with --list-params to see every parameter with its type and default."
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def load_parameters(path: Path, parameters: Mapping[str, Parameter]) -> dict[str
         return {}
     if not isinstance(content, dict):
         raise UserError("parameter file", path, f"It holds a {type(content).__name__}, and parameters are "
-                        "'name: value' lines.", WAY_OUT)
+                        "'name: value' lines.", HINT)
     return {name: from_yaml(_find(name, parameters), value) for name, value in content.items()}
 
 
@@ -169,15 +169,14 @@ _TYPES = {
 def _find(name: Any, parameters: Mapping[str, Parameter]) -> Parameter:
     if name in parameters:
         return parameters[name]
-    near = difflib.get_close_matches(shown(name), parameters, n=1)
-    hint = f"Did you mean {near[0]!r}? " if near else ""
-    raise UserError("parameter", bounded_repr(name), "The pipeline has no parameter of this name.", hint + WAY_OUT)
+    raise UserError("parameter", bounded_repr(name), "The pipeline has no parameter of this name.",
+                    did_you_mean(shown(name), parameters, HINT))
 
 
 def _malformed(parameter: Parameter, value: Any) -> UserError:
     kind = _TYPES[parameter.type]
     return UserError(f"parameter {parameter.name}", bounded_repr(value),
-                     f"It must be {kind.name}, such as {kind.example}.", WAY_OUT)
+                     f"It must be {kind.name}, such as {kind.example}.", HINT)
 
 
 def _whole(default: Any, declared: Mapping[str, Any]) -> Any:

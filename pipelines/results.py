@@ -35,7 +35,14 @@ def collect_results(finished: Mapping[str, Mapping[str, Any]], run: Path) -> lis
     collected = []
     for stage, output, place in RESULTS:
         if stage in finished:
-            _place(Path(finished[stage][output].path), run / place)
+            source = Path(finished[stage][output].path)
+            target = run / place
+            if source.is_dir():
+                for path in source.rglob("*"):
+                    if path.is_file():
+                        _link_or_copy(path, target / path.relative_to(source))
+            else:
+                _link_or_copy(source, target)
             collected.append(run / place)
     return collected
 
@@ -45,15 +52,6 @@ def write_parameters(values: dict[str, Any], run: Path) -> None:
     import yaml
 
     (run / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")
-
-
-def _place(source: Path, target: Path) -> None:
-    if source.is_dir():
-        for path in source.rglob("*"):
-            if path.is_file():
-                _link_or_copy(path, target / path.relative_to(source))
-    else:
-        _link_or_copy(source, target)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

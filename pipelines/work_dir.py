@@ -37,7 +37,7 @@ class WorkDir:
 
     @property
     def training_state(self) -> Path:
-        """Where training keeps its state, so that an interrupted run goes on; below what containers see, too."""
+        """Where training keeps its state, so that an interrupted run resumes; below what containers see, too."""
         return self.pipeline_root / "training-state"
 
     def new_run(self, name: str) -> Path:

@@ -22,18 +22,15 @@ from core.detectors.refused import HEADS, LAYERS
 from core.detectors.registry import families
 from core.detectors.test_cfg import Rule, Table
 from core.dry_run.dry_run import REPOSITORY, DryRun, Outcome, find_openvino_python, run_stage
-from scripts.trial_configs import CLASSES, config_path, detectors, trial_config
+from scripts.trial_configs import CLASSES, algorithms, config_path, detectors, trial_config
 
 PROGRAM = "python -m scripts.detectors"
-ALGORITHMS = ("int8", "pruning", "int8_pruning", "sparsity", "int8_sparsity")
+ALGORITHMS = algorithms()
 ROW_SECONDS = 3600
 EXIT_LEFT = 3
 AS_WITHOUT = "as without"
 """Begins the aside of a row whose post-processing could not be part of the graph."""
 BEGIN, END = "<!-- begin detectors -->", "<!-- end detectors -->"
-
-REFERENCE_COUNTS = ("points_without", "points_with", "fake_quantize_without", "fake_quantize_with", "filters",
-                    "pruned_filters")
 
 OK, FAILED, NOT_RUN, NOT_REACHED = "ok", "FAILED", "not run", "-"
 
@@ -58,8 +55,8 @@ class Row:
         algorithm: Config in that folder.
         config: Digest of the resolved config; a row of another one is out of date.
         cells: Stage to what came of it, in order.
-        counts: What tests compare: quantization points and FakeQuantize operators with and without post-processing,
-            filters and pruned filters.
+        counts: Quantization points and FakeQuantize operators with and without post-processing, filters and pruned
+            filters, which tests compare, and the sizes of what was made.
         seconds: Wall-clock time of the trial.
     """
 
@@ -94,7 +91,7 @@ def config_digest(detector: str, algorithm: str) -> str:
     return json_digest(config_to_text(load_config(config_path(detector, algorithm))))
 
 
-class RowTrial:
+class RowRun:
     """One detector with one algorithm: a dry run of each setting of post-processing, the second to its end."""
 
     def __init__(self, config: Any, folder: Path, openvino_python: Path | None) -> None:
@@ -185,7 +182,7 @@ def run_row(detector: str, algorithm: str, openvino_python: Path | None = None) 
     """Try one detector with one algorithm in this process; stages after a failed one are not reached."""
     started, row = time.perf_counter(), Row(detector, algorithm, config_digest(detector, algorithm))
     with tempfile.TemporaryDirectory(prefix="mmdet-compress-detectors-") as folder:
-        trial = RowTrial(trial_config(detector, algorithm), Path(folder), openvino_python)
+        trial = RowRun(trial_config(detector, algorithm), Path(folder), openvino_python)
         results = []
         for stage in trial.stages():
             results.append(run_stage(*stage, results))
@@ -225,7 +222,7 @@ def markdown(rows: Sequence[Row], versions: dict[str, str], left: int = 0) -> st
                                                                     in sorted(versions.items())))
     text += "\n".join(lines) + "\n"
     if left:
-        text += f"\n{left} rows are not tried yet: the same command goes on with them.\n"
+        text += f"\n{left} rows are not tried yet: the same command resumes with them.\n"
     text += "".join(f"\n[{number}] {note}\n" for number, note in enumerate(notes, 1))
     return f"{text}\n{families_section()}"
 
@@ -265,7 +262,9 @@ def families_section() -> str:
         divisor = f" (x{family.input_divisor})" if family.input_divisor > 1 else ""
         lines.append(f"| {family.name}{divisor} | {', '.join(family.heads)} | {', '.join(_keys(family.test_cfg))} |")
     lines += ["", "| refused | reason | nearest family |", "|---|---|---|"]
-    lines += [f"| {head} | {reason} | {nearest} |" for head, (reason, nearest) in sorted(HEADS.items())]
+    named = {head for family in families() for head in family.heads}
+    lines += [f"| {head} | {reason} | {nearest} |" for head, (reason, nearest) in sorted(HEADS.items())
+              if head not in named]
     lines += [f"| {layer}, in any place | {reason} | |" for layer, reason in sorted(LAYERS.items())]
     return "\n".join(lines) + "\n"
 
@@ -331,8 +330,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--algorithms", metavar="NAMES", type=name_list, default=list(ALGORITHMS),
                         help=f"of {', '.join(ALGORITHMS)}; those a detector has no config of are left out "
                         "(default: all)")
-    parser.add_argument("--counts", metavar="FILE", type=Path, default=None,
-                        help="write the quantization points and filters as the tests keep them")
     parser.add_argument("--output", metavar="FILE", type=Path, action="append", default=[],
                         help="where the table goes, .md or .json; may be repeated (default: Markdown to the terminal)")
     parser.add_argument("--readme", metavar="FILE", type=Path, default=None,
@@ -341,7 +338,7 @@ def build_parser() -> argparse.ArgumentParser:
                         help="JSON of rows, written after each and read at the start: those without a failure whose "
                         "config has not changed are not tried again")
     parser.add_argument("--minutes", metavar="N", type=float, default=None,
-                        help="begin no row after so many minutes; the same command again goes on (needs --rows)")
+                        help="begin no row after so many minutes; the same command again resumes (needs --rows)")
     parser.add_argument("--openvino-python", metavar="FILE", type=Path, default=None,
                         help="Python with openvino-dev (default: this one)")
     parser.add_argument("--row", metavar=("DETECTOR", "ALGORITHM"), nargs=2, default=None, help=argparse.SUPPRESS)
@@ -355,7 +352,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from core.config.keys import did_you_mean
+    from core.base.suggest import did_you_mean
 
     python = find_openvino_python(arguments.openvino_python)
     if arguments.row is not None:
@@ -381,12 +378,10 @@ def _run(arguments: argparse.Namespace) -> int:
     for output in arguments.output:
         output.write_text(_text(list(rows.values()), output.suffix, len(left)))
     if left:
-        print(f"{len(left)} rows are left: start again to go on", file=sys.stderr)
+        print(f"{len(left)} rows are left: start again to resume", file=sys.stderr)
         return EXIT_LEFT
     if arguments.readme is not None:
         write_summary(arguments.readme, _sorted(rows.values()))
-    if arguments.counts is not None:
-        arguments.counts.write_text(json.dumps(reference_counts(list(rows.values())), indent=1, sort_keys=True) + "\n")
     if not arguments.output:
         print(_text(list(rows.values()), ".md"))
     return 0 if all(row.ok for row in rows.values()) else 1
@@ -405,15 +400,6 @@ def _read_rows(path: Path | None) -> dict[tuple[str, str], Row]:
 
 def _is_done(row: Row | None, detector: str, algorithm: str) -> bool:
     return row is not None and row.ok and row.config == config_digest(detector, algorithm)
-
-
-def reference_counts(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, int]]]:
-    """Return detector to algorithm to the counts that only a decision may change."""
-    kept: dict[str, dict[str, dict[str, int]]] = {}
-    for row in rows:
-        kept.setdefault(row.detector, {})[row.algorithm] = {
-            name: row.counts[name] for name in REFERENCE_COUNTS if name in row.counts}
-    return kept
 
 
 def _sorted(rows: Iterable[Row]) -> list[Row]:

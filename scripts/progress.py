@@ -94,7 +94,7 @@ class Steps:
         if status != 0:
             raise UserError(f"set-up of {self._name}", f"{title} failed: {self._last_words(start)}",
                             f"The whole output is in {self._log}.",
-                            "Mend the cause and start the set-up again; it goes on from here.")
+                            "Fix the cause and start the set-up again; it resumes from here.")
 
     def _written_since(self, start: int) -> str:
         with self._log.open("rb") as log:

@@ -98,9 +98,9 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         return _fail(str(error), EXIT_USER_ERROR)
     except KeyboardInterrupt:
-        return _fail("interrupted. Start it again to go on from here.", EXIT_INTERRUPTED)
+        return _fail("interrupted. Start it again to resume from here.", EXIT_INTERRUPTED)
     except Terminated:
-        return _fail("terminated by SIGTERM. Start it again to go on from here.", EXIT_TERMINATED)
+        return _fail("terminated by SIGTERM. Start it again to resume from here.", EXIT_TERMINATED)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return _fail(f"disk full: {error.filename or folder}. Free some space or name a folder on another disk "

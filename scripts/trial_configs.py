@@ -1,12 +1,15 @@
 """The detectors' configs made small for trials on random weights."""
 
 import itertools
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from core.dry_run.dry_run import REPOSITORY
 
 CONFIGS = REPOSITORY / "configs" / "nncf_compression"
+DATA_SETS = ("bccd_", "digits_")
+"""How configs for one data set begin."""
 # Pascal VOC's; the configs' own num_classes is COCO's 80.
 CLASSES = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
            "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor")
@@ -19,6 +22,12 @@ PROPOSALS = 50
 def detectors() -> tuple[str, ...]:
     """Return the folders of ``configs/nncf_compression``, one a detector."""
     return tuple(sorted(folder.name for folder in CONFIGS.iterdir() if folder.is_dir()))
+
+
+def algorithms() -> tuple[str, ...]:
+    """Return the names of the configs in these folders that are for no one data set, the most common first."""
+    found = Counter(path.stem for path in CONFIGS.glob("*/*.py") if not path.stem.startswith(DATA_SETS))
+    return tuple(sorted(found, key=lambda name: (-found[name], name.count("_"), name)))
 
 
 def config_path(detector: str, algorithm: str) -> Path:

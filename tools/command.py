@@ -12,7 +12,6 @@ from core.base.errors import UserError
 from core.config.stored import is_stored
 
 if TYPE_CHECKING:
-    from core.data.dataset import Dataset
     from core.data.reference import DataRef
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,14 +65,6 @@ def resolve(config: Any, config_file: Path | None, location: str) -> "DataRef":
     from core.data.from_config import resolve_config_data
 
     return resolve_config_data(config, config_file, classes)
-
-
-def point_at(config: Any, dataset: "Dataset") -> None:
-    """Fit a config to its data."""
-    from core.config.adapt import set_classes, set_data
-
-    set_classes(config, dataset.classes)
-    set_data(config, dataset)
 
 
 def work_dir_of(given: str, config: Any, config_file: str) -> Path:

@@ -33,6 +33,7 @@ def test(arguments: argparse.Namespace) -> int:
     """Test; print the metrics."""
     import logging
 
+    from core.config.adapt import fit_to_data
     from core.data.dataset import open_dataset
     from core.training.device import device
     from core.training.evaluate import results_of
@@ -49,7 +50,7 @@ def test(arguments: argparse.Namespace) -> int:
     if model.checkpoint.classes and tuple(model.checkpoint.classes) != dataset.classes:
         raise UserError("classes", ", ".join(dataset.classes), "The checkpoint was trained for "
                         f"{', '.join(model.checkpoint.classes)}, in this order.", "Test it on data of these classes.")
-    command.point_at(model.config, dataset)
+    fit_to_data(model.config, dataset)
     loader = evaluation_loader(model.config, "test", dataset.test)
     results = results_of(model.network.to(device()), loader)
     logger = logging.getLogger("mmdet_compress.test")

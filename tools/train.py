@@ -38,6 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def train(arguments: argparse.Namespace, output: Any = None) -> None:
     """Train; leave in work_dir what MMDetection leaves there."""
+    from core.config.adapt import fit_to_data
     from core.data.dataset import open_dataset
     from core.training.distributed import first_rank, first_rank_first
     from core.training.log import log_to_file, log_to_screen
@@ -57,7 +58,7 @@ def train(arguments: argparse.Namespace, output: Any = None) -> None:
         write_config(config, work_dir / f"{Path(arguments.config).stem}.py")
     with first_rank_first():
         dataset = open_dataset(command.resolve(config, Path(arguments.config), arguments.data))
-    command.point_at(config, dataset)
+    fit_to_data(config, dataset)
     seed = arguments.seed if arguments.seed is not None else int(config.get("seed") or 0)
     trainer = Trainer(config, dataset, Output(work_dir, name, checkpoints=True, validate=not arguments.no_validate),
                       seed=seed)

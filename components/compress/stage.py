@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from components.stage import Stage, input_artifact, output_artifact, parameter
-from components.training import Ranks, TrainingState, Trust
+from components.training import Training
 from core.base.executor_output import ExecutorOutput
 
 
@@ -47,9 +47,7 @@ class Compress:
     fp32_checkpoint: Path = input_artifact("Model", "The FP32 checkpoint to start from.")
     seed: int = parameter("Seed of shuffling and augmentation.", 0)
     limits: CompressionLimits
-    state: TrainingState
-    trust: Trust
-    ranks: Ranks
+    training: Training
     checkpoint: Path = output_artifact(
         "Model", "The compressed checkpoint; algorithms, epochs, seconds and the last validation in its metadata.")
     log: Path = output_artifact("Artifact", "Training log in JSON lines.")
@@ -57,24 +55,14 @@ class Compress:
 
 def compress(stage: Compress, output: ExecutorOutput) -> None:
     """Fine-tune with compression; write checkpoint and log."""
-    from core.config.adapt import set_classes, set_data
-    from core.config.reference import ConfigRef, open_config
-    from core.data.dataset import open_dataset
-    from core.data.reference import DataRef
-    from core.detectors.named_files import require_same_files
-    from core.training.distributed import first_rank_first
+    from core.config.adapt import fit_to_data
     from core.training.fit import fit, start_of
 
     stage.limits.check()
-    state = stage.state.settings()
-    with first_rank_first():
-        dataset = open_dataset(DataRef.from_json(stage.data))
-    ref = ConfigRef.from_json(stage.compression)
-    config = open_config(ref, stage.trust.trust_config)
-    require_same_files(ref, config)
+    state = stage.training.state.settings()
+    config, dataset = stage.training.open(stage.compression, stage.data)
     stage.limits.put_into(config)
-    set_classes(config, dataset.classes)
-    set_data(config, dataset)
+    fit_to_data(config, dataset)
     stage.checkpoint.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".compress-", dir=str(stage.checkpoint.parent)) as work_dir:
         result = fit(config, dataset, stage.checkpoint, stage.log, Path(work_dir),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from components.stage import Stage, output_artifact, parameter
-from components.training import Ranks, TrainingState, Trust
+from components.training import Training
 from core.base.executor_output import ExecutorOutput
 
 
@@ -19,9 +19,7 @@ class Train:
     parent: dict[str, Any] = parameter("The resolved checkpoint to take instead of training; an empty uri trains.",
                                        {"uri": "", "digest": ""})
     seed: int = parameter("Seed of weights, shuffling and augmentation.", 0)
-    state: TrainingState
-    trust: Trust
-    ranks: Ranks
+    training: Training
     checkpoint: Path = output_artifact(
         "Model", "The FP32 checkpoint; epochs, seconds and the last validation in its metadata.")
     log: Path = output_artifact("Artifact", "Training log in JSON lines.")
@@ -29,24 +27,16 @@ class Train:
 
 def train(stage: Train, output: ExecutorOutput) -> None:
     """Train, or adopt the parent; write checkpoint and log."""
-    from core.config.adapt import nncf_config_of, set_classes, set_data
-    from core.config.reference import ConfigRef, open_config
-    from core.data.dataset import open_dataset
-    from core.data.reference import DataRef
-    from core.detectors.named_files import require_same_files
+    from core.config.adapt import fit_to_data, nncf_config_of
     from core.storage.parent import ParentRef, open_parent
     from core.training.distributed import first_rank_first
     from core.training.fit import adopt, fit
 
-    state = stage.state.settings()
+    state = stage.training.state.settings()
     with first_rank_first():
         parent = open_parent(ParentRef.from_json(stage.parent))
-        dataset = open_dataset(DataRef.from_json(stage.data))
-    ref = ConfigRef.from_json(stage.model)
-    config = open_config(ref, stage.trust.trust_config)
-    require_same_files(ref, config)
-    set_classes(config, dataset.classes)
-    set_data(config, dataset)
+    config, dataset = stage.training.open(stage.model, stage.data)
+    fit_to_data(config, dataset)
     if parent is not None and nncf_config_of(config) is None:
         result = adopt(parent, config, dataset, stage.checkpoint, stage.log)
     else:

@@ -89,12 +89,12 @@ def run_guarded(program: str, work: Callable[[], int]) -> int:
     except UserError as error:
         return _fail(program, str(error), EXIT_USER_ERROR)
     except KeyboardInterrupt:
-        return _fail(program, "interrupted. Finished stages are kept; start again to go on from here.",
+        return _fail(program, "interrupted. Finished stages are kept; start again to resume from here.",
                      EXIT_INTERRUPTED)
     except StateSaved as saved:
-        return _fail(program, f"terminated by SIGTERM; {saved}. Start again to go on from there.", EXIT_STATE_SAVED)
+        return _fail(program, f"terminated by SIGTERM; {saved}. Start again to resume from there.", EXIT_STATE_SAVED)
     except Terminated:
-        return _fail(program, "terminated by SIGTERM. Finished stages are kept; start again to go on from here.",
+        return _fail(program, "terminated by SIGTERM. Finished stages are kept; start again to resume from here.",
                      EXIT_TERMINATED)
     except OSError as error:
         if error.errno in FULL_DISK:

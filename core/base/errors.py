@@ -32,7 +32,7 @@ class Terminated(BaseException):
 
 
 class StateSaved(Terminated):
-    """SIGTERM arrived and the training state is stored: the same command goes on from there.
+    """SIGTERM arrived and the training state is stored: the same command resumes there.
 
     Args:
         place: Where the state lies.

@@ -214,7 +214,7 @@ class _Supervisor:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._worker, signal.SIGKILL)
         self._end()
-        self._say(f"{_WORDS[self._first]}; it {what}. Finished stages are kept; start again to go on from here.")
+        self._say(f"{_WORDS[self._first]}; it {what}. Finished stages are kept; start again to resume from here.")
         return _CODES[self._first]
 
     def _end(self) -> int:

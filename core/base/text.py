@@ -76,21 +76,15 @@ class _Writer:
             begin, end = _BRACKETS[kind]
             self._add(begin)
             if kind is dict:
-                self._items(value, depth)
+                for held in self._separated(dict.__iter__(value), dict.__len__(value), depth):
+                    self._add(": ")
+                    self.write(dict.__getitem__(value, held), depth + 1)
             else:
-                self._elements(kind, value, depth)
+                for _ in self._separated(kind.__iter__(value), kind.__len__(value), depth):
+                    pass
+                if kind is tuple and tuple.__len__(value) == 1:
+                    self._add(",")
             self._add(end)
-
-    def _elements(self, kind: Any, value: Any, depth: int) -> None:
-        for _ in self._separated(kind.__iter__(value), kind.__len__(value), depth):
-            pass
-        if kind is tuple and tuple.__len__(value) == 1:
-            self._add(",")
-
-    def _items(self, value: Any, depth: int) -> None:
-        for held in self._separated(dict.__iter__(value), dict.__len__(value), depth):
-            self._add(": ")
-            self.write(dict.__getitem__(value, held), depth + 1)
 
     def _separated(self, values: Iterable[Any], count: int, depth: int) -> Iterator[Any]:
         for number, value in enumerate(islice(values, _MOST_VALUES)):

@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.base.errors import UserError
-from core.bundle.labels import LABELS_FILE, one_line, read_labels
+from core.bundle.labels import COPY_AGAIN, LABELS_FILE, one_line, read_labels
 from core.bundle.manifest import MODEL_XML, Manifest, damage
 from core.bundle.model_info import take_model_info
 from core.evaluation.golden import GOLDEN, MAX_SCORE_DIFFERENCE, MIN_IOU, Difference, difference, read_golden
 from core.openvino.detector import OpenVinoDetector
 from core.openvino.image import CorruptImageError, read_image
-
-_COPY_AGAIN = "Copy the bundle again from where it was published."
 
 
 @dataclass(frozen=True)
@@ -36,26 +34,22 @@ def check_bundle(folder: Path) -> BundleCheck:
     manifest = Manifest.read(folder)
     faults = damage(folder, manifest)
     if faults:
-        raise UserError("bundle", folder, f"{'; '.join(faults)}.", _COPY_AGAIN)
+        raise UserError("bundle", folder, f"{'; '.join(faults)}.", COPY_AGAIN)
     measured = hashlib.sha256(take_model_info((Path(folder) / MODEL_XML).read_bytes())).hexdigest()
     if measured != manifest.validated_xml_sha256:
-        raise UserError("bundle file", Path(folder) / MODEL_XML, "It is not the model that was validated.", _COPY_AGAIN)
+        raise UserError("bundle file", Path(folder) / MODEL_XML, "It is not the model that was validated.", COPY_AGAIN)
     detector = OpenVinoDetector(Path(folder))
     if read_labels(folder) != tuple(map(one_line, detector.spec.classes)):
         raise UserError("bundle file", Path(folder) / LABELS_FILE, "It names other classes than the model's own: "
-                        f"{', '.join(detector.spec.classes)}.", _COPY_AGAIN)
-    return BundleCheck(manifest, _check_golden(folder, detector))
-
-
-def _check_golden(folder: Path, detector: OpenVinoDetector) -> Difference:
+                        f"{', '.join(detector.spec.classes)}.", COPY_AGAIN)
     golden = read_golden(Path(folder) / GOLDEN)
     try:
         found = difference(golden.detections, detector(read_image(golden.image)))
     except CorruptImageError as error:
-        raise UserError("golden image", error.path, f"It cannot be decoded: {error.reason}.", _COPY_AGAIN) from error
+        raise UserError("golden image", error.path, f"It cannot be decoded: {error.reason}.", COPY_AGAIN) from error
     if not found.tolerable:
         raise UserError("golden image", golden.image, f"{str(found).capitalize()}; at most {MAX_SCORE_DIFFERENCE} and "
                         f"at least {MIN_IOU} are accepted.",
                         "Every file is as published, so look at the versions of openvino, numpy and opencv: "
                         "bundle.json names the ones it was measured with.")
-    return found
+    return BundleCheck(manifest, found)

@@ -9,7 +9,7 @@ from core.base.text import shown
 
 LABELS_FILE = "labels.txt"
 _MOST_BYTES = 16 << 20
-_COPY_AGAIN = "Copy the bundle again from where it was published."
+COPY_AGAIN = "Copy the bundle again from where it was published."
 
 
 def write_labels(folder: Path, classes: Sequence[str]) -> None:
@@ -26,10 +26,10 @@ def read_labels(folder: Path) -> tuple[str, ...]:
     """
     path = Path(folder) / LABELS_FILE
     try:
-        return tuple(read_foreign(path, "bundle file", _MOST_BYTES, _COPY_AGAIN).decode("utf-8").split("\n")[:-1])
+        return tuple(read_foreign(path, "bundle file", _MOST_BYTES, COPY_AGAIN).decode("utf-8").split("\n")[:-1])
     except UnicodeDecodeError as error:
         raise UserError("bundle file", path, f"It cannot be read ({shown(error)}).",
-                        _COPY_AGAIN) from error
+                        COPY_AGAIN) from error
 
 
 def one_line(name: str) -> str:

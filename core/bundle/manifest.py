@@ -12,13 +12,13 @@ from core.base.digest import sha256_file
 from core.base.errors import UserError
 from core.base.json_file import read_json
 from core.base.text import bounded_repr, shown
+from core.bundle.labels import COPY_AGAIN
 
 MANIFEST = "bundle.json"
 SCHEMA = 2
 MOST_BYTES = 16 << 20
 MODEL_XML = "model.xml"
 _CACHES = "__pycache__"
-_COPY_AGAIN = "Copy the bundle again from where it was published."
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class Manifest:
         except OSError:
             there = False
         if not there:
-            raise UserError("bundle", folder, f"{MANIFEST} is missing.", _COPY_AGAIN)
-        return cls._from_json(read_json(path, "bundle file", _COPY_AGAIN, MOST_BYTES), path)
+            raise UserError("bundle", folder, f"{MANIFEST} is missing.", COPY_AGAIN)
+        return cls._from_json(read_json(path, "bundle file", COPY_AGAIN, MOST_BYTES), path)
 
     @classmethod
     def _from_json(cls, values: Any, path: Path) -> "Manifest":
@@ -86,12 +86,12 @@ class Manifest:
                      for name, record in values["files"].items()}
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UserError("bundle file", path, f"Its files are not described as they must be ({shown(error)}).",
-                            _COPY_AGAIN) from error
+                            COPY_AGAIN) from error
         texts = [values["model_name"], values["content_sha256"], values["validated_xml_sha256"]]
         for key in ("model_info", "versions"):
             texts += values[key].values() if isinstance(values[key], dict) else [None]
         if not all(isinstance(text, str) for text in texts):
-            raise UserError("bundle file", path, "Names, digests, model_info and versions must be texts.", _COPY_AGAIN)
+            raise UserError("bundle file", path, "Names, digests, model_info and versions must be texts.", COPY_AGAIN)
         return cls(**{**values, "files": files})
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from core.base.suggest import nearest
 from core.compression.config_check.entry import Entry
 from core.compression.config_check.finding import Finding, child
 from core.compression.config_check.pruning import DEFAULT_TARGET
@@ -17,7 +18,6 @@ from core.compression.config_check.quantization import QUANTIZER_GROUPS
 from core.compression.config_check.rules import read_entries
 from core.compression.nncf_import import import_nncf
 from core.compression.nncf_setup import pruning_level_findings, quantizer_findings
-from core.config.keys import nearest
 
 logger = logging.getLogger(__name__)
 

@@ -87,7 +87,9 @@ def check_state(nncf_config: Mapping[str, Any], state: Mapping[str, Any], source
     except jsonschema.ValidationError as error:
         path = "/".join(str(step) for step in error.absolute_path)[:200]
         raise _misfit(source, f"{path or 'its top level'}: {error.message[:200]}") from error
-    names = _algorithms(nncf_config)
+    entries = nncf_config.get("compression", [])
+    entries = entries if isinstance(entries, list) else [entries]
+    names = [str(entry.get("algorithm")) for entry in entries if isinstance(entry, dict)]
     for part in (BUILDER, CONTROLLER):
         if sorted(map(str, state[part])) != sorted(names):
             found = ", ".join(map(str, state[part]))[:200]
@@ -110,7 +112,12 @@ def load_compressed_weights(compressed: CompressedDetector, state_dict: dict[str
 
     own = compressed.network.state_dict()
     check_dtypes(state_dict, own, source)
-    _check_bits(state_dict, own, source)
+    # NNCF computes 2 to the power of these numbers wherever it finds them.
+    for name, tensor in own.items():
+        given = state_dict.get(name)
+        if name.endswith("num_bits") and given is not None and given.tolist() != tensor.tolist():
+            raise _misfit(source, f"{name} is {bounded_repr(given.tolist(), 80)}, and its quantizer has "
+                          f"{bounded_repr(tensor.tolist(), 80)}")
     try:
         load_state(compressed.network, state_dict, is_resume=True)
     except RuntimeError as error:
@@ -118,26 +125,11 @@ def load_compressed_weights(compressed: CompressedDetector, state_dict: dict[str
                       + " ".join(line.strip() for line in str(error).splitlines()[1:6])[:1000]) from error
 
 
-def _check_bits(state_dict: Mapping[str, Any], own: Mapping[str, Any], source: object) -> None:
-    # NNCF computes 2 to the power of these numbers wherever it finds them.
-    for name, tensor in own.items():
-        given = state_dict.get(name)
-        if name.endswith("num_bits") and given is not None and given.tolist() != tensor.tolist():
-            raise _misfit(source, f"{name} is {bounded_repr(given.tolist(), 80)}, and its quantizer has "
-                          f"{bounded_repr(tensor.tolist(), 80)}")
-
-
 def _unordered(value: Any) -> Any:
     """Return nested data such that lists, which were sets to NNCF, are equal in any order."""
     if isinstance(value, dict):
         return {key: _unordered(item) for key, item in value.items()}
     return sorted(map(_unordered, value), key=repr) if isinstance(value, (list, tuple)) else value
-
-
-def _algorithms(nncf_config: Mapping[str, Any]) -> list[str]:
-    entries = nncf_config.get("compression", [])
-    entries = entries if isinstance(entries, list) else [entries]
-    return [str(entry.get("algorithm")) for entry in entries if isinstance(entry, dict)]
 
 
 def _misfit(source: object, difference: str) -> UserError:

@@ -105,31 +105,7 @@ def changed_layers(before: StructureCounts, after: StructureCounts) -> list[Laye
             if change.in_channels[0] != change.in_channels[1] or change.out_channels[0] != change.out_channels[1]]
 
 
-def count_in_pytorch(network: Any, *inputs: Any) -> StructureCounts:
-    """Run ``network(*inputs)`` once without gradients and count the layers that ran.
-
-    The weights count as they are stored: NNCF's filter pruning zeroes them in place, while the masks of a sparsity
-    algorithm reach them on export only (``measure_compression`` reads the masks). FLOPs are of the batch that is given.
-    """
-    import torch
-
-    kinds = (torch.nn.modules.conv._ConvNd, torch.nn.Linear)
-    calls: list[tuple[str, Any, Any, Any]] = []
-    handles = [module.register_forward_hook(_record_call(calls, name))
-               for name, module in network.named_modules() if isinstance(module, kinds)]
-    try:
-        with torch.no_grad():
-            network(*inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
-    shared = {id(layer): layer.weight for _, layer, _, _ in calls}
-    return StructureCounts(
-        tuple(_module_counts(*call) for call in calls), sum(weight.numel() for weight in shared.values()),
-        sum(int(torch.count_nonzero(weight)) for weight in shared.values()))
-
-
-def count_in_onnx(path: Path) -> StructureCounts:
+def structure_of_onnx(path: Path) -> StructureCounts:
     """Count the convolutions and fully connected layers of an ONNX file with a fixed input size.
 
     Raises:
@@ -148,7 +124,7 @@ def count_in_onnx(path: Path) -> StructureCounts:
     return StructureCounts(tuple(layers), *_totals(used))
 
 
-def count_in_ir(model: Any) -> StructureCounts:
+def structure_of_ir(model: Any) -> StructureCounts:
     """Count the convolutions and fully connected layers of an ``openvino.Model`` with a fixed input size."""
     layers, used = [], []
     for operation in model.get_ordered_ops():
@@ -183,24 +159,6 @@ def _positions(kind: str, source: Sequence[int], output: Sequence[int]) -> int:
         return _product(output[:-1])
     shape = source if kind == TRANSPOSED else output
     return int(shape[0]) * _product(shape[2:])
-
-
-def _record_call(calls: list[tuple[str, Any, Any, Any]], name: str) -> Any:
-    def record(layer: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        calls.append((name, layer, tuple(inputs[0].shape), tuple(output.shape)))
-    return record
-
-
-def _module_counts(name: str, layer: Any, source: Sequence[int], output: Sequence[int]) -> LayerCounts:
-    import torch
-
-    if isinstance(layer, torch.nn.Linear):
-        kind, channels, groups = LINEAR, (layer.in_features, layer.out_features), 1
-    else:
-        kind, channels, groups = TRANSPOSED if layer.transposed else CONV, (source[1], output[1]), layer.groups
-    weights = layer.weight.numel()
-    return LayerCounts(name, kind, *channels, groups, weights, int(torch.count_nonzero(layer.weight)),
-                       2 * weights * _positions(kind, source, output))
 
 
 class OnnxWeights:

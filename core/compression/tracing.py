@@ -13,9 +13,9 @@ from core.detectors.registry import families, find_adapter
 
 def keep_out_of_graph(detector: Any, postprocessing: bool = False) -> None:
     """Patch ``detector``'s parts as its adapter says, for one value of ``nncf_compress_postprocessing``."""
-    _teach_operators()
-    _teach_fusing()
-    _teach_pruning()
+    _register_opaque_operators()
+    _register_group_norm_fusion()
+    _register_pruning_operators()
     adapter = find_adapter(detector)
     for function in adapter.untraced_functions:
         module = importlib.import_module(function.module)
@@ -74,7 +74,7 @@ def _as_operator(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     return run
 
 
-def _teach_operators() -> None:
+def _register_opaque_operators() -> None:
     """Tell NNCF of ``Tensor.detach``, with which MMDetection's post-processing begins, and of the OPERATOR patches.
 
     A quantizer that a layer after such an operator needs must stay behind it: OpenVINO runs none of them in int8.
@@ -104,7 +104,7 @@ def _teach_operators() -> None:
     DEFAULT_PT_QUANT_TRAIT_TO_OP_DICT[QuantizationTrait.NON_QUANTIZABLE].append(OpaqueMetatype)
 
 
-def _teach_fusing() -> None:
+def _register_group_norm_fusion() -> None:
     """Let a quantizer stay behind a group norm's ReLU, as NNCF 2.0.0 has it of a batch norm's.
 
     It would go before the ReLU, where OpenVINO cannot use it: the next convolution, as in the heads of FCOS and ATSS,
@@ -122,7 +122,7 @@ def _teach_fusing() -> None:
         PT_HW_FUSED_PATTERNS.register(group_norm + relu, "GROUP_NORM + RELU")
 
 
-def _teach_pruning() -> None:
+def _register_pruning_operators() -> None:
     """Let pruning follow channels through operators that NNCF 2.0.0 takes for dead ends, though they work by channel.
 
     LeakyReLU is all of YOLOv3; interpolation is the way down an FPN.

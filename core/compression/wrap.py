@@ -67,7 +67,7 @@ def compress_detector(detector: Any, nncf_config: dict[str, Any], data_loader: I
         data_loader: MMDetection training batches for range estimation and batch-norm adaptation; needed unless
             ``restore`` is given.
         restore: A compressed checkpoint's record: its state is restored and nothing is initialised.
-        postprocessing: See ``nncf_compress_postprocessing``: whether NNCF's graph goes on through post-processing,
+        postprocessing: See ``nncf_compress_postprocessing``: whether NNCF's graph includes post-processing,
             with coordinates and indices never quantized. Where that cannot be, the graph ends at the raw heads and
             a warning says why.
         strict: Raise instead of that warning.
@@ -144,7 +144,9 @@ def _wrap(detector: Any, config: Any, restore: CompressionRecord | None, postpro
         raise UserError("data.samples_per_gpu", 1, "Batch-norm adaptation of a detector whose last feature map is 1x1, "
                         "such as SSDLite, needs two images a batch or more.", "Set data.samples_per_gpu=2.") from error
     share_weight_quantizers(network)
-    _bind_steps(network, detector)
+    # NNCFNetwork.__getattr__ hands out the inner detector's bound methods, which would train past every quantizer.
+    for name in ("train_step", "val_step"):
+        setattr(network, name, types.MethodType(getattr(type(detector), name), network))
     add_compression_loss(network, controller)
     return network, controller
 
@@ -303,9 +305,3 @@ def _register_initialisation(config: Any, data_loader: Iterable[Any] | None) -> 
             return None
 
     register_default_init_args(config, DetectorInitLoader(data_loader))
-
-
-def _bind_steps(network: Any, detector: Any) -> None:
-    # NNCFNetwork.__getattr__ hands out the inner detector's bound methods, which would train past every quantizer.
-    for name in ("train_step", "val_step"):
-        setattr(network, name, types.MethodType(getattr(type(detector), name), network))

@@ -59,6 +59,12 @@ def classes_of(cfg: "Config") -> tuple[str, ...]:
     return tuple(names)
 
 
+def fit_to_data(config: "Config", dataset: "Dataset") -> None:
+    """Give a config the classes and the splits of a data set, in place; errors as :func:`set_data`."""
+    set_classes(config, dataset.classes)
+    set_data(config, dataset)
+
+
 def set_data(cfg: "Config", dataset: "Dataset") -> None:
     """Point data.train, data.val and data.test at the splits of ``dataset``, in place.
 
@@ -125,7 +131,11 @@ def _pointed(node: Any, split: "Split", classes: Sequence[str], where: str) -> d
                         "Write one such as dict(type='CocoDataset', pipeline=train_pipeline).")
     if isinstance(node, (list, tuple)) or "datasets" in node:
         parts = node["datasets"] if isinstance(node, dict) else node
-        return _pointed(_only_part(parts, where), split, classes, where)
+        found = [list(pipelines(part)) for part in parts]
+        if not found or any(other != found[0] for other in found):
+            raise UserError(f"config, {where}", f"a concatenation of {len(found)} data sets with different pipelines",
+                            "One data set is given, so one pipeline must be meant.", "Keep one of the data sets.")
+        return _pointed(parts[0], split, classes, where)
     if "dataset" in node:
         node["dataset"] = _pointed(node["dataset"], split, classes, f"{where}.dataset")
         return node
@@ -142,14 +152,6 @@ def _pointed(node: Any, split: "Split", classes: Sequence[str], where: str) -> d
     node.update(type="CocoDataset", ann_file=str(split.annotation_file), img_prefix=_folder(split.image_root),
                 classes=tuple(classes))
     return node
-
-
-def _only_part(parts: Sequence[dict[str, Any]], where: str) -> dict[str, Any]:
-    found = [list(pipelines(part)) for part in parts]
-    if not found or any(other != found[0] for other in found):
-        raise UserError(f"config, {where}", f"a concatenation of {len(found)} data sets with different pipelines",
-                        "One data set is given, so one pipeline must be meant.", "Keep one of the data sets.")
-    return parts[0]
 
 
 def _folder(path: Path) -> str:

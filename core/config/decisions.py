@@ -10,8 +10,8 @@ from enum import StrEnum
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.suggest import did_you_mean
 from core.base.text import bounded_repr
-from core.config.keys import did_you_mean
 
 
 class Decision(StrEnum):
@@ -59,7 +59,6 @@ class Key:
 
 
 METRICS = ("bbox", "segm", "proposal", "proposal_fast", "mAP")
-_COCO_ONLY = ("classwise", "iou_thrs", "metric_items", "jsonfile_prefix")
 _O, _R, _N = Decision.OBEYED, Decision.REFUSED, Decision.NO_EFFECT
 
 
@@ -92,12 +91,17 @@ def _runner(value: Any, situation: Situation) -> str:
         if counted and situation.compressed else ""
 
 
+def _below(place: str, decision: Decision, why: str, *names: str) -> tuple[Key, ...]:
+    """Return the keys of these names below a place, all with the same decision."""
+    return tuple(Key(f"{place}.{name}", decision, why) for name in names)
+
+
 def _loader(name: str, which: str) -> tuple[Key, ...]:
     where = f"data.{name}"
     return (Key(where, _O, f"Arguments of the {which} loader, over those of `data`."),
-            *(Key(f"{where}.{key}", _O, "As in MMDetection.") for key in (
-                "samples_per_gpu", "workers_per_gpu", "persistent_workers", "pin_memory", "prefetch_factor", "timeout",
-                *(("shuffle", "drop_last", "class_aware_sampler") if name == "train_dataloader" else ()))))
+            *_below(where, _O, "As in MMDetection.", "samples_per_gpu", "workers_per_gpu", "persistent_workers",
+                    "pin_memory", "prefetch_factor", "timeout",
+                    *(("shuffle", "drop_last", "class_aware_sampler") if name == "train_dataloader" else ())))
 
 
 def _split(name: str) -> tuple[Key, ...]:
@@ -106,20 +110,18 @@ def _split(name: str) -> tuple[Key, ...]:
     own_format = "Belongs to the format of the config's own data; a given data set is read as COCO annotations."
     return (
         Key(where, _O, "The data set: its pipeline and wrappers, and its files where the run is given no other."),
-        *(Key(f"{where}.{key}", _O, replaced) for key in ("type", "ann_file", "img_prefix", "data_root", "classes")),
-        *(Key(f"{where}.{key}", _O, "As in MMDetection.") for key in (
-            "pipeline", "test_mode", "filter_empty_gt", "file_client_args", "dataset", "datasets", "times",
-            "oversample_thr", "skip_type_keys", "max_refetch")),
+        *_below(where, _O, replaced, "type", "ann_file", "img_prefix", "data_root", "classes"),
+        *_below(where, _O, "As in MMDetection.", "pipeline", "test_mode", "filter_empty_gt", "file_client_args",
+                "dataset", "datasets", "times", "oversample_thr", "skip_type_keys", "max_refetch"),
         *((Key(f"{where}.samples_per_gpu", _O, "Images a batch."),) if name != "train" else ()),
-        *(Key(f"{where}.{key}", _N, own_format) for key in (
-            *(("separate_eval",) if name == "train" else ()), "img_subdir", "ann_subdir", "ins_ann_file", "label_file",
-            "hierarchy_file", "meta_file", "image_level_ann_file", "get_supercategory", "load_from_file",
-            "get_metas", "palette", "filter_empty")),
+        *_below(where, _N, own_format, *(("separate_eval",) if name == "train" else ()), "img_subdir", "ann_subdir",
+                "ins_ann_file", "label_file", "hierarchy_file", "meta_file", "image_level_ann_file",
+                "get_supercategory", "load_from_file", "get_metas", "palette", "filter_empty"),
         *(() if name == "train" else (Key(f"{where}.separate_eval", _O, "False: several data sets are measured as one; "
                                           "True, a figure for each, is refused.", _separate),)),
         Key(f"{where}.min_size", _R, "Small boxes of XML files are trained on like others."),
-        *(Key(f"{where}.{key}", _R, "Only images, boxes and masks come with a data set here.")
-          for key in ("proposal_file", "seg_prefix", "seg_suffix")),
+        *_below(where, _R, "Only images, boxes and masks come with a data set here.", "proposal_file", "seg_prefix",
+                "seg_suffix"),
         Key(f"{where}.dynamic_scale", _R, "MMDetection itself has given it up."))
 
 
@@ -148,9 +150,8 @@ KEYS: tuple[Key, ...] = (
     Key("workflow", _O, "`[('train', 1)]`, or with `('val', n)` the losses on the validation data, too."),
     Key("checkpoint_config", _O, "What `tools/train.py` keeps in work_dir. A stage of the pipeline keeps one result "
         "and the training state (`training_state`)."),
-    *(Key(f"checkpoint_config.{key}", _O, "As in mmcv.") for key in (
-        "type", "interval", "by_epoch", "save_optimizer", "out_dir", "max_keep_ckpts", "save_last", "sync_buffer",
-        "create_symlink", "filename_tmpl")),
+    *_below("checkpoint_config", _O, "As in mmcv.", "type", "interval", "by_epoch", "save_optimizer", "out_dir",
+            "max_keep_ckpts", "save_last", "sync_buffer", "create_symlink", "filename_tmpl"),
     Key("checkpoint_config.meta", _N, "A checkpoint always says its classes, config and versions."),
     Key("checkpoint_config.file_client_args", _O, "Disk alone: checkpoints are written to a folder.", _only_disk),
     Key("log_config", _O, "The logs; a text log is always among them."),
@@ -160,19 +161,18 @@ KEYS: tuple[Key, ...] = (
     Key("custom_hooks", _O, "Every hook of mmcv's and MMDetection's registries, at its priority. EMA's averages are "
         "what is evaluated, compressed and exported."),
     Key("evaluation", _O, "The validation during training; the last epoch is always scored, too."),
-    *(Key(f"evaluation.{key}", _O, "As in MMDetection.") for key in (
-        "interval", "start", "dynamic_intervals", "rule", "greater_keys", "less_keys", "out_dir", "classwise",
-        "proposal_nums", "iou_thr", "iou_thrs", "metric_items", "scale_ranges", "jsonfile_prefix")),
+    *_below("evaluation", _O, "As in MMDetection.", "interval", "start", "dynamic_intervals", "rule", "greater_keys",
+            "less_keys", "out_dir", "classwise", "proposal_nums", "iou_thr", "iou_thrs", "metric_items",
+            "scale_ranges", "jsonfile_prefix"),
     Key("evaluation.save_best", _O, "The best checkpoint is kept in work_dir; a stage of the pipeline hands it on. A "
         "compressed model can be best only once its schedule has reached its end."),
     Key("evaluation.metric", _O, f"{', '.join(METRICS)}; another one is refused.", _metric),
     Key("evaluation.by_epoch", _N, "The runner decides, as in MMDetection."),
-    *(Key(f"evaluation.{key}", _N, "Ranks hand their results over in memory.") for key in (
-        "tmpdir", "gpu_collect", "broadcast_bn_buffer")),
+    *_below("evaluation", _N, "Ranks hand their results over in memory.", "tmpdir", "gpu_collect",
+            "broadcast_bn_buffer"),
     Key("evaluation.file_client_args", _O, "Disk alone: checkpoints are written to a folder.", _only_disk),
     Key("fp16", _O, "Training in half precision, on a GPU; refused on a CPU, and with an nncf_config.", _fp16),
-    Key("fp16.loss_scale", _O, "As in mmcv."),
-    *(Key(f"fp16.{key}", _O, "As in mmcv.") for key in ("coalesce", "bucket_size_mb")),
+    *_below("fp16", _O, "As in mmcv.", "loss_scale", "coalesce", "bucket_size_mb"),
     Key("load_from", _O, "Fine-tuning: all weights are initialised, then those that fit are loaded. With an "
         "nncf_config a plain checkpoint must fit whole, and a compressed one is restored."),
     Key("resume_from", _O, "Weights, optimizer and epoch are restored; with an nncf_config from a compressed "
@@ -210,11 +210,6 @@ def refusals(config: Mapping[str, Any], situation: Situation = Situation()) -> l
     """Return every key of a config that is refused, or unknown where all keys are known."""
     return [error for key, value in config.items() if key in _BY_PATH
             for error in _refused(key, key, value, situation)]
-
-
-def decision_on(path: str) -> Key | None:
-    """Return what the table says of a key, by its path; None where it is not in it."""
-    return _BY_PATH.get(path)
 
 
 def table() -> str:

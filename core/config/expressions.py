@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from core.base.errors import UserError
+from core.base.suggest import did_you_mean
 from core.base.text import bounded_repr, shown
 from core.config.cost import Bill, Cost
 from core.config.functions import FUNCTIONS, METHODS, distinct, formatted, items_of, percent
-from core.config.keys import did_you_mean
 from core.config.plain_data import is_plain_number, plain_data
 from core.config.python_text import HINT, RULE, NotData
 
@@ -69,7 +69,14 @@ class Expressions:
                 raise self.refusal(target, "a second assignment", f"`{BASE_KEY}` is assigned once.", "Keep one.")
             names[target.id] = value
         elif isinstance(target, (ast.Tuple, ast.List)):
-            self._unpack(target, value)
+            items = self._attempt(target, items_of, self._bill(target), value)
+            if any(isinstance(part, ast.Starred) for part in target.elts):
+                raise self.not_data(target, "unpacking")
+            if len(items) != len(target.elts):
+                raise self.refusal(target, f"{len(items)} values for {len(target.elts)} names",
+                                   "Each name takes one value.", "Correct one of the two.")
+            for part, item in zip(target.elts, items):
+                self.bind(part, item)
         elif isinstance(target, ast.Subscript):
             container, index = self.item_of(target)
             container[index] = value
@@ -121,16 +128,6 @@ class Expressions:
             raise self.refusal(node, f"{type(error).__name__}: {shown(error, 100)}", "It must be possible in Python.",
                                "Correct it.") from error
         return self._number(node, result) if type(result) in (int, float, complex) else result
-
-    def _unpack(self, target: ast.Tuple | ast.List, value: Any) -> None:
-        items = self._attempt(target, items_of, self._bill(target), value)
-        if any(isinstance(part, ast.Starred) for part in target.elts):
-            raise self.not_data(target, "unpacking")
-        if len(items) != len(target.elts):
-            raise self.refusal(target, f"{len(items)} values for {len(target.elts)} names",
-                               "Each name takes one value.", "Correct one of the two.")
-        for part, item in zip(target.elts, items):
-            self.bind(part, item)
 
     def _constant(self, node: ast.Constant) -> Any:
         if type(node.value) is str:
@@ -245,7 +242,15 @@ class Expressions:
         if isinstance(operation, ast.Mod) and isinstance(left, str):
             return self._attempt(node, percent, self._bill(node), left, right)
         if isinstance(left, _Sequence) or isinstance(right, _Sequence):
-            return self._joined(node, operation, left, right)
+            if isinstance(operation, ast.Mult) and int in (type(left), type(right)):
+                sequence, times = (left, right) if type(right) is int else (right, left)
+                size = len(sequence) * max(times, 0)
+            elif isinstance(operation, ast.Add) and type(left) is type(right):
+                size = len(left) + len(right)
+            else:
+                raise self.not_data(node, f"an operator on {type(left).__name__} and {type(right).__name__}")
+            self._bill(node).copy(size)
+            return left + right if isinstance(operation, ast.Add) else left * right
         if not (is_plain_number(left) and is_plain_number(right)):
             raise self.refusal(node, f"arithmetic on {type(left).__name__} and {type(right).__name__}",
                                "Arithmetic takes finite numbers.", "Correct one of the two values.")
@@ -257,17 +262,6 @@ class Expressions:
         except ArithmeticError as error:
             raise self.refusal(node, str(error), "Arithmetic must have a finite result.",
                                "Correct the numbers.") from error
-
-    def _joined(self, node: ast.AST, operation: ast.operator, left: Any, right: Any) -> Any:
-        if isinstance(operation, ast.Mult) and int in (type(left), type(right)):
-            sequence, times = (left, right) if type(right) is int else (right, left)
-            size = len(sequence) * max(times, 0)
-        elif isinstance(operation, ast.Add) and type(left) is type(right):
-            size = len(left) + len(right)
-        else:
-            raise self.not_data(node, f"an operator on {type(left).__name__} and {type(right).__name__}")
-        self._bill(node).copy(size)
-        return left + right if isinstance(operation, ast.Add) else left * right
 
     def _compare(self, node: ast.Compare) -> bool:
         left = self.evaluate(node.left)

@@ -1,9 +1,9 @@
-"""The top-level keys of an MMDetection 2.x config, and finding what a misspelt one was meant to be."""
+"""The top-level keys of an MMDetection 2.x config."""
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from core.base.errors import UserError
+from core.base.suggest import nearest
 
 NNCF_KEYS = ("nncf_config", "nncf_compress_postprocessing", "nncf_strict", "min_initial_map_ratio")
 WEIGHTS_KEY = "pretrained_weights"
@@ -16,25 +16,9 @@ KNOWN_KEYS = NNCF_KEYS + (
     "log_level", "dist_params", "cudnn_benchmark", "fp16", "find_unused_parameters", "seed", "deterministic", "gpu_ids",
     "device", "opencv_num_threads", "mp_start_method")
 TYPO_RATIO = 0.8
-LONGEST_NAME = 300
-"""Of a name that is compared with others."""
 # mmdet's own ConvNeXt configs call a variable so; it is no misspelt checkpoint_config.
 _STOCK_VARIABLES = ("checkpoint_file",)
 _RESERVED_KEYS = ("filename", "text", "pretty_text")
-
-
-def nearest(name: str, candidates: Iterable[str], ratio: float = 0.6) -> str | None:
-    """Return the candidate most like ``name`` by difflib's ratio, None where none reaches ``ratio``."""
-    # Comparing takes quadratic time in the names' lengths.
-    names = [candidate for candidate in candidates if len(candidate) <= LONGEST_NAME]
-    matches = difflib.get_close_matches(name, names, n=1, cutoff=ratio) if len(name) <= LONGEST_NAME else []
-    return matches[0] if matches else None
-
-
-def did_you_mean(name: str, candidates: Iterable[str], otherwise: str) -> str:
-    """Return the way out for an unknown ``name``: its nearest candidate, else ``otherwise``."""
-    match = nearest(name, candidates)
-    return f"Did you mean `{match}`?" if match else otherwise
 
 
 def check_top_level(config: Mapping[str, object], thing: str) -> None:

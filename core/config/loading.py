@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.base.errors import UserError
+from core.base.suggest import did_you_mean
 from core.config.class_lists import with_class_lists
 from core.config.data_only import SUFFIXES, config_files, read_config
 from core.config.fingerprint import config_to_text
-from core.config.keys import check_top_level, did_you_mean
+from core.config.keys import check_top_level
 from core.config.options import apply_options
 from core.config.plain_data import plain_data
 from core.config.python_text import NotData

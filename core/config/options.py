@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.suggest import did_you_mean, nearest
 from core.base.text import bounded_repr
 from core.config.data_only import data_from_json
-from core.config.keys import KNOWN_KEYS, TYPO_RATIO, did_you_mean, nearest
+from core.config.keys import KNOWN_KEYS, TYPO_RATIO
 from core.config.merging import DELETE_KEY
 from core.config.plain_data import dotted, plain_data
 
@@ -101,15 +102,12 @@ class _Value:
             items, _ = self._items(CLOSING[character], depth + 1)
             return tuple(items) if character == "(" else items
         if character and character in QUOTES:
-            return _scalar(self._quoted(character))
+            end = self._text.find(character, self._at + 1)
+            if end < 0:
+                raise self._malformed(f"`{character}` is missing")
+            text, self._at = self._text[self._at + 1:end], end + 1
+            return _scalar(text)
         return _scalar(self._bare())
-
-    def _quoted(self, quote: str) -> str:
-        end = self._text.find(quote, self._at + 1)
-        if end < 0:
-            raise self._malformed(f"`{quote}` is missing")
-        text, self._at = self._text[self._at + 1:end], end + 1
-        return text
 
     def _bare(self) -> str:
         """Return text up to the next comma or closing bracket; brackets within the text, as in a pattern, pair up."""
@@ -166,14 +164,6 @@ def apply_options(config: Mapping[str, Any], options: Mapping[str, Any], thing: 
             dict for something that is none.
     """
     options = plain_data(dict(options), THING)
-    return _Merger(thing).merge(_tree(options), config, ())
-
-
-class _Path(dict):
-    """A dict that a dotted key stands for, unlike one given as a value."""
-
-
-def _tree(options: Mapping[str, Any]) -> dict[str, Any]:
     root: dict[str, Any] = _Path()
     for key, value in options.items():
         _check_key(key)
@@ -185,7 +175,11 @@ def _tree(options: Mapping[str, Any]) -> dict[str, Any]:
         if parts[-1] in node:
             raise _contradiction(key)
         node[parts[-1]] = value
-    return root
+    return _Merger(thing).merge(root, config, ())
+
+
+class _Path(dict):
+    """A dict that a dotted key stands for, unlike one given as a value."""
 
 
 def _contradiction(key: str) -> UserError:

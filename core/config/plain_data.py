@@ -27,7 +27,7 @@ def plain_data(value: Any, thing: str) -> Any:
 
 
 def is_plain_number(value: Any) -> bool:
-    """Tell whether ``value`` is a finite float, a bool or an int of at most 64 bits."""
+    """Return whether ``value`` is a finite float, a bool or an int of at most 64 bits."""
     if type(value) is float:
         return math.isfinite(value)
     return type(value) is bool or type(value) is int and value.bit_length() <= MAX_INTEGER_BITS

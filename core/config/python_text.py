@@ -134,9 +134,6 @@ class _Bounds:
             self._elifs += sign == "elif"
             if sign in ("(", "[", "{"):
                 self._operators.append(0)
-        self._check(where)
-
-    def _check(self, where: str) -> None:
         if len(self._operators) - 1 > MAX_BRACKETS:
             raise UserError(where, f"brackets nested deeper than {MAX_BRACKETS}",
                             f"At most {MAX_BRACKETS} brackets are read.", "Flatten the value.")

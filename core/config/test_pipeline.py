@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.base.errors import UserError
+from core.base.suggest import did_you_mean
 from core.base.text import bounded_repr
-from core.config.keys import did_you_mean
 from core.config.loading import pipelines
 from core.config.plain_data import is_plain_number
 
@@ -84,7 +84,12 @@ def preprocessing_of(cfg: "Config") -> Preprocessing:
     Raises:
         UserError: Several scales, flips, an unknown transform or parameter, another order; names the transform.
     """
-    load, augment = _outer_steps(_only_pipeline(cfg["data"]["test"]))
+    test = cfg["data"]["test"]
+    found = list(pipelines(test))
+    if not found or any(other != found[0] for other in found):
+        raise UserError("config, data.test", f"{len(found)} different pipelines", "Deployment takes one pipeline.",
+                        "Keep one test data set with a pipeline.")
+    load, augment = _outer_steps(found[0])
     if load.get("color_type", "color") != "color" or load.get("channel_order", "bgr") != "bgr":
         raise _refusal("LoadImageFromFile", load, "Images are read as 8-bit BGR.", "Drop color_type, channel_order.")
     if augment.get("flip", False):
@@ -102,14 +107,6 @@ def preprocessing_of(cfg: "Config") -> Preprocessing:
     after = "Normalize" in order and "Pad" in order and order.index("Pad") > order.index("Normalize")
     return Preprocessing(input_width, input_height, width, height, keep_ratio, divisor, _pad_value(pad), after,
                          mean, std, to_rgb)
-
-
-def _only_pipeline(test: Any) -> Any:
-    found = list(pipelines(test))
-    if not found or any(other != found[0] for other in found):
-        raise UserError("config, data.test", f"{len(found)} different pipelines", "Deployment takes one pipeline.",
-                        "Keep one test data set with a pipeline.")
-    return found[0]
 
 
 def _outer_steps(pipeline: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

@@ -5,8 +5,8 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from core.base.errors import UserError
+from core.base.suggest import SHOWN, listed
 from core.data.masks import Mask
-from core.data.suggest import SHOWN, listed
 
 
 class Box(NamedTuple):
@@ -118,5 +118,5 @@ def check_relative(name: str, file: Path, what: str) -> str:
 
 
 def is_unicode(text: str) -> bool:
-    """Tell whether a text can be written as UTF-8; JSON's escapes can spell halves of characters, which cannot."""
+    """Return whether a text can be written as UTF-8; JSON's escapes can spell halves of characters, which cannot."""
     return text.encode("utf-8", "replace").decode("utf-8") == text

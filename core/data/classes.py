@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from core.base.errors import UserError
+from core.base.suggest import listed, suggestion
 from core.data.annotations import AnnotatedSplit
-from core.data.suggest import did_you_mean, listed
 
 
 def choose_classes(asked: Sequence[str], known: Sequence[str], keep_order: bool = True) -> tuple[str, ...]:
@@ -23,7 +23,7 @@ def choose_classes(asked: Sequence[str], known: Sequence[str], keep_order: bool 
     if twice:
         raise UserError("parameter classes", listed(map(repr, twice)), "Each class must be given once.",
                         "Take the repetition out.")
-    missing = [repr(name) + did_you_mean(name, known) for name in asked if name not in known]
+    missing = [repr(name) + suggestion(name, known) for name in asked if name not in known]
     if missing:
         raise UserError("parameter classes", f"{listed(missing)} not in the data",
                         f"The data has the classes {listed(map(repr, known))}.",

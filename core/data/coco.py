@@ -15,14 +15,13 @@ from typing import Any
 from core.base.errors import UserError
 from core.base.foreign_file import open_regular
 from core.base.json_file import read_json
+from core.base.suggest import SHOWN, listed
 from core.base.text import bounded_repr
 from core.data.annotations import AnnotatedImage, AnnotatedSplit, Box, check_relative, is_unicode
 from core.data.digest import MOST_BYTES
-from core.data.image_files import ON_DISK, ImageFiles
 from core.data.layout import Found, Part, plain_name, split_of
 from core.data.masks import Mask, sound_mask
 from core.data.search import Ambiguous, FileSearch, ambiguous, portable
-from core.data.suggest import SHOWN, listed
 
 _IMAGE_LAYOUTS = ("{}", "{}2017", "images/{}", "images", "")
 # COCO's own companions of the instances files, which hold no boxes to train on.
@@ -56,17 +55,6 @@ def find_splits(search: FileSearch) -> Found:
             split = split_of(path.parent / path.parent.name if path.stem == _ROBOFLOW else path)
             found.setdefault(split, []).append(Part(name))
     return found
-
-
-def list_splits(root: Path, images: ImageFiles = ON_DISK) -> tuple[str, ...]:
-    """Return the names of the splits that a folder has in COCO format, sorted."""
-    return tuple(sorted(find_splits(FileSearch(root, images))))
-
-
-def read_split(root: Path, name: str, images: ImageFiles = ON_DISK) -> AnnotatedSplit:
-    """Read and check the one annotation file of a split; arguments and errors as :func:`read_part`."""
-    search = FileSearch(root, images)
-    return read_part(search, find_splits(search)[name][0], name)
 
 
 def read_part(search: FileSearch, part: Part, name: str) -> AnnotatedSplit:
@@ -148,7 +136,9 @@ class _Located:
             UserError: Several files fit a name, or one that is not found leads out of the folder.
         """
         wanted = list(dict.fromkeys(names.values()))
-        folder = self._folder(wanted[:_ROOT_SAMPLE])
+        sample = wanted[:_ROOT_SAMPLE]
+        counts = [sum(bool(self._direct(name, folder)) for name in sample) for folder in self._folders]
+        folder = self._folders[counts.index(max(counts))]
         direct = {name: own for name in wanted for own in [self._direct(name, folder)] if own}
         within = folder if direct else self._part.images
         searched = {name: self._searched(name, within) for name in wanted if name not in direct}
@@ -158,13 +148,14 @@ class _Located:
         if not found:
             self.image_root = self._search.root / folder
             return {name: direct.get(name, name) for name in wanted}
-        self._warn(found)
+        loose = [f"{name[:200]!r} as {place}" for name, place in found.items()
+                 if portable(name).parts != PurePosixPath(place).parts[-len(portable(name).parts):]
+                 or PurePosixPath(name).is_absolute()]
+        if loose:
+            self.warnings = (f"{len(loose)} images of {self._file.name} were found by the end of their path: "
+                             f"{listed(loose[:SHOWN])}",)
         inside = f"{folder}/" if folder else ""
         return {name: found.get(name, inside + direct.get(name, name)) for name in wanted}
-
-    def _folder(self, sample: list[str]) -> str:
-        counts = [sum(bool(self._direct(name, folder)) for name in sample) for folder in self._folders]
-        return self._folders[counts.index(max(counts))]
 
     def _direct(self, name: str, folder: str) -> str | None:
         """Return a name that is a path within ``folder``, as it is or with the slashes of this machine."""
@@ -180,14 +171,6 @@ class _Located:
             return self._search.named(name, self._part.annotations, folder)
         except Ambiguous as error:
             raise ambiguous(str(self._file), name, error) from error
-
-    def _warn(self, found: dict[str, str]) -> None:
-        loose = [f"{name[:200]!r} as {place}" for name, place in found.items()
-                 if portable(name).parts != PurePosixPath(place).parts[-len(portable(name).parts):]
-                 or PurePosixPath(name).is_absolute()]
-        if loose:
-            self.warnings = (f"{len(loose)} images of {self._file.name} were found by the end of their path: "
-                             f"{listed(loose[:SHOWN])}",)
 
 
 def _folders(annotations: str, split: str) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.suggest import listed
 from core.base.text import printable
 from core.data.digest import FileMemory, FileRow, data_digest
 from core.data.examination import choose_format, examine, examine_listed, may_be_annotation
@@ -17,7 +18,6 @@ from core.data.prepared import entry_folder, read_manifest, write_entry
 from core.data.reference import DataRef
 from core.data.search import FileSearch
 from core.data.splits import AUTO, plan
-from core.data.suggest import listed
 
 _LOGGER = logging.getLogger(__name__)
 MOST_LOGGED = 2000

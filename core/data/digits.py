@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from core.base.errors import UserError
 from core.base.files import cache_folder, new_folder
 from core.base.progress import progress
+from core.base.suggest import suggestion
 from core.data.scenes import HEIGHT, WIDTH, Box, bitmap, compose_scene
-from core.data.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -49,7 +49,7 @@ class DigitsOptions:
         numbers = {}
         for name, text in query.items():
             if name not in limits:
-                raise UserError("builtin://digits", f"option {name!r}{did_you_mean(name, limits)}",
+                raise UserError("builtin://digits", f"option {name!r}{suggestion(name, limits)}",
                                 f"The options are {', '.join(limits)}.", "Correct or leave it out.")
             low, high = limits[name]
             if not (text.isascii() and text.isdigit() and len(text) < 12 and low <= int(text) <= high):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.suggest import listed, suggestion
 from core.data import coco, voc
 from core.data.annotations import AnnotatedSplit, clean_split
 from core.data.classes import choose_classes, class_warnings
@@ -15,7 +16,6 @@ from core.data.images import check_sizes, examine_images
 from core.data.layout import Found, Layout, SplitNames
 from core.data.search import FileSearch
 from core.data.splits import AUTO, joined, make_splits, split_warnings
-from core.data.suggest import did_you_mean, listed
 from core.data.voc import stop_at_faults
 
 FORMATS = {"coco": coco, "voc": voc}
@@ -40,7 +40,7 @@ class Examined:
 
 
 def may_be_annotation(name: str, asked: str) -> bool:
-    """Tell whether a file of this name is needed to read annotations of the format asked for."""
+    """Return whether a file of this name is needed to read annotations of the format asked for."""
     return any(reader.is_annotation(name) for reader in _readers(asked).values())
 
 
@@ -51,7 +51,7 @@ def choose_format(search: FileSearch, asked: str) -> tuple[str, Found]:
         UserError: It has neither the format asked for nor, for ``auto``, exactly one.
     """
     if asked not in (AUTO, *FORMATS):
-        raise UserError("parameter data_format", repr(asked) + did_you_mean(asked, FORMATS),
+        raise UserError("parameter data_format", repr(asked) + suggestion(asked, FORMATS),
                         "It must be auto, coco or voc.", "Leave it at auto to have it found out.")
     found = {name: splits for name, reader in _readers(asked).items() if (splits := reader.find_splits(search))}
     if len(found) == 1:

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.suggest import listed
 from core.base.text import bounded_repr, printable
 from core.data.dataset import MOST_LOGGED, resolve_layout, search_of
 from core.data.layout import Fractions, Layout, Part, SplitNames
 from core.data.place import Place, locate
 from core.data.reference import DataRef
 from core.data.splits import MADE
-from core.data.suggest import listed
 from core.storage.location import Scheme, parse_location
 
 _LOGGER = logging.getLogger(__name__)

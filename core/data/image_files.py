@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.base.errors import UserError
+from core.base.suggest import listed
 from core.data.digest import FileRow
 from core.data.images import image_size
-from core.data.suggest import listed
 from core.storage.store import StoredObject
 
 SIZE_UNKNOWN = (2 ** 31, 2 ** 31)
@@ -24,11 +24,11 @@ class ImageFiles(ABC):
 
     @abstractmethod
     def has_folder(self, folder: Path) -> bool:
-        """Tell whether there is such a folder."""
+        """Return whether there is such a folder."""
 
     @abstractmethod
     def has(self, file: Path) -> bool:
-        """Tell whether there is such a file; a name that no file can have is none."""
+        """Return whether there is such a file; a name that no file can have is none."""
 
     @abstractmethod
     def size(self, file: Path) -> tuple[int, int]:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from core.base.errors import UserError
 from core.base.foreign_file import kind_of
 from core.base.progress import progress
+from core.base.suggest import listed
 from core.base.text import bounded_repr, shown
 from core.data.digest import FileFacts, FileMemory, read_with_facts
-from core.data.suggest import listed
 
 if TYPE_CHECKING:
     from PIL.Image import Image

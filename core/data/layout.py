@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from core.base.errors import UserError
 from core.base.json_file import json_value
+from core.base.suggest import listed
 from core.base.text import bounded_repr, shown
-from core.data.suggest import listed
 
 # What labelling tools, and people, call the splits, in files and in folders.
 SPLIT_WORDS = {"train": "train", "training": "train", "trainval": "trainval", "val": "val", "valid": "valid",

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from core.base.digest import sha256_file
 from core.base.errors import UserError
+from core.base.suggest import suggestion
 from core.data import digits
-from core.data.suggest import did_you_mean
 from core.storage.archive import SUFFIXES, is_archive, unpack
-from core.storage.location import Location, Scheme, parse_location
+from core.storage.location import Scheme, parse_location
 from core.storage.store import StoredObject, check_names
 
 _LAYOUT_RULE = "It must be a folder in COCO or Pascal VOC layout, or an archive of one."
@@ -48,18 +48,14 @@ def locate(uri: str, wanted: Callable[[str], bool] = lambda name: True) -> Place
 
     location = parse_location(uri, "data")
     if location.scheme is Scheme.BUILTIN:
-        return _built_in(uri, location)
+        if location.path != "digits":
+            raise UserError("data", repr(uri), "The only built-in data set is builtin://digits.",
+                            "Use that, or pass a folder.")
+        options = digits.DigitsOptions.from_query(location.query)
+        return Place(options.uri, digits.materialise(options))
     if location.scheme is Scheme.S3:
         return _on_s3(uri, wanted)
     return _here(Path(resolve_latest(location, "data").path))
-
-
-def _built_in(uri: str, location: Location) -> Place:
-    if location.path != "digits":
-        raise UserError("data", repr(uri), "The only built-in data set is builtin://digits.",
-                        "Use that, or pass a folder.")
-    options = digits.DigitsOptions.from_query(location.query)
-    return Place(options.uri, digits.materialise(options))
 
 
 def _here(path: Path) -> Place:
@@ -71,7 +67,7 @@ def _here(path: Path) -> Place:
     if path.exists():
         raise UserError("data", path, _LAYOUT_RULE, f"Pass the folder, or an archive ({', '.join(SUFFIXES)}).")
     parent = path.parent
-    near = did_you_mean(path.name, (entry.name for entry in parent.iterdir())) if parent.is_dir() else ""
+    near = suggestion(path.name, (entry.name for entry in parent.iterdir())) if parent.is_dir() else ""
     raise UserError("data folder", path, f"It does not exist{near}." if near or parent.is_dir()
                     else f"It does not exist, nor does {parent}.", "Pass the data set's folder, or builtin://digits.")
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from core.base.errors import UserError
+from core.base.suggest import listed
 from core.base.text import bounded_repr
 from core.data.image_files import ON_DISK, ImageFiles
 from core.data.layout import MAX_DEPTH, MAX_FILES, SPLIT_WORDS
-from core.data.suggest import listed
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
 # Names that end so are taken for files without asking the file system for each.

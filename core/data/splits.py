@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from core.base.errors import UserError
+from core.base.suggest import listed, suggestion
 from core.data.annotations import AnnotatedSplit
 from core.data.layout import Found, Fractions, Layout, SplitNames, plain_name
-from core.data.suggest import did_you_mean, listed
 
 AUTO = "auto"
 NONE = "none"
@@ -147,7 +147,7 @@ def _choose(parameter: str, asked: str, customary: tuple[str, ...], found: tuple
     if asked == AUTO:
         problem, near = f"{root} has no split named {' or '.join(customary)}", ""
     else:
-        problem, near = f"{asked!r} is not in {root}", did_you_mean(asked, found)
+        problem, near = f"{asked!r} is not in {root}", suggestion(asked, found)
     raise UserError(f"parameter {parameter}", problem + near, f"The splits found are {listed(map(repr, found))}.",
                     f"Set {parameter} to one of them.")
 

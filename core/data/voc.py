@@ -13,12 +13,12 @@ from xml.parsers import expat
 
 from core.base.errors import UserError
 from core.base.foreign_file import kind_of, not_text, open_regular, read_foreign
+from core.base.suggest import SHOWN, listed
 from core.base.text import bounded_repr, shown
 from core.data.annotations import AnnotatedImage, AnnotatedSplit, Box, check_relative
-from core.data.image_files import ON_DISK, ImageFiles
+from core.data.image_files import ImageFiles
 from core.data.layout import UNNAMED, Found, Part, split_of
 from core.data.search import IMAGE_SUFFIXES, Ambiguous, FileSearch, ambiguous
-from core.data.suggest import SHOWN, listed
 
 _ANNOTATIONS, _IMAGES, _SPLITS = "Annotations", "JPEGImages", "ImageSets/Main"
 # VOC's lists by class (aeroplane_train.txt) hold a second column and are no splits.
@@ -62,17 +62,6 @@ def find_splits(search: FileSearch) -> Found:
             split = split_of(folder / "*")
             found.setdefault(UNNAMED if split == "*" else split, []).append(Part(_text(folder)))
     return found
-
-
-def list_splits(root: Path, images: ImageFiles = ON_DISK) -> tuple[str, ...]:
-    """Return the names of the splits that a folder has in Pascal VOC format, sorted."""
-    return tuple(sorted(find_splits(FileSearch(root, images))))
-
-
-def read_split(root: Path, name: str, images: ImageFiles = ON_DISK) -> AnnotatedSplit:
-    """Read and check the first part of a split; arguments and errors as :func:`read_part`."""
-    search = FileSearch(root, images)
-    return read_part(search, find_splits(search)[name][0], name)
 
 
 def read_part(search: FileSearch, part: Part, name: str) -> AnnotatedSplit:

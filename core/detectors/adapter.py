@@ -8,8 +8,6 @@ from core.base.errors import UserError
 from core.detectors.patches import Patch, UntracedFunction
 from core.detectors.test_cfg import Table, check_test_cfg
 
-"""Probabilities [1, N, 28, 28] within each box, to be pasted into the image by whoever runs the model."""
-
 Forward = Callable[..., Any]
 Exported = tuple[Forward, tuple[str, ...]]
 """A forward function to export, and the names of its outputs."""
@@ -47,7 +45,7 @@ class Adapter(ABC):
 
         Args:
             detector: One of the family.
-            postprocessing: Go on through box decoding and non-maximum suppression instead of ending at the raw heads.
+            postprocessing: Include box decoding and non-maximum suppression instead of ending at the raw heads.
         """
 
     @abstractmethod

@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 
 from core.base.errors import UserError
 from core.base.json_file import read_json
+from core.base.suggest import did_you_mean
 from core.checkpoint.restricted import load_restricted
-from core.config.keys import WEIGHTS_KEY, did_you_mean
+from core.config.keys import WEIGHTS_KEY
 from core.storage.fetch import fetch
 from core.storage.location import Scheme, local_path, parse_location, without_secrets
 from core.storage.source import resolve_single

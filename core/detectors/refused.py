@@ -1,4 +1,7 @@
-"""Parts of MMDetection that are refused, each with the reason; a subclass is refused with it."""
+"""Parts of MMDetection that are refused, each with the reason; a subclass is refused with it.
+
+A head that a family names is not refused, whatever stands here.
+"""
 
 _DEFORMABLE = "deformable convolutions, which ONNX's opset 11 does not have"
 _HAS_DEFORMABLE = f"it has {_DEFORMABLE}"

@@ -33,9 +33,9 @@ def family_of_head(kind: type) -> Adapter:
     """
     known = {head: adapter for adapter in families() for head in adapter.heads}
     for depth, base in enumerate(kind.__mro__):
-        if base.__name__ in HEADS:
-            raise _refused(kind, *HEADS[base.__name__])
         adapter = known.get(base.__name__)
+        if adapter is None and base.__name__ in HEADS:
+            raise _refused(kind, *HEADS[base.__name__])
         if adapter is not None:
             for own in kind.__mro__[:depth]:
                 overridden = [method for method in adapter.decoding if method in vars(own)]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.suggest import did_you_mean
 from core.base.text import bounded_repr
-from core.config.keys import did_you_mean
 
 THING = "test_cfg"
 

@@ -23,7 +23,7 @@ from typing import Any
 from core.base.errors import UserError
 from core.base.json_file import json_object
 from core.base.supervision import end_with_this_process
-from core.dry_run.trials import Batches, NotRun, bound_gradients, tensors, wake
+from core.dry_run.trials import Batches, NotRun, bound_gradients, enable_zero_branches, tensors
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 IMAGES = 4
@@ -182,9 +182,9 @@ class DryRun:
         self.detector = build_detector(self.config)
         self.detector.CLASSES = self.classes
         initialise_at_random(self.detector)
-        wake(self.detector)
+        enable_zero_branches(self.detector)
         self.compression, self.network = None, self.detector.to(device())
-        self.counts["parameters"] = _parameters(self.detector)
+        self.counts["parameters"] = sum(parameter.numel() for parameter in self.detector.parameters())
         shape = "x".join(str(side) for side in _image(self.batches[0]).shape)
         return f"{self.counts['parameters'] / 1e6:.2f} M parameters; batches of {shape}"
 
@@ -409,10 +409,6 @@ def find_openvino_python(given: Path | None = None) -> Path | None:
 
 def _image(batch: Any) -> Any:
     return batch["img"].data[0]
-
-
-def _parameters(module: Any) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def _silent_logger() -> logging.Logger:

@@ -18,7 +18,7 @@ class Batches(list):
         self.batch_size = batch_size
 
 
-def wake(detector: Any) -> None:
+def enable_zero_branches(detector: Any) -> None:
     """Let residual branches that begin with a zero normalisation take part: in one step nothing would reach them."""
     for module in detector.modules():
         weight = getattr(module, "weight", None)

@@ -69,7 +69,7 @@ def score_detections(annotation_file: Path, detections: Mapping[int, Detections]
     voc = voc_average_precisions(truth_by_image(truth, classes, skipped), detections, len(classes))
     names = dict(zip(categories, classes))
     matches = dict(zip((names[number] for number in evaluation.params.catIds), matches_of(evaluation)))
-    stats = [_nan_if_absent(value) for value in evaluation.stats]
+    stats = [math.nan if value == -1 else float(value) for value in evaluation.stats]
     metrics = DetectionMetrics(
         map=stats[0], map50=stats[1], map75=stats[2], map_small=stats[3], map_medium=stats[4], map_large=stats[5],
         ar1=stats[6], ar10=stats[7], ar100=stats[8], ar_small=stats[9], ar_medium=stats[10], ar_large=stats[11],
@@ -154,7 +154,3 @@ def _per_class_ap(evaluation: Any, names: Mapping[int, str]) -> dict[str, float]
     by_name = {names[category]: math.nan if (precision[:, :, index] == -1).all() else
                float(precision[:, :, index].mean()) for index, category in enumerate(evaluation.params.catIds)}
     return {name: by_name[name] for name in names.values()}
-
-
-def _nan_if_absent(value: float) -> float:
-    return math.nan if value == -1 else float(value)

@@ -24,23 +24,20 @@ def confusion_matrix(truth: Mapping[int, Truth], detections: Mapping[int, Detect
     """
     matrix = np.zeros((classes + 1, classes + 1), np.int64)
     for image, boxes in truth.items():
-        _count(matrix, boxes, detections[image])
+        found = detections[image]
+        background = len(matrix) - 1
+        overlaps = intersections_over_unions(found.boxes, boxes.boxes)
+        free = np.ones(len(boxes.labels), bool)
+        for index in np.argsort(-found.scores, kind="stable"):
+            if found.scores[index] < MIN_SCORE:
+                break
+            reached = np.flatnonzero((overlaps[index] >= IOU) & free & ~boxes.ignored)
+            if len(reached):
+                best = reached[overlaps[index, reached].argmax()]
+                free[best] = False
+                matrix[boxes.labels[best], found.labels[index]] += 1
+            elif not (overlaps[index, boxes.ignored] >= IOU).any():
+                matrix[background, found.labels[index]] += 1
+        missed = boxes.labels[free & ~boxes.ignored]
+        matrix[:, background] += np.bincount(missed, minlength=len(matrix))
     return matrix
-
-
-def _count(matrix: np.ndarray, truth: Truth, found: Detections) -> None:
-    background = len(matrix) - 1
-    overlaps = intersections_over_unions(found.boxes, truth.boxes)
-    free = np.ones(len(truth.labels), bool)
-    for index in np.argsort(-found.scores, kind="stable"):
-        if found.scores[index] < MIN_SCORE:
-            break
-        reached = np.flatnonzero((overlaps[index] >= IOU) & free & ~truth.ignored)
-        if len(reached):
-            best = reached[overlaps[index, reached].argmax()]
-            free[best] = False
-            matrix[truth.labels[best], found.labels[index]] += 1
-        elif not (overlaps[index, truth.ignored] >= IOU).any():
-            matrix[background, found.labels[index]] += 1
-    missed = truth.labels[free & ~truth.ignored]
-    matrix[:, background] += np.bincount(missed, minlength=len(matrix))

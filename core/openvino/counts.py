@@ -8,7 +8,7 @@ from pathlib import Path
 from core.base.cli import run_guarded
 from core.base.errors import UserError
 from core.base.supervision import run_command
-from core.compression.structure import StructureCounts, changed_layers, count_in_ir, count_in_onnx
+from core.compression.structure import StructureCounts, changed_layers, structure_of_ir, structure_of_onnx
 
 PROGRAM = "python -m core.openvino.counts"
 _ROWS: tuple[tuple[str, str], ...] = (("parameters", "parameters"), ("not zero", "nonzero"), ("FLOPs", "flops"),
@@ -22,12 +22,12 @@ def count_in(path: Path) -> StructureCounts:
         UserError: It is no such file.
     """
     if path.suffix == ".onnx":
-        return count_in_onnx(path)
+        return structure_of_onnx(path)
     if path.name != "model.xml" or not path.is_file():
         raise UserError("model", path, "It must be an ONNX file or the model.xml of an IR.", "Give such a file.")
     from core.openvino.runtime import at_test_size, read_ir
 
-    return count_in_ir(at_test_size(*read_ir(path.parent)))
+    return structure_of_ir(at_test_size(*read_ir(path.parent)))
 
 
 def table(before: StructureCounts, after: StructureCounts) -> Iterator[str]:

@@ -49,15 +49,10 @@ def expect(instruction_set: str, int8_share: float, work_left: float, measured: 
 
 def describe_cpu(cpuinfo: Path = CPUINFO) -> Cpu:
     """Describe this machine's processor from the kernel's cpuinfo; where there is none, as far as Python knows it."""
-    entries = _first_processor(cpuinfo)
+    lines: list[str] = cpuinfo.read_text().split("\n\n")[0].splitlines() if cpuinfo.is_file() else []
+    entries = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
     flags = set(entries.get("flags", entries.get("Features", "")).split())
     available = tuple(name for name, needed in INSTRUCTION_SETS if flags.issuperset(needed))
     name = entries.get("model name") or platform.processor() or platform.machine()
     return Cpu(name=name, instruction_set=available[0] if available else UNKNOWN, instruction_sets=available,
                cores=usable_cores())
-
-
-def _first_processor(cpuinfo: Path) -> dict[str, str]:
-    lines: list[str] = cpuinfo.read_text().split("\n\n")[0].splitlines() if cpuinfo.is_file() else []
-    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from core.compression.structure import LayerCounts, count_in_ir
+from core.compression.structure import LayerCounts, structure_of_ir
 from core.results.speed import Execution, Layer
 
 INT8 = ("u8", "i8")
@@ -30,7 +30,7 @@ def describe_execution(model: Any, compiled: Any) -> Execution:
         executed.setdefault(names[0], how)
         if how[0] in INT8:
             unrounded += _unrounded([(name, kinds.get(name, "")) for name in names])
-    return executed_as(count_in_ir(model).layers, executed, unrounded)
+    return executed_as(structure_of_ir(model).layers, executed, unrounded)
 
 
 def executed_as(layers: Sequence[LayerCounts], executed: Mapping[str, tuple[str, str]], unrounded: Sequence[str] = ()

@@ -22,8 +22,7 @@ from core.compression.fake_quantize import (
     expect_fake_quantize,
     load_onnx,
 )
-from core.compression.structure import OnnxWeights
-from core.compression.structure import count_in_ir as count_structure
+from core.compression.structure import OnnxWeights, structure_of_ir
 from core.export.spec import ModelSpec
 from core.openvino.rounding import keep_rounding
 from core.openvino.runtime import (
@@ -132,7 +131,7 @@ def describe_ir(ir_dir: Path) -> IrFiles:
     model, spec = read_ir(ir_dir)
     at_test_size(model, spec)
     xml, weights = Path(ir_dir) / MODEL_XML, Path(ir_dir) / MODEL_BIN
-    channels, weight_bytes = count_structure(model).channels, weights.stat().st_size
+    channels, weight_bytes = structure_of_ir(model).channels, weights.stat().st_size
     return IrFiles(xml_sha256=sha256_file(xml), bin_sha256=sha256_file(weights),
                    size_mb=(xml.stat().st_size + weight_bytes) / 1e6,
                    fake_quantize_nodes=count_in_ir(model), int8_weights=count_int8_weights(model),
@@ -255,7 +254,7 @@ def remove_zero_filters(model: Any) -> dict[str, str]:
     with usage_reporting_off():
         from openvino._offline_transformations import apply_pruning_transformation
 
-    before = count_structure(model)
+    before = structure_of_ir(model)
     with tempfile.TemporaryDirectory() as folder:
         xml = Path(folder) / MODEL_XML
         import_openvino().save_model(model, xml, compress_to_fp16=False)
@@ -263,7 +262,7 @@ def remove_zero_filters(model: Any) -> dict[str, str]:
     resized = _interpolate_as_pad(model)
     apply_pruning_transformation(model)
     _pad_as_interpolate(model, resized)
-    after = count_structure(model)
+    after = structure_of_ir(model)
     logger.info("pruned filters removed: %d of %d channels, %d of %d weights", before.channels - after.channels,
                 before.channels, before.parameters - after.parameters, before.parameters)
     return {CHANNELS_BEFORE: str(before.channels), BYTES_BEFORE: str(stored)}

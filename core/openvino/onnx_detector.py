@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from core.data.dataset import Split
 
 
-class NotForOnnxRuntime(Exception):
-    """A model that onnxruntime cannot load, with the reason."""
+class NotLoaded(Exception):
+    """A model that its runtime cannot load; the message says which runtime, and why."""
 
 
 class OnnxDetector:
@@ -30,7 +30,7 @@ class OnnxDetector:
         onnx_dir: Folder with model.onnx and spec.json.
 
     Raises:
-        NotForOnnxRuntime: The graph has FakeQuantize, an operator of OpenVINO, or another that onnxruntime lacks.
+        NotLoaded: The graph has FakeQuantize, an operator of OpenVINO, or another that onnxruntime lacks.
         UserError: A file is missing or damaged.
     """
 
@@ -39,7 +39,8 @@ class OnnxDetector:
         self.spec = ModelSpec.read(onnx_dir)
         self._preprocessor = Preprocessor(self.spec)
         if count_in_onnx(self._path):
-            raise NotForOnnxRuntime(f"it has {FAKE_QUANTIZE}, an operator of OpenVINO's that onnxruntime lacks")
+            raise NotLoaded(f"not loaded by onnxruntime: it has {FAKE_QUANTIZE}, an operator of OpenVINO's that it "
+                            "lacks")
         self._session = _session(self._path)
         shape = (1, 3, 1, 1)
         self._mean, self._std = (np.float32(values).reshape(shape) for values in (self.spec.mean, self.spec.std))
@@ -74,7 +75,7 @@ def _session(path: Path) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except (state.NotImplemented, state.InvalidGraph) as error:
-        raise NotForOnnxRuntime(str(error).splitlines()[-1]) from error
+        raise NotLoaded(f"not loaded by onnxruntime: {str(error).splitlines()[-1]}") from error
     except (state.Fail, state.InvalidProtobuf, state.NoSuchFile, state.RuntimeException) as error:
         raise UserError("ONNX model", path, f"onnxruntime cannot read it: {str(error).splitlines()[-1]}",
                         "Export the model again.") from error

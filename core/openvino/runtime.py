@@ -80,7 +80,11 @@ def read_ir(directory: Path) -> tuple[Any, ModelSpec]:
     except RuntimeError as error:
         raise UserError("OpenVINO IR", directory, f"OpenVINO cannot read it: {last_line(error)}",
                         "A truncated copy is the usual cause: copy or convert the model again.") from error
-    return model, _spec_of(model, xml)
+    path = [MODEL_INFO, SPEC_KEY]
+    if not model.has_rt_info(path):
+        raise UserError("OpenVINO IR", xml, f"It has no {'/'.join(path)}, so its input is not known.",
+                        "Use an IR that the convert stage of mmdet-compress wrote.")
+    return model, ModelSpec.from_text(str(model.get_rt_info(path).value), xml)
 
 
 def at_test_size(model: Any, spec: ModelSpec) -> Any:
@@ -115,11 +119,3 @@ def last_line(error: BaseException) -> str:
     """Return the last line of OpenVINO's message, which tells the cause; the lines before name source files."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
-
-
-def _spec_of(model: Any, xml: Path) -> ModelSpec:
-    path = [MODEL_INFO, SPEC_KEY]
-    if not model.has_rt_info(path):
-        raise UserError("OpenVINO IR", xml, f"It has no {'/'.join(path)}, so its input is not known.",
-                        "Use an IR that the convert stage of mmdet-compress wrote.")
-    return ModelSpec.from_text(str(model.get_rt_info(path).value), xml)

@@ -13,7 +13,7 @@ PROGRAM = "python -m core.openvino.trial"
 
 
 @dataclass(frozen=True)
-class IrTrial:
+class ConvertedIr:
     """What came of an exported model.
 
     Attributes:
@@ -33,7 +33,7 @@ class IrTrial:
     weight_bytes_before: int
 
 
-def try_ir(onnx_dir: Path, ir_dir: Path) -> IrTrial:
+def try_ir(onnx_dir: Path, ir_dir: Path) -> ConvertedIr:
     """Convert ``onnx_dir`` to ``ir_dir``, load the IR and detect in one image of noise.
 
     Raises:
@@ -48,7 +48,7 @@ def try_ir(onnx_dir: Path, ir_dir: Path) -> IrTrial:
     detector = OpenVinoDetector(ir_dir)
     shape = (detector.spec.input_height, detector.spec.input_width, 3)
     found = detector(np.random.RandomState(0).randint(0, 256, shape).astype(np.uint8))
-    return IrTrial(files.fake_quantize_nodes, files.int8_weights, files.size_mb, len(found),
+    return ConvertedIr(files.fake_quantize_nodes, files.int8_weights, files.size_mb, len(found),
                    round(files.weights_mb * 1e6), round(files.weights_mb_before * 1e6))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.base.errors import UserError
-from core.compression.structure import changed_layers, count_in_ir
+from core.compression.structure import changed_layers, structure_of_ir
 from core.evaluation import confusion
 from core.evaluation.coco_map import Scores, read_annotations
 from core.evaluation.golden import GOLDEN, choose_golden, write_golden
@@ -22,7 +22,7 @@ from core.openvino.pictures import Pictures
 from core.openvino.runtime import INFERENCE_PRECISION, Hint, at_test_size, import_openvino, read_ir
 from core.openvino.speed import REPEATS, SECONDS_PER_REPEAT, WARM_UP_SECONDS, ModelSpeed, measure_speed
 from core.openvino.waterfall import MeasuredForm, ModelFiles, compare_forms, measure_forms, pairs_of
-from core.results.accuracy import Confusion, Form, MapDrop
+from core.results.accuracy import Confusion, Form, MapDrop, OptionalForms
 from core.results.speed import Cpu, LayerChange, Load, Structure
 from core.results.validation import METRICS_FILE, Candidate, IrMeasurement, Model, Validation
 
@@ -98,7 +98,7 @@ class _Measured:
     def __init__(self, files: ModelFiles, accuracy: Accuracy, speed: ModelSpeed, forms: dict[Form, MeasuredForm],
                  missing: dict[Form, str]) -> None:
         self.files, self.accuracy, self.speed, self.forms, self.missing = files, accuracy, speed, forms, missing
-        self.structure = count_in_ir(at_test_size(*read_ir(files.ir)))
+        self.structure = structure_of_ir(at_test_size(*read_ir(files.ir)))
 
 
 def _check_comparable(models: Sequence[ModelFiles]) -> None:
@@ -135,7 +135,8 @@ def _model(one: _Measured, baseline: _Measured, truth: Mapping[int, Truth], pict
         int8_weights=described.int8_weights, curves=_curves(accuracy.scores),
         confusion=Confusion(counts=tuple(map(tuple, matrix.tolist())), min_score=confusion.MIN_SCORE,
                             iou=confusion.IOU))
-    others = {form.value: one.forms[form].record() if form in one.forms else None for form in (Form.PYTORCH, Form.ONNX)}
+    others = {name: one.forms[form].record() if form in one.forms else None
+              for name, form in ((name, Form(name)) for name in OptionalForms.model_fields)}
     pairs = pairs_of(one.forms, None if one is baseline else baseline.forms)
     return Model(name=one.files.name, **others, ir=ir, missing=one.missing,
                  neighbours=tuple(compare_forms(*pair, pictures) for pair in pairs))

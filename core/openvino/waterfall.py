@@ -13,11 +13,10 @@ from core.evaluation.detections import Detections
 from core.evaluation.store import read_detections
 from core.openvino.accuracy import Accuracy
 from core.openvino.ir import MODEL_ONNX
-from core.openvino.onnx_detector import NotForOnnxRuntime, OnnxDetector
+from core.openvino.onnx_detector import NotLoaded, OnnxDetector
 from core.openvino.pictures import Pictures
 from core.openvino.runtime import MODEL_BIN, MODEL_XML, import_openvino
-from core.results.accuracy import Form, Neighbours, Step, WorstPicture
-from core.results.validation import Measurement
+from core.results.accuracy import Form, Measurement, Neighbours, Step, WorstPicture
 
 if TYPE_CHECKING:
     from core.data.dataset import Split
@@ -86,8 +85,8 @@ def measure_forms(model: ModelFiles, ir: Accuracy, split: "Split", classes: Sequ
             continue
         try:
             detections, files, runtime = detect(Path(given), split, images, model.name)
-        except NotForOnnxRuntime as error:
-            missing[form] = f"not loaded by onnxruntime: {error}"
+        except NotLoaded as error:
+            missing[form] = str(error)
             continue
         scores = score_detections(split.annotation_file, detections, classes, sorted(ir.skipped))
         found[form] = MeasuredForm(Step(model=model.name, form=form), detections, scores, ir.max_detections, files,

@@ -79,7 +79,14 @@ def worst_first(classes: Sequence[ClassAp], limit: int) -> list[ClassAp]:
 
 def remarks(content: ReportContent) -> list[str]:
     """Return what a reader must know beside the figures: images left out, oddities, what was not done."""
-    return [*_left_out(content), *_doubts(content), *_logs(content)]
+    found = []
+    for name, log in content.logs.items():
+        if log.truncated:
+            found.append(f"The last line of the training log of {name} is cut off and was passed over.")
+        if not log.passed_through and not log.val:
+            found.append(f"The training log of {name} has no validation results, so there is no curve of mAP over its "
+                         "epochs.")
+    return [*_left_out(content), *_doubts(content), *found]
 
 
 def _left_out(content: ReportContent) -> list[str]:
@@ -121,15 +128,4 @@ def _doubts(content: ReportContent) -> list[str]:
     if undefined:
         found.append(f"{counted(len(undefined), 'class', 'classes')} without a defined AP, as where the test split "
                      f"holds no box of it: {listed(undefined)}.")
-    return found
-
-
-def _logs(content: ReportContent) -> list[str]:
-    found = []
-    for name, log in content.logs.items():
-        if log.truncated:
-            found.append(f"The last line of the training log of {name} is cut off and was passed over.")
-        if not log.passed_through and not log.val:
-            found.append(f"The training log of {name} has no validation results, so there is no curve of mAP over its "
-                         "epochs.")
     return found

@@ -53,7 +53,10 @@ def judge(summary: Summary, thresholds: Thresholds) -> Verdict:
         checks.append(Check("corrupt_images", False, f"{summary.corrupt_images:.0f} test images are corrupt and were "
                                                      "not scored; every test image must be"))
     if "speedup" not in unknown:
-        checks.append(_speedup(summary.speedup, thresholds.min_speedup))
+        passed = summary.speedup >= thresholds.min_speedup - SLACK
+        speedup_text, limit_text = _told_apart(summary.speedup, thresholds.min_speedup, 2)
+        relation = "meets" if passed else "is below"
+        checks.append(Check("speedup", passed, f"speed-up {speedup_text}x {relation} the minimum {limit_text}x"))
     return Verdict(tuple(checks))
 
 
@@ -83,13 +86,6 @@ def _class_drop(summary: Summary, limit: float) -> Check:
     relation = "within" if passed else "above"
     return Check("class_drop", passed, f"largest AP drop of a class {drop_text} ({displayable(summary.worst_class)}) "
                                        f"is {relation} the limit {limit_text}")
-
-
-def _speedup(speedup: float, limit: float) -> Check:
-    passed = speedup >= limit - SLACK
-    speedup_text, limit_text = _told_apart(speedup, limit, 2)
-    relation = "meets" if passed else "is below"
-    return Check("speedup", passed, f"speed-up {speedup_text}x {relation} the minimum {limit_text}x")
 
 
 def _told_apart(measured: float, limit: float, decimals: int) -> tuple[str, str]:

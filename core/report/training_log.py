@@ -83,7 +83,9 @@ def read_training_log(file: Path) -> TrainingLog:
             elif row["mode"] == "train":
                 train[int(row["epoch"]), int(row["iter"])] = _train_row(row)
             elif row["mode"] == "val":
-                val[int(row["epoch"])] = _val_row(row)
+                # Before training the line is ours; then MMDetection's, whose names say what was scored.
+                average, at_half = next((names for names in _ACCURACIES if names[0] in row), _ACCURACIES[0])
+                val[int(row["epoch"])] = ValRow(int(row["epoch"]), _number(row, average), _number(row, at_half))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise _not_a_log(file, f"line {number} lacks or misstates {error}") from error
     return TrainingLog(train=tuple(train[key] for key in sorted(train)), val=tuple(val[key] for key in sorted(val)),
@@ -117,12 +119,6 @@ def _json_object(line: bytes) -> dict[str, Any] | None:
 def _train_row(row: dict[str, Any]) -> TrainRow:
     losses = {name: _number(row, name) for name in row if name.startswith("loss")}
     return TrainRow(int(row["epoch"]), int(row["iter"]), _number(row, "lr"), losses, _number(row, "time"))
-
-
-def _val_row(row: dict[str, Any]) -> ValRow:
-    # Before training the line is ours; then MMDetection's, whose names say what was scored.
-    average, at_half = next((names for names in _ACCURACIES if names[0] in row), _ACCURACIES[0])
-    return ValRow(int(row["epoch"]), _number(row, average), _number(row, at_half))
 
 
 def _number(row: dict[str, Any], name: str) -> float:

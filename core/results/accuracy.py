@@ -10,6 +10,7 @@ from core.results.record import (
     Name,
     Quantity,
     Record,
+    Sha256,
     Text,
 )
 
@@ -74,6 +75,26 @@ class Form(StrEnum):
     def title(self) -> str:
         """Return how the form is written for people."""
         return {"pytorch": "PyTorch", "onnx": "ONNX", "ir": "IR"}[self.value]
+
+
+class Measurement(Record):
+    """The accuracy of one form of a model, and what was measured."""
+
+    files: dict[Text, Sha256]
+    """Name and SHA-256 of each file it was measured from; of PyTorch the detections that evaluate wrote."""
+    runtime: str
+    """What ran it, with its version."""
+    metrics: DetectionMetrics
+    """Its accuracy on the test split."""
+
+
+class OptionalForms(Record):
+    """The forms that a model need not have; each is a member of `Form` of the same name."""
+
+    pytorch: Measurement | None
+    """The checkpoint in PyTorch; null where its detections were not given."""
+    onnx: Measurement | None
+    """The export in onnxruntime; null where it was not given or cannot be loaded there."""
 
 
 class Step(Record):

@@ -8,29 +8,19 @@ from pydantic import Field, model_validator
 from core.results.accuracy import (
     Confusion,
     CorruptImage,
-    DetectionMetrics,
     Form,
     MapDrop,
+    Measurement,
     Neighbours,
+    OptionalForms,
     Picture,
     Step,
 )
-from core.results.record import Count, Fraction, Name, Positive, Quantity, Record, Sha256, Text
+from core.results.record import Count, Fraction, Name, Positive, Quantity, Record, Text
 from core.results.speed import Cpu, Execution, Expectation, HintSpeed, LayerChange, Load, Ratio, Structure
 
 METRICS_FILE = "metrics.json"
 Curve = Annotated[tuple[Fraction, ...], Field(min_length=101, max_length=101)]
-
-
-class Measurement(Record):
-    """The accuracy of one form of a model, and what was measured."""
-
-    files: dict[Text, Sha256]
-    """Name and SHA-256 of each file it was measured from; of PyTorch the detections that evaluate wrote."""
-    runtime: str
-    """What ran it, with its version."""
-    metrics: DetectionMetrics
-    """Its accuracy on the test split."""
 
 
 class IrMeasurement(Measurement):
@@ -72,15 +62,11 @@ class IrMeasurement(Measurement):
         return self
 
 
-class Model(Record):
+class Model(OptionalForms):
     """A model in the forms that it goes through."""
 
     name: Name
     """Unique in the file."""
-    pytorch: Measurement | None
-    """The checkpoint in PyTorch; null where its detections were not given."""
-    onnx: Measurement | None
-    """The export in onnxruntime; null where it was not given or cannot be loaded there."""
     ir: IrMeasurement
     """The IR in OpenVINO."""
     missing: dict[Form, Text]

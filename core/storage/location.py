@@ -80,7 +80,14 @@ def parse_location(location: str, thing: str = "location") -> Location:
     if scheme != Scheme.BUILTIN.value:
         raise UserError(thing, without_secrets(location), f"{scheme}:// is not a known kind of location.",
                         "Give a path, a file:// URI or s3://bucket/prefix.")
-    return Location(Scheme.BUILTIN, path.rstrip("/"), _options(query, location, thing))
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
+    except ValueError as error:
+        raise UserError(thing, location, f"What follows '?' is not name=value pairs ({error}).",
+                        "Write for example builtin://digits?seed=1.") from error
+    if len(dict(pairs)) != len(pairs):
+        raise UserError(thing, location, "An option is given twice.", "Give each option once.")
+    return Location(Scheme.BUILTIN, path.rstrip("/"), dict(pairs))
 
 
 def local_path(location: str, thing: str = "location") -> Path:
@@ -126,17 +133,6 @@ def _file_uri(location: str, thing: str) -> Location:
         raise UserError(thing, location, "In a file URI '?', '#' and '%' of the path are written %3F, %23, %25.",
                         "Write it so, or as a plain path.")
     return Location(Scheme.FILE, os.path.abspath(path), _latest_option(parts.query, location, thing))
-
-
-def _options(query: str, location: str, thing: str) -> dict[str, str]:
-    try:
-        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
-    except ValueError as error:
-        raise UserError(thing, location, f"What follows '?' is not name=value pairs ({error}).",
-                        "Write for example builtin://digits?seed=1.") from error
-    if len(dict(pairs)) != len(pairs):
-        raise UserError(thing, location, "An option is given twice.", "Give each option once.")
-    return dict(pairs)
 
 
 def _latest_option(query: str, location: str, thing: str) -> dict[str, str]:

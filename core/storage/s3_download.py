@@ -301,15 +301,11 @@ class _Places:
 def _run_all(work: Callable[[StoredObject], None], items: Iterable[StoredObject]) -> None:
     """Do the work for every item in threads; the first failure ends it."""
     with DaemonThreadPool(OBJECT_THREADS) as pool:
-        for batch in _batches(items, 1000):
+        iterator = iter(items)
+        for batch in iter(lambda: list(itertools.islice(iterator, 1000)), []):
             futures = [pool.submit(work, item) for item in batch]
             for future in wait(futures, return_when=FIRST_EXCEPTION).done:
                 future.result()
-
-
-def _batches(items: Iterable[StoredObject], size: int) -> Iterator[list[StoredObject]]:
-    iterator = iter(items)
-    return iter(lambda: list(itertools.islice(iterator, size)), [])
 
 
 def _attempts_after(error: Exception) -> int:

@@ -34,7 +34,7 @@ def ranks() -> int:
 
 
 def first_rank() -> bool:
-    """Tell whether this process is the one that writes checkpoints, logs and metrics."""
+    """Return whether this process is the one that writes checkpoints, logs and metrics."""
     return rank() == 0
 
 

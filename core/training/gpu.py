@@ -66,7 +66,7 @@ def require_usable(thing: str, capability: Capability, architectures: Iterable[s
                 if item]
     for whose, codes in ((f"torch {version}", known), ("mmcv-full and NNCF", compiled or known)):
         if not runs(capability, codes):
-            shown = ", ".join(_dotted(code) for code in codes)
+            shown = ", ".join(_number(_parts(code)[1]) for code in codes)
             raise UserError(thing, f"compute capability {_number(capability)}", f"{whose} here has code for {shown}, "
                             "which runs on GPUs of the same first number and an equal or higher second one.",
                             "Use such a GPU, e.g. V100 (7.0), T4 (7.5), A100 (8.0), A10 (8.6), L4 (8.9) or H100 (9.0). "
@@ -77,7 +77,7 @@ def require_usable(thing: str, capability: Capability, architectures: Iterable[s
 
 
 def runs(capability: Capability, architectures: Iterable[str]) -> bool:
-    """Tell whether any of the architectures' code runs on a GPU of this compute capability.
+    """Return whether any of the architectures' code runs on a GPU of this compute capability.
 
     Machine code runs within its major version from its minor one on, PTX on everything newer (NVIDIA's CUDA C++
     Programming Guide, Binary and PTX Compatibility).
@@ -92,10 +92,6 @@ def runs(capability: Capability, architectures: Iterable[str]) -> bool:
 def _parts(name: str) -> tuple[str, Capability]:
     kind, _, digits = name.partition("_")
     return kind, (int(digits[:-1]), int(digits[-1]))
-
-
-def _dotted(name: str) -> str:
-    return _number(_parts(name)[1])
 
 
 def _number(capability: Capability) -> str:

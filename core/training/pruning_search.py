@@ -90,7 +90,7 @@ def search_pruning_level(run_trial: Callable[[float], Trial], plan: SearchPlan, 
 
     That finds the limit where more pruning costs more accuracy; where it does not, the best trial still is one that
     was measured. Each trial is written to ``record`` (JSON lines) as soon as it is done, and one that stands there is
-    not made again, so a search that was killed goes on where it was.
+    not made again, so a search that was killed resumes where it was.
 
     Args:
         run_trial: Prunes to a level, trains, and returns the measured trial.
@@ -250,7 +250,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def search(arguments: argparse.Namespace) -> int:
     """Search as the command line asks, print the trials and return the exit code."""
-    from core.config.adapt import set_classes, set_data
+    from core.config.adapt import fit_to_data
     from core.config.loading import load_config
     from core.config.options import parse_options
     from core.data.dataset import open_dataset, resolve_data
@@ -258,8 +258,7 @@ def search(arguments: argparse.Namespace) -> int:
     dataset = open_dataset(resolve_data(arguments.data, train_split=arguments.train_split,
                                         val_split=arguments.val_split, test_split=arguments.test_split))
     config = load_config(arguments.config, parse_options(arguments.cfg_options))
-    set_classes(config, dataset.classes)
-    set_data(config, dataset)
+    fit_to_data(config, dataset)
     tuning = FineTuning(config, dataset, arguments.checkpoint, arguments.work_dir, arguments.seed)
     plan = SearchPlan(tuning.baseline_map(), arguments.max_map_drop, arguments.trials, arguments.highest,
                       tuning.identity())

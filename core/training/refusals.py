@@ -7,9 +7,9 @@ from typing import Any
 
 from core.base.errors import UserError
 from core.base.faults import Faults
+from core.base.suggest import did_you_mean
 from core.base.text import bounded_repr, shown
 from core.config.decisions import Situation, refusals
-from core.config.keys import did_you_mean
 from core.training.settings import log_settings, training_length, workflow_of
 
 # Hooks that need a package of their own.

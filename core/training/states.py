@@ -1,4 +1,4 @@
-"""Where interrupted training goes on from: states in storage, under a key of all that shapes the result."""
+"""Where interrupted training continues from: states in storage, under a key of all that shapes the result."""
 
 import contextlib
 import json
@@ -163,14 +163,14 @@ class TrainingStates:
     def wait(self) -> bool:
         """Wait for the last :meth:`store`; return whether its state is stored.
 
-        Training goes on where it is not: a warning says why.
+        Training continues where it is not: a warning says why.
         """
         if self._pending is None:
             return True
         try:
             self._pending.result()
         except (UserError, OSError) as error:
-            logger.warning("the training state could not be stored in %s, training goes on: %s", self.place, error)
+            logger.warning("the training state could not be stored in %s, training continues: %s", self.place, error)
             return False
         finally:
             self._pending = None

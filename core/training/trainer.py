@@ -127,7 +127,8 @@ class Trainer:
         self.runner = self._build_runner()
         self._register_hooks()
         if first_rank():
-            write_head(output.json_log, self._head())
+            length = training_length(self.config)
+            write_head(output.json_log, log_head(length.number if length.by_epoch else 0, len(self.loader), self._seed))
         if resumed is not None:
             self._resume(resumed, source)
         self.state = self._register_state(resumed)
@@ -395,11 +396,6 @@ class Trainer:
                 states.wait()
         if states is not None:
             states.finish()
-
-    def _head(self) -> dict[str, Any]:
-        """Return the log's first line."""
-        length = training_length(self.config)
-        return log_head(length.number if length.by_epoch else 0, len(self.loader), self._seed)
 
 
 def log_head(epochs: int, iterations: int, seed: int) -> dict[str, Any]:

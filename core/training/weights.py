@@ -88,7 +88,7 @@ def fine_tune_from(detector: Any, checkpoint: Checkpoint, source: object) -> Loa
 def without_ema(state_dict: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``state_dict`` without the copies that MMDetection's EMA hooks keep beside the weights.
 
-    A saved model's own entries are the averaged ones; the copies hold what training goes on with
+    A saved model's own entries are the averaged ones; the copies hold what training continues with
     (mmdet/core/hook/ema.py). They are named ``ema_`` and the entry's name with underscores for dots.
     """
     copies = {EMA_PREFIX + name.replace(".", "_") for name in state_dict}

@@ -48,7 +48,7 @@ class ClusterCommand:
             return self._list_schedules()
         if arguments.unschedule is not None:
             schedules.end_schedule(self._connect(), arguments.unschedule)
-            self._console.line(f"The schedule {arguments.unschedule} is gone; runs that it has started go on.")
+            self._console.line(f"The schedule {arguments.unschedule} is gone; runs that it has started continue.")
             return 0
         return self._submit(parameters) if arguments.submit else self._schedule(parameters)
 
@@ -66,7 +66,7 @@ class ClusterCommand:
         try:
             state = follower.follow(timeout)
         except KeyboardInterrupt:
-            self._console.line(f"No longer following. The run goes on: {connection.run_url(run_id)}")
+            self._console.line(f"No longer following. The run continues: {connection.run_url(run_id)}")
             return EXIT_INTERRUPTED
         self._console.line(f"The run has ended: {state}.")
         return 0 if state == "SUCCEEDED" else EXIT_FAILED

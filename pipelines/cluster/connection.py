@@ -142,7 +142,13 @@ class Connection:
         return namespace
 
     def _explained(self, error: kfp_server_api.ApiException, thing: str, value: object) -> UserError:
-        said = _message(error)
+        # What the server says in the body, else the reason of the status, in one line.
+        body = error.body.decode(errors="replace") if isinstance(error.body, bytes) else error.body or ""
+        with contextlib.suppress(ValueError):
+            told = json_object(body)
+            body = told.get("message") or told.get("error") or ""
+        words = " ".join(str(body or error.reason).split()) or "no reason given"
+        said = words if len(words) <= 400 else f"{words[:400]}..."
         if not error.status:
             # The generated client's own form of a TLS error.
             return self._untrusted(said)
@@ -215,13 +221,3 @@ def _checked_host(host: str) -> str:
         raise UserError("--host", f"{url.scheme}://...@{url.hostname}", "An address holds no password.",
                         "Give a token with --token-file.")
     return url.geturl().split("#")[0].rstrip("/")
-
-
-def _message(error: kfp_server_api.ApiException) -> str:
-    """Return what the server says in the body, or the reason that goes with the status, in one line."""
-    body = error.body.decode(errors="replace") if isinstance(error.body, bytes) else error.body or ""
-    with contextlib.suppress(ValueError):
-        said = json_object(body)
-        body = said.get("message") or said.get("error") or ""
-    words = " ".join(str(body or error.reason).split()) or "no reason given"
-    return words if len(words) <= 400 else f"{words[:400]}..."

@@ -97,7 +97,7 @@ class RunFollower:
             except Unreachable as error:
                 if lost is None:
                     lost = self._clock()
-                    self._console.line(f"The connection is lost; the run goes on, and so does the asking. {error}")
+                    self._console.line(f"The connection is lost; the run continues, and it is asked again. {error}")
                 if self._clock() - lost >= LOST_SECONDS:
                     raise
                 self._sleep(pause)
@@ -154,7 +154,7 @@ class RunFollower:
         what = f"{', '.join(running)} running" if running else "nothing running"
         causes = "".join(f" {name} is waiting. {self._pending_causes(name)}" for name in pending)
         return UserError("--wait-timeout", duration(timeout), f"The run has not ended, with {what}.{causes}",
-                         f"It goes on: {self._connection.run_url(self._run_id)}")
+                         f"It continues: {self._connection.run_url(self._run_id)}")
 
     def _pending_causes(self, name: str) -> str:
         return (f"No node has room for it or fits its selector, or its image {self._stages.images[name]} cannot be "

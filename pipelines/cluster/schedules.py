@@ -68,7 +68,7 @@ def set_schedule(connection: Connection, version: Version, settings: RunSettings
 
 
 def end_schedule(connection: Connection, name: str) -> None:
-    """Delete the schedule of this name; runs that it has started go on.
+    """Delete the schedule of this name; runs that it has started continue.
 
     Raises:
         UserError: There is none.

@@ -9,8 +9,8 @@ from core.base.errors import UserError
 SHORTEST_INTERVAL = 60
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DAYS_IN_MONTH = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-_CRON_WAY_OUT = ("Write six fields - second, minute, hour, day of the month, month, day of the week - such as "
-                 "'0 0 2 * * 1' for Mondays at two.")
+_CRON_HINT = ("Write six fields - second, minute, hour, day of the month, month, day of the week - such as "
+              "'0 0 2 * * 1' for Mondays at two.")
 
 
 @dataclass(frozen=True)
@@ -137,4 +137,4 @@ def _sunday_is_0(word: str) -> str:
 
 
 def _wrong(line: str, why: str) -> UserError:
-    return UserError("--schedule", repr(line), why, _CRON_WAY_OUT)
+    return UserError("--schedule", repr(line), why, _CRON_HINT)

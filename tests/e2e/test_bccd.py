@@ -29,7 +29,7 @@ SURE, THRESHOLD = 0.3, 0.05
 
 @pytest.fixture(scope="module")
 def kept_work_dir():
-    """A work folder that later test runs go on with; begun anew where old artifacts have filled it."""
+    """A work folder that later test runs resume with; begun anew where old artifacts have filled it."""
     folder = cache_folder() / "e2e" / "bccd"
     if sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) > MOST_BYTES:
         shutil.rmtree(folder)

@@ -11,6 +11,7 @@ from typing import Any
 
 from core.base.errors import UserError
 from core.base.text import bounded_repr
+from tests.core.data.reading import read_split
 from tests.hostile import annotations, checkpoints
 
 MOST_MESSAGE = 20_000
@@ -58,7 +59,7 @@ def coco(content: bytes, folder: Path) -> None:
     if not (folder / "train").is_dir():
         annotations.coco("{}", folder, folder)
     (folder / "annotations" / "train.json").write_bytes(content[1:])
-    _clean(reader.read_split(folder, "train"))
+    _clean(read_split(reader, folder, "train"))
 
 
 def voc(content: bytes, folder: Path) -> None:
@@ -70,7 +71,7 @@ def voc(content: bytes, folder: Path) -> None:
     names = content[0] % 2
     (folder / "Annotations" / "a.xml").write_bytes(annotations.SOUND.encode() if names else content[1:])
     (folder / "ImageSets" / "Main" / "train.txt").write_bytes(content[1:] if names else b"a\n")
-    _clean(reader.read_split(folder, "train"))
+    _clean(read_split(reader, folder, "train"))
 
 
 def listing(content: bytes, folder: Path) -> None:

@@ -65,7 +65,7 @@ def test_relative_location_counts_from_where_the_command_is_given(spec, tmp_path
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    (["-p", "sed=1"], "Did you mean 'seed'"), (["-p", "seed=x"], "It must be a whole number"),
+    (["-p", "sed=1"], "Did you mean `seed`"), (["-p", "seed=x"], "It must be a whole number"),
     (["--params", "/absent.yaml"], "parameter file: /absent.yaml"),
     (["--work-dir", "/proc/runs"], "work dir: /proc/runs"),
     (["--compile", "pipeline.json"], "--compile: pipeline.json"), (["--name", "a/b"], "--name: 'a/b'")])

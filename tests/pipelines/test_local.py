@@ -126,8 +126,8 @@ def test_failed_run_keeps_what_finished_and_goes_on_where_it_failed(toy, shown):
     assert toy.run() == 1
     lines = shown()
     assert stage_lines(lines) == [*STAGES[:3], "report FAILED (exit 2), see RUN/logs/report.log"]
-    assert "report | report: switch: fail. It must not. Mend it." in lines
-    assert lines[-1] == "report failed. Finished stages are kept: start again, and the run goes on there."
+    assert "report | report: switch: fail. It must not. Fix it." in lines
+    assert lines[-1] == "report failed. Finished stages are kept: start again, and the run resumes there."
     (run,) = toy.runs
     assert (run / "checkpoints/fp32.pth/part/weights.txt").exists()
     assert not (run / "summary.json").exists()
@@ -350,7 +350,7 @@ def test_container_that_fails_fails_the_run(toy, toy_docker):
     done, lines, _ = toy_docker()
     assert (done.returncode, done.stderr) == (1, "")
     assert re.fullmatch(r"report FAILED \(exit 2\), see \S+/logs/report.log", stage_lines(lines)[3])
-    assert "report | report: switch: fail. It must not. Mend it." in lines
+    assert "report | report: switch: fail. It must not. Fix it." in lines
 
 
 def test_another_image_runs_its_stages_again(toy, toy_docker):

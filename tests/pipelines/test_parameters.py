@@ -33,7 +33,7 @@ def test_malformed_value_is_refused_by_its_type(text, kind):
 
 
 def test_unknown_name_is_refused_with_the_nearest():
-    with pytest.raises(UserError, match="parameter: 'max_map_dorp'.*Did you mean 'max_map_drop'"):
+    with pytest.raises(UserError, match="parameter: 'max_map_dorp'.*Did you mean `max_map_drop`"):
         parse_assignment("max_map_dorp=1", PARAMETERS)
 
 
@@ -73,7 +73,7 @@ def test_empty_file_sets_nothing(tmp_path):
 @pytest.mark.parametrize(("content", "message"), [
     (b"seed: [1", "must be valid YAML"), (b"seed: \xff\xfe", "must be text in UTF-8"), (b"- seed", "It holds a list"),
     (b"a: !!python/object/apply:os.system [ls]", "must be valid YAML"), (b"[" * 5000, "nested too deeply"),
-    (b"sed: 1", "Did you mean 'seed'"), (b"3: 1", "the key 3 is not text")])
+    (b"sed: 1", "Did you mean `seed`"), (b"3: 1", "the key 3 is not text")])
 def test_unusable_file_is_refused(tmp_path, content, message):
     pytest.importorskip("yaml")
     (tmp_path / "p.yaml").write_bytes(content)

@@ -15,7 +15,6 @@ from scripts.detectors import (
     families_section,
     main,
     markdown,
-    reference_counts,
     summary,
     write_summary,
 )
@@ -51,10 +50,6 @@ def test_the_page_names_every_family_and_refusal_as_the_adapters_do():
     assert section in markdown([ROW], {})
     assert "| FoveaBox | FoveaHead | score_thr, nms_pre, max_per_img, nms, min_bbox_size, deploy_nms_pre |" in section
     assert "rpn.nms, " in section and "| YOLOX (x32) |" in section and "| PAAHead |" in section
-
-
-def test_reference_counts_leave_out_what_may_change():
-    assert reference_counts([ROW]) == {"ssd300": {"int8": {"points_with": 60}}}
 
 
 @pytest.mark.parametrize(("arguments", "near"), [(["--detectors", "ssd30"], "ssd300"),

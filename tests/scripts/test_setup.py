@@ -118,7 +118,7 @@ def test_interrupted_setup_ends_its_children_and_is_continued(machine, is_runnin
     process.send_signal(signal_number)
     _, message = process.communicate(timeout=30)
     assert process.returncode == code
-    assert message == f"setup: {word}. Start it again to go on from here.\n"
+    assert message == f"setup: {word}. Start it again to resume from here.\n"
     assert eventually(lambda: not is_running(child))
     assert machine.setup("--check").stdout == f"setup: {machine.folder}: set-up not finished\n"
     machine.calls()

@@ -22,7 +22,7 @@ class Entry:
     clean: Mapping[str, Any] = field(default_factory=dict)
 
     def has(self, key: str) -> bool:
-        """Tell whether the user wrote ``key``, be its value right or wrong."""
+        """Return whether the user wrote ``key``, be its value right or wrong."""
         return key in self.given
 
     def get(self, key: str, default: Any = None) -> Any:
@@ -46,7 +46,7 @@ class Entry:
         return Finding(child(self.path, key), self.given.get(key, ABSENT), rule, replacement, severity)
 
     def warning(self, key: str, rule: str, replacement: str) -> Finding:
-        """Return a finding at ``key`` that stops nobody."""
+        """Return a warning at ``key``."""
         return self.finding(key, rule, replacement, WARNING)
 
 

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from core.base.suggest import did_you_mean, nearest
 from core.base.text import bounded_repr
 from core.compression.config_check.finding import ABSENT, Finding, child
-from core.config.keys import did_you_mean, nearest
 
 REGEX_MARK = "{re}"
 # No scope of a traced graph holds these, so a pattern with one of them is a regular expression or a glob.

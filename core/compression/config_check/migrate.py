@@ -154,7 +154,10 @@ class _Migration:
             return
         before = section[old]
         if target is section:
-            _put_in_place(section, old, new, value)
+            # Replaced where it stands, so that a diff shows just that line.
+            items = [(new, value) if key == old else (key, item) for key, item in section.items()]
+            section.clear()
+            section.update(items)
         else:
             section.pop(old)
             target[new] = value
@@ -171,10 +174,3 @@ class _Migration:
 def _dict(entry: dict[str, Any], key: str) -> dict[str, Any]:
     value = entry.get(key)
     return value if isinstance(value, dict) else {}
-
-
-def _put_in_place(section: dict[str, Any], old: str, new: str, value: Any) -> None:
-    """Replace the key ``old`` where it stands, so that a diff shows just that line."""
-    items = [(new, value) if key == old else (key, item) for key, item in section.items()]
-    section.clear()
-    section.update(items)

@@ -115,6 +115,6 @@ def _scope_rules(root: Entry, algorithms: list[Entry]) -> Iterator[Finding]:
 
 
 def _covered(path: str, said: list[str]) -> bool:
-    """Tell whether a finding of ours stands at, above or below the place of a refusal by NNCF's schema."""
+    """Return whether a finding of ours stands at, above or below the place of a refusal by NNCF's schema."""
     return any(path in ("nncf_config", place) or place.startswith((f"{path}.", f"{path}["))
                or path.startswith((f"{place}.", f"{place}[")) for place in said)

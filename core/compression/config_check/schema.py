@@ -10,7 +10,7 @@ _LONGEST = 300
 
 
 def nncf_is_installed() -> bool:
-    """Tell whether NNCF's schema can be asked in this environment."""
+    """Return whether NNCF's schema can be asked in this environment."""
     return importlib.util.find_spec("nncf") is not None
 
 

@@ -1,4 +1,4 @@
-"""Counts of small networks against counting by hand, the same from PyTorch, ONNX and IR."""
+"""Counts of small networks against counting by hand, the same from ONNX and IR."""
 
 import importlib.util
 import json
@@ -14,9 +14,8 @@ from core.compression.structure import (
     LayerCounts,
     StructureCounts,
     changed_layers,
-    count_in_ir,
-    count_in_onnx,
-    count_in_pytorch,
+    structure_of_ir,
+    structure_of_onnx,
 )
 from core.results.speed import LayerChange
 
@@ -85,7 +84,7 @@ def write(path, nodes, constants, output, size=16):
 
 
 def test_onnx(onnx_file):
-    check(count_in_onnx(onnx_file))
+    check(structure_of_onnx(onnx_file))
 
 
 def test_ir(onnx_file):
@@ -93,33 +92,7 @@ def test_ir(onnx_file):
         pytest.skip("openvino is not in this environment")
     from core.openvino.runtime import import_openvino
 
-    check(count_in_ir(import_openvino().convert_model(str(onnx_file))))
-
-
-def test_pytorch():
-    torch = pytest.importorskip("torch", reason="needs the train environment")
-    nn = torch.nn
-
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.trunk = nn.Sequential(
-                nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.BatchNorm2d(8), nn.Conv2d(8, 8, 3, padding=1, groups=8),
-                nn.Conv2d(8, 4, 1), nn.Conv2d(4, 6, 1, groups=2), nn.ConvTranspose2d(6, 2, 2, stride=2))
-            self.shared, self.linear, self.unused = nn.Conv2d(2, 2, 1), nn.Linear(2, 5), nn.Conv2d(2, 2, 1)
-
-        def forward(self, image):
-            large = self.shared(self.trunk(image))
-            return self.linear(self.shared(nn.functional.max_pool2d(large, 2)).mean(dim=(2, 3)))
-
-    net = Net().eval()
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter.fill_(1)
-        net.trunk[0].weight[0], net.trunk[3].weight[3] = 0, 0
-    check(count_in_pytorch(net, torch.zeros(1, 3, 16, 16)))
-    assert count_in_pytorch(net, torch.zeros(2, 3, 16, 16)).flops == 2 * sum(row[5] for row in BY_HAND)
-    assert not any(module._forward_hooks for module in net.modules())
+    check(structure_of_ir(import_openvino().convert_model(str(onnx_file))))
 
 
 def test_weights_are_found_behind_fake_quantize(tmp_path):
@@ -128,7 +101,7 @@ def test_weights_are_found_behind_fake_quantize(tmp_path):
                                    domain="org.openvinotoolkit", levels=256) for source in ("image", "weight")]
     nodes.append(onnx.helper.make_node("Conv", ["image/8", "weight/8"], ["out"]))
     path = write(tmp_path / "q.onnx", nodes, {"weight": np.ones((4, 3, 1, 1), np.float32), **limits}, [1, 4, 16, 16])
-    assert rows(count_in_onnx(path)) == [(CONV, 3, 4, 1, 12, 2 * 12 * 256)]
+    assert rows(structure_of_onnx(path)) == [(CONV, 3, 4, 1, 12, 2 * 12 * 256)]
 
 
 def test_sizes_that_the_graph_computes_are_followed(tmp_path):
@@ -145,7 +118,7 @@ def test_sizes_that_the_graph_computes_are_followed(tmp_path):
         node("Conv", ["fine", "last"], ["out"])]
     constants = {"down": np.ones((2, 3, 1, 1), np.float32), "last": np.ones((2, 2, 1, 1), np.float32),
                  **{name: np.int64([value]) for name, value in (("zero", 0), ("two", 2), ("four", 4))}}
-    counts = count_in_onnx(write(tmp_path / "fpn.onnx", nodes, constants, [1, 2, None, None]))
+    counts = structure_of_onnx(write(tmp_path / "fpn.onnx", nodes, constants, [1, 2, None, None]))
     assert [layer.flops for layer in counts.layers] == [2 * 6 * 64, 2 * 4 * 256]
 
 
@@ -153,7 +126,7 @@ def test_a_size_that_cannot_be_told_is_an_error(tmp_path):
     nodes = [onnx.helper.make_node("Conv", ["image", "weight"], ["out"])]
     path = write(tmp_path / "d.onnx", nodes, {"weight": np.ones((2, 3, 1, 1), np.float32)}, None, size="side")
     with pytest.raises(UserError, match="fixed input size"):
-        count_in_onnx(path)
+        structure_of_onnx(path)
 
 
 def layer(name, channels, filters):
@@ -161,7 +134,7 @@ def layer(name, channels, filters):
 
 
 def test_json_and_back(onnx_file):
-    counts = count_in_onnx(onnx_file)
+    counts = structure_of_onnx(onnx_file)
     text = json.dumps(counts.to_json())
     assert StructureCounts.from_json(json.loads(text)) == counts
     assert json.loads(text)["flops"] == counts.flops

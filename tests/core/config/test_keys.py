@@ -1,7 +1,7 @@
 import pytest
 
 from core.base.errors import UserError
-from core.config.keys import KNOWN_KEYS, check_top_level, did_you_mean, nearest
+from core.config.keys import KNOWN_KEYS, check_top_level
 
 
 @pytest.mark.parametrize("key, meant", [
@@ -23,10 +23,3 @@ def test_known_keys_and_variables_pass():
 def test_names_that_mmcv_reserves_are_refused(key):
     with pytest.raises(UserError, match=f"the key `{key}`"):
         check_top_level({key: 1}, "config x")
-
-
-def test_nearest():
-    assert nearest("lrr", ["lr", "momentum"]) == "lr"
-    assert nearest("something", ["lr", "momentum"]) is None
-    assert did_you_mean("lrr", ["lr"], "Look it up.") == "Did you mean `lr`?"
-    assert did_you_mean("something", ["lr"], "Look it up.") == "Look it up."

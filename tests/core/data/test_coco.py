@@ -5,10 +5,11 @@ import pytest
 from core.base.errors import UserError
 from core.data import coco as format_coco
 from core.data.annotations import AnnotatedImage, Box
+from tests.core.data.reading import list_splits, read_split
 
 
 def test_a_sound_file_is_read_as_it_is(coco):
-    split = format_coco.read_split(coco.root, "train")
+    split = read_split(format_coco, coco.root, "train")
     assert (split.name, split.image_root, split.files) == (
         "train", coco.root / "images" / "train", (coco.root / "annotations" / "train.json",))
     assert split.classes == ("cat", "dog")
@@ -26,8 +27,8 @@ def test_a_sound_file_is_read_as_it_is(coco):
 def test_customary_layouts_are_found(tmp_path, coco_folder, annotations, images):
     folder = coco_folder(tmp_path / "data", annotations, images)
     (folder.root / "images").mkdir(exist_ok=True)
-    assert format_coco.list_splits(folder.root) == ("test", "train", "val")
-    split = format_coco.read_split(folder.root, "val")
+    assert list_splits(format_coco, folder.root) == ("test", "train", "val")
+    split = read_split(format_coco, folder.root, "val")
     assert split.files == (folder.file("val"),)
     assert (split.image_root / "0.png").samefile(folder.root / images.format("val") / "0.png")
 
@@ -35,18 +36,18 @@ def test_customary_layouts_are_found(tmp_path, coco_folder, annotations, images)
 def test_companion_files_of_other_tasks_are_no_splits(coco):
     for name in ("captions_train2017", "person_keypoints_val2017", "image_info_test2017"):
         coco.write(name, {})
-    assert format_coco.list_splits(coco.root) == ("test", "train", "val")
+    assert list_splits(format_coco, coco.root) == ("test", "train", "val")
 
 
 def test_the_image_folder_with_most_images_is_taken_where_none_has_all(coco):
     (coco.root / "images" / "train" / "0.png").unlink()
     (coco.root / "train").mkdir()
-    assert format_coco.read_split(coco.root, "train").image_root == coco.root / "images" / "train"
+    assert read_split(format_coco, coco.root, "train").image_root == coco.root / "images" / "train"
 
 
 def test_names_that_no_file_can_have_are_left_to_the_image_check(coco):
     coco.change("train", lambda document: document["images"][0].update(file_name="x" * 5000))
-    assert format_coco.read_split(coco.root, "train").images[0].file_name == "x" * 5000
+    assert read_split(format_coco, coco.root, "train").images[0].file_name == "x" * 5000
 
 
 @pytest.mark.parametrize("text, named", [
@@ -61,7 +62,7 @@ def test_names_that_no_file_can_have_are_left_to_the_image_check(coco):
 def test_what_is_no_coco_file_is_refused(coco, text, named):
     coco.write("train", text)
     with pytest.raises(UserError) as caught:
-        format_coco.read_split(coco.root, "train")
+        read_split(format_coco, coco.root, "train")
     assert str(coco.file("train")) in str(caught.value)
     assert named in str(caught.value.value)
 
@@ -69,12 +70,12 @@ def test_what_is_no_coco_file_is_refused(coco, text, named):
 def test_text_that_is_not_unicode_is_refused(coco):
     coco.file("train").write_bytes(b'{"images": "\xff"}')
     with pytest.raises(UserError, match="UTF-8"):
-        format_coco.read_split(coco.root, "train")
+        read_split(format_coco, coco.root, "train")
 
 
 def test_a_byte_order_mark_is_no_fault(coco):
     coco.file("train").write_bytes(b"\xef\xbb\xbf" + coco.file("train").read_bytes())
-    assert len(format_coco.read_split(coco.root, "train").images) == 3
+    assert len(read_split(format_coco, coco.root, "train").images) == 3
 
 
 FAULTS = [
@@ -112,7 +113,7 @@ FAULTS = [
 def test_a_fault_is_named_by_file_place_and_value(coco, key, change, where, value):
     coco.change("train", lambda document: document[key][1].update(change))
     with pytest.raises(UserError) as caught:
-        format_coco.read_split(coco.root, "train")
+        read_split(format_coco, coco.root, "train")
     assert caught.value.thing == f"{coco.file('train')}, {where}"
     assert str(caught.value.value).startswith(value)
     assert len(str(caught.value)) < 1000
@@ -122,13 +123,13 @@ def test_a_fault_is_named_by_file_place_and_value(coco, key, change, where, valu
 def test_an_entry_that_is_no_object_is_refused(coco, key):
     coco.change("train", lambda document: document[key].append("x"))
     with pytest.raises(UserError, match="It must be an object"):
-        format_coco.read_split(coco.root, "train")
+        read_split(format_coco, coco.root, "train")
 
 
 def test_a_file_without_categories_is_refused(coco):
     coco.change("train", lambda document: document.update(categories=[]))
     with pytest.raises(UserError, match="at least one category"):
-        format_coco.read_split(coco.root, "train")
+        read_split(format_coco, coco.root, "train")
 
 
 def test_image_ids_may_be_texts(coco):
@@ -139,7 +140,7 @@ def test_image_ids_may_be_texts(coco):
     for entry in document["annotations"]:
         entry["image_id"] = f"image {entry['image_id']}"
     coco.write("train", document)
-    assert [len(image.boxes) for image in format_coco.read_split(coco.root, "train").images] == [2, 1, 0]
+    assert [len(image.boxes) for image in read_split(format_coco, coco.root, "train").images] == [2, 1, 0]
 
 
 def test_all_faults_of_a_file_are_one_message(coco):
@@ -150,7 +151,7 @@ def test_all_faults_of_a_file_are_one_message(coco):
 
     coco.change("train", spoil)
     with pytest.raises(UserError) as caught:
-        format_coco.read_split(coco.root, "train")
+        read_split(format_coco, coco.root, "train")
     assert caught.value.thing == str(coco.file("train"))
     assert caught.value.value.startswith("3 faults: images[2].width is -1")
     assert "annotations[0].bbox is None" in caught.value.value and "annotations[1].iscrowd" in caught.value.value
@@ -167,9 +168,9 @@ LOOSE = [
 
 @pytest.mark.parametrize("key, change", LOOSE, ids=str)
 def test_what_tools_write_otherwise_is_read(coco, key, change):
-    expected = format_coco.read_split(coco.root, "train").images
+    expected = read_split(format_coco, coco.root, "train").images
     coco.change("train", lambda document: document[key][1].update(change))
-    images = format_coco.read_split(coco.root, "train").images
+    images = read_split(format_coco, coco.root, "train").images
     assert [image[:3] for image in images] == [image[:3] for image in expected]
     assert [[box[:6] for box in image.boxes] for image in images] == [[box[:6] for box in image.boxes]
                                                                       for image in expected]
@@ -181,7 +182,7 @@ def test_boxes_of_what_is_not_listed_are_left_out_with_a_word(coco):
         document["annotations"][1]["category_id"] = 2
 
     coco.change("train", orphan)
-    split = format_coco.read_split(coco.root, "train")
+    split = read_split(format_coco, coco.root, "train")
     assert [len(image.boxes) for image in split.images] == [0, 1, 0]
     assert split.warnings == tuple(f"split 'train': 1 annotations of train.json are of {what} that it does not list: "
                                    "left out" for what in ("images", "categories"))
@@ -189,26 +190,26 @@ def test_boxes_of_what_is_not_listed_are_left_out_with_a_word(coco):
 
 def test_an_ignored_box_is_neither_trained_on_nor_counted(coco):
     coco.change("train", lambda document: document["annotations"][0].update(ignore=1))
-    assert format_coco.read_split(coco.root, "train").images[0].boxes[0].ignored
+    assert read_split(format_coco, coco.root, "train").images[0].boxes[0].ignored
 
 
 def test_a_polygon_without_a_box_has_its_bounds(coco):
     coco.change("train", lambda document: document["annotations"][0].update(bbox=[], segmentation=[[1, 2, 11, 2, 5,
         10]]))
-    assert format_coco.read_split(coco.root, "train").images[0].boxes[0][1:5] == (1, 2, 10, 8)
+    assert read_split(format_coco, coco.root, "train").images[0].boxes[0][1:5] == (1, 2, 10, 8)
 
 
 def test_of_two_categories_of_one_name_the_unused_one_is_left_out(coco):
     coco.change("train", lambda document: document["categories"].insert(0, {"id": 0, "name": "dog",
                                                                             "supercategory": "none"}))
-    split = format_coco.read_split(coco.root, "train")
+    split = read_split(format_coco, coco.root, "train")
     assert split.classes == ("cat", "dog")
     assert split.warnings == ("split 'train': category 0 'dog' has no box and the name of category 3: it is left out",)
 
 
 def test_two_used_categories_of_one_name_are_one_class(coco):
     coco.change("train", lambda document: document["categories"][0].update(name="dog"))
-    split = format_coco.read_split(coco.root, "train")
+    split = read_split(format_coco, coco.root, "train")
     assert split.classes == ("dog",)
     assert {box.category for image in split.images for box in image.boxes} == {"dog"}
     assert split.warnings == ("split 'train': categories 7, 3 are all named 'dog': they are one class",)
@@ -218,4 +219,4 @@ def test_two_used_categories_of_one_name_are_one_class(coco):
 def test_files_as_windows_saves_them(coco, encoding):
     text = coco.file("train").read_text().replace(", ", ",\r\n")
     coco.file("train").write_bytes(text.encode(encoding))
-    assert len(format_coco.read_split(coco.root, "train").images) == 3
+    assert len(read_split(format_coco, coco.root, "train").images) == 3

@@ -16,6 +16,7 @@ from core.base.errors import UserError
 from core.data import coco
 from core.data.annotations import clean_boxes
 from core.data.voc import parse_xml
+from tests.core.data.reading import read_split
 
 NUMBERS = st.one_of(st.integers(-10, 50), st.integers(), st.floats(), st.just(10 ** 400))
 JSON = st.recursive(st.one_of(st.none(), st.booleans(), NUMBERS, st.text(max_size=8)),
@@ -48,7 +49,7 @@ def read(document):
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "annotations").mkdir()
         (Path(folder) / "annotations" / "train.json").write_text(json.dumps(document))
-        return coco.read_split(Path(folder), "train")
+        return read_split(coco, Path(folder), "train")
 
 
 @settings(max_examples=60, deadline=None)

@@ -5,10 +5,11 @@ import pytest
 from core.base.errors import UserError
 from core.data import voc as format_voc
 from core.data.annotations import AnnotatedImage, Box
+from tests.core.data.reading import list_splits, read_split
 
 
 def test_a_sound_folder_is_read_as_mmdet_reads_it(voc):
-    split = format_voc.read_split(voc.root, "train")
+    split = read_split(format_voc, voc.root, "train")
     assert split.image_root == voc.root / "JPEGImages"
     assert split.classes == ("cat", "dog")
     assert split.images[1] == AnnotatedImage("train 1.jpg", 32, 24, (
@@ -19,44 +20,44 @@ def test_a_sound_folder_is_read_as_mmdet_reads_it(voc):
 def test_lists_by_class_are_no_splits(voc):
     voc.split("dog_train", ["train 0  1", "train 1 -1"])
     voc.split("trainval", ["train 0"])
-    assert format_voc.list_splits(voc.root) == ("test", "train", "trainval", "val")
+    assert list_splits(format_voc, voc.root) == ("test", "train", "trainval", "val")
 
 
 def test_coordinates_are_truncated_as_mmdet_does(voc, an_object):
     voc.annotate("train 0", [an_object("dog", 2.9, "3.2", " 12.99 ", 14)])
-    assert format_voc.read_split(voc.root, "train").images[0].boxes[0][1:5] == (1, 2, 10, 11)
+    assert read_split(format_voc, voc.root, "train").images[0].boxes[0][1:5] == (1, 2, 10, 11)
 
 
 def test_difficult_objects_are_to_be_ignored(voc, an_object):
     voc.annotate("train 0", [an_object("dog", 2, 3, 12, 14, "<difficult>1</difficult>"),
                              an_object("dog", 2, 3, 12, 14, "<difficult>0</difficult>")])
-    assert [box.ignored for box in format_voc.read_split(voc.root, "train").images[0].boxes] == [True, False]
+    assert [box.ignored for box in read_split(format_voc, voc.root, "train").images[0].boxes] == [True, False]
 
 
 @pytest.mark.parametrize("size", ["<source/>", "<size><width>0</width><height>0</height></size>"])
 def test_a_size_that_is_not_given_comes_from_the_image(voc, an_object, size):
     voc.annotate("train 0", [an_object("dog", 2, 3, 12, 14)], size=size)
-    assert format_voc.read_split(voc.root, "train").images[0][1:3] == (32, 24)
+    assert read_split(format_voc, voc.root, "train").images[0][1:3] == (32, 24)
 
 
 def test_a_size_that_no_image_can_tell_is_refused(voc, an_object):
     voc.annotate("train 0", [an_object("dog", 2, 3, 12, 14)], size="<source/>")
     (voc.root / "JPEGImages" / "train 0.jpg").unlink()
     with pytest.raises(UserError, match="train 0.jpg .missing."):
-        format_voc.read_split(voc.root, "train")
+        read_split(format_voc, voc.root, "train")
 
 
 def test_images_may_have_another_ending(voc, image):
     (voc.root / "JPEGImages" / "train 0.jpg").unlink()
     image(voc.root / "JPEGImages" / "train 0.png")
     image(voc.root / "JPEGImages" / "train 1.bmp")
-    assert [each.file_name for each in format_voc.read_split(voc.root, "train").images] == ["train 0.png",
+    assert [each.file_name for each in read_split(format_voc, voc.root, "train").images] == ["train 0.png",
                                                                                            "train 1.jpg"]
 
 
 def test_class_names_need_not_be_ascii(voc, an_object):
     voc.annotate("train 0", [an_object("Blutkörperchen &amp; 血小板", 2, 3, 12, 14)])
-    assert "Blutkörperchen & 血小板" in format_voc.read_split(voc.root, "train").classes
+    assert "Blutkörperchen & 血小板" in read_split(format_voc, voc.root, "train").classes
 
 
 @pytest.mark.parametrize("text, named", [
@@ -72,7 +73,7 @@ def test_class_names_need_not_be_ascii(voc, an_object):
 def test_what_is_no_plain_xml_is_refused(voc, text, named):
     file = voc.raw("train 0", text)
     with pytest.raises(UserError) as caught:
-        format_voc.read_split(voc.root, "train")
+        read_split(format_voc, voc.root, "train")
     assert str(caught.value.value).startswith(f"{file} (")
     assert named in str(caught.value.value)
 
@@ -80,7 +81,7 @@ def test_what_is_no_plain_xml_is_refused(voc, text, named):
 def test_a_document_type_is_found_in_any_encoding(voc):
     voc.raw("train 0", "").write_bytes('<!DOCTYPE a [<!ENTITY x "ha">]><annotation>&x;</annotation>'.encode("utf-16"))
     with pytest.raises(UserError, match="DOCTYPE"):
-        format_voc.read_split(voc.root, "train")
+        read_split(format_voc, voc.root, "train")
 
 
 @pytest.mark.parametrize("objects, where, value", [
@@ -93,7 +94,7 @@ def test_a_document_type_is_found_in_any_encoding(voc):
 def test_a_fault_is_named_by_file_object_and_value(voc, an_object, objects, where, value):
     voc.annotate("train 0", [an_object(*each) for each in objects])
     with pytest.raises(UserError) as caught:
-        format_voc.read_split(voc.root, "train")
+        read_split(format_voc, voc.root, "train")
     assert caught.value.thing == f"{voc.root / 'Annotations' / 'train 0.xml'}, {where}"
     assert caught.value.value == value
 
@@ -109,14 +110,14 @@ def test_a_part_that_is_missing_or_no_number_is_named(voc, body, where):
     size = "" if "size" in body else "<size><width>32</width><height>24</height></size>"
     voc.raw("train 0", f"<annotation>{size}{body}</annotation>")
     with pytest.raises(UserError) as caught:
-        format_voc.read_split(voc.root, "train")
+        read_split(format_voc, voc.root, "train")
     assert caught.value.thing.endswith(where)
 
 
 def test_an_annotation_that_is_missing_is_named(voc):
     voc.split("train", ["train 0", "gone"])
     with pytest.raises(UserError, match="gone.xml. It is missing"):
-        format_voc.read_split(voc.root, "train")
+        read_split(format_voc, voc.root, "train")
 
 
 @pytest.mark.parametrize("stems, where", [
@@ -127,19 +128,19 @@ def test_an_annotation_that_is_missing_is_named(voc):
 def test_names_in_a_split_file_must_be_plain_and_unique(voc, stems, where):
     voc.split("train", stems)
     with pytest.raises(UserError) as caught:
-        format_voc.read_split(voc.root, "train")
+        read_split(format_voc, voc.root, "train")
     assert caught.value.thing.endswith(where)
 
 
 def test_a_split_file_that_is_not_unicode_is_refused(voc):
     (voc.root / "ImageSets" / "Main" / "train.txt").write_bytes(b"\xff\xfe\xff")
     with pytest.raises(UserError, match="UTF-8"):
-        format_voc.read_split(voc.root, "train")
+        read_split(format_voc, voc.root, "train")
 
 
 def test_swapped_corners_are_put_right_with_a_word(voc, an_object):
     voc.annotate("train 0", [an_object("dog", 12, 14, 2, 3)])
-    split = format_voc.read_split(voc.root, "train")
+    split = read_split(format_voc, voc.root, "train")
     assert split.images[0].boxes[0][1:5] == (1, 2, 10, 11)
     assert split.warnings == (
         "split 'train': train 0.xml: object 1 (dog) has its corners in the wrong order: they are swapped",)
@@ -150,24 +151,24 @@ def test_swapped_corners_are_put_right_with_a_word(voc, an_object):
     "<pt><x>2</x><y>3</y></pt><pt><x>12</x><y>14</y></pt><username>me</username>"])
 def test_a_polygon_without_a_box_has_its_bounds(voc, polygon):
     voc.annotate("train 0", [f"<object><name>dog</name><polygon>{polygon}</polygon></object>"])
-    assert format_voc.read_split(voc.root, "train").images[0].boxes[0][1:5] == (1, 2, 10, 11)
+    assert read_split(format_voc, voc.root, "train").images[0].boxes[0][1:5] == (1, 2, 10, 11)
 
 
 @pytest.mark.parametrize("text, ignored", [("", False), ("Unspecified", False), (" true ", True), ("0.0", False)])
 def test_difficult_as_tools_write_it(voc, an_object, text, ignored):
     voc.annotate("train 0", [an_object("dog", 2, 3, 12, 14, f"<difficult>{text}</difficult>")])
-    assert format_voc.read_split(voc.root, "train").images[0].boxes[0].ignored is ignored
+    assert read_split(format_voc, voc.root, "train").images[0].boxes[0].ignored is ignored
 
 
 def test_all_faults_of_a_split_are_one_message(voc):
     voc.raw("train 0", "<annotation>")
     voc.raw("train 1", "<annotation><object/></annotation>")
     with pytest.raises(UserError, match="2 faults: .*train 0.xml.*train 1.xml, object 1: no name"):
-        format_voc.read_split(voc.root, "train")
+        read_split(format_voc, voc.root, "train")
 
 
 def test_bccd_has_the_counts_it_is_known_for(bccd):
-    splits = [format_voc.read_split(bccd, name) for name in ("train", "val", "test")]
+    splits = [read_split(format_voc, bccd, name) for name in ("train", "val", "test")]
     assert [len(split.images) for split in splits] == [205, 87, 72]
     counts = collections.Counter(box.category for split in splits for image in split.images for box in image.boxes)
     assert counts == {"RBC": 4155, "WBC": 372, "Platelets": 361}
@@ -176,4 +177,4 @@ def test_bccd_has_the_counts_it_is_known_for(bccd):
 def test_a_split_that_names_a_file_too_long_for_any_is_refused(voc):
     (voc.root / "ImageSets" / "Main" / "train.txt").write_text("x" * 3000 + "\n")
     with pytest.raises(UserError, match="It is missing, though a split names it"):
-        format_voc.read_split(voc.root, "train")
+        read_split(format_voc, voc.root, "train")

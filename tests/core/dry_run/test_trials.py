@@ -2,7 +2,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train environment")
 
-from core.dry_run.trials import LARGEST_GRADIENT, bound_gradients, tensors, wake  # noqa: E402
+from core.dry_run.trials import LARGEST_GRADIENT, bound_gradients, enable_zero_branches, tensors  # noqa: E402
 
 
 def test_gradients_whose_norm_would_overflow_still_move_the_weights():
@@ -20,7 +20,7 @@ def test_zero_normalisations_are_woken_and_others_stay():
     for layer, value in ((0, [0.0, 0.0]), (1, [0.0, 3.0])):
         network[layer].weight.data = torch.tensor(value)
     network[2].weight.data = torch.zeros(2, 2, 1, 1)
-    wake(network)
+    enable_zero_branches(network)
     assert network[0].weight.tolist() == [1, 1] and network[1].weight.tolist() == [0, 3]
     assert not network[2].weight.detach().any()
 

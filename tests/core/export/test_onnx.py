@@ -16,11 +16,11 @@ import torch
 from core.base.errors import UserError
 from core.checkpoint.checkpoint import save_checkpoint
 from core.compression.fake_quantize import count_distinct_in_onnx, load_onnx
-from core.compression.structure import count_in_onnx as structure_of
+from core.compression.structure import structure_of_onnx as structure_of
 from core.detectors.building import build_detector
 from core.detectors.registry import find_adapter
 from core.dry_run.dry_run import REPOSITORY, DryRun, find_openvino_python
-from core.dry_run.trials import wake
+from core.dry_run.trials import enable_zero_branches
 from core.export.dynamic_shape import check_dynamic_shape
 from core.export.onnx import ExportOptions, export_checkpoint
 from core.training.model import restore_detector
@@ -83,7 +83,7 @@ def exported(tmp_path_factory):
             detector = build_detector(config)
             detector.CLASSES = ("one", "two", "three")
             detector.init_weights()
-            wake(detector)
+            enable_zero_branches(detector)
             # Scores that differ, so that suppression has an order.
             detector.bbox_head.retina_cls.weight.data.normal_(std=0.1)
             dataset = type("Named", (), {"classes": detector.CLASSES})

@@ -1,6 +1,6 @@
 import json
 
-from core.openvino.trial import IrTrial, main, try_ir
+from core.openvino.trial import ConvertedIr, main, try_ir
 
 
 def test_an_exported_model_is_converted_and_run(openvino, write_onnx, int8_spec, tmp_path, capsys):
@@ -10,7 +10,7 @@ def test_an_exported_model_is_converted_and_run(openvino, write_onnx, int8_spec,
     assert (tmp_path / "ir" / "model.xml").is_file()
 
     assert main([str(onnx), str(tmp_path / "again")]) == 0
-    assert IrTrial(**json.loads(capsys.readouterr().out.splitlines()[-1])) == found
+    assert ConvertedIr(**json.loads(capsys.readouterr().out.splitlines()[-1])) == found
 
 
 def test_what_cannot_be_converted_ends_with_one_paragraph(openvino, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""A disk that is really full: the message names the place and the way out, and what was there before stays."""
+"""A disk that is really full: the message names the place and the remedy, and what was there before stays."""
 
 import logging
 import os
@@ -103,6 +103,6 @@ def test_a_full_place_for_training_states_is_a_warning_and_the_earlier_state_sta
         states.store(tmp_path / "state.pth", Position(epoch, 0, epoch, {}, {}), sha256_file(tmp_path / "state.pth"))
         with caplog.at_level(logging.WARNING):
             assert states.wait() is (epoch == 1)
-    assert f"could not be stored in {states.place}, training goes on" in caplog.text
+    assert f"could not be stored in {states.place}, training continues" in caplog.text
     assert "No space left on device" in caplog.text
     assert states.newest(tmp_path).training["epoch"] == 1

@@ -46,3 +46,36 @@ def tiny_config(tiny_data):
         return loaded
 
     return config
+
+
+def run(config, data, folder, name="out", **options):
+    """Train; checkpoint, log and work folder are named after ``name``."""
+    from core.training.fit import fit
+
+    return fit(config, data, folder / f"{name}.pth", folder / f"{name}.log", folder / f"work-{name}", **options)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """Where the plain and the compressed checkpoint are kept, with all that their trainings left."""
+    return tmp_path_factory.mktemp("trained")
+
+
+@pytest.fixture
+def plain(trained, tiny_config, tiny_data):
+    """A checkpoint of plain training; it is trained once."""
+    from core.config.adapt import plain_config
+
+    path = trained / "plain.pth"
+    if not path.exists():
+        run(plain_config(tiny_config()), tiny_data, trained, "plain")
+    return path
+
+
+@pytest.fixture
+def compressed(trained, plain, tiny_config, tiny_data):
+    """One with 8 bits, likewise."""
+    path = trained / "int8.pth"
+    if not path.exists():
+        run(tiny_config(), tiny_data, trained, "int8", parent=plain)
+    return path

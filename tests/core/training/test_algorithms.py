@@ -11,7 +11,7 @@ pytest.importorskip("nncf", reason="compression needs NNCF")
 from core.base.errors import UserError  # noqa: E402
 from core.checkpoint.checkpoint import load_checkpoint  # noqa: E402
 from core.compression.statistics import measure_compression  # noqa: E402
-from core.compression.structure import count_in_onnx  # noqa: E402
+from core.compression.structure import structure_of_onnx  # noqa: E402
 from core.config.adapt import plain_config  # noqa: E402
 from core.export.onnx import export_checkpoint  # noqa: E402
 from core.training.fit import fit  # noqa: E402
@@ -55,7 +55,7 @@ def plain_counts(folder, plain):
     """The structure of the plain detector's ONNX."""
     if not (folder / "onnx").exists():
         export(plain, folder / "onnx")
-    return count_in_onnx(folder / "onnx" / "model.onnx")
+    return structure_of_onnx(folder / "onnx" / "model.onnx")
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_pruning_to_a_level(config, tiny_data, plain, plain_counts, tmp_path, sc
         assert int(mask.sum()) == expected_left(len(mask), 0.4), name
         weight = state[name.partition("pre_ops")[0] + "weight"]
         assert not weight[mask == 0].any(), "the saved weights are those of the pruned model"
-    after = count_in_onnx(export(pruned, tmp_path / "onnx"))
+    after = structure_of_onnx(export(pruned, tmp_path / "onnx"))
     # Per layer that is pruned once; a head's mask is listed for each of the four levels on which the head runs.
     removed = sum(int((mask == 0).sum()) for mask in masks.values())
     assert plain_counts.channels - after.channels == removed
@@ -115,12 +115,12 @@ def test_pruning_to_a_level(config, tiny_data, plain, plain_counts, tmp_path, sc
 
 def test_pruning_to_a_share_of_the_flops(config, tiny_data, plain, plain_counts, tmp_path):
     pruned = train(config(pruning(pruning_flops_target=0.2, filter_importance="L2")), tiny_data, tmp_path, "p", plain)
-    after = count_in_onnx(export(pruned, tmp_path / "onnx"))
+    after = structure_of_onnx(export(pruned, tmp_path / "onnx"))
     assert 0.2 <= 1 - after.flops / plain_counts.flops < 0.3
 
 
 def test_pruning_with_8_bits_leaves_zeros_for_the_model_optimizer(pruned_int8, plain_counts, tmp_path):
-    counts = count_in_onnx(export(pruned_int8, tmp_path / "onnx"))
+    counts = structure_of_onnx(export(pruned_int8, tmp_path / "onnx"))
     assert counts.channels == plain_counts.channels
     assert counts.nonzero < 0.95 * counts.parameters
 
@@ -158,7 +158,7 @@ def test_sparsity_reaches_its_level(config, tiny_data, plain, tmp_path):
     level = 1 - sum(float(mask.sum()) for mask in masks) / sum(mask.numel() for mask in masks)
     assert level == pytest.approx(0.5, abs=1e-3)
     statistics = measure_compression(controller)
-    counts = count_in_onnx(export(sparse, tmp_path / "onnx"))
+    counts = structure_of_onnx(export(sparse, tmp_path / "onnx"))
     assert counts.parameters == statistics.weights
     assert counts.parameters - counts.nonzero == statistics.zero_weights
 

@@ -15,36 +15,11 @@ torch = pytest.importorskip("torch", reason="needs the train environment")
 from core.base.errors import UserError  # noqa: E402
 from core.checkpoint.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from core.config.adapt import nncf_config_of, plain_config  # noqa: E402
-from core.training.fit import adopt, fit  # noqa: E402
+from core.training.fit import adopt  # noqa: E402
 from core.training.model import restore_detector  # noqa: E402
+from tests.core.training.conftest import run  # noqa: E402
 
 ROOT = Path(__file__).parents[3]
-
-
-def run(config, data, folder, name="out", **options):
-    return fit(config, data, folder / f"{name}.pth", folder / f"{name}.log", folder / f"work-{name}", **options)
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """Where the module's plain and compressed checkpoints are kept."""
-    return tmp_path_factory.mktemp("trained")
-
-
-@pytest.fixture
-def plain(trained, tiny_config, tiny_data):
-    path = trained / "plain.pth"
-    if not path.exists():
-        run(plain_config(tiny_config()), tiny_data, trained, "plain")
-    return path
-
-
-@pytest.fixture
-def compressed(trained, plain, tiny_config, tiny_data):
-    path = trained / "int8.pth"
-    if not path.exists():
-        run(tiny_config(), tiny_data, trained, "int8", parent=plain)
-    return path
 
 
 def test_a_plain_config_trains_without_nncf(tiny_config, tiny_data, tmp_path):

@@ -14,8 +14,8 @@ from core.checkpoint.checkpoint import load_checkpoint, save_checkpoint  # noqa:
 from core.config.adapt import plain_config  # noqa: E402
 from core.results.accuracy import DetectionMetrics  # noqa: E402
 from core.training import initial  # noqa: E402
-from core.training.fit import fit  # noqa: E402
 from core.training.initial import InitialScore, initial_split, min_initial_map_ratio, require_good_start  # noqa: E402
+from tests.core.training.conftest import run  # noqa: E402
 
 
 def metrics(value):
@@ -24,33 +24,8 @@ def metrics(value):
                             detections=0)
 
 
-def run(config, data, folder, name="out", **options):
-    return fit(config, data, folder / f"{name}.pth", folder / f"{name}.log", folder / f"work-{name}", **options)
-
-
 def log_of(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    return tmp_path_factory.mktemp("trained")
-
-
-@pytest.fixture
-def plain(trained, tiny_config, tiny_data):
-    path = trained / "plain.pth"
-    if not path.exists():
-        run(plain_config(tiny_config()), tiny_data, trained, "plain")
-    return path
-
-
-@pytest.fixture
-def compressed(trained, plain, tiny_config, tiny_data):
-    path = trained / "int8.pth"
-    if not path.exists():
-        run(tiny_config(), tiny_data, trained, "int8", parent=plain)
-    return path
 
 
 def test_a_compressed_run_begins_with_a_checkpoint_and_a_validation_of_epoch_0(compressed, trained):

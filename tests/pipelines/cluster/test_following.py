@@ -73,7 +73,7 @@ def test_lost_connection_does_not_end_the_following(wait, cluster, does, said):
     cluster.stand_in.faults.append(Fault("GET", "/runs/", does, times=9))
     code, lines, _ = wait([("RUNNING", TASKS, None), ("SUCCEEDED", {**TASKS, "train": "SUCCEEDED"}, None)])
     assert code == 0
-    assert lines[0].startswith("The connection is lost; the run goes on") and said in lines[0]
+    assert lines[0].startswith("The connection is lost; the run continues") and said in lines[0]
     assert lines[1] == "The connection is back."
     assert lines[-1] == "The run has ended: SUCCEEDED."
 
@@ -134,7 +134,7 @@ def test_timeout_names_the_image_that_does_not_come(follower, cluster):
         follower(io.StringIO()).follow(timeout=3600)
     assert "--wait-timeout: 1:00:00. The run has not ended, with nothing running. train is waiting." in str(ended.value)
     assert "image mmdet-compress/train:0.1.0 cannot be pulled" in str(ended.value)
-    assert "It goes on: http" in str(ended.value)
+    assert "It continues: http" in str(ended.value)
 
 
 def test_slow_answers_are_given_up_and_asked_for_again(follower, cluster, monkeypatch):
@@ -169,5 +169,5 @@ def test_ctrl_c_ends_the_following_and_not_the_run(wait, cluster, monkeypatch):
 
     monkeypatch.setattr(following.RunFollower, "_look", interrupt)
     code, lines, _ = wait([("RUNNING", {}, None)])
-    assert code == 130 and lines[-1].startswith("No longer following. The run goes on: http")
+    assert code == 130 and lines[-1].startswith("No longer following. The run continues: http")
     assert not any("terminate" in path for _, path in cluster.stand_in.seen)

@@ -153,7 +153,7 @@ def test_schedule_is_ended_by_name(cluster):
     cluster.run(*MONDAY)
     cluster.run("--every", "1d", "--run-name", "daily")
     assert cluster.run("--unschedule", "weekly") == (
-        0, ["The schedule weekly is gone; runs that it has started go on."], "")
+        0, ["The schedule weekly is gone; runs that it has started continue."], "")
     assert cluster.stand_in.awake() == ["daily"]
     code, _, err = cluster.run("--unschedule", "weekly")
     assert code == 2 and "There is no schedule of this name. Run with --list-schedules" in err

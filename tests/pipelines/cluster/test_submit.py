@@ -76,7 +76,7 @@ def test_what_is_looked_for_is_found_on_a_later_page(cluster):
     (["-p", "model_config=my_detector.py"], "parameter model_config: my_detector.py. The images hold"),
     (["-p", "compression_config=configs/../../x.py"], "parameter compression_config"),
     (["-p", "seed=x"], "parameter seed: 'x'. It must be a whole number"),
-    (["-p", "seeds=1"], "Did you mean 'seed'"),
+    (["-p", "seeds=1"], "Did you mean `seed`"),
     (["--pipeline-root", "/runs"], "--pipeline-root: /runs. Artifacts go to object storage"),
     (["--wait", "--poll", "0"], "--poll: 0.0"), (["--wait", "--wait-timeout", "soon"], "--wait-timeout: 'soon'")])
 def test_bad_input_stops_before_the_cluster_is_asked(cluster, options, message):

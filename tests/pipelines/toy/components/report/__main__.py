@@ -23,7 +23,7 @@ for name in ("summary", "html", "markdown"):
 def report(arguments, output):
     switch = arguments.switch.read_text()
     if switch == "fail":
-        raise UserError("switch", "fail", "It must not.", "Mend it.")
+        raise UserError("switch", "fail", "It must not.", "Fix it.")
     if switch == "hang":
         print("process", os.getpid(), flush=True)
         time.sleep(600)
