@@ -47,7 +47,7 @@ from core.base.errors import UserError
 from core.base.threads import DaemonThreadPool
 from core.bundle.manifest import MANIFEST, MOST_BYTES, FileRecord, Manifest
 from core.storage.s3_store import PreparedWrite, S3Store, part_size
-from core.storage.store import ObjectExists, ObjectNotFound, StoredObject
+from core.storage.store import ObjectExists, StoredObject
 from core.storage.verification import matches
 
 _CLAIMS = ".claims/"
@@ -163,9 +163,8 @@ class S3Publisher:
         """Return the versions that may become this manifest's: those it has claimed already, then the next ones."""
         listing, claims = self._listing(), self._claims()
         for version, info in sorted(claims.items()):
-            with contextlib.suppress(ObjectNotFound):
-                if info.size == len(claim) and self._store.read(info.name) == claim:
-                    yield version
+            if info.size == len(claim) and self._store.holds(info.name, claim):
+                yield version
         following = max([0, *listing, *claims]) + 1
         yield from range(following, following + _MOST_CLAIMS)
 
@@ -177,9 +176,8 @@ class S3Publisher:
             return None
         prepared = self._store.prepare(f"{version}/{MANIFEST}", contents)
         # Now, not before: whoever closes the version from here on aborts this upload.
-        with contextlib.suppress(ObjectNotFound):
-            if self._store.read(f"{_CLAIMS}{version}") == claim:
-                return prepared
+        if self._store.holds(f"{_CLAIMS}{version}", claim):
+            return prepared
         # The claim is gone where a rival has committed the same manifest.
         return prepared if self._is_committed(version, contents) else None
 
@@ -236,10 +234,7 @@ class S3Publisher:
                         "Publish the same bundle again: that finds it, or resumes.") from failure
 
     def _is_committed(self, version: int, contents: bytes) -> bool:
-        try:
-            return self._store.read(f"{version}/{MANIFEST}") == contents
-        except ObjectNotFound:
-            return False
+        return self._store.holds(f"{version}/{MANIFEST}", contents)
 
     def _listing(self) -> dict[int, dict[str, StoredObject]]:
         """Return the objects of every version by their names in it."""

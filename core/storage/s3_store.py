@@ -91,15 +91,8 @@ class S3Store(Store):
                                    "Choose another name.") from None
             self._put(name, contents, {})
         except ObjectExists:
-            if self._contents(name) != contents:
+            if not self.holds(name, contents):
                 raise
-
-    def _contents(self, name: str) -> bytes | None:
-        """Return an object's contents, or None where somebody has deleted it in the meantime."""
-        try:
-            return self.read(name)
-        except ObjectNotFound:
-            return None
 
     def download(self, name: str, path: Path) -> None:
         """See :class:`Store`."""

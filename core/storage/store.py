@@ -71,6 +71,14 @@ class Store(ABC):
     def read(self, name: str) -> bytes:
         """Return an object's content, verified; for small ones, as it is held in memory."""
 
+    def holds(self, name: str, contents: bytes) -> bool:
+        """Return whether an object is there with these contents; another size is not read, whatever it is."""
+        try:
+            info = self.find(name)
+            return info is not None and info.size == len(contents) and self.read(name) == contents
+        except ObjectNotFound:
+            return False
+
     @abstractmethod
     def write(self, name: str, contents: bytes, only_new: bool = False) -> None:
         """Write an object from memory.
