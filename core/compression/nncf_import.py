@@ -42,6 +42,9 @@ def import_nncf() -> Any:
 
     logger = logging.getLogger("nncf")
     logger.setLevel(logging.WARNING)
+    # Its own handler writes to the screen whatever the run has set up.
+    logger.handlers.clear()
+    logger.propagate = True
     if not logger.filters:
         # NNCF prints the whole network as a warning.
         logger.addFilter(lambda record: not record.getMessage().startswith("NNCFNetwork("))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Union
 
 from core.base.errors import UserError
 from core.config.keys import check_top_level
+from core.config.mmcv_import import import_mmcv
 from core.config.plain_data import plain_data
 from core.config.python_text import check_size, parse_python
 
@@ -84,6 +85,7 @@ def config_from_text(text: str) -> "Config":
     Raises:
         UserError: Anything but one literal dict within the bounds of a config.
     """
+    import_mmcv()
     from mmcv import Config
 
     return Config(data_from_text(text))

@@ -12,6 +12,7 @@ from core.config.class_lists import with_class_lists
 from core.config.data_only import SUFFIXES, config_files, read_config
 from core.config.fingerprint import config_to_text
 from core.config.keys import check_top_level
+from core.config.mmcv_import import import_mmcv
 from core.config.options import apply_options
 from core.config.plain_data import plain_data
 from core.config.python_text import NotData
@@ -40,6 +41,7 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None, trus
     Raises:
         UserError: Whatever is wrong with the path, the text, its keys or the options.
     """
+    import_mmcv()
     from mmcv import Config
 
     data = load_data(path, options, trust)

@@ -86,6 +86,19 @@ def run_preflight(config: Any, classes: Sequence[str] = (), openvino_python: Pat
     return PreflightReport(tuple(results))
 
 
+def try_layers(config: Any, classes: Sequence[str]) -> PreflightReport:
+    """Try what takes seconds: the nncf_config by itself and against the detector's layers, and the export's conditions.
+
+    Nothing is trained, and no image is looked at.
+    """
+    results: list[StageResult] = []
+    with tempfile.TemporaryDirectory(prefix="mmdet-compress-preflight-") as folder:
+        for stage in DryRun(copy.deepcopy(config), tuple(classes), Path(folder)).stages()[:2]:
+            with _quiet():
+                results.append(run_stage(*stage, results))
+    return PreflightReport(tuple(results))
+
+
 def classes_in(config: Any) -> tuple[str, ...]:
     """Return the class names of a config, or made-up ones where it has but their number.
 

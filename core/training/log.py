@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from core.config.mmcv_import import import_mmcv
 from core.training.distributed import first_rank
 
 OURS = ("core", "mmdet_compress")
@@ -54,14 +55,21 @@ class Screen(logging.StreamHandler):
     """
 
 
+def _concerns_the_user(record: logging.LogRecord) -> bool:
+    """Return whether a line is for the screen: ours, warnings, and of NNCF, which warns of its defaults, errors."""
+    first = record.name.split(".")[0]
+    return first in OURS or record.levelno >= (logging.ERROR if first == "nncf" else logging.WARNING)
+
+
 def log_to_screen() -> None:
     """Send our own and the runner's log lines to standard output, once."""
+    import_mmcv()
     root = logging.getLogger()
     if not root.handlers:
         handler = Screen(sys.stdout)
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
         # mmcv reports the initialisation of every parameter, and sets its logger's level anew.
-        handler.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.split(".")[0] in OURS)
+        handler.addFilter(_concerns_the_user)
         root.addHandler(handler)
     for name in OURS:
         logging.getLogger(name).setLevel(logging.INFO if first_rank() else logging.WARNING)

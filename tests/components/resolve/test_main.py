@@ -208,6 +208,14 @@ def test_preflight_is_run_where_it_is_asked_for(options, failed, code, monkeypat
     assert ("preflight, stage wrap: why so" in shown.err) == failed
 
 
+def test_layers_that_the_nncf_config_does_not_fit_are_refused_without_the_whole_preflight(options, capsys, tmp_path):
+    options[3] = "configs/nncf_compression/retinanet_r18_small/pruning.py"
+    idle = {"nncf_config.compression.params.pruning_target": 0.02, "nncf_config.compression.pruning_init": 0.01}
+    assert main([*options, "--compression-options", json.dumps(idle)]) == 2
+    assert "preflight, stage layers" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_strict_and_dynamic_shape_reach_the_preflight(options, monkeypatch):
     from core.dry_run import preflight
 
