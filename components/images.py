@@ -4,9 +4,10 @@ An image is named by its environment variable, else by the digest that ``make pu
 else by registry and tag. The command line of ``pipelines/compress.py`` goes before all of them.
 """
 
-import json
 import os
 from pathlib import Path
+
+from core.base.json_file import read_json
 
 REGISTRY = "mmdet-compress"
 TAG = "0.1.0"
@@ -21,7 +22,8 @@ def tagged(name: str, registry: str = REGISTRY) -> str:
 
 
 def _chosen(name: str, variable: str) -> str:
-    released: dict[str, str] = json.loads(DIGESTS.read_text()) if DIGESTS.is_file() else {}
+    released: dict[str, str] = (read_json(DIGESTS, "image digests", "Run `make push` again.")
+                                if DIGESTS.is_file() else {})
     return os.environ.get(variable) or released.get(name) or tagged(name)
 
 

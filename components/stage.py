@@ -29,6 +29,7 @@ from typing import Any
 
 from core.base.cli import boolean, json_object, name_list, run_stage, stage_parser
 from core.base.executor_output import ExecutorOutput
+from core.base.faults import Faults
 
 _ELEMENT = "element"
 _CONVERSIONS: dict[type, Callable[[str], Any]] = {
@@ -145,12 +146,14 @@ def check_groups(arguments: Any) -> None:
     """Call ``check`` of all groups in a stage's arguments that have it.
 
     Raises:
-        UserError: A parameter cannot be what it is.
+        UserError: Parameters cannot be what they are; all are named.
     """
+    faults = Faults()
     for field in dataclasses.fields(arguments):
         value = getattr(arguments, field.name)
         if hasattr(value, "check"):
-            value.check()
+            faults.of(value.check)
+    faults.stop()
 
 
 @dataclass(frozen=True)

@@ -86,8 +86,12 @@ class Training:
         from core.config.reference import ConfigRef, open_config
         from core.data.dataset import open_dataset
         from core.data.reference import DataRef
+        from core.detectors.named_files import require_same_files
         from core.training.distributed import first_rank_first
 
         with first_rank_first():
             dataset = open_dataset(DataRef.from_json(data))
-        return open_config(ConfigRef.from_json(config), self.trust.trust_config), dataset
+        ref = ConfigRef.from_json(config)
+        opened = open_config(ref, self.trust.trust_config)
+        require_same_files(ref, opened)
+        return opened, dataset

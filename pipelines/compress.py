@@ -222,12 +222,13 @@ def _located(name: str, value: Any) -> Any:
 
 
 def _print_results(console: Any, folder: Path) -> None:
+    from core.base.json_file import read_json
     from core.report.table import terminal_table
 
     console.line()
     summary = folder / "summary.json"
     if summary.exists():
-        record: Mapping[str, Any] = json.loads(summary.read_text(encoding="utf-8"))
+        record: Mapping[str, Any] = read_json(summary, "summary", "Run the report stage again.")
         console.line(terminal_table(record))
         console.line()
     for label, place in (("report", "report.html"), ("model", "model/compressed"), ("logs", "logs")):

@@ -18,7 +18,11 @@ from typing import Any
 from core.base.errors import UserError
 from core.base.files import CACHE_VARIABLE, cache_folder
 from core.base.supervision import LIFELINE_VARIABLE, more_time
-from core.config.loading import config_folders
+from core.config.keys import WEIGHTS_KEY
+from core.config.loading import config_folders, load_data
+from core.config.named_texts import named_texts
+from core.config.stored import is_stored
+from core.data.from_config import config_data_folders
 from core.storage.location import Scheme, parse_location
 from pipelines.code_digest import CODE_LABEL, image_code_digest
 from pipelines.process import GRACE_SECONDS
@@ -108,8 +112,11 @@ def _image(client: Any, name: str) -> Any:
 def surroundings(values: Mapping[str, Any], root: Path, pipeline_root: Path) -> Surroundings:
     """Return what containers must see for a run with the parameters ``values``, whose locations are absolute.
 
-    Data, configs, checkpoint and weights are mounted to be read only, under their own paths; the project's configs take
-    the place of the image's, so that a new one needs no new image.
+    Data, configs, checkpoint and weights are mounted to be read only, under their own paths, and so is what the configs
+    themselves name; the project's configs take the place of the image's, so that a new one needs no new image.
+
+    Raises:
+        UserError: The config's own data are used, and are not there or cannot be found out.
     """
     cache = cache_folder()
     volumes = {str(pipeline_root): "rw", str(cache): "rw"}
@@ -128,6 +135,8 @@ def surroundings(values: Mapping[str, Any], root: Path, pipeline_root: Path) -> 
     # Such as AWS_CA_BUNDLE.
     volumes.update({value: "ro" for value in variables.values() if os.path.isabs(value) and os.path.isfile(value)})
     mounted = {path: {"bind": path, "mode": mode} for path, mode in volumes.items()}
+    for path, inside in named_by_configs(values, root).items():
+        mounted.setdefault(path, {"bind": inside, "mode": "ro"})
     mounted[str(root / "configs")] = {"bind": f"{CODE_IN_IMAGE}/configs", "mode": "ro"}
     if (Path.home() / ".aws").is_dir():
         mounted[str(Path.home() / ".aws")] = {"bind": f"{HOME_IN_IMAGE}/.aws", "mode": "ro"}
@@ -135,6 +144,39 @@ def surroundings(values: Mapping[str, Any], root: Path, pipeline_root: Path) -> 
     variables |= {CACHE_VARIABLE: str(cache), LIFELINE_VARIABLE: str(pipeline_root / LOCK)}
     return Surroundings(mounted, variables, "host" if local_service else "bridge", {LABEL: str(pipeline_root)},
                         int(values.get("gpus") or 0))
+
+
+def named_by_configs(values: Mapping[str, Any], root: Path) -> dict[str, str]:
+    """Return the files and folders of this machine that the configs name, each with its path in a container.
+
+    They are weights, and the config's own data where the run is given no other. A config on S3 names none: whoever can
+    write there could read what lies here.
+
+    Raises:
+        UserError: The config's own data are used, and are not there or cannot be found out.
+    """
+    found: dict[str, bool] = {}
+    for name in ("model_config", "compression_config"):
+        path, own_data = str(values.get(name) or ""), name == "model_config" and not values.get("data")
+        if not path or is_stored(path):
+            continue
+        file = Path(root, path)
+        try:
+            config = load_data(file, values.get(name.replace("_config", "_options")))
+        except UserError as error:
+            if own_data:
+                raise UserError(f"parameter {name}", path, "With --runner docker the config's own data are mounted, "
+                                f"and they are known where it can be read as data: {error}", "Give `data`.") from error
+            # Resolve says what is wrong, or runs a trusted one.
+            continue
+        texts = [text for _, text in named_texts(config)]
+        kept = config.get(WEIGHTS_KEY)
+        found.update({str(root / text): not os.path.isabs(text) for text in texts if os.path.isfile(root / text)})
+        found.update({str(root / kept): not os.path.isabs(kept)} if kept and os.path.isdir(root / kept) else {})
+        if own_data:
+            found.update(config_data_folders(config, file, root))
+    return {path: f"{CODE_IN_IMAGE}/{Path(path).relative_to(root)}" if relative and root in Path(path).parents else path
+            for path, relative in found.items() if root / "configs" not in Path(path).parents}
 
 
 def _local(location: str) -> Path | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from core.base.errors import UserError
 from core.base.foreign_file import not_text, read_foreign
+from core.base.json_file import json_value
 from core.base.suggest import did_you_mean
 from core.base.text import bounded_repr, shown
 from core.config.data_only import data_from_yaml
@@ -140,7 +141,7 @@ def _parse_bool(text: str) -> bool:
 
 def _parse_list(text: str) -> list[Any]:
     if text.lstrip().startswith("["):
-        return json.loads(text)
+        return json_value(text)
     return [item.strip() for item in text.split(",") if item.strip()]
 
 
@@ -159,7 +160,7 @@ _TYPES = {
     "BOOLEAN": _Type("true or false", "true", _parse_bool, lambda value: isinstance(value, bool)),
     "LIST": _Type("a list", "a,b or [\"a\", \"b\"]", _parse_list,
                   lambda value: isinstance(value, list) and _is_json(value)),
-    "STRUCT": _Type("a JSON object", '{"a": 1}', json.loads,
+    "STRUCT": _Type("a JSON object", '{"a": 1}', json_value,
                     lambda value: isinstance(value, dict) and all(isinstance(key, str) for key in value)
                     and _is_json(value)),
 }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.base.cli import boolean
 from core.base.errors import UserError
+from core.config.stored import is_stored
 
 if TYPE_CHECKING:
     from core.data.reference import DataRef
@@ -60,15 +61,19 @@ def resolve(config: Any, config_file: Path | None, location: str) -> "DataRef":
 
     classes = classes_of(config) if config else ()
     if location:
-        return resolve_data(location, classes=classes)
+        return resolve_data(location, classes=classes, keep_order=False)
     from core.data.from_config import resolve_config_data
 
     return resolve_config_data(config, config_file, classes)
 
 
 def work_dir_of(given: str, config: Any, config_file: str) -> Path:
-    """Return the folder to write to: the command line's, else the config's, else one named after the config."""
-    return Path(given or config.get("work_dir") or Path("work_dirs") / Path(config_file).stem)
+    """Return the folder to write to: the command line's, else the config's, else one named after the config.
+
+    A config from storage does not choose where on this machine is written.
+    """
+    own = None if is_stored(config_file) else config.get("work_dir")
+    return Path(given or own or Path("work_dirs") / Path(config_file).stem)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ if __name__ == "__main__":
 
 from core.base.cli import run_guarded
 from core.base.errors import UserError
+from core.base.json_file import read_json
 from core.base.supervision import run_command
 from tools.export import DATA, IR
 
@@ -70,9 +71,9 @@ def _data(arguments: argparse.Namespace, classes: tuple[str, ...]) -> "DataRef":
     if arguments.data:
         return resolve_data(arguments.data, classes=classes)
     noted = arguments.output / DATA
-    if not noted.is_file():
+    if not noted.exists():
         raise UserError("data", "none", f"{noted} is not there, so the data set is not known.", "Give --data.")
-    return DataRef.from_json(json.loads(noted.read_text()))
+    return DataRef.from_json(read_json(noted, "data reference", "Give --data."))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,6 +1,7 @@
 """Train a detector as MMDetection's tools/train.py does; with an nncf_config in the config, compressed."""
 
 import argparse
+import keyword
 import sys
 import time
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from core.base.errors import UserError
 from core.base.supervision import run_command
+from core.base.text import bounded_repr
 from core.training.launch import run_on_ranks
 from tools import command
 
@@ -78,12 +81,19 @@ def _take_options(config: Any, arguments: argparse.Namespace, work_dir: Path) ->
 
 
 def write_config(config: Any, file: Path) -> None:
-    """Write a config as a Python file, a key an assignment, as MMDetection dumps it."""
+    """Write a config as a Python file, a key an assignment, as MMDetection dumps it.
+
+    Raises:
+        UserError: A key is no name: in a JSON file it can be any text, and would stand in the file as code.
+    """
     import pprint
 
     from core.config.plain_data import plain_data
 
     values = plain_data(dict(config.items()), "config")
+    for key in values:
+        if not key.isidentifier() or keyword.iskeyword(key):
+            raise UserError("config", f"the key {bounded_repr(key, 80)}", "Each of its keys is a name.", "Rename it.")
     file.write_text("".join(f"{key} = {pprint.pformat(value, width=116, sort_dicts=False)}\n"
                             for key, value in values.items()))
 

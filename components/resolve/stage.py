@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,10 @@ from components.publish.stage import Publication
 from components.stage import Stage, check_groups, parameter, result
 from components.training import Gpus, TrainingState, Trust
 from core.base.executor_output import ExecutorOutput
+from core.base.faults import Faults
 
 if TYPE_CHECKING:
+    from core.data.reference import DataRef
     from core.storage.parent import ParentRef
 
 
@@ -66,54 +68,48 @@ def resolve(stage: Resolve, output: ExecutorOutput) -> None:
     """Resolve data set, both configs and the parent checkpoint; write a reference of each."""
     from core.base.outputs import write_json, write_text
     from core.bundle.publish import check_destination
-    from core.compression.config_check import epochs_of, require_valid
-    from core.config.adapt import algorithms_of, classes_of, nncf_config_of
-    from core.config.loading import find_config
     from core.config.reference import open_config, resolve_config
-    from core.data.dataset import resolve_data
-    from core.data.from_config import resolve_config_data
     from core.detectors.initialising import check_weights
-    from core.export.dynamic_shape import check_dynamic_shape
+    from core.detectors.named_files import file_digests
     from core.storage.parent import ParentRef, resolve_parent
     from core.training.run_check import check_run, is_compressed, own_start
 
-    check_groups(stage)
-    check_destination(stage.publication.destination, stage.publication.model_name, stage.model_version)
-    trusted, dynamic_shape = stage.trust.trust_config, stage.shape.dynamic_shape
-    kept = weights_option(stage.weights)
-    model = resolve_config(stage.model_config, {**stage.model_options, **kept}, trusted)
-    model_config = open_config(model, trusted)
+    faults = Faults()
+    faults.of(lambda: check_groups(stage))
+    faults.of(lambda: check_destination(stage.publication.destination, stage.publication.model_name,
+                                        stage.model_version))
+    trusted = stage.trust.trust_config
+    kept = faults.of(lambda: weights_option(stage.weights)) or {}
+    parent = faults.of(lambda: resolve_parent(stage.checkpoint))
+    model = faults.of(lambda: resolve_config(stage.model_config, {**stage.model_options, **kept}, trusted))
+    model_config = open_config(model, trusted) if model else None
     options = {**stage.compression_options, **kept}
-    compression = resolve_config(stage.compression_config, options, trusted)
-    parent = resolve_parent(stage.checkpoint)
-    changed = own_start(open_config(compression, trusted), model_config)
-    if is_compressed(parent):
+    compression = faults.of(lambda: resolve_config(stage.compression_config, options, trusted))
+    changed = own_start(open_config(compression, trusted), model_config) if compression and model else {}
+    if parent and faults.of(lambda: is_compressed(parent)):
         # Compression resumes from it, and the FP32 model is trained.
         changed, parent = {**changed, "load_from": parent.uri}, ParentRef("", "")
-    if changed:
+    if compression and changed:
         compression = resolve_config(stage.compression_config, {**options, **changed}, trusted)
-    compression_config = open_config(compression, trusted)
-    check_run(model_config, compression_config, stage.devices.gpus)
-    nncf_config = nncf_config_of(compression_config)
-    if nncf_config is not None:
-        require_valid(nncf_config, epochs_of(compression_config))
-        check_dynamic_shape(dynamic_shape, algorithms_of(compression_config))
-    check_detectors(model_config, compression_config)
-    classes = tuple(stage.classes) or classes_of(model_config)
-    fractions = {"val_fraction": stage.val_fraction, "test_fraction": stage.test_fraction,
-                 "split_seed": stage.split_seed}
-    if stage.data:
-        data = resolve_data(stage.data, data_format=stage.data_format, classes=classes, train_split=stage.train_split,
-                            val_split=stage.val_split, test_split=stage.test_split, **fractions)
-    else:
-        data = resolve_config_data(open_config(model, trusted), find_config(stage.model_config), classes, **fractions)
-    if parent.uri:
-        check_parent(parent, open_config(model, trusted), data.classes)
-    else:
-        check_weights(open_config(model, trusted), data.classes)
+    compression_config = open_config(compression, trusted) if compression else None
+    if model_config and compression_config:
+        faults.of(lambda: check_run(model_config, compression_config, stage.devices.gpus))
+    if compression_config:
+        faults.of(lambda: check_compression(compression_config, stage.shape.dynamic_shape))
+    for config in (model_config, compression_config):
+        if config and (config is model_config or model_config is None or config.model != model_config.model):
+            faults.of(lambda config=config: check_detector(config))
+    data = faults.of(lambda: find_data(stage, model_config)) if model_config or stage.data else None
+    if data and model_config and parent:
+        # They change what they are given.
+        own = open_config(model, trusted)
+        faults.of(lambda: check_parent(parent, own, data.classes) if parent.uri else check_weights(own, data.classes))
+    faults.stop()
+    stage.compression_limits.put_into(compression_config)
     if stage.preflight:
-        stage.compression_limits.put_into(compression_config)
-        preflight(compression_config, data.classes, dynamic_shape)
+        preflight(compression_config, data.classes, stage.shape.dynamic_shape)
+    model = replace(model, files=file_digests(model_config))
+    compression = replace(compression, files=file_digests(compression_config))
     references = {stage.resolved_parent: parent, stage.resolved_model: model,
                   stage.resolved_compression: compression, stage.resolved_data: data}
     for path, reference in references.items():
@@ -122,8 +118,44 @@ def resolve(stage: Resolve, output: ExecutorOutput) -> None:
         write_text(stage.gpu_count, str(stage.devices.gpus))
 
 
-def check_detectors(*configs: Any) -> None:
-    """Check that each config's detector is of a family whose exported graph finds what PyTorch finds.
+def check_compression(config: Any, dynamic_shape: bool) -> None:
+    """Check a config's nncf_config by itself, and what a dynamic shape asks of it.
+
+    Raises:
+        UserError: It is not valid.
+    """
+    from core.compression.config_check import epochs_of, require_valid
+    from core.config.adapt import algorithms_of, nncf_config_of
+    from core.export.dynamic_shape import check_dynamic_shape
+
+    nncf_config = nncf_config_of(config)
+    if nncf_config is not None:
+        require_valid(nncf_config, epochs_of(config))
+        check_dynamic_shape(dynamic_shape, algorithms_of(config))
+
+
+def find_data(stage: Resolve, model_config: Any) -> "DataRef":
+    """Check the run's data set: that of the parameter ``data``, else the model config's own.
+
+    Raises:
+        UserError: It cannot be trained on or measured with.
+    """
+    from core.config.adapt import classes_of
+    from core.config.loading import find_config
+    from core.data.dataset import resolve_data
+    from core.data.from_config import resolve_config_data
+
+    classes = tuple(stage.classes) or (classes_of(model_config) if model_config else ())
+    choice = {"val_fraction": stage.val_fraction, "test_fraction": stage.test_fraction,
+              "split_seed": stage.split_seed, "keep_order": bool(stage.classes)}
+    if not stage.data:
+        return resolve_config_data(model_config, find_config(stage.model_config), classes, **choice)
+    return resolve_data(stage.data, data_format=stage.data_format, classes=classes, train_split=stage.train_split,
+                        val_split=stage.val_split, test_split=stage.test_split, **choice)
+
+
+def check_detector(config: Any) -> None:
+    """Check that a config's detector is of a family whose exported graph finds what PyTorch finds.
 
     Raises:
         UserError: It is not, a part of it cannot be exported, or a part or a key of its ``test_cfg`` has an effect that
@@ -132,11 +164,7 @@ def check_detectors(*configs: Any) -> None:
     from core.detectors.building import build_detector
     from core.export.attempt import require_exportable
 
-    models: list[Any] = []
-    for config in configs:
-        if config.model not in models:
-            require_exportable(build_detector(config))
-            models.append(config.model)
+    require_exportable(build_detector(config))
 
 
 def weights_option(location: str) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 import argparse
 import errno
-import json
 import signal
 import sys
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from core.base.exit_codes import (
     EXIT_USER_ERROR,
 )
 from core.base.files import FULL_DISK
+from core.base.json_file import json_value
 from core.base.supervision import raise_once
 from core.base.text import bounded_repr, shown
 
@@ -123,7 +123,7 @@ def _contents(path: str) -> str:
 
 def _json(text: str, example: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return json_value(text)
+    except ValueError as error:
         raise argparse.ArgumentTypeError(
             f"{bounded_repr(text)} is not JSON ({shown(error)}); pass {example}") from error

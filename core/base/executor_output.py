@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.json_file import json_object
 from core.base.text import bounded_repr
 
 
@@ -21,8 +22,8 @@ class ExecutorOutput:
 
     def __init__(self, executor_input: str | None = None) -> None:
         try:
-            self._outputs = json.loads(executor_input)["outputs"] if executor_input else None
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            self._outputs = json_object(executor_input)["outputs"] if executor_input else None
+        except (ValueError, KeyError) as error:
             raise UserError("--executor-input", bounded_repr(executor_input, 80), "It must be KFP's ExecutorInput "
                             "JSON.", "Leave the option out when calling a stage by hand.") from error
         self._parameters: dict[str, Any] = {}

@@ -58,13 +58,14 @@ def open_regular(path: Path, most: int | None = None) -> BinaryIO:
     return file
 
 
-def open_foreign(path: Path, thing: str, most: int | None = None) -> BinaryIO:
+def open_foreign(path: Path, thing: str, most: int | None = None, hint: str = "") -> BinaryIO:
     """Open a file as :func:`open_regular`, and refuse an empty one.
 
     Args:
         path: Where it lies.
         thing: What it should be, for messages.
         most: Bytes that it may have.
+        hint: What to do where it is none, for messages.
 
     Raises:
         UserError: It cannot be opened, or is empty; says what lies there.
@@ -74,17 +75,17 @@ def open_foreign(path: Path, thing: str, most: int | None = None) -> BinaryIO:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else shown(error)
         raise UserError(thing, f"{path} ({reason})", "It must be a file that can be read.",
-                        "Check the path and its rights.") from error
+                        hint or "Check the path and its rights.") from error
     if not os.fstat(file.fileno()).st_size:
         file.close()
         raise UserError(thing, f"{path} (an empty file)", "It must be a file with content.",
-                        "Check that the download or the copy is complete.")
+                        hint or "Check that the download or the copy is complete.")
     return file
 
 
-def read_foreign(path: Path, thing: str, most: int) -> bytes:
-    """Return the content of a file of at most ``most`` bytes; errors as :func:`open_foreign`."""
-    with open_foreign(path, thing, most) as file:
+def read_foreign(path: Path, thing: str, most: int, hint: str = "") -> bytes:
+    """Return the content of a file of at most ``most`` bytes; arguments and errors as :func:`open_foreign`."""
+    with open_foreign(path, thing, most, hint) as file:
         # Python allocates as many bytes as it is asked for, so the bound itself is no size to ask for.
         return file.read(os.fstat(file.fileno()).st_size)
 

@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.base.errors import UserError
+from core.base.foreign_file import read_foreign
+from core.base.text import shown
 
 LABELS_FILE = "labels.txt"
+_MOST_BYTES = 16 << 20
 COPY_AGAIN = "Copy the bundle again from where it was published."
 
 
@@ -23,9 +26,10 @@ def read_labels(folder: Path) -> tuple[str, ...]:
     """
     path = Path(folder) / LABELS_FILE
     try:
-        return tuple(path.read_bytes().decode("utf-8").split("\n")[:-1])
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError("bundle file", path, f"It cannot be read ({error}).", COPY_AGAIN) from error
+        return tuple(read_foreign(path, "bundle file", _MOST_BYTES, COPY_AGAIN).decode("utf-8").split("\n")[:-1])
+    except UnicodeDecodeError as error:
+        raise UserError("bundle file", path, f"It cannot be read ({shown(error)}).",
+                        COPY_AGAIN) from error
 
 
 def one_line(name: str) -> str:

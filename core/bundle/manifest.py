@@ -5,16 +5,18 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from core.base.digest import sha256_file
 from core.base.errors import UserError
-from core.base.text import shown
+from core.base.json_file import read_json
+from core.base.text import bounded_repr, shown
 from core.bundle.labels import COPY_AGAIN
 
 MANIFEST = "bundle.json"
 SCHEMA = 2
+MOST_BYTES = 16 << 20
 MODEL_XML = "model.xml"
 _CACHES = "__pycache__"
 
@@ -66,12 +68,12 @@ class Manifest:
         """
         path = Path(folder) / MANIFEST
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise UserError("bundle", folder, f"{MANIFEST} is missing.", COPY_AGAIN) from error
-        except (OSError, ValueError) as error:
-            raise UserError("bundle file", path, f"It cannot be read ({error}).", COPY_AGAIN) from error
-        return cls._from_json(values, path)
+            there = path.exists()
+        except OSError:
+            there = False
+        if not there:
+            raise UserError("bundle", folder, f"{MANIFEST} is missing.", COPY_AGAIN)
+        return cls._from_json(read_json(path, "bundle file", COPY_AGAIN, MOST_BYTES), path)
 
     @classmethod
     def _from_json(cls, values: Any, path: Path) -> "Manifest":
@@ -80,12 +82,24 @@ class Manifest:
             raise UserError("bundle file", path, f"It must be an object of schema {SCHEMA} with the keys "
                             f"{', '.join(sorted(known))}.", "Use the runner of this bundle, or publish it again.")
         try:
-            files = {str(name): FileRecord(str(record["sha256"]), int(record["bytes"]))
+            files = {_own_path(name): FileRecord(str(record["sha256"]), int(record["bytes"]))
                      for name, record in values["files"].items()}
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UserError("bundle file", path, f"Its files are not described as they must be ({shown(error)}).",
                             COPY_AGAIN) from error
+        texts = [values["model_name"], values["content_sha256"], values["validated_xml_sha256"]]
+        for key in ("model_info", "versions"):
+            texts += values[key].values() if isinstance(values[key], dict) else [None]
+        if not all(isinstance(text, str) for text in texts):
+            raise UserError("bundle file", path, "Names, digests, model_info and versions must be texts.", COPY_AGAIN)
         return cls(**{**values, "files": files})
+
+
+def _own_path(name: str) -> str:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise ValueError(f"{bounded_repr(name)} leads out of the bundle")
+    return name
 
 
 def describe_files(folder: Path) -> dict[str, FileRecord]:

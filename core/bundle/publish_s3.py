@@ -45,7 +45,7 @@ from pathlib import Path
 from core.base.digest import sha256_file
 from core.base.errors import UserError
 from core.base.threads import DaemonThreadPool
-from core.bundle.manifest import MANIFEST, FileRecord, Manifest
+from core.bundle.manifest import MANIFEST, MOST_BYTES, FileRecord, Manifest
 from core.storage.s3_store import PreparedWrite, S3Store, part_size
 from core.storage.store import ObjectExists, ObjectNotFound, StoredObject
 from core.storage.verification import matches
@@ -150,8 +150,11 @@ class S3Publisher:
 
     def _manifest_of(self, version: int) -> Manifest | None:
         """Return a published version's manifest, or None where it is no manifest of this program."""
+        stored = self._store.find(f"{version}/{MANIFEST}")
+        if stored is None or stored.size > MOST_BYTES:
+            return None
         with tempfile.TemporaryDirectory() as folder:
-            self._store.download(f"{version}/{MANIFEST}", Path(folder) / MANIFEST)
+            self._store.download(stored.name, Path(folder) / MANIFEST)
             with contextlib.suppress(UserError):
                 return Manifest.read(Path(folder))
         return None

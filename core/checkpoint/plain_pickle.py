@@ -29,8 +29,10 @@ _LARGEST_KEY = 1 << 60
 # An opcode makes at most an object of some hundred bytes, and a checkpoint has some hundred thousand.
 MOST_OPCODES = 4_000_000
 MOST_COPIED = 1 << 24
-"""What constructors may copy in all, in elements or blocks of 64 bytes: an argument can be given to many calls."""
-_CALL, _BLOCK = 32, 64
+"""Elements of containers that constructors may copy in all: an argument can be given to many calls."""
+_CALL = 32
+# Content is copied as it becomes bytes and as it becomes an array's, so from what was read so far comes that much.
+_COPIES, _FREE_BYTES = 3, 1 << 20
 MOST_VALUES = 5_000_000
 MOST_DEPTH = 100
 _CONTAINERS = (dict, list, tuple, set, frozenset)
@@ -113,6 +115,7 @@ class _Unpickler(pickle._Unpickler):
         self._states = {name.kind: name.state for name in names.values()
                         if isinstance(name, Constructor) and name.kind is not None}
         self._left = MOST_COPIED
+        self._position, self._copied = file.tell, 0
         self.dispatch = _Opcodes(self.methods)
         if persistent is not None:
             self.persistent_load = persistent
@@ -152,11 +155,11 @@ class _Unpickler(pickle._Unpickler):
             if isinstance(argument, _CONTAINERS):
                 self._left -= len(argument)
                 # An array's state is a tuple, and the content is in it.
-                self._left -= sum(len(part) // _BLOCK for part in argument if isinstance(part, bytes)) if (
+                self._copied += sum(len(part) for part in argument if isinstance(part, bytes)) if (
                     type(argument) is tuple) else 0
             elif isinstance(argument, (bytes, str)):
-                self._left -= len(argument) // _BLOCK
-        if self._left < 0:
+                self._copied += len(argument)
+        if self._left < 0 or self._copied > _COPIES * self._position() + _FREE_BYTES:
             raise Refused("a pickle that gives its constructors too much to copy")
 
     def load_setitem(self) -> None:

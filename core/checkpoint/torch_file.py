@@ -160,6 +160,9 @@ class _Bounded:
             raise EOFError("it is cut off")
         return content
 
+    def tell(self) -> int:
+        return self._file.tell()
+
     def readline(self) -> bytes:
         return self._file.readline(1 << 10)
 

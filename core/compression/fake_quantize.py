@@ -6,9 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.foreign_file import read_foreign
+from core.base.text import shown
 
 FAKE_QUANTIZE = "FakeQuantize"
 FAKE_QUANTIZE_DOMAIN = "org.openvinotoolkit"
+# protobuf reads no larger message.
+_MOST_BYTES = 2 << 30
+_EXPORT_AGAIN = "Export the model again."
 
 
 def load_onnx(path: Path) -> Any:
@@ -21,12 +26,15 @@ def load_onnx(path: Path) -> Any:
     from google.protobuf.message import DecodeError
 
     try:
-        model = onnx.load(str(path))
-    except (OSError, DecodeError) as error:
-        raise UserError("ONNX model", path, f"It cannot be read ({error}).", "Export the model again.") from error
+        # Not onnx.load: it reads whatever files of this machine the tensors name.
+        model = onnx.load_model_from_string(read_foreign(path, "ONNX model", _MOST_BYTES, _EXPORT_AGAIN))
+    except DecodeError as error:
+        raise UserError("ONNX model", path, f"It cannot be read ({shown(error)}).", _EXPORT_AGAIN) from error
     if not model.graph.output:
         raise UserError("ONNX model", path, "It holds no graph, so it is empty or truncated.",
-                        "Export the model again.")
+                        _EXPORT_AGAIN)
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
+        raise UserError("ONNX model", path, "Its weights lie in other files, which are not read.", _EXPORT_AGAIN)
     return model
 
 

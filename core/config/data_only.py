@@ -1,6 +1,5 @@
 """MMDetection config files read as data: Python text, JSON and YAML, never executed."""
 
-import json
 import os
 import re
 import secrets
@@ -10,6 +9,7 @@ from typing import Any
 
 from core.base.errors import UserError
 from core.base.foreign_file import not_text, open_regular
+from core.base.json_file import json_value
 from core.base.text import bounded_repr, shown
 from core.config.cost import Cost
 from core.config.expressions import BASE_KEY, base_value
@@ -55,18 +55,17 @@ def config_files(path: Path) -> tuple[Path, ...]:
 
 
 def data_from_json(text: str, thing: str) -> Any:
-    """Return the value of JSON text; numbers are bounded and finite.
+    """Return the value of JSON text; integers are bounded, no number is NaN.
 
     Raises:
         UserError: Not JSON, a number out of bounds, or nested too deeply.
     """
     check_size(text, thing)
     try:
-        return plain_data(json.loads(text, parse_int=_bounded_integer), thing)
+        # Infinities mean "no limit" in a config; plain_data looks at every number.
+        return plain_data(json_value(text, any_number=True), thing)
     except ValueError as error:
         raise UserError(thing, str(error), "The text must be valid JSON.", "Correct it.") from error
-    except RecursionError as error:
-        raise UserError(thing, "nested too deeply", f"At most {MAX_DEPTH} levels are read.", "Flatten it.") from error
 
 
 def data_from_yaml(text: str, thing: str) -> Any:
@@ -103,12 +102,6 @@ def _check_yaml_events(events: Any, thing: str) -> None:
         if kind == "ScalarEvent" and _LONG_NUMBER.fullmatch(event.value):
             raise UserError(where, f"a number of {len(event.value)} characters",
                             f"A number is written with at most {MAX_NUMBER_LENGTH} characters.", "Shorten it.")
-
-
-def _bounded_integer(digits: str) -> int:
-    if len(digits) > MAX_NUMBER_LENGTH:
-        raise ValueError(f"a number of {len(digits)} characters, at most {MAX_NUMBER_LENGTH} are read")
-    return int(digits)
 
 
 def read_text(path: Path, thing: str) -> str:

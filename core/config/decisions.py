@@ -81,6 +81,10 @@ def _only_disk(value: Any, situation: Situation) -> str:
     return "" if value in (None, {"backend": "disk"}) else "Checkpoints are written to a folder."
 
 
+def _separate(value: Any, situation: Situation) -> str:
+    return "Validation and test are measured as one data set each." if value else ""
+
+
 def _runner(value: Any, situation: Situation) -> str:
     counted = isinstance(value, Mapping) and value.get("type") == "IterBasedRunner"
     return "NNCF's schedules count epochs, so a compressed model is trained by EpochBasedRunner." \
@@ -110,9 +114,12 @@ def _split(name: str) -> tuple[Key, ...]:
         *_below(where, _O, "As in MMDetection.", "pipeline", "test_mode", "filter_empty_gt", "file_client_args",
                 "dataset", "datasets", "times", "oversample_thr", "skip_type_keys", "max_refetch"),
         *((Key(f"{where}.samples_per_gpu", _O, "Images a batch."),) if name != "train" else ()),
-        *_below(where, _N, own_format, "separate_eval", "min_size", "img_subdir", "ann_subdir", "ins_ann_file",
-                "label_file", "hierarchy_file", "meta_file", "image_level_ann_file", "get_supercategory",
-                "load_from_file", "get_metas", "palette", "filter_empty"),
+        *_below(where, _N, own_format, *(("separate_eval",) if name == "train" else ()), "img_subdir", "ann_subdir",
+                "ins_ann_file", "label_file", "hierarchy_file", "meta_file", "image_level_ann_file",
+                "get_supercategory", "load_from_file", "get_metas", "palette", "filter_empty"),
+        *(() if name == "train" else (Key(f"{where}.separate_eval", _O, "False: several data sets are measured as one; "
+                                          "True, a figure for each, is refused.", _separate),)),
+        Key(f"{where}.min_size", _R, "Small boxes of XML files are trained on like others."),
         *_below(where, _R, "Only images, boxes and masks come with a data set here.", "proposal_file", "seg_prefix",
                 "seg_suffix"),
         Key(f"{where}.dynamic_scale", _R, "MMDetection itself has given it up."))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.base.errors import UserError
+from core.base.json_file import json_value
 from core.base.text import bounded_repr
 from core.config.fingerprint import config_digest
 from core.config.loading import REPOSITORY, find_config, load_config
@@ -27,11 +28,13 @@ class ConfigRef:
         path: The config file; relative to the repository where it is one of its own, else absolute or on S3.
         digest: sha256 of the resolved config (``core.config.fingerprint.config_digest``).
         options: What ``--cfg-options`` changed, keyed by dotted path.
+        files: Digests of the files that it names, such as weights (``core.detectors.named_files``).
     """
 
     path: str
     digest: str
     options: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, str]:
         """Return the reference as texts only.
@@ -39,7 +42,8 @@ class ConfigRef:
         The options travel as JSON text: KFP's struct parameters would turn ints into floats.
         """
         options = json.dumps(_tag_tuples(plain_data(self.options, "config options")), sort_keys=True)
-        return {"path": self.path, "digest": self.digest, "options": options}
+        return {"path": self.path, "digest": self.digest, "options": options,
+                "files": json.dumps(self.files, sort_keys=True)}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "ConfigRef":
@@ -48,14 +52,16 @@ class ConfigRef:
         Raises:
             UserError: ``value`` is not such a mapping.
         """
-        thing, rule = "config reference", "It is what the resolve stage wrote: path, digest and options."
+        thing, rule = "config reference", "It is what the resolve stage wrote: path, digest, options and files."
         try:
-            path, digest, options = str(value["path"]), str(value["digest"]), json.loads(value["options"])
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            path, digest = str(value["path"]), str(value["digest"])
+            options, files = (json_value(str(value[key]), any_number=True) for key in ("options", "files"))
+        except (KeyError, TypeError, ValueError) as error:
             raise UserError(thing, bounded_repr(value, 200), rule, "Pass resolve's output unchanged.") from error
-        if not isinstance(options, dict):
-            raise UserError(thing, f"options {bounded_repr(options, 80)}", rule, "Pass resolve's output unchanged.")
-        return cls(path, digest, _restore_tuples(plain_data(options, thing)))
+        if not isinstance(options, dict) or not isinstance(files, dict) or not all(
+                isinstance(item, str) for item in files.values()):
+            raise UserError(thing, bounded_repr(value, 200), rule, "Pass resolve's output unchanged.")
+        return cls(path, digest, _restore_tuples(plain_data(options, thing)), files)
 
 
 def resolve_config(path: str | Path, options: Mapping[str, Any] | None = None,

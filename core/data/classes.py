@@ -8,8 +8,13 @@ from core.base.suggest import listed, suggestion
 from core.data.annotations import AnnotatedSplit
 
 
-def choose_classes(asked: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
-    """Return the classes to use: those asked for, in that order, else all that the data has, in its order.
+def choose_classes(asked: Sequence[str], known: Sequence[str], keep_order: bool = True) -> tuple[str, ...]:
+    """Return the classes to use: those asked for, else all that the data has, in its order.
+
+    Args:
+        asked: The classes asked for; all where empty.
+        known: The data's, in its order.
+        keep_order: Whether they stay in the order in which they are asked for; else they have the data's.
 
     Raises:
         UserError: A class asked for is not in the data or is asked for twice.
@@ -23,6 +28,8 @@ def choose_classes(asked: Sequence[str], known: Sequence[str]) -> tuple[str, ...
         raise UserError("parameter classes", f"{listed(missing)} not in the data",
                         f"The data has the classes {listed(map(repr, known))}.",
                         "Write the names as the data has them, or leave `classes` empty to use all.")
+    if asked and not keep_order:
+        return tuple(name for name in known if name in asked)
     return tuple(asked or known)
 
 

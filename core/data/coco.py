@@ -103,7 +103,7 @@ def _looks_like_coco(file: Path) -> bool:
 
 def _read_document(file: Path) -> dict[str, Any]:
     document = read_json(file, "annotation file", "Export the annotations again or correct the place named.",
-                         MOST_BYTES)
+                         MOST_BYTES, any_number=True)
     if not isinstance(document, dict) or not all(isinstance(document.get(key), list) for key in _KEYS):
         found = f"keys {bounded_repr(list(document))}" if isinstance(document, dict) else type(document).__name__
         raise UserError("annotation file", f"{file} ({found})",

@@ -71,7 +71,7 @@ class Dataset:
 
 def resolve_data(uri: str, data_format: str = AUTO, classes: Sequence[str] = (), train_split: str = AUTO,
                  val_split: str = AUTO, test_split: str = AUTO, val_fraction: float = 0.1, test_fraction: float = 0.1,
-                 split_seed: int = 0) -> DataRef:
+                 split_seed: int = 0, keep_order: bool = True) -> DataRef:
     """Check a data set, log what was found and its warnings, and return the reference that later stages open.
 
     Of a prefix on S3 only the annotation files are fetched: images must be in the listing and not empty, and
@@ -80,7 +80,7 @@ def resolve_data(uri: str, data_format: str = AUTO, classes: Sequence[str] = (),
     Args:
         uri: A folder or an archive (path, ``file://`` or ``s3://bucket/prefix``), or ``builtin://digits`` with options.
         data_format: ``coco``, ``voc`` or ``auto``.
-        classes: The classes to use, in this order; all of the data's where empty.
+        classes: The classes to use; all of the data's where empty.
         train_split: A split's name, the path of its annotation file, or ``auto``: train, else trainval, else the only
             one.
         val_split: A split's name, ``""`` or ``none`` for none, or ``auto``: val, else valid, else none.
@@ -88,6 +88,9 @@ def resolve_data(uri: str, data_format: str = AUTO, classes: Sequence[str] = (),
         val_fraction: Part of the images to follow training with where the data have neither split; 0 for none.
         test_fraction: Part of the images to measure on, likewise.
         split_seed: Chooses these images.
+        keep_order: Whether the classes are numbered in the order of ``classes``. MMDetection numbers those of a COCO
+            file in its own order, whatever the order of a config's ``classes`` (mmdet/datasets/coco.py,
+            load_annotations).
 
     Raises:
         UserError: Anything in the data that training or measuring would stumble over.
@@ -99,7 +102,7 @@ def resolve_data(uri: str, data_format: str = AUTO, classes: Sequence[str] = (),
     layout = plan(found, (train_split, val_split, test_split), fractions, place.root, data_format == "coco")
     # A warning, so that it is shown where nothing has set up logging.
     _LOGGER.warning("data: %s", printable(layout.describe(data_format, found), MOST_LOGGED))
-    return resolve_layout(place, search, data_format, layout, tuple(classes))
+    return resolve_layout(place, search, data_format, layout, tuple(classes), keep_order)
 
 
 def search_of(place: Place) -> FileSearch:
@@ -108,12 +111,15 @@ def search_of(place: Place) -> FileSearch:
 
 
 def resolve_layout(place: Place, search: FileSearch, data_format: str, layout: Layout,
-                   classes: tuple[str, ...]) -> DataRef:
+                   classes: tuple[str, ...], keep_order: bool = True) -> DataRef:
     """Check the splits of a data set whose layout is known; see :func:`resolve_data`."""
     if isinstance(search.images, ListedImages):
-        examined = examine_listed(search, data_format, layout, classes, search.images)
+        examined = examine_listed(search, data_format, layout, classes, search.images, keep_order)
     else:
-        examined = examine(place.root, data_format, layout, classes)
+        examined = examine(place.root, data_format, layout, classes, keep_order)
+    if classes and examined.classes != classes:
+        _LOGGER.warning("data: the config's `classes` are numbered as MMDetection numbers them, in the annotation "
+                        "file's order: %s", printable(listed(examined.classes), MOST_LOGGED))
     ref = DataRef(place.uri, data_digest(examined.rows, layout.fractions), data_format, examined.classes,
                   *layout.names, source=place.source, layout=layout.to_text())
     if not place.objects:

@@ -6,6 +6,7 @@ which is not fetched to be resolved, the ETags stand for the sha256. Where the d
 the seed that make them are the list's last item.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -14,8 +15,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from core.base.errors import UserError
 from core.base.files import cache_folder, new_file
 from core.base.foreign_file import open_regular
+from core.base.json_file import read_json
 from core.data.layout import Fractions
 
 FileRow = tuple[str, int, str]
@@ -69,7 +72,10 @@ class FileMemory:
         self._known: dict[str, FileFacts] = {}
         self._changed = False
         if self._file.is_file():
-            self._known = {path: FileFacts(*entry) for path, entry in json.loads(self._file.read_bytes()).items()}
+            # What is damaged in the cache is found out anew.
+            with contextlib.suppress(UserError, AttributeError, TypeError):
+                known = read_json(self._file, "cached facts of files", f"Delete {self._file}.", MOST_BYTES)
+                self._known = {path: FileFacts(*entry) for path, entry in known.items()}
 
     def recall(self, file: Path) -> FileFacts | None:
         """Return what is known of a file, or None where it is new, changed or absent."""

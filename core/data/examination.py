@@ -65,14 +65,15 @@ def choose_format(search: FileSearch, asked: str) -> tuple[str, Found]:
                     "Pass the folder that holds these, or arrange the data so.")
 
 
-def examine(root: Path, data_format: str, layout: Layout, asked: tuple[str, ...]) -> Examined:
+def examine(root: Path, data_format: str, layout: Layout, asked: tuple[str, ...], keep_order: bool = True) -> Examined:
     """Read and check the annotations and every image of the splits in use, and hash them.
 
     Args:
         root: The data folder.
         data_format: A key of ``FORMATS``.
         layout: The splits in use.
-        asked: The classes to use, in this order; all where empty.
+        asked: The classes to use; all where empty.
+        keep_order: Whether they are numbered in this order, rather than in the order of a COCO file's categories.
 
     Raises:
         UserError: Anything in the data that training or measuring would stumble over.
@@ -84,11 +85,11 @@ def examine(root: Path, data_format: str, layout: Layout, asked: tuple[str, ...]
     rows.update((memory.relative(file), found.size, found.sha256) for file, found in facts.items())
     memory.save()
     contents = {file: found.sha256 for file, found in facts.items()}
-    return _examined(by_name, _classes(by_name, data_format, asked), layout.names, sorted(rows), contents)
+    return _examined(by_name, _classes(by_name, data_format, asked, keep_order), layout.names, sorted(rows), contents)
 
 
 def examine_listed(search: FileSearch, data_format: str, layout: Layout, asked: tuple[str, ...],
-                   images: ListedImages) -> Examined:
+                   images: ListedImages, keep_order: bool = True) -> Examined:
     """Read and check the annotations, which alone are in the folder, and that a listing has every image.
 
     What only pixels tell - a corrupt image, one of another size - is left to :func:`examine`, which the stage runs
@@ -98,8 +99,9 @@ def examine_listed(search: FileSearch, data_format: str, layout: Layout, asked: 
         search: The listing's files.
         data_format: A key of ``FORMATS``.
         layout: The splits in use.
-        asked: The classes to use, in this order; all where empty.
+        asked: The classes to use; all where empty.
         images: The listing.
+        keep_order: Whether they are numbered in this order, rather than in the order of a COCO file's categories.
 
     Raises:
         UserError: Anything in annotations or listing that training or measuring would stumble over.
@@ -109,7 +111,7 @@ def examine_listed(search: FileSearch, data_format: str, layout: Layout, asked: 
     images.check(files)
     rows = {images.row(file) for split in by_name.values() for file in (*split.files, *_image_paths(split))}
     contents = {file: images.row(file)[1:] for file in files}
-    return _examined(by_name, _classes(by_name, data_format, asked), layout.names, sorted(rows), contents)
+    return _examined(by_name, _classes(by_name, data_format, asked, keep_order), layout.names, sorted(rows), contents)
 
 
 def _readers(asked: str) -> dict[str, Any]:
@@ -131,10 +133,13 @@ def _read(search: FileSearch, data_format: str, layout: Layout) -> dict[str, Ann
     return read
 
 
-def _classes(splits: dict[str, AnnotatedSplit], data_format: str, asked: tuple[str, ...]) -> tuple[str, ...]:
+def _classes(splits: dict[str, AnnotatedSplit], data_format: str, asked: tuple[str, ...],
+             keep_order: bool) -> tuple[str, ...]:
     known = dict.fromkeys(name for split in splits.values() for name in split.classes)
     # Pascal VOC has no list of its own; sorted, the order does not depend on which split comes first.
-    return choose_classes(asked, sorted(known) if data_format == "voc" else tuple(known))
+    if data_format == "voc":
+        return choose_classes(asked, sorted(known))
+    return choose_classes(asked, tuple(known), keep_order)
 
 
 def _examined(read: dict[str, AnnotatedSplit], classes: tuple[str, ...], names: SplitNames, rows: Sequence[FileRow],

@@ -74,7 +74,8 @@ class Entry:
 
 
 def resolve_config_data(config: Mapping[str, Any], config_file: Path | None = None, classes: Sequence[str] = (),
-                        val_fraction: float = 0.1, test_fraction: float = 0.1, split_seed: int = 0) -> DataRef:
+                        val_fraction: float = 0.1, test_fraction: float = 0.1, split_seed: int = 0,
+                        keep_order: bool = False) -> DataRef:
     """Check the data of ``data.train``, ``data.val`` and ``data.test``, and return the reference that stages open.
 
     The config stays as it is, wrappers and all: ``Dataset.train.parts`` of the opened data set has an annotation file
@@ -84,11 +85,12 @@ def resolve_config_data(config: Mapping[str, Any], config_file: Path | None = No
     Args:
         config: An MMDetection config.
         config_file: Its file.
-        classes: The classes to use, in this order; all of the data's where empty.
+        classes: The classes to use; all of the data's where empty.
         val_fraction: Part of the images to follow training with where the config has neither validation nor test
             data.
         test_fraction: Part of the images to measure on, likewise.
         split_seed: Chooses these images.
+        keep_order: As for ``resolve_data``.
 
     Raises:
         UserError: A file is not there, or anything in the data that training or measuring would stumble over.
@@ -108,7 +110,31 @@ def resolve_config_data(config: Mapping[str, Any], config_file: Path | None = No
     layout = _layout(parts, Fractions(val_fraction, test_fraction, int(split_seed)))
     # A warning, so that it is shown where nothing has set up logging.
     _LOGGER.warning("data: the config's own, %s", printable(layout.describe(formats[0]), MOST_LOGGED))
-    return resolve_layout(place, search_of(place), formats[0], layout, tuple(classes))
+    return resolve_layout(place, search_of(place), formats[0], layout, tuple(classes), keep_order)
+
+
+def config_data_folders(config: Mapping[str, Any], config_file: Path, folder: Path) -> dict[str, bool]:
+    """Return the folders of this machine that a config's own data lie in, each with whether its path is relative.
+
+    Args:
+        config: An MMDetection config.
+        config_file: Its file.
+        folder: The folder that relative paths start from, before those that :func:`resolve_config_data` tries next.
+
+    Raises:
+        UserError: As :func:`resolve_config_data`, where a file is not there.
+    """
+    section = config.get("data") or {}
+    found: dict[str, bool] = {}
+    for role in _ROLES:
+        for entry in entries_of(section.get(role), f"data.{role}"):
+            part, = _located({role: [entry]}, _bases(config_file, folder))[role]
+            if not part.annotations.startswith(_STORED):
+                relative = not os.path.isabs(os.path.join(str(entry.values.get("data_root") or ""), entry.ann_file))
+                folders = [part.annotations, os.path.dirname(part.names)] if part.names else [
+                    os.path.dirname(part.annotations)]
+                found.update(dict.fromkeys(filter(None, [*folders, part.images]), relative))
+    return found
 
 
 def entries_of(node: Any, where: str) -> Iterator[Entry]:
@@ -140,9 +166,9 @@ def _own_entries(node: Mapping[str, Any], where: str) -> Iterator[Entry]:
         yield Entry(where, node, file, prefix or "")
 
 
-def _bases(config_file: Path | None) -> list[str]:
-    """Return the folders that relative paths may start from, the current one first."""
-    folders = [Path.cwd()]
+def _bases(config_file: Path | None, first: Path | None = None) -> list[str]:
+    """Return the folders that relative paths may start from, ``first`` or the current one before all others."""
+    folders = [first or Path.cwd()]
     if config_file is not None:
         file = Path(os.path.abspath(config_file))
         folders += [folder.parent for folder in reversed(file.parents) if folder.name == "configs"][:1] + [file.parent]

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from core.base.errors import UserError
+from core.base.json_file import json_value
 from core.base.suggest import listed
 from core.base.text import bounded_repr, shown
 
@@ -98,7 +99,7 @@ class Layout:
             UserError: It is no such text.
         """
         try:
-            value = json.loads(text)
+            value = json_value(text)
             parts = {name: tuple(Part(*part) for part in parts) for name, parts in value["parts"].items()}
             fractions = Fractions(*value["fractions"]) if value["fractions"] else None
             if not set(parts) <= set(names) or not parts.get(names.train):
@@ -106,7 +107,7 @@ class Layout:
             for path in (path for found in parts.values() for part in found for path in part if path is not None):
                 if not isinstance(path, str) or PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
                     raise ValueError("a path that leads out of the data folder")
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError("data reference, layout", f"{bounded_repr(text)} ({shown(error, 100)})",
                             "It must be what the resolve stage wrote.",
                             "Pass the `data` output of the resolve stage unchanged.") from error

@@ -7,8 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from core.base.errors import UserError
 from core.base.files import cache_folder, new_file
+from core.base.json_file import read_json
 from core.data.annotations import AnnotatedSplit
+from core.data.digest import MOST_BYTES
 from core.data.examination import Examined
 from core.data.reference import DataRef
 
@@ -56,8 +59,12 @@ def read_manifest(entry: Path) -> dict[str, Any] | None:
     """Return the manifest of an entry whose files are all there, else None."""
     if not (entry / _MANIFEST).is_file():
         return None
-    manifest = json.loads((entry / _MANIFEST).read_text())
-    files = [name for role, split in manifest["splits"].items() for name in (f"{role}.json", *split["parts"])]
+    try:
+        manifest: dict[str, Any] = read_json(entry / _MANIFEST, "cached annotations", f"Delete {entry}.", MOST_BYTES)
+        files = [name for role, split in manifest["splits"].items() for name in (f"{role}.json", *split["parts"])]
+    except (UserError, AttributeError, KeyError, TypeError):
+        # What is damaged in the cache is made anew.
+        return None
     return manifest if all((entry / name).is_file() for name in files) else None
 
 

@@ -45,6 +45,8 @@ class DataRef:
         Raises:
             UserError: The object is not such a reference.
         """
+        if not isinstance(value, dict):
+            value = {}
         texts = ("uri", "digest", "format", "train_split", "val_split", "test_split", "source",
                  "layout")
         wrong = [name for name in texts if not isinstance(value.get(name), str)]

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
+from core.config.data_only import data_from_yaml
+from core.config.python_text import MAX_TEXT_BYTES
 from core.detectors.closed_room import may_write, outside
 from core.detectors.pretrained import VARIABLE, read_weights
 
@@ -267,7 +269,6 @@ def _file_client(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _handlers(originals: Mapping[str, Any]) -> dict[str, Any]:
     """Return mmcv's readers of files by suffix: pickles are written but not read, YAML makes plain data alone."""
-    import yaml
     from mmcv.fileio.handlers import PickleHandler, YamlHandler
 
     class WrittenPickle(PickleHandler):
@@ -284,7 +285,8 @@ def _handlers(originals: Mapping[str, Any]) -> dict[str, Any]:
         """Reads YAML of plain data: mmcv's own loader makes Python objects."""
 
         def load_from_fileobj(self, file: Any, **options: Any) -> Any:
-            return yaml.safe_load(file)
+            with outside():
+                return data_from_yaml(file.read(MAX_TEXT_BYTES + 1), "YAML file of a config")
 
     ours = {"pickle": WrittenPickle(), "pkl": WrittenPickle(), "yaml": PlainYaml(), "yml": PlainYaml()}
     return {suffix: ours.get(suffix, handler) for suffix, handler in originals.items()}

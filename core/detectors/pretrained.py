@@ -6,7 +6,6 @@ or torch's hub caches it (``~/.cache/torch/hub/checkpoints``).
 """
 
 import importlib.util
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -14,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from core.base.errors import UserError
+from core.base.json_file import read_json
 from core.base.suggest import did_you_mean
 from core.checkpoint.restricted import load_restricted
 from core.config.keys import WEIGHTS_KEY
@@ -147,7 +147,9 @@ def _table(file: str) -> dict[str, str]:
     spec = importlib.util.find_spec("mmcv")
     if spec is None or spec.origin is None:
         raise UserError(_THING, file, "mmcv's tables of names are needed.", "Install mmcv, or give a file.")
-    return json.loads((Path(spec.origin).parent / "model_zoo" / file).read_text())
+    place = Path(spec.origin).parent / "model_zoo" / file
+    table: dict[str, str] = read_json(place, "mmcv's table of weights", "Install mmcv again.")
+    return table
 
 
 def _torchvision_names() -> dict[str, str]:

@@ -7,7 +7,6 @@ single ones.
 import copy
 import importlib.util
 import itertools
-import json
 import logging
 import os
 import subprocess
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.json_file import json_object
 from core.base.supervision import end_with_this_process
 from core.dry_run.trials import Batches, NotRun, bound_gradients, enable_zero_branches, tensors
 
@@ -390,7 +390,7 @@ def try_ir(python: Path, onnx: Path, ir: Path) -> dict[str, Any]:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         raise UserError("IR", f"{python} ended with code {done.returncode}", lines[-1] if lines else "It said nothing.",
                         "The exported model cannot be run in OpenVINO as it is.")
-    return json.loads(done.stdout.splitlines()[-1])
+    return json_object(done.stdout.splitlines()[-1])
 
 
 def find_openvino_python(given: Path | None = None) -> Path | None:

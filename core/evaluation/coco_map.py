@@ -84,7 +84,8 @@ def read_annotations(annotation_file: Path) -> dict[str, Any]:
     Raises:
         UserError: The file is missing, not JSON, or has not the lists of a COCO file.
     """
-    content = read_json(Path(annotation_file), "annotation file", "Give a COCO annotation file.", MOST_BYTES)
+    content = read_json(Path(annotation_file), "annotation file", "Give a COCO annotation file.", MOST_BYTES,
+                        any_number=True)
     lists = ("images", "annotations", "categories")
     if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in lists):
         raise UserError("annotation file", annotation_file, f"A COCO file has the lists {', '.join(lists)}.",

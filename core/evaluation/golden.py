@@ -4,11 +4,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from core.base.errors import UserError
+from core.base.json_file import read_json
+from core.base.text import shown
 from core.evaluation.agreement import MIN_SCORE, compare
 from core.evaluation.detections import Detections
 
@@ -18,6 +19,7 @@ DETECTIONS_FILE = "detections.json"
 MAX_SCORE_DIFFERENCE = 0.05
 MIN_IOU = 0.9
 
+_MOST_BYTES = 16 << 20
 _COPY_AGAIN = "Copy the bundle again from where it was published."
 
 
@@ -84,13 +86,15 @@ def read_golden(folder: Path) -> Golden:
         UserError: A file is missing or is not as it was written.
     """
     path = Path(folder) / DETECTIONS_FILE
+    record = read_json(path, "golden image", _COPY_AGAIN, _MOST_BYTES)
     try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         found = Detections(np.float32(record["boxes"]).reshape(-1, 4), np.float32(record["scores"]),
                            np.int64(record["labels"]))
         image = Path(folder) / record["image"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError("golden image", path, f"It cannot be read ({error}).", _COPY_AGAIN) from error
+        if image.parent != Path(folder):
+            raise ValueError("the image must lie beside it")
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise UserError("golden image", path, f"It cannot be read ({shown(error)}).", _COPY_AGAIN) from error
     if not image.is_file():
         raise UserError("golden image", image, "It is missing.", _COPY_AGAIN)
     return Golden(image, found)

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
-from core.base.text import bounded_repr
+from core.base.json_file import json_value, read_json
+from core.base.text import bounded_repr, shown
 from core.detectors.outputs import BOX_OUTPUTS, MASK_OUTPUT
 
 SPEC_FILE = "spec.json"
 RESIZE_STRETCH = "standard"
 RESIZE_FIT = "fit_to_window"
 
+_MOST_BYTES = 1 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _EXPORT_AGAIN = "Export the model again with this version of mmdet-compress."
 
@@ -149,9 +151,9 @@ class ModelSpec:
             UserError: The text is not JSON or not a spec.
         """
         try:
-            values = json.loads(text)
+            values = json_value(text)
         except ValueError as error:
-            raise UserError("model spec", where, f"It is not JSON ({error}).", _EXPORT_AGAIN) from error
+            raise UserError("model spec", where, f"It is not JSON ({shown(error)}).", _EXPORT_AGAIN) from error
         return cls.from_json(values)
 
     def write(self, directory: Path) -> None:
@@ -169,11 +171,7 @@ class ModelSpec:
             UserError: The file is missing or is not a spec.
         """
         path = Path(directory) / SPEC_FILE
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError("model spec", path, f"It cannot be read ({error}).", _EXPORT_AGAIN) from error
-        return cls.from_text(text, path)
+        return cls.from_json(read_json(path, "model spec", _EXPORT_AGAIN, _MOST_BYTES))
 
 
 def _is_int(value: Any) -> bool:

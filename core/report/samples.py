@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
+from core.base.foreign_file import open_regular
 from core.results.accuracy import Picture
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 # widest side in pixels and JPEG quality, from best to smallest
 _STEPS = ((1440, 88), (1440, 75), (1100, 75), (1100, 60), (800, 60), (640, 55), (480, 50))
+_MOST_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,15 @@ def embed(pictures: Sequence[Image], budget: int) -> tuple[list[tuple[str, str]]
 def _content(folder: Path, file: str) -> bytes | None:
     try:
         path = (folder / file).resolve()
-        content = path.read_bytes() if folder.resolve() in path.parents else b""
+        content = _read(path) if folder.resolve() in path.parents else b""
     except (OSError, ValueError):
         return None
     return content if _pixels(content) is not None else None
+
+
+def _read(path: Path) -> bytes:
+    with open_regular(path, _MOST_BYTES) as file:
+        return file.read()
 
 
 def _pixels(content: bytes) -> Optional["np.ndarray"]:

@@ -1,6 +1,5 @@
 """Reader of the training log: JSON lines, one object per logged iteration or validation."""
 
-import json
 import math
 import statistics
 from dataclasses import dataclass
@@ -8,7 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.foreign_file import read_foreign
+from core.base.json_file import json_object
 
+_MOST_BYTES = 1 << 30
+_HINT = "Give the log artifact of that stage, or run the stage again."
 _ACCURACIES = (("map", "map50"), ("bbox_mAP", "bbox_mAP_50"), ("segm_mAP", "segm_mAP_50"), ("mAP", "AP50"))
 
 
@@ -83,17 +86,14 @@ def read_training_log(file: Path) -> TrainingLog:
                 # Before training the line is ours; then MMDetection's, whose names say what was scored.
                 average, at_half = next((names for names in _ACCURACIES if names[0] in row), _ACCURACIES[0])
                 val[int(row["epoch"])] = ValRow(int(row["epoch"]), _number(row, average), _number(row, at_half))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise _not_a_log(file, f"line {number} lacks or misstates {error}") from error
     return TrainingLog(train=tuple(train[key] for key in sorted(train)), val=tuple(val[key] for key in sorted(val)),
                        truncated=truncated, **env)
 
 
 def _rows(file: Path) -> tuple[list[dict[str, Any]], bool]:
-    try:
-        lines = file.read_bytes().split(b"\n")
-    except FileNotFoundError as error:
-        raise _not_a_log(file, "does not exist") from error
+    lines = read_foreign(file, "training log", _MOST_BYTES, _HINT).split(b"\n")
     rows = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -110,10 +110,10 @@ def _rows(file: Path) -> tuple[list[dict[str, Any]], bool]:
 
 def _json_object(line: bytes) -> dict[str, Any] | None:
     try:
-        row = json.loads(line.decode("utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError):
+        # A loss that is no number any more is written as NaN.
+        return json_object(line, any_number=True)
+    except ValueError:
         return None
-    return row if isinstance(row, dict) else None
 
 
 def _train_row(row: dict[str, Any]) -> TrainRow:
@@ -129,4 +129,4 @@ def _number(row: dict[str, Any], name: str) -> float:
 def _not_a_log(file: Path, problem: str) -> UserError:
     return UserError("training log", f"{file} {problem}",
                      "It must hold JSON lines as the train and compress stages write them.",
-                     "Give the log artifact of that stage, or run the stage again.")
+                     _HINT)

@@ -4,12 +4,14 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from core.base.errors import UserError
+from core.base.foreign_file import read_foreign
+from core.base.json_file import json_value
 from core.base.outputs import write_text
 from core.base.text import bounded_repr, shown
 
@@ -34,7 +36,8 @@ class Record(BaseModel):
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as plain JSON values."""
-        return json.loads(self.to_text())
+        value: dict[str, Any] = json_value(self.to_text())
+        return value
 
     @classmethod
     def from_json(cls, values: Any, name: str = "record") -> Self:
@@ -49,13 +52,13 @@ class Record(BaseModel):
     def from_text(cls, text: str | bytes, name: str) -> Self:
         """Return the record of JSON text; errors as ``from_json``, also where the text is no JSON."""
         try:
-            # pydantic's own reader takes NaN and Infinity, which are no JSON.
-            json.loads(text, parse_constant=_refuse_constant)
+            # pydantic's own reader takes NaN and Infinity, which are no JSON, and any depth.
+            json_value(text)
             return cls.model_validate_json(text, by_alias=True, by_name=False)
         except ValidationError as error:
             raise UserError(name, _mistakes(error), f"It must be as docs/metrics.md describes {cls.__name__}.",
                             _HINT) from error
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise UserError(name, f"is not JSON ({type(error).__name__}: {shown(error)})",
                             "It must be one JSON object in UTF-8.", _HINT) from error
         except UserError as error:
@@ -72,19 +75,8 @@ class Record(BaseModel):
         Raises:
             UserError: The file is missing, too large, or not such a record; it names the file and the field.
         """
-        name = f"{cls.__name__.lower()} {file}"
-        try:
-            if Path(file).stat().st_size > MOST_BYTES:
-                raise UserError(name, "is too large", f"It may have {MOST_BYTES:,} bytes.", _HINT)
-            text = Path(file).read_bytes()
-        except OSError as error:
-            raise UserError(name, f"cannot be read ({error.strerror})", "It must be a file of JSON.",
-                            "Run the stage that writes it first.") from error
-        return cls.from_text(text, name)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+        kind = cls.__name__.lower()
+        return cls.from_text(read_foreign(Path(file), kind, MOST_BYTES, _HINT), f"{kind} {file}")
 
 
 def _mistakes(error: ValidationError) -> str:

@@ -3,6 +3,8 @@
 import io
 from typing import Any
 
+_PIECE = 1 << 16
+
 
 class Metered(io.RawIOBase):
     """A stream that refuses to be read in large pieces.
@@ -24,10 +26,16 @@ class Metered(io.RawIOBase):
         """
         if size > self._most:
             raise ValueError(f"a header asks for {size} bytes")
-        content = self._stream.read(size if size >= 0 else self._most + 1)
-        if len(content) > self._most:
-            raise ValueError(f"more than {self._most} bytes are left")
-        return content
+        if size >= 0:
+            content: bytes = self._stream.read(size)
+            return content
+        rest = bytearray()
+        # In pieces, as Python allocates as many bytes as it is asked for.
+        while piece := self._stream.read(_PIECE):
+            rest += piece
+            if len(rest) > self._most:
+                raise ValueError(f"more than {self._most} bytes are left")
+        return bytes(rest)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """See :class:`io.RawIOBase`."""

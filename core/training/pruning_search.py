@@ -17,7 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from core.base.cli import run_guarded
 from core.base.errors import UserError
+from core.base.foreign_file import open_regular
+from core.base.json_file import json_object
 from core.base.supervision import run_command
+from core.base.text import shown
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -26,6 +29,7 @@ PROGRAM = "python -m core.training.pruning_search"
 RECORD = "trials.jsonl"
 # Kept filters are rounded up to a multiple of 8: levels nearer to each other give almost the same network.
 NEAREST_LEVELS = 0.02
+_MOST_RECORD_BYTES = 16 << 20
 _TARGETS = ("pruning_target", "pruning_flops_target")
 
 logger = logging.getLogger(__name__)
@@ -123,27 +127,36 @@ def _report(trial: Trial, plan: SearchPlan) -> None:
 
 def _open_record(record: Path, plan: SearchPlan) -> list[Trial]:
     """Return the trials in ``record``, which is begun where it is absent; a line that a kill cut off is removed."""
-    text = record.read_text(encoding="utf-8") if record.exists() else ""
-    whole = text[:text.rfind("\n") + 1]
+    try:
+        content = _content(record)
+        whole = content[:content.rfind(b"\n") + 1]
+        if content and not content.startswith(b"{"):
+            raise ValueError("it begins with no object")
+        head, *lines = [json_object(line) for line in whole.splitlines()] or [{}]
+        trials = [Trial(**line) for line in lines]
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError("pruning search", record, f"It is no record of trials ({shown(error)}).",
+                        "Remove the file to begin anew.") from error
     if not whole:
         record.parent.mkdir(parents=True, exist_ok=True)
         record.write_text("", encoding="utf-8")
         _append(record, asdict(plan))
         return []
-    if whole != text:
-        os.truncate(record, len(whole.encode("utf-8")))
-    try:
-        head, *lines = [json.loads(line) for line in whole.splitlines()]
-        trials = [Trial(**line) for line in lines]
-    except (ValueError, TypeError) as error:
-        raise UserError("pruning search", record, f"It is no record of trials ({error}).",
-                        "Remove the file to begin anew.") from error
+    if whole != content:
+        os.truncate(record, len(whole))
     # More trials than before continue the same search.
     different = [key for key, value in asdict(plan).items() if key != "trials" and head.get(key) != value]
     if different:
         raise UserError("pruning search", record, f"It was begun with another {', '.join(different)}.",
                         "Give the values it was begun with, or another --work-dir.")
     return trials
+
+
+def _content(record: Path) -> bytes:
+    if not record.exists():
+        return b""
+    with open_regular(record, _MOST_RECORD_BYTES) as file:
+        return file.read()
 
 
 def _append(record: Path, line: dict[str, Any]) -> None:

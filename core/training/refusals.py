@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.faults import Faults
 from core.base.suggest import did_you_mean
 from core.base.text import bounded_repr, shown
 from core.config.decisions import Situation, refusals
@@ -31,20 +32,11 @@ def require_obeyed(config: Any, gpus: int | None = None) -> None:
         gpus: GPUs to train on; None takes this machine's.
 
     Raises:
-        UserError: One of :func:`refused_of`; the first names the others.
+        UserError: All of :func:`refused_of`.
     """
-    refused = refused_of(config, _gpus_here() if gpus is None else gpus)
-    if refused:
-        raise first_of(refused)
-
-
-def first_of(refused: list[UserError]) -> UserError:
-    """Return the first refusal, which names the others."""
-    first, others = refused[0], refused[1:]
-    if not others:
-        return first
-    also = "; ".join(f"{error.thing}: {error.value!s:.60}" for error in others)
-    return UserError(first.thing, first.value, first.rule, f"{first.hint} Refused, too: {also}.")
+    faults = Faults()
+    faults.add(*refused_of(config, _gpus_here() if gpus is None else gpus))
+    faults.stop()
 
 
 def refused_of(config: Any, gpus: int | None) -> list[UserError]:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.faults import Faults
 from core.checkpoint.checkpoint import load_checkpoint
 from core.config.adapt import nncf_config_of, plain_config, set_classes
 from core.config.test_pipeline import preprocessing_of
 from core.storage.parent import ParentRef, open_parent
-from core.training.refusals import first_of, refused_of
+from core.training.refusals import refused_of
 
 _SHOWN = 3
 START_KEYS = ("load_from", "resume_from")
@@ -25,22 +26,18 @@ def check_run(model: Any, compression: Any, gpus: int | None) -> None:
         gpus: GPUs to train on, None where that is not known.
 
     Raises:
-        UserError: One of the refusals; it names the others.
+        UserError: All of the refusals.
     """
-    refused = refused_of(plain_config(model), gpus) + refused_of(compression, gpus)
+    faults = Faults()
+    faults.add(*refused_of(plain_config(model), gpus), *refused_of(compression, gpus))
     checks: list[Callable[[], None]] = [
         lambda: _require_plain(model), lambda: _require_nncf(compression),
         lambda: _require_deployable(model, "model_config"),
         lambda: _require_deployable(compression, "compression_config"),
         lambda: require_same_detector(model, compression)]
     for check in checks:
-        try:
-            check()
-        except UserError as error:
-            refused.append(error)
-    unique = list({str(error): error for error in refused}.values())
-    if unique:
-        raise first_of(unique)
+        faults.of(check)
+    faults.stop()
 
 
 def own_start(compression: Any, model: Any) -> dict[str, None]:

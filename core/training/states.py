@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import re
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,8 @@ def check_state(settings: StateSettings | None) -> None:
         open_store(settings.location, "training_state").find(IDENTITY)
 
 
-def training_identity(config: Any, dataset: "Dataset", parent: Checkpoint | None, seed: int) -> dict[str, Any]:
+def training_identity(config: Any, dataset: "Dataset", parent: Checkpoint | None, seed: int,
+                      files: Sequence[str] = ()) -> dict[str, Any]:
     """Return all that shapes a training's result, as digests: an interrupted one is gone on with where all are equal.
 
     Args:
@@ -76,6 +78,7 @@ def training_identity(config: Any, dataset: "Dataset", parent: Checkpoint | None
         dataset: The data.
         parent: The checkpoint training starts from; its weights count, not its file.
         seed: The run's seed.
+        files: Digests of the files that the config names, such as a backbone's weights.
     """
     from mmcv.runner import get_dist_info
 
@@ -89,6 +92,7 @@ def training_identity(config: Any, dataset: "Dataset", parent: Checkpoint | None
     return {
         "config": config_digest(config), "nncf_config": json_digest(nncf_config_of(config) or {}),
         "data": dataset.digest, "classes": list(dataset.classes), "parent": start, "seed": seed,
+        "files": list(files),
         "processes": get_dist_info()[1], "code": os.environ.get(CODE_VARIABLE, ""),
         # NNCF's is left out: it is known only once imported, and only one version is supported.
         "versions": {name: version for name, version in versions().items() if name != "nncf"}}

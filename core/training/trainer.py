@@ -42,6 +42,10 @@ BEFORE_TRAINING = "before_training.pth"
 # After MMDetection's EMA hooks as its configs register them, before mmcv's checkpoint hook (priority 50).
 _AFTER_EMA = 49
 
+# Ranks hand their results over in memory.
+_RANKS_DO_WITHOUT = ("tmpdir", "gpu_collect", "broadcast_bn_buffer")
+_WRITTEN_BY_EVALUATION = ("out_dir", "jsonfile_prefix")
+
 logger = logging.getLogger(__name__)
 
 
@@ -159,8 +163,16 @@ class Trainer:
         """Return where this training's states are stored, and the newest of them."""
         if state is None:
             return None, None
-        states = TrainingStates(state, training_identity(portable(self.config), self.dataset, given, self._seed))
+        states = TrainingStates(state, training_identity(
+            portable(self.config), self.dataset, given, self._seed, self._named_files()))
         return states, states.newest(self.output.folder)
+
+    def _named_files(self) -> list[str]:
+        """Return the digests of the files that the config names; its start is known by its weights."""
+        from core.detectors.named_files import file_digests
+
+        others = {key: value for key, value in self.config.items() if key not in ("load_from", "resume_from")}
+        return sorted(file_digests(others).values())
 
     def _build(self, given: Checkpoint | None, saved: Checkpoint | None, source: Path | None) -> Any:
         """Return the network with its weights."""
@@ -280,6 +292,11 @@ class Trainer:
         from core.training.hooks import EvaluationHook
 
         settings = {**config.get("evaluation", {}), "by_epoch": self.runner.max_epochs is not None}
+        for key in _RANKS_DO_WITHOUT:
+            settings.pop(key, None)
+        for key in _WRITTEN_BY_EVALUATION:
+            if settings.get(key) is not None:
+                _require_within(config.work_dir, f"config, evaluation.{key}", settings[key])
         loader = evaluation_loader(config, "val", self.dataset.val)
         hook = EvaluationHook(self.network, loader, self._interruptions, self._may_be_best, **settings)
         self.runner.register_hook(hook, priority="LOW")
@@ -438,3 +455,10 @@ def _catch_up(runner: Any) -> None:
             runner._epoch = changes_at
             hook.before_train_epoch(runner)
             runner._epoch = present
+
+
+def _require_within(work_dir: str, thing: str, place: Any) -> None:
+    """Refuse a place of a config that lies outside of training's own work folder."""
+    folder = Path(work_dir).resolve()
+    if not isinstance(place, str) or folder not in Path(place).resolve().parents and Path(place).resolve() != folder:
+        raise UserError(thing, place, "Training writes to its own work folder alone.", "Remove it from the config.")

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ import urllib3
 from kfp import Client
 
 from core.base.errors import UserError
+from core.base.json_file import json_object
 from pipelines.cluster.auth import COOKIES_VARIABLE, TOKEN_VARIABLE, Access
 
 HOST_VARIABLE = "KF_PIPELINES_ENDPOINT"
@@ -144,8 +144,9 @@ class Connection:
     def _explained(self, error: kfp_server_api.ApiException, thing: str, value: object) -> UserError:
         # What the server says in the body, else the reason of the status, in one line.
         body = error.body.decode(errors="replace") if isinstance(error.body, bytes) else error.body or ""
-        with contextlib.suppress(ValueError, AttributeError):
-            body = json.loads(body).get("message") or json.loads(body).get("error") or ""
+        with contextlib.suppress(ValueError):
+            found = json_object(body)
+            body = found.get("message") or found.get("error") or ""
         words = " ".join(str(body or error.reason).split()) or "no reason given"
         said = words if len(words) <= 400 else f"{words[:400]}..."
         if not error.status:

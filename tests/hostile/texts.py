@@ -52,11 +52,11 @@ LOCATIONS = {
     "nowhere": "/nonexistent/data", "a device": "/dev/null", "newline": "s3://bucket\n/x"}
 REFERENCES: dict[str, Any] = {
     "empty": {}, "numbers": {"path": 1, "digest": 2, "options": 3}, "options are a list": {
-        "path": "a", "digest": "b", "options": "[]"},
-    "options are not JSON": {"path": "a", "digest": "b", "options": "{"},
-    "options are deep": {"path": "a", "digest": "b", "options": "[" * 100_000},
-    "options are huge": {"path": "a", "digest": "b", "options": '{"a": ' + "1" * 5000 + "}"},
-    "path leads upwards": {"path": "../../../../etc/passwd", "digest": "b", "options": "{}"}}
+        "path": "a", "digest": "b", "files": "{}", "options": "[]"},
+    "options are not JSON": {"path": "a", "digest": "b", "files": "{}", "options": "{"},
+    "options are deep": {"path": "a", "digest": "b", "files": "{}", "options": "[" * 100_000},
+    "options are huge": {"path": "a", "digest": "b", "files": "{}", "options": '{"a": ' + "1" * 5000 + "}"},
+    "path leads upwards": {"path": "../../../../etc/passwd", "digest": "b", "options": "{}", "files": "{}"}}
 OPTIONS = ["=", "a", "a..b=1", "=1", "a=[", "a=[" + "[" * 500, "a=" + "9" * 5000, "model.type.x=1", "__class__=1",
            "a.__dict__=1", ".=1", "a='"]
 

@@ -2,6 +2,7 @@ import pytest
 
 pytest.importorskip("kfp")
 
+from core.base.errors import UserError
 from pipelines import containers
 from pipelines.compress import ROOT, _located
 
@@ -44,6 +45,42 @@ def test_what_the_user_names_is_mounted_under_its_own_path(around, tmp_path):
     read_only = {str(place): (str(place), "ro") for place in (data, tmp_path / "configs", checkpoint)}
     assert mounts(job) == {**own(tmp_path), **read_only, str(destination): (str(destination), "rw")}
     assert destination.is_dir()
+
+
+CONFIG = """
+model = dict(type='RetinaNet', backbone=dict(init_cfg=dict(type='Pretrained', checkpoint={weights!r})))
+load_from = {start!r}
+data_root = {data!r}
+data = dict(**{{split: dict(type='CocoDataset', pipeline=[dict(type='LoadImageFromFile')], data_root=data_root,
+                           ann_file='ann/labels.json', img_prefix='img') for split in ('train', 'val', 'test')}})
+"""
+
+
+def test_what_a_config_names_is_mounted_under_its_own_path(around, tmp_path):
+    data, weights, start = tmp_path / "set", tmp_path / "backbone.pth", tmp_path / "coco.pth"
+    for folder in ("ann", "img"):
+        (data / folder).mkdir(parents=True)
+    for file in (data / "ann" / "labels.json", weights, start):
+        file.touch()
+    project = tmp_path / "project"
+    project.mkdir()
+    config = project / "own.py"
+
+    def mounted(name, **values):
+        config.write_text(CONFIG.format(weights=str(weights), start=str(start), data=name))
+        return mounts(around(model_config=str(config), compression_config=str(config), **values))
+
+    expected = {**own(tmp_path), **{str(place): (str(place), "ro") for place in (project, weights, start)}}
+    folders = {str(data / name): (str(data / name), "ro") for name in ("ann", "img")}
+    # A relative one counts from the config's folder, where neither the project's nor the current one has it.
+    for name in (str(data), "../set"):
+        assert mounted(name) == {**expected, **folders}, name
+    assert mounted(str(data), data="builtin://digits") == expected
+    with pytest.raises(UserError, match="config, data: .*labels.json"):
+        mounted(str(tmp_path / "absent"))
+    config.write_text("model = open('x').read()\n")
+    with pytest.raises(UserError, match="Give `data`"):
+        around(model_config=str(config), compression_config=str(config))
 
 
 def test_a_storage_service_of_this_machine_is_reached(around, tmp_path, monkeypatch):

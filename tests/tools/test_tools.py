@@ -121,3 +121,11 @@ def test_the_configs_own_data_are_read_where_none_is_given(folder, tmp_path):
     log, = (tmp_path / "work").glob("*.log.json")
     assert json.loads(log.read_text().splitlines()[0])["iters_per_epoch"] == 2 * 16 // 4
     assert test.main([str(config), str(tmp_path / "work" / "latest.pth")]) == 0
+
+
+def test_a_config_from_storage_does_not_choose_where_is_written():
+    from tools.command import work_dir_of
+
+    assert work_dir_of("", {"work_dir": "/elsewhere"}, "s3://bucket/configs/a.py") == Path("work_dirs/a")
+    assert work_dir_of("", {"work_dir": "own"}, "configs/a.py") == Path("own")
+    assert work_dir_of("given", {"work_dir": "own"}, "s3://bucket/configs/a.py") == Path("given")

@@ -87,6 +87,22 @@ def test_what_would_fail_late_fails_now(options, option, value, message, capsys,
     assert not (tmp_path / "out").exists()
 
 
+def test_a_fault_of_each_kind_is_in_one_list(options, capsys, tmp_path):
+    at = options.index("--data")
+    options[at + 1] = str(tmp_path / "no data")
+    assert main([
+        *options, "--max-map-drop", "7", "--gpus", "9", "--destination", "gs://models", "--checkpoint", "/absent.pth",
+        "--model-options", '{"optimizer.type": "NoSuchOptimizer"}',
+        "--compression-options", '{"nncf_config.target_device": "TOASTER", "model.test_cfg.nms.type": "soft_nms"}',
+        ]) == 2
+    error = capsys.readouterr().err
+    assert "resolve: 8 faults." in error, error
+    for fault in ("parameter max_map_drop: 7.0", "parameter gpus: 9", "destination: gs://models",
+                  "checkpoint: /absent.pth", "NoSuchOptimizer", "TOASTER", "soft_nms", "no data"):
+        assert fault in error
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(("classes", "message"), [
     (tuple("9876543210"), "checkpoint classes: 9, 8, 7"), (("cat", "dog"), "checkpoint classes: cat, dog")])
 def test_parent_of_other_classes_is_refused_before_anything_is_trained(options, parent, classes, message, capsys,
@@ -140,8 +156,10 @@ def test_the_place_of_published_weights_reaches_the_later_stages(options, by_var
     assert main([*options, "--model-options", PRETRAINED]) == 0
     monkeypatch.delenv("MMDET_COMPRESS_WEIGHTS", raising=False)
     for name in ("model", "compression"):
-        config = open_config(ConfigRef.from_json(json.loads((tmp_path / "out" / name).read_text())))
-        assert config.pretrained_weights == str(kept)
+        ref = ConfigRef.from_json(json.loads((tmp_path / "out" / name).read_text()))
+        assert open_config(ref).pretrained_weights == str(kept)
+        # The content is in what later stages are given, so that another file is trained anew.
+        assert list(ref.files) == (["torchvision://resnet18"] if name == "model" else [])
     config = open_config(ConfigRef.from_json(json.loads((tmp_path / "out" / "model").read_text())))
     detector = build_detector(config)
     initialise(detector, config)

@@ -83,7 +83,7 @@ def test_a_zip_archive_with_a_comment_is_whole_and_one_without_its_end_is_cut(tm
 
 
 @pytest.mark.parametrize("text, said", [
-    ("[" * 100_000, "nested too deeply"), ('{"a": ' + "9" * 10_000 + "}", "4300 digits"), ("{", "line 1 column 2"),
+    ("[" * 100_000, "nested too deeply"), ('{"a": ' + "9" * 10_000 + "}", "10,000 digits"), ("{", "line 1 column 2"),
     ("<html></html>", "a web page"), ("\ud800", "utf-8")])
 def test_json_that_is_none_is_named(tmp_path, text, said):
     path = tmp_path / "a.json"

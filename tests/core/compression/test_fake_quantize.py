@@ -52,8 +52,21 @@ def test_a_truncated_file_is_refused(tmp_path, plain, kept):
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="ONNX model: .*absent.onnx"):
         load_onnx(tmp_path / "absent.onnx")
+
+
+def test_weights_in_other_files_are_not_read(tmp_path, plain):
+    model = onnx.load(plain)
+    secret = tmp_path / "secret"
+    secret.write_bytes(bytes(1 << 16))
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="secret")
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(UserError, match="other files"):
+        load_onnx(tmp_path / "model.onnx")
 
 
 def test_weights_are_counted_as_int8_in_the_ir(tmp_path, quantized, openvino):

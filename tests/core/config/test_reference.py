@@ -12,7 +12,7 @@ OPTIONS = {"data.train.pipeline.2.img_scale": (256, 192), "data.samples_per_gpu"
 
 
 def test_json_round_trip_keeps_types():
-    ref = ConfigRef("configs/x.py", "0" * 64, OPTIONS)
+    ref = ConfigRef("configs/x.py", "0" * 64, OPTIONS, {"backbone.pth": "1" * 64})
     text = json.dumps(ref.to_json())
     assert all(isinstance(value, str) for value in json.loads(text).values())
     again = ConfigRef.from_json(json.loads(text))
@@ -21,9 +21,10 @@ def test_json_round_trip_keeps_types():
 
 
 @pytest.mark.parametrize("value", [
-    {}, {"path": "x", "digest": "y"}, {"path": "x", "digest": "y", "options": "{"}, "text",
-    {"path": "x", "digest": "y", "options": "[1]"}, {"path": "x", "digest": "y", "options": {"a": 1}},
-    {"path": "x", "digest": "y", "options": "[" * 100000}, {"path": "x", "digest": "y", "options": '{"a": NaN}'},
+    {}, {"path": "x", "digest": "y"}, "text", {"path": "x", "digest": "y", "options": "{}"}, *(
+        {"path": "x", "digest": "y", "options": options, "files": "{}"}
+        for options in ("{", "[1]", {"a": 1}, "[" * 100000, '{"a": NaN}')), *(
+        {"path": "x", "digest": "y", "options": "{}", "files": files} for files in ("[]", '{"a": 1}')),
 ])
 def test_a_malformed_reference_is_refused(value):
     with pytest.raises(UserError, match="config reference"):

@@ -42,7 +42,7 @@ def test_the_configs_own_paths_are_used(project, section):
     ref = resolve_config_data({"data": section}, classes=("dog", "cat"))
     assert ref.uri == str(project / "data" / "cells")
     dataset = open_dataset(DataRef.from_json(json.loads(json.dumps(ref.to_json()))))
-    assert dataset.classes == ("dog", "cat")
+    assert dataset.classes == ("cat", "dog")  # the file's order, as MMDetection numbers them
     assert [split.images for split in (dataset.train, dataset.val, dataset.test)] == [3, 3, 3]
     assert dataset.train.image_root == project / "data/cells/images/train"
     assert dataset.train.parts == ()

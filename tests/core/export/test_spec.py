@@ -62,5 +62,5 @@ def test_a_text_that_is_no_spec_is_refused(text):
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="spec.json .No such file"):
         ModelSpec.read(tmp_path)

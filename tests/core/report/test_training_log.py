@@ -58,7 +58,8 @@ def test_rows_of_other_modes_are_for_others(tmp_path):
 
 
 @pytest.mark.parametrize("text, message", [
-    ("", "does not start"), (TRAIN, "does not start"), ("hello\n", "line 1 is not a JSON object"),
+    ("", "an empty file"), ("\n", "does not start"), (TRAIN, "does not start"),
+    ("hello\n", "line 1 is not a JSON object"),
     ("[1, 2]\n", "line 1 is not a JSON object"), (b"\x89PNG\r\n\x1a\n", "line 1 is not a JSON object"),
     ('{"mode": "env"}\n', "line 1 lacks or misstates 'epochs'"), (ENV + "{}\n", "line 2 lacks or misstates 'mode'"),
     (ENV + '{"mode": "val", "map": 0.1}\n', "line 2 lacks or misstates 'epoch'"),
@@ -69,5 +70,5 @@ def test_what_is_no_log_is_refused(tmp_path, text, message):
 
 
 def test_a_missing_log_is_named(tmp_path):
-    with pytest.raises(UserError, match="absent.json does not exist"):
+    with pytest.raises(UserError, match="absent.json .No such file"):
         read_training_log(tmp_path / "absent.json")

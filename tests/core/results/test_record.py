@@ -51,7 +51,7 @@ def test_a_record_survives_its_file(tmp_path):
 @pytest.mark.parametrize("path, value, place", [
     (("fps",), "fast", "fps is 'fast'"), (("fps",), True, "fps is True"), (("fps",), 0, "fps is 0"),
     (("fps",), None, "fps is None"), (("size",), "big", "size is 'big'"), (("size",), -1, "size is -1"),
-    (("size",), True, "size is True"), (("size",), 10 ** 400, "size is <integer"),
+    (("size",), True, "size is True"), (("size",), 10 ** 400, "an integer of 401 digits"),
     (("name",), "../x", "name is '../x'"), (("name",), 3, "name is 3"),
     (("inner", "names", "red"), 1.5, "inner.names.red is 1.5"),
     (("inner", "counts"), [1, -2], "inner.counts[1] is -2"), (("inner", "counts"), [1.5], "inner.counts[0] is 1.5"),
@@ -86,7 +86,7 @@ def test_what_is_no_record_is_refused(tmp_path, content):
     file.write_bytes(content)
     with pytest.raises(UserError) as raised:
         Toy.read(file)
-    assert str(file) in raised.value.thing and len(str(raised.value)) < 2000
+    assert str(file) in str(raised.value) and len(str(raised.value)) < 2000
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
@@ -98,7 +98,7 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
 def test_a_huge_file_is_not_read(tmp_path):
     with open(tmp_path / "toy.json", "wb") as file:
         file.truncate(10 ** 9)
-    with pytest.raises(UserError, match="too large"):
+    with pytest.raises(UserError, match="1,000,000,000 bytes, and at most"):
         Toy.read(tmp_path / "toy.json")
 
 

@@ -1,0 +1,22 @@
+"""The texts of a config that may name files of their own: weights, a teacher's config, tables of a model's parts."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+# A data set is found and digested by itself, and what a run writes does not shape it.
+_LEFT_OUT = ("ann_file", "img_prefix", "data_root", "seg_prefix", "proposal_file", "classes", "work_dir", "log_dir",
+             "out_dir", "pretrained_weights", "custom_imports")
+_LONGEST_PATH = 4096
+
+
+def named_texts(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Yield every text of a config that may name a file, with its key; data sets and places to write are left out."""
+    if isinstance(node, Mapping):
+        for name, value in node.items():
+            if name not in _LEFT_OUT:
+                yield from named_texts(value, str(name))
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            yield from named_texts(value, key)
+    elif isinstance(node, str) and 0 < len(node) <= _LONGEST_PATH and "\0" not in node:
+        yield key, node
