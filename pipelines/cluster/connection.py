@@ -145,8 +145,8 @@ class Connection:
         # What the server says in the body, else the reason of the status, in one line.
         body = error.body.decode(errors="replace") if isinstance(error.body, bytes) else error.body or ""
         with contextlib.suppress(ValueError):
-            found = json_object(body)
-            body = found.get("message") or found.get("error") or ""
+            told = json_object(body)
+            body = told.get("message") or told.get("error") or ""
         words = " ".join(str(body or error.reason).split()) or "no reason given"
         said = words if len(words) <= 400 else f"{words[:400]}..."
         if not error.status:
