@@ -8,6 +8,7 @@ import shutil
 import warnings
 from unittest import mock
 
+import cv2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -26,7 +27,7 @@ KEYS = ("init_cfg", "pretrained", "teacher_config", "teacher_ckpt", "file_client
         "pretrained_weights")
 # Beside UserError: other tests ask for messages, these for acts.
 FAULTS = (ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError,
-          ValueError)
+          ValueError, cv2.error)
 EXAMPLES = 40
 
 
