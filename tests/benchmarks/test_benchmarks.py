@@ -10,7 +10,6 @@ from benchmarks.training_step import TimedLoader, Turn, figures
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    pytest.importorskip("torch", reason="needs the train environment")
     monkeypatch.setenv("MMDET_COMPRESS_CACHE", str(tmp_path / "cache"))
 
 

@@ -71,7 +71,6 @@ def test_mmdetections_loop_and_validate_take_turns(toy_ir, scenes, monkeypatch):
 @pytest.mark.parametrize("variant, algorithms", [("int8", ["quantization"]), ("pruning", ["filter_pruning"]),
                                                  ("int8_pruning", ["filter_pruning", "quantization"])])
 def test_a_random_model_is_compressed_as_its_config_says(variant, algorithms):
-    pytest.importorskip("mmcv")
     config = random_model.variant_config("ssd300", variant, (300, 300))
     compression = config.nncf_config["compression"]
     parts = compression if isinstance(compression, list) else [compression]
@@ -82,7 +81,6 @@ def test_a_random_model_is_compressed_as_its_config_says(variant, algorithms):
 
 
 def test_changes_reach_the_config_of_a_random_model():
-    pytest.importorskip("mmcv")
     for _, changes, _ in speed_tries.SETUPS:
         config = random_model.variant_config("retinanet_r18_small", "int8", (192, 256), changes)
         assert config.nncf_config["compression"]["algorithm"] == "quantization"
@@ -102,7 +100,8 @@ def test_settings_of_the_runtime_are_tried_on_both_irs(toy_ir, int8_ir, tmp_path
 
 
 def test_noise_disturbs_the_first_convolution_alone_and_goes_again():
-    torch = pytest.importorskip("torch")
+    import torch
+
     from benchmarks.rounding import disturb
 
     torch.manual_seed(0)

@@ -26,7 +26,6 @@ def stage_of(name):
 
 @pytest.fixture(name="component", params=STAGES)
 def fixture_component(request):
-    pytest.importorskip("kfp")
     from pipelines.component import container_component
 
     return container_component(stage_of(request.param))

@@ -125,7 +125,6 @@ def test_groups_are_checked():
 
 
 def test_the_component_has_what_the_graph_gives():
-    pytest.importorskip("kfp")
     from google.protobuf import json_format
     from kfp import dsl
 

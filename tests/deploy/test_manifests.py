@@ -4,14 +4,14 @@ import json
 import re
 from pathlib import Path
 
+import jsonschema_rs
+
+# It holds Kubernetes' schemas; its own validator wants a newer jsonschema than NNCF.
+import kubernetes_validate
 import pytest
 import yaml
 
 from pipelines.resources import SECRET_PATH, SECRET_VARIABLES
-
-jsonschema_rs = pytest.importorskip("jsonschema_rs")
-# It holds Kubernetes' schemas; its own validator wants a newer jsonschema than NNCF.
-kubernetes_validate = pytest.importorskip("kubernetes_validate")
 
 PROJECT = Path(__file__).parents[2]
 FILES = sorted((PROJECT / "deploy").glob("*.yaml"))

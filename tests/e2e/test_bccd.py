@@ -15,8 +15,6 @@ import pytest
 from core.base.files import cache_folder
 from tests.e2e.conftest import boxes_of_self_check
 
-pytest.importorskip("kfp", reason="needs the openvino environment")
-
 pytestmark = [pytest.mark.e2e, pytest.mark.release]
 
 ROOT = Path(__file__).parents[2]
@@ -94,14 +92,13 @@ def test_the_copied_bundle_checks_itself(bundle):
 
 @pytest.fixture(scope="module")
 def photographs(bccd_root):
-    cv2 = pytest.importorskip("cv2")
+    import cv2
     names = (bccd_root / "ImageSets" / "Main" / "test.txt").read_text().split()
     return [cv2.imread(str(bccd_root / "JPEGImages" / f"{name}.jpg")) for name in names]
 
 
 def rows_of_both(folder, images):
     """Yield, for each image, the rows of the detector here and those of Model API."""
-    pytest.importorskip("model_api", reason="needs openvino-model-api")
     from core.openvino.detector import OpenVinoDetector
     from tests.core.export.model_api_rows import model_api_of, rows_of_model_api, rows_of_ours
 
@@ -113,7 +110,8 @@ def rows_of_both(folder, images):
 @pytest.mark.parametrize("model", ["fp32", "."], ids=["fp32", "int8"])
 def test_model_api_finds_the_same_in_the_bundle(bundle, photographs, model):
     """At the network's size, where nothing is left to resize, each box with its class and score."""
-    cv2 = pytest.importorskip("cv2")
+    import cv2
+
     from tests.core.export.model_api_rows import without_partner
 
     found = 0

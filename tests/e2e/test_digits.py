@@ -12,8 +12,6 @@ import pytest
 from core.results.validation import Validation
 from tests.e2e.conftest import boxes_of_self_check
 
-pytest.importorskip("kfp", reason="needs the openvino environment")
-
 pytestmark = pytest.mark.e2e
 
 FIGURES = ("map_fp32", "map_compressed", "map_ir_fp32", "map_ir", "map50_fp32", "map50_compressed", "map50_ir_fp32",

@@ -49,7 +49,7 @@ for path in sys.argv[1:]:
 
 
 class Stages:
-    """Stages of the train environment, forked from a process that has imported all they need."""
+    """Stages forked from a process that has imported all they need."""
 
     def __init__(self, folder, environment, python):
         self.folder, self._environment, self._python = folder, environment, python

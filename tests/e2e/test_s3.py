@@ -13,8 +13,6 @@ import pytest
 
 from pipelines.environments import child_environment
 
-pytest.importorskip("kfp", reason="needs the openvino environment")
-
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]

@@ -1,6 +1,6 @@
 """Fuzz a reader of foreign files, guided by coverage: ``python tests/fuzz/fuzz.py TARGET CORPUS [libFuzzer options]``.
 
-Needs atheris (``pip install atheris``) beside the train environment. TARGET is one of ``targets.TARGETS``, CORPUS the
+Needs atheris (``pip install atheris``) in the environment. TARGET is one of ``targets.TARGETS``, CORPUS the
 folder in which interesting inputs are kept. A useful run, which ends at the first finding and leaves it in the
 current folder:
 

@@ -16,9 +16,6 @@ CPU_SECONDS, MOST_BYTES = 60, 3 << 30
 
 @pytest.mark.parametrize("target", targets.TARGETS)
 def test_the_corpus_is_replayed(target, tmp_path):
-    if target == "checkpoint":
-        pytest.importorskip("torch", reason="needs the train environment")
-
     def limit():
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
         resource.setrlimit(resource.RLIMIT_DATA, (MOST_BYTES, MOST_BYTES))

@@ -5,10 +5,9 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="needs the train environment")
-
-from core.checkpoint.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
+from core.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 
 OPTIONS = {"runner.max_epochs": 1, "data.workers_per_gpu": 0,
            "nncf_config.input_info.sample_size": [1, 3, 64, 64],

@@ -16,8 +16,6 @@ from hypothesis import strategies as st
 from core.base.errors import UserError
 from tests.hostile.canaries import canaries
 
-pytest.importorskip("mmdet", reason="needs the train environment")
-
 DETECTOR = "configs/nncf_compression/retinanet_r18_small/digits_int8.py"
 # Keys that some class of mmcv or mmdet follows; docs/security.md names them with their places.
 KEYS = ("init_cfg", "pretrained", "teacher_config", "teacher_ckpt", "file_client_args", "type", "ann_file",

@@ -12,8 +12,6 @@ from core.checkpoint.restricted import load_restricted
 from core.storage.archive import unpack
 from tests.hostile.checkpoints import overlapping
 
-pytest.importorskip("torch", reason="needs the train environment")
-
 MEGABYTES = 20
 
 

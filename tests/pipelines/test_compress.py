@@ -12,7 +12,6 @@ COMPILED = PROJECT / "pipelines" / "compress.yaml"
 
 @pytest.fixture(name="spec")
 def fixture_spec():
-    pytest.importorskip("kfp")
     return compress.define_pipeline().pipeline_spec
 
 
@@ -37,7 +36,6 @@ print(sorted({"kfp", "torch", "yaml", "numpy", "google"} & sys.modules.keys()))
 
 
 def test_parameters_are_listed_with_type_default_and_description(capsys):
-    pytest.importorskip("kfp")
     assert compress.main(["--list-params"]) == 0
     assert "min_speedup = 1.0\n    a number. Smallest accepted ratio" in capsys.readouterr().out
 
@@ -70,7 +68,6 @@ def test_relative_location_counts_from_where_the_command_is_given(spec, tmp_path
     (["--work-dir", "/proc/runs"], "work dir: /proc/runs"),
     (["--compile", "pipeline.json"], "--compile: pipeline.json"), (["--name", "a/b"], "--name: 'a/b'")])
 def test_user_error_is_one_paragraph_and_exit_code_2(options, message, capsys, tmp_path, monkeypatch):
-    pytest.importorskip("kfp")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("pipelines.local.check_runner", lambda *arguments: None)
     assert compress.main(options) == 2
@@ -118,6 +115,5 @@ def test_without_any_kfp_set_up_is_asked_for(no_kfp, capsys):
 
 
 def test_file_name_of_a_compiled_pipeline_must_be_yaml(tmp_path):
-    pytest.importorskip("kfp")
     with pytest.raises(UserError, match="A compiled pipeline is a .yaml or .yml file"):
         compress.compile_pipeline(tmp_path / "pipeline.json")

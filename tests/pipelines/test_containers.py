@@ -1,7 +1,5 @@
 import pytest
 
-pytest.importorskip("kfp")
-
 from core.base.errors import UserError
 from pipelines import containers
 from pipelines.compress import ROOT, _located

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("kfp")
-
 PROJECT = Path(__file__).parents[2]
 COMPILED = PROJECT / "pipelines" / "compress.yaml"
 TASKS = {  # task name in the compiled pipeline: (display name, cached)

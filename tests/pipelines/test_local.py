@@ -156,7 +156,6 @@ def test_docker_runner_without_the_docker_package_is_a_user_error(toy, capsys, m
 
 
 def test_docker_that_does_not_answer_is_a_user_error(toy, capsys, monkeypatch):
-    pytest.importorskip("docker")
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     assert toy.run("--runner", "docker") == 2
     assert "A Docker Engine must answer. Start Docker" in capsys.readouterr().err
@@ -178,7 +177,6 @@ def test_kfp_local_is_left_as_it_was(toy):
 
 
 def test_stages_come_in_one_order_each_after_what_it_needs():
-    pytest.importorskip("kfp")
     from pipelines.compress import define_pipeline
     from pipelines.local import execution_stack
 
@@ -189,7 +187,6 @@ def test_stages_come_in_one_order_each_after_what_it_needs():
 
 
 def test_what_only_a_cluster_can_do_is_left_out_here():
-    pytest.importorskip("kfp")
     from pipelines.graph import define_pipeline
     from pipelines.local import code_digests, for_this_machine
 
@@ -201,7 +198,8 @@ def test_what_only_a_cluster_can_do_is_left_out_here():
 
 
 def test_the_run_s_name_reaches_the_task_that_asks_for_it():
-    dsl = pytest.importorskip("kfp.dsl")
+    from kfp import dsl
+
     from pipelines.compress import define_pipeline
     from pipelines.local import with_run_name
 

@@ -58,14 +58,12 @@ def test_yaml_value_of_another_type_is_refused(name, given):
 
 
 def test_file_sets_parameters(tmp_path):
-    pytest.importorskip("yaml")
     (tmp_path / "p.yaml").write_text("data: ../größe\nseed: 4\nclasses: [RBC, WBC]\n", encoding="utf-8")
     assert load_parameters(tmp_path / "p.yaml", PARAMETERS) == {"data": "../größe", "seed": 4,
                                                                 "classes": ["RBC", "WBC"]}
 
 
 def test_empty_file_sets_nothing(tmp_path):
-    pytest.importorskip("yaml")
     (tmp_path / "p.yaml").write_text("# nothing\n")
     assert load_parameters(tmp_path / "p.yaml", PARAMETERS) == {}
 
@@ -75,20 +73,17 @@ def test_empty_file_sets_nothing(tmp_path):
     (b"a: !!python/object/apply:os.system [ls]", "must be valid YAML"), (b"[" * 5000, "nested too deeply"),
     (b"sed: 1", "Did you mean `seed`"), (b"3: 1", "the key 3 is not text")])
 def test_unusable_file_is_refused(tmp_path, content, message):
-    pytest.importorskip("yaml")
     (tmp_path / "p.yaml").write_bytes(content)
     with pytest.raises(UserError, match=message):
         load_parameters(tmp_path / "p.yaml", PARAMETERS)
 
 
 def test_missing_file_is_refused(tmp_path):
-    pytest.importorskip("yaml")
     with pytest.raises(UserError, match="parameter file: .*absent.yaml .No such file"):
         load_parameters(tmp_path / "absent.yaml", PARAMETERS)
 
 
 def test_types_and_defaults_come_from_the_compiled_pipeline():
-    pytest.importorskip("kfp")
     from pipelines.compress import define_pipeline
 
     parameters = read_parameters(define_pipeline().pipeline_spec)

@@ -4,8 +4,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("kfp")
-
 from pipelines.resources import (
     BACKOFF_FACTOR,
     BACKOFF_SECONDS,

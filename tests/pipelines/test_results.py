@@ -51,7 +51,7 @@ def test_other_file_system_gets_copies(finished, tmp_path, monkeypatch):
 
 
 def test_parameters_can_be_given_again(tmp_path):
-    yaml = pytest.importorskip("yaml")
+    import yaml
     values = {"seed": 1, "classes": ["größe"], "model_options": {"a.b": 1}, "max_map_drop": 0.01, "destination": ""}
     write_parameters(values, tmp_path)
     assert yaml.safe_load((tmp_path / "params.yaml").read_text(encoding="utf-8")) == values

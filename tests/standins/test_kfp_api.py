@@ -2,9 +2,6 @@
 
 import pytest
 
-pytest.importorskip("kfp")
-pytest.importorskip("bravado_core")
-
 from kfp_api.contract import ContractError, Request, contract
 from kfp_api.rules import Refused, check_parameters, check_schedule, read_package
 from kfp_api.server import StandIn

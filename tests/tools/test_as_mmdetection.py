@@ -6,12 +6,11 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import mmdet
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="needs the train environment")
-mmdet = pytest.importorskip("mmdet", reason="needs the train environment")
-
-from tools import train  # noqa: E402
+from tools import train
 
 MMDETECTION = Path(mmdet.__file__).parent / ".mim"
 SEED = "3"

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("nncf", reason="needs the train environment")
-
 from core.checkpoint.checkpoint import load_checkpoint
 from tools import export, test, test_exported, train
 
@@ -98,7 +96,6 @@ def test_a_checkpoint_is_tested_from_itself(kind, request, tmp_path, capsys):
 
 
 def test_a_checkpoint_is_exported_and_the_export_is_tested(compressed, tmp_path, capsys):
-    pytest.importorskip("openvino")
     assert export.main([str(compressed / "latest.pth"), str(tmp_path), "--data", DATA]) == 0
     assert (tmp_path / "onnx" / "model.onnx").exists() and (tmp_path / "ir" / "model.xml").exists()
     assert test_exported.main([str(tmp_path)]) == 0

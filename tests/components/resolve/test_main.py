@@ -9,7 +9,6 @@ DIGITS = tuple("0123456789")
 
 @pytest.fixture(name="options")
 def fixture_options(tmp_path, monkeypatch):
-    pytest.importorskip("mmcv")
     monkeypatch.setenv("MMDET_COMPRESS_CACHE", str(tmp_path / "cache"))
     return ["--model-config", "configs/detectors/retinanet_r18_small_digits.py",
             "--compression-config", "configs/nncf_compression/retinanet_r18_small/digits_int8.py",
@@ -21,7 +20,6 @@ def fixture_options(tmp_path, monkeypatch):
 @pytest.fixture(name="parent")
 def fixture_parent(tmp_path):
     """Return a function that writes a checkpoint of the built-in detector, untrained."""
-    pytest.importorskip("sklearn")
 
     def write(classes, **changes):
         from core.checkpoint.checkpoint import Checkpoint, save_checkpoint
@@ -139,7 +137,8 @@ def test_weights_that_training_would_miss_are_named_now(options, model_options, 
 
 @pytest.mark.parametrize("by_variable", [False, True])
 def test_the_place_of_published_weights_reaches_the_later_stages(options, by_variable, tmp_path, monkeypatch):
-    torch = pytest.importorskip("torch")
+    import torch
+
     from core.config.loading import load_config
     from core.config.reference import ConfigRef, open_config
     from core.detectors.building import build_detector
@@ -174,7 +173,6 @@ def test_version_that_is_published_already_is_refused(options, tmp_path, capsys)
 
 
 def test_number_of_gpus_is_passed_on_as_text(options, tmp_path):
-    pytest.importorskip("sklearn")
     assert main([*options, "--gpus", "2", "--gpu-count", str(tmp_path / "gpu_count")]) == 0
     assert (tmp_path / "gpu_count").read_text() == "2"
 

@@ -38,7 +38,6 @@ def unreadable(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    pytest.importorskip("openvino")
     from core.openvino import validation
 
     measure = validation.validate

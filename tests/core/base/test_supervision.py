@@ -182,7 +182,6 @@ def test_a_state_that_cannot_be_saved_in_time_is_given_up(at):
 @pytest.mark.parametrize(("place", "number"), [
     ("backward", signal.SIGTERM), ("backward_loop", signal.SIGINT), ("data_loader", signal.SIGTERM)])
 def test_torch_ends(at, place, number):
-    pytest.importorskip("torch")
     running = at(place, 1.5)
     time.sleep(seeded.random() / 2)
     running.process.send_signal(number)
@@ -190,7 +189,6 @@ def test_torch_ends(at, place, number):
 
 
 def test_openvino_ends(at):
-    pytest.importorskip("openvino")
     running = at("inference", 1.5)
     time.sleep(seeded.random() / 2)
     running.process.send_signal(signal.SIGTERM)

@@ -3,11 +3,10 @@
 import errno
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="needs the train environment")
-
-from core.base.errors import UserError  # noqa: E402
-from core.checkpoint.checkpoint import (  # noqa: E402
+from core.base.errors import UserError
+from core.checkpoint.checkpoint import (
     Checkpoint,
     CompressionRecord,
     load_checkpoint,

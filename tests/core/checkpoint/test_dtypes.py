@@ -3,13 +3,12 @@
 import logging
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="needs the train environment")
-
-from core.base.errors import UserError  # noqa: E402
-from core.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint  # noqa: E402
-from core.checkpoint.dtypes import check_dtypes  # noqa: E402
-from core.training.model import load_all_weights, load_plain_weights  # noqa: E402
+from core.base.errors import UserError
+from core.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from core.checkpoint.dtypes import check_dtypes
+from core.training.model import load_all_weights, load_plain_weights
 
 REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)

@@ -8,15 +8,14 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="needs the train environment")
-
-from core.base.errors import UserError  # noqa: E402
-from core.checkpoint import restricted  # noqa: E402
-from core.checkpoint.restricted import load_restricted  # noqa: E402
-from tests.hostile import checkpoints  # noqa: E402
-from tests.hostile.checkpoints import array, call, latin, name_of, number, numbers, storage, text, weights  # noqa: E402
-from tests.hostile.kinds import KINDS, PLACES  # noqa: E402
+from core.base.errors import UserError
+from core.checkpoint import restricted
+from core.checkpoint.restricted import load_restricted
+from tests.hostile import checkpoints
+from tests.hostile.checkpoints import array, call, latin, name_of, number, numbers, storage, text, weights
+from tests.hostile.kinds import KINDS, PLACES
 
 
 class Gadget:
@@ -30,7 +29,7 @@ class Gadget:
 
 
 def test_weights_and_plain_containers_come_back(tmp_path):
-    numpy = pytest.importorskip("numpy")
+    import numpy
     contents = {"state_dict": OrderedDict(weight=torch.arange(6.0).reshape(2, 3), count=torch.tensor(7)),
                 "meta": {"CLASSES": ("a", "b"), "epoch": 3, "mean": numpy.array([1.5, 2.5]), "scale": numpy.float32(2)}}
     torch.save(contents, str(tmp_path / "good.pth"))
@@ -50,7 +49,7 @@ def test_the_legacy_format_is_read_too(tmp_path):
 
 
 def test_mmcv_config_dicts_are_read_as_plain_dictionaries(tmp_path):
-    mmcv = pytest.importorskip("mmcv")
+    import mmcv
     torch.save({"meta": mmcv.ConfigDict(lr=0.1, nested=dict(a=[1, 2]))}, str(tmp_path / "c.pth"))
     loaded = load_restricted(tmp_path / "c.pth")["meta"]
     assert type(loaded).__module__ == "core.checkpoint.plain_pickle"

@@ -3,10 +3,6 @@
 import importlib
 
 import pytest
-
-pytest.importorskip("mmdet", reason="needs the train environment")
-pytest.importorskip("nncf", reason="needs NNCF")
-
 import torch
 from mmdet.models import HEADS
 from mmdet.models.dense_heads import RetinaHead

@@ -7,9 +7,6 @@ import json
 
 import pytest
 
-pytest.importorskip("mmdet", reason="needs the train environment")
-pytest.importorskip("nncf", reason="needs NNCF")
-
 from scripts.detectors import AS_WITHOUT, REPOSITORY, RowRun
 from scripts.trial_configs import detectors, trial_config
 

@@ -1,3 +1,4 @@
+import onnx
 import pytest
 
 from core.base.errors import UserError
@@ -8,8 +9,6 @@ from core.compression.fake_quantize import (
     expect_fake_quantize,
     load_onnx,
 )
-
-onnx = pytest.importorskip("onnx")
 
 
 @pytest.fixture

@@ -1,9 +1,6 @@
 """Heads with group norm, as those of FCOS and ATSS: their convolutions must be ones that OpenVINO can run in int8."""
 
-import pytest
 
-pytest.importorskip("mmdet", reason="needs the train environment")
-pytest.importorskip("nncf", reason="needs NNCF")
 
 from core.compression.wrap import named_quantizers
 from core.dry_run.dry_run import DryRun

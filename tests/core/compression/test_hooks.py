@@ -4,12 +4,10 @@ import logging
 from types import SimpleNamespace
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="needs the train environment")
-pytest.importorskip("mmcv", reason="needs the train environment")
-
-from core.compression.hooks import CompressionHook  # noqa: E402
-from core.compression.statistics import CompressionStatistics, measure_compression  # noqa: E402
+from core.compression.hooks import CompressionHook
+from core.compression.statistics import CompressionStatistics, measure_compression
 
 
 class Scheduler:

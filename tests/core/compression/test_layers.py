@@ -3,15 +3,11 @@
 import copy
 
 import pytest
+from mmcv import Config
 
-for name in ("torch", "mmdet", "nncf"):
-    pytest.importorskip(name, reason="needs the train environment")
-
-from mmcv import Config  # noqa: E402
-
-from core.compression.layers import inspect_layers  # noqa: E402
-from core.config.loading import load_data  # noqa: E402
-from core.detectors.building import build_detector  # noqa: E402
+from core.compression.layers import inspect_layers
+from core.config.loading import load_data
+from core.detectors.building import build_detector
 
 FIRST = "RetinaNet/ResNet[backbone]/NNCFConv2d[conv1]/conv2d_0"
 BLOCK = "RetinaNet/ResNet[backbone]/ResLayer[layer1]/BasicBlock[0]/NNCFConv2d[conv1]/conv2d_0"

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("nncf", reason="needs NNCF")
-
 from core.compression.nncf_import import EXTENSIONS_VARIABLE
 
 ROOT = Path(__file__).parents[3]

@@ -3,16 +3,12 @@
 import copy
 
 import pytest
+import torch
 
-for name in ("torch", "mmdet", "nncf"):
-    pytest.importorskip(name, reason="needs the train environment")
-
-import torch  # noqa: E402
-
-from core.compression.layers import inspect_layers  # noqa: E402
-from core.compression.wrap import compress_detector  # noqa: E402
-from core.detectors.graph import image_metas  # noqa: E402
-from tests.core.detectors.tiny import build, single_stage  # noqa: E402
+from core.compression.layers import inspect_layers
+from core.compression.wrap import compress_detector
+from core.detectors.graph import image_metas
+from tests.core.detectors.tiny import build, single_stage
 
 EVERYTHING = "{re}.*"
 HEADS = "{re}.*bbox_head.*"

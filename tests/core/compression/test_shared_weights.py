@@ -1,12 +1,8 @@
 """Weights with several quantizers, one for each call: what is exported must be what was trained."""
 
-import pytest
-
-pytest.importorskip("mmdet", reason="needs the train environment")
-pytest.importorskip("nncf", reason="needs NNCF")
-
 import numpy as np
 import onnx
+import pytest
 import torch
 
 from core.checkpoint.checkpoint import save_checkpoint

@@ -4,6 +4,7 @@ import importlib.util
 import json
 
 import numpy as np
+import onnx
 import pytest
 
 from core.base.errors import UserError
@@ -18,8 +19,6 @@ from core.compression.structure import (
     structure_of_onnx,
 )
 from core.results.speed import LayerChange
-
-onnx = pytest.importorskip("onnx")
 
 # On an image [1, 3, 16, 16]: kind, in, out, groups, weights, FLOPs = 2 x weights x positions.
 BY_HAND = [

@@ -149,7 +149,6 @@ def test_plain_config_is_a_copy_without_nncf():
 
 
 def test_with_mmcvs_config(detector):
-    pytest.importorskip("mmcv")
     from core.config.loading import load_config
 
     config = load_config(detector, {"nncf_config": {"compression": {"algorithm": "quantization"}}})
@@ -167,7 +166,6 @@ def test_with_mmcvs_config(detector):
 
 
 def test_mmdet_builds_the_adapted_data_sets(detector, tmp_path):
-    pytest.importorskip("mmdet")
     import json
 
     from mmdet.datasets import build_dataset

@@ -196,7 +196,7 @@ def test_structured_configs_that_are_refused(write, name, text, problem):
 
 
 def test_same_as_mmcv(write):
-    mmcv = pytest.importorskip("mmcv")
+    import mmcv
     path = write(
         child="_base_ = ['a.py', 'b.py']\nscale = (1, 2)\nmodel = dict(head=dict(_delete_=True, type='H'), s=[scale])\n"
               "new = dict(_delete_=True, x=dict(_delete_=True))\nn = {{_base_.b.x}}\nname = '{{ fileBasename }}'",

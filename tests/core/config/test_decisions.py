@@ -24,7 +24,8 @@ def test_every_key_stands_once_and_below_one_that_is_in_the_table():
 
 
 def test_no_key_of_mmdetections_own_configs_is_unknown():
-    mmdet = pytest.importorskip("mmdet")
+    import mmdet
+
     from core.base.errors import UserError
     from core.config.data_only import read_config
 

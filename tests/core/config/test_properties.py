@@ -6,9 +6,6 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("hypothesis")
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -32,7 +32,6 @@ def test_a_malformed_reference_is_refused(value):
 
 
 def test_resolve_and_open(detector):
-    pytest.importorskip("mmcv")
     ref = resolve_config(detector, OPTIONS)
     assert ref == ConfigRef(str(detector), config_digest(load_data(detector, OPTIONS)), OPTIONS)
     config = open_config(ConfigRef.from_json(json.loads(json.dumps(ref.to_json()))))
@@ -41,7 +40,6 @@ def test_resolve_and_open(detector):
 
 
 def test_a_config_of_the_repository_travels_by_relative_path(detector, monkeypatch):
-    pytest.importorskip("mmcv")
     from core.config import loading
 
     for module in (loading, reference):
@@ -51,7 +49,6 @@ def test_a_config_of_the_repository_travels_by_relative_path(detector, monkeypat
 
 
 def test_a_config_that_changed_under_the_run_is_refused(write):
-    pytest.importorskip("mmcv")
     path = write(child="_base_ = 'base.py'\nmodel = dict(type='X')",
                  base="data = dict(train=dict(pipeline=[1]), test=dict(pipeline=[2]))")
     ref = resolve_config(path)
@@ -64,7 +61,6 @@ def test_a_config_that_changed_under_the_run_is_refused(write):
 
 
 def test_a_trusted_config_needs_trust_again(detector):
-    pytest.importorskip("mmcv")
     detector.write_text(detector.read_text() + "import math\nextra = math.floor(1.5)\n")
     ref = resolve_config(detector, trust=True)
     assert open_config(ref, trust=True).extra == 1

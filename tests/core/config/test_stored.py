@@ -41,7 +41,6 @@ def test_a_config_that_is_not_there_is_named(s3):
 
 
 def test_a_reference_holds_the_location_and_notices_a_change(detector, s3):
-    pytest.importorskip("mmcv")
     s3.put("configs/v1.py", b"")
     location = s3.put("configs/v2.py", detector.read_bytes())
     ref = resolve_config(f"{s3.uri}/configs?latest=v*.py")

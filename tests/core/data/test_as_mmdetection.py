@@ -4,8 +4,6 @@ import json
 
 import pytest
 
-pytest.importorskip("mmdet", reason="needs the train environment")
-
 from core.config.adapt import set_data
 from core.data.dataset import open_dataset
 from core.data.from_config import resolve_config_data

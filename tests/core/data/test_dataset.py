@@ -186,7 +186,6 @@ def test_only_digits_are_built_in():
 
 
 def test_the_built_in_sample_is_resolved_and_opened(cache):
-    pytest.importorskip("sklearn")
     ref = resolve_data("builtin://digits?train=20&test=12&val=0")
     assert ref.uri == "builtin://digits?seed=0&train=20&val=0&test=12"
     assert ref.classes == tuple("0123456789")
@@ -213,7 +212,7 @@ def test_bccd_is_read_whole_and_its_two_faults_are_named(bccd):
 
 
 def test_mmdet_reads_the_same_boxes_from_the_cleaned_file_as_from_the_voc_folder(bccd):
-    datasets = pytest.importorskip("mmdet.datasets")
+    from mmdet import datasets
     dataset = open_dataset(resolve_data(str(bccd)))
     pipeline, classes = [], dataset.classes
     theirs = datasets.XMLDataset(ann_file=str(bccd / "ImageSets/Main/test.txt"), img_prefix=str(bccd),

@@ -9,7 +9,6 @@ from core.base.errors import UserError
 from core.data import digits
 from core.data.digits import SAMPLES, DigitsOptions, materialise, write_sample
 
-pytest.importorskip("sklearn")
 SMALL = DigitsOptions(seed=3, train=4, val=2, test=3)
 
 

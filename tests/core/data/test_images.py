@@ -26,7 +26,7 @@ def encoded(name, size=(32, 24), mode="RGB", **options):
     ("BMP", "RGB"), ("TIFF", "RGB"), ("WEBP", "RGB"), ("PPM", "RGB"),
 ])
 def test_whole_images_pass_and_opencv_decodes_them_to_the_same_size(name, mode):
-    cv2 = pytest.importorskip("cv2")
+    import cv2
     data = encoded(name, mode=mode)
     assert check_image(data) == (32, 24)
     assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape == (24, 32, 3)
@@ -41,7 +41,7 @@ def test_sixteen_bits_and_one_pixel_pass():
 @pytest.mark.parametrize("name", ["JPEG", "PNG"])
 @pytest.mark.parametrize("orientation, size", [(1, (32, 24)), (3, (32, 24)), (6, (24, 32)), (8, (24, 32))])
 def test_the_size_is_the_one_after_exif_rotation_as_opencv_applies_it(name, orientation, size):
-    cv2 = pytest.importorskip("cv2")
+    import cv2
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encoded(name, exif=exif)
@@ -74,7 +74,6 @@ ROW = bytes(1 + 3 * 128)
     b"no zlib", zlib.compress(ROW * 10), zlib.compress(ROW * 95), zlib.compress(b"\x09" + ROW[1:]) * 96, b"",
     zlib.compress(ROW * 96)[:-9]], ids=["no zlib", "ten rows", "a row short", "no filter", "none", "cut"])
 def test_pixels_that_cannot_be_decoded_are_found_behind_sound_checksums(pixels, tmp_path):
-    pytest.importorskip("cv2")
     data = png(pixels)
     Image.open(io.BytesIO(data)).verify()
     with pytest.raises(ImageFault, match="corrupt"):
@@ -208,7 +207,6 @@ def test_the_size_of_a_missing_image_is_asked_in_vain(tmp_path, image):
 
 
 def test_resolve_names_every_image_that_training_could_not_decode(coco):
-    pytest.importorskip("cv2")
     folder = coco.root / "images" / "train"
     for name, pixels in (("0.png", b"no zlib"), ("2.png", zlib.compress((b"\0" * 97) * 9))):
         (folder / name).write_bytes(png(pixels, 32, 24))

@@ -4,10 +4,6 @@ import json
 import tempfile
 from pathlib import Path
 
-import pytest
-
-pytest.importorskip("hypothesis")
-
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 

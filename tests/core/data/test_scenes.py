@@ -10,7 +10,6 @@ from core.data.scenes import HEIGHT, MOST_DIGITS, WIDTH, bitmap, compose_scene, 
 
 @pytest.fixture(scope="module")
 def glyphs():
-    pytest.importorskip("sklearn")
     return load_glyphs()
 
 

@@ -1,9 +1,6 @@
 """The detectors of configs/ find in OpenVINO what they find in PyTorch, in standard ONNX operators."""
 
 import pytest
-
-pytest.importorskip("mmdet", reason="needs the train environment")
-
 import torch
 
 from core.detectors.building import build_detector

@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("mmdet", reason="needs the train environment")
-
 from core.detectors.registry import families, require_supported
 from tests.core.detectors.comparing import detected, enliven, exported, require_same_boxes, share_found
 from tests.core.detectors.tiny import HEADS, NMS, build, picture, single_stage, two_stage

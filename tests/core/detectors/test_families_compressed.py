@@ -1,10 +1,6 @@
 """Every head that an adapter names goes the whole way with 8 bits: every quantizer runs, comes back and is exported."""
 
 import pytest
-
-pytest.importorskip("mmdet", reason="needs the train environment")
-pytest.importorskip("nncf", reason="needs NNCF")
-
 from mmcv import ConfigDict
 
 from core.dry_run.dry_run import DryRun

@@ -4,14 +4,12 @@ import copy
 import warnings
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="needs the train environment")
-pytest.importorskip("mmdet")
-
-from core.base.errors import UserError  # noqa: E402
-from core.detectors.building import build_detector  # noqa: E402
-from core.detectors.initialising import check_weights, initialise, initialise_at_random  # noqa: E402
-from core.detectors.loaders import originals  # noqa: E402
+from core.base.errors import UserError
+from core.detectors.building import build_detector
+from core.detectors.initialising import check_weights, initialise, initialise_at_random
+from core.detectors.loaders import originals
 
 BACKBONE = {"type": "ResNet", "depth": 18, "base_channels": 8, "frozen_stages": -1}
 MODEL = {

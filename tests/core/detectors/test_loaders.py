@@ -3,16 +3,14 @@
 import io
 import pickle
 
+import mmcv
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="needs the train environment")
-mmcv = pytest.importorskip("mmcv")
-pytest.importorskip("mmdet")
-
-from core.base.errors import UserError  # noqa: E402
-from core.detectors.building import build_dataset, build_detector, build_optimizer, building  # noqa: E402
-from core.detectors.loaders import install, originals  # noqa: E402
-from tests.hostile.canaries import canaries  # noqa: E402
+from core.base.errors import UserError
+from core.detectors.building import build_dataset, build_detector, build_optimizer, building
+from core.detectors.loaders import install, originals
+from tests.hostile.canaries import canaries
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -163,7 +161,6 @@ def test_a_layer_of_regions_is_a_layer(kind):
 
 @pytest.mark.parametrize("kind", ["load", "from_dict", "os", "Lambda", "FDA", "HistogramMatching", "absent", dict])
 def test_a_transform_of_albumentations_is_a_transform(kind):
-    pytest.importorskip("albumentations")
     from mmdet.datasets.pipelines import Albu
 
     for transforms in ([{"type": kind}], [{"type": "OneOf", "transforms": [{"type": kind}], "p": 1.0}]):

@@ -2,8 +2,6 @@
 
 import pytest
 
-pytest.importorskip("mmcv", reason="needs the train environment")
-
 from core.base.errors import UserError
 from core.config.reference import ConfigRef
 from core.detectors.named_files import file_digests, require_same_files
@@ -47,7 +45,6 @@ def test_published_weights_are_the_file_that_is_kept_of_them(tmp_path):
 
 
 def test_weights_on_s3_are_known_by_their_listing(s3):
-    pytest.importorskip("boto3")
     config = named("load_from", f"{s3.uri}/weights.pth")
     assert file_digests(config) == {}
     s3.put("weights.pth", b"one")

@@ -4,12 +4,11 @@ import json
 import os
 from pathlib import Path
 
+import mmcv
 import pytest
 
 from core.base.errors import UserError
 from core.detectors.pretrained import VARIABLE, published_file, read_weights, weights_file, weights_location
-
-mmcv = pytest.importorskip("mmcv")
 
 
 @pytest.mark.parametrize(("name", "file"), [
@@ -81,7 +80,7 @@ def test_the_config_says_where_before_the_environment_does(monkeypatch):
 
 
 def test_a_classifiers_weights_lose_the_prefix_of_its_backbone(tmp_path):
-    torch = pytest.importorskip("torch")
+    import torch
     weights = {"backbone.conv1.weight": torch.rand(2), "head.fc.weight": torch.rand(2)}
     torch.save({"state_dict": weights}, tmp_path / published_file("mmcls://vgg11"))
     assert list(read_weights("mmcls://vgg11", str(tmp_path))["state_dict"]) == ["conv1.weight"]

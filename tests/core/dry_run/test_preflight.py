@@ -20,7 +20,6 @@ STAGES = ["config", "layers", "build", "wrap", "train step", "test", "compress",
 @pytest.fixture
 def config():
     """Return a function that gives a config of the small RetinaNet at 64 x 64 pixels."""
-    pytest.importorskip("torch", reason="needs the train environment")
     from core.config.loading import load_config
 
     def load(name=INT8, **options):
@@ -192,7 +191,6 @@ def test_a_report_is_ok_where_nothing_failed():
     (["configs/nncf_compression/retinanet_r18_small/int8_pruning.py", "--dynamic-shape"], 1, "--dynamic-shape"),
     ([INT8, "--cfg-options", "nncf_config.compression.initializer.range.num_init_samples=-3"], 1, "num_init_samples")])
 def test_the_command_ends_with_a_code_and_a_reason(arguments, code, text):
-    pytest.importorskip("torch", reason="needs the train environment")
     done = subprocess.run([sys.executable, "-m", "core.dry_run.preflight", *arguments], cwd=ROOT,
                           capture_output=True, text=True, env={**os.environ, "PYTHONWARNINGS": "ignore"})
     assert done.returncode == code, done.stderr

@@ -1,8 +1,7 @@
-import pytest
 
-torch = pytest.importorskip("torch", reason="needs the train environment")
+import torch
 
-from core.dry_run.trials import LARGEST_GRADIENT, bound_gradients, enable_zero_branches, tensors  # noqa: E402
+from core.dry_run.trials import LARGEST_GRADIENT, bound_gradients, enable_zero_branches, tensors
 
 
 def test_gradients_whose_norm_would_overflow_still_move_the_weights():

@@ -8,8 +8,6 @@ from core.base.errors import UserError
 from core.evaluation.coco_map import evaluate_detections, read_annotations
 from core.evaluation.detections import Detections
 
-pytest.importorskip("pycocotools")
-
 CLASSES = ("cat", "dog", "hen")
 # Neither contiguous nor in class order: names alone connect labels and categories.
 CATEGORY_IDS = {"dog": 2, "cat": 7, "hen": 5}

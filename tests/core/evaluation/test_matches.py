@@ -13,8 +13,6 @@ from core.evaluation.matches import (
     precision_at_recalls,
 )
 
-pytest.importorskip("pycocotools")
-
 CLASSES = ("cat", "dog", "hen")
 
 

@@ -69,7 +69,7 @@ def write_voc(folder, sample):
 @pytest.mark.parametrize("year, area", [(2012, Area.ALL_POINTS), (2007, Area.ELEVEN_POINTS)])
 def test_equals_mmdetections_voc_dataset(tmp_path, sample, year, area):
     """The same detections through VOCDataset.evaluate, with its own reading of Pascal VOC's files."""
-    datasets = pytest.importorskip("mmdet.datasets")
+    from mmdet import datasets
     root = tmp_path / f"VOC{year}"
     write_voc(root, sample)
     dataset = datasets.VOCDataset(ann_file=str(root / "ImageSets/Main/test.txt"), img_prefix=str(root), pipeline=[],
@@ -83,7 +83,6 @@ def test_equals_mmdetections_voc_dataset(tmp_path, sample, year, area):
 
 def test_equals_mmdetections_coco_dataset(sample, monkeypatch):
     """CocoDataset.evaluate on the same detections; its own figures are rounded, those it rounds are not."""
-    pytest.importorskip("mmdet.datasets")
     import mmdet.datasets.coco as module
 
     evaluations = []

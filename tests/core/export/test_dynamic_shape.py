@@ -3,11 +3,8 @@
 What cannot be exported so is refused: test_onnx.py.
 """
 
-import pytest
-
-pytest.importorskip("mmdet", reason="needs the train environment")
-
 import numpy as np
+import pytest
 import torch
 
 from core.checkpoint.checkpoint import save_checkpoint

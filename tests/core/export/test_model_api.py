@@ -4,9 +4,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-
-pytest.importorskip("model_api", reason="needs openvino-model-api")
-
 from model_api.models import Model
 
 from core.openvino.detector import OpenVinoDetector

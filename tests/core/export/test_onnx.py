@@ -5,12 +5,8 @@ import json
 import os
 import subprocess
 
-import pytest
-
-pytest.importorskip("mmdet", reason="needs the train environment")
-pytest.importorskip("nncf", reason="needs NNCF")
-
 import numpy as np
+import pytest
 import torch
 
 from core.base.errors import UserError

@@ -4,7 +4,6 @@ import pytest
 from core.evaluation.detections import Detections
 from core.openvino.drawing import GAP_PIXELS, TITLE_PIXELS, Panel, draw_panels
 
-pytest.importorskip("cv2")
 CLASSES = ("red cell", "größe")
 
 

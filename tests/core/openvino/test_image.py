@@ -1,10 +1,9 @@
+import cv2
 import numpy as np
 import pytest
 
 from core.base.errors import UserError
 from core.openvino.image import CorruptImageError, read_image
-
-cv2 = pytest.importorskip("cv2")
 
 
 @pytest.fixture
@@ -24,7 +23,7 @@ def test_reads_bgr(tmp_path, picture, name):
 
 
 def test_reads_as_mmcv_does(tmp_path, picture):
-    mmcv = pytest.importorskip("mmcv")
+    import mmcv
     path = write(tmp_path / "a.jpg", picture)
     assert np.array_equal(read_image(path), mmcv.imread(str(path)))
 

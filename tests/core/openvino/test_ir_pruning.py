@@ -6,13 +6,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from core.openvino.ir import _convert, convert_to_ir, describe_ir, has_zero_filters
 from core.openvino.rounding import keep_rounding
 from core.openvino.runtime import Hint, compile_model, read_ir
-
-onnx = pytest.importorskip("onnx")
 
 pytestmark = pytest.mark.usefixtures("openvino")
 REPOSITORY = Path(__file__).parents[3]

@@ -1,5 +1,6 @@
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 
@@ -9,7 +10,6 @@ from core.openvino.drawing import draw_detections
 from core.openvino.masks import paste_mask
 from tests.core.conftest import add_masks, write_toy_onnx
 
-cv2 = pytest.importorskip("cv2")
 LEFT_HALF = np.float32(np.arange(28) < 14)[None].repeat(28, axis=0)
 
 
@@ -32,7 +32,6 @@ def test_a_box_without_pixels_has_no_mask(box):
 
 
 def test_masks_are_pasted_as_mmdetection_pastes_them():
-    pytest.importorskip("mmdet", reason="needs the train environment")
     import torch
     from mmdet.models.roi_heads.mask_heads.fcn_mask_head import _do_paste_mask
 

@@ -6,6 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from core.evaluation.coco_map import read_annotations
 from core.openvino.accuracy import measure_accuracy
@@ -14,7 +15,7 @@ from core.openvino.image import read_image
 from core.openvino.ir import convert_to_ir
 
 pytestmark = pytest.mark.usefixtures("openvino")
-Image = pytest.importorskip("PIL.Image")
+
 ORIENTATION = 0x0112
 # A red square on the toy detector's cells, in a picture of 128 x 96.
 BOX = [32, 16, 48, 32]

@@ -1,11 +1,10 @@
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 
 from core.openvino.preprocess import Preprocessor
-
-cv2 = pytest.importorskip("cv2")
 
 # Height and width: of the input's shape, wider, narrower, portrait, tiny, a line.
 SIZES = [(48, 64), (96, 128), (100, 301), (211, 200), (300, 100), (1, 1), (2, 500)]
@@ -72,7 +71,7 @@ def test_boxes_are_clipped_to_the_original_image(letterbox_spec):
 @pytest.mark.parametrize("size", [(48, 64), (96, 128), (100, 301), (99, 132)])
 def test_equals_mmdetections_pipeline(request, image, spec_name, size, to_rgb):
     """Landscape images only: see Preprocessor.resized."""
-    pipelines = pytest.importorskip("mmdet.datasets.pipelines")
+    from mmdet.datasets import pipelines
     spec = request.getfixturevalue(spec_name)
     spec = dataclasses.replace(spec, to_rgb=to_rgb, pad_pixel=spec.mean[::-1] if to_rgb else spec.mean)
     picture = image(size)
@@ -104,7 +103,7 @@ def test_a_dynamic_input_follows_each_image(letterbox_spec, image, size, resized
 
 @pytest.mark.parametrize("size", [(48, 64), (96, 128), (128, 96), (100, 301), (301, 100), (77, 80)])
 def test_a_dynamic_input_equals_mmdetections_pipeline_in_any_orientation(letterbox_spec, image, size):
-    pipelines = pytest.importorskip("mmdet.datasets.pipelines")
+    from mmdet.datasets import pipelines
     spec = dataclasses.replace(letterbox_spec, dynamic=True, size_divisor=32)
     results = {"img": image(size), "img_fields": ["img"], "scale": (64, 48)}
     results = pipelines.Resize(img_scale=(64, 48), keep_ratio=True)(results)

@@ -7,9 +7,6 @@ from core.base.errors import UserError
 from core.report.build import build_report
 from core.results.summary import Summary
 
-pytest.importorskip("matplotlib")
-pytest.importorskip("cv2")
-
 
 @pytest.fixture()
 def build(tmp_path):

@@ -7,9 +7,6 @@ from markupsafe import Markup
 from core.report import pages
 from core.report.pages import LIMIT_BYTES, TEMPLATES, escaped, render_markdown
 
-pytest.importorskip("matplotlib")
-pytest.importorskip("cv2")
-
 VOID = {"meta", "img", "br", "link", "input"}
 NASTY = ("<script>alert(1)</script>", "\" onload=\"x", "</td></table>")
 

@@ -15,8 +15,6 @@ from core.report.plots import (
 )
 from core.report.training_log import read_training_log
 
-pytest.importorskip("matplotlib")
-
 
 def texts(svg):
     return [element.text for element in ElementTree.fromstring(svg).iter("text")]

@@ -1,12 +1,11 @@
 import base64
 
+import cv2
+import numpy as np
 import pytest
 
 from core.report.samples import embed, read_samples
 from core.results.accuracy import Picture
-
-np = pytest.importorskip("numpy")
-cv2 = pytest.importorskip("cv2")
 
 
 @pytest.fixture()

@@ -4,8 +4,6 @@ import pytest
 
 from core.report.svg import inline_svg
 
-pytest.importorskip("matplotlib")
-
 
 def drawn(label="a", prefix="p-", colour="#123456"):
     from matplotlib.figure import Figure

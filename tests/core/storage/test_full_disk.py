@@ -77,7 +77,8 @@ def test_a_store_on_a_full_disk_names_the_object_and_keeps_the_earlier_one(small
 
 
 def test_a_training_state_on_a_full_disk_is_named_and_the_earlier_one_stays(small_disk, capsys):
-    torch = pytest.importorskip("torch")
+    import torch
+
     from core.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
     path = small_disk / "work" / "latest.pth"
@@ -89,8 +90,8 @@ def test_a_training_state_on_a_full_disk_is_named_and_the_earlier_one_stays(smal
 
 
 def test_a_full_place_for_training_states_is_a_warning_and_the_earlier_state_stays(small_disk, tmp_path, caplog):
-    torch = pytest.importorskip("torch")
-    pytest.importorskip("mmcv")
+    import torch
+
     from core.base.digest import sha256_file
     from core.checkpoint.checkpoint import Checkpoint, save_checkpoint
     from core.training.progress import Position

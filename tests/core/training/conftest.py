@@ -6,7 +6,6 @@ import pytest
 @pytest.fixture(scope="session")
 def tiny_ref(tmp_path_factory):
     """Sixteen training scenes of the built-in sample, by reference."""
-    pytest.importorskip("torch", reason="needs the train environment")
     patch = pytest.MonkeyPatch()
     patch.setenv("MMDET_COMPRESS_CACHE", str(tmp_path_factory.mktemp("cache")))
     from core.data.dataset import resolve_data

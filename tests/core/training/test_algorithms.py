@@ -4,19 +4,17 @@ import json
 import math
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="needs the train environment")
-pytest.importorskip("nncf", reason="compression needs NNCF")
-
-from core.base.errors import UserError  # noqa: E402
-from core.checkpoint.checkpoint import load_checkpoint  # noqa: E402
-from core.compression.statistics import measure_compression  # noqa: E402
-from core.compression.structure import structure_of_onnx  # noqa: E402
-from core.config.adapt import plain_config  # noqa: E402
-from core.export.onnx import export_checkpoint  # noqa: E402
-from core.training.fit import fit  # noqa: E402
-from core.training.model import build_detector, load_plain_weights, restore_detector  # noqa: E402
-from core.training.samples import train_loader  # noqa: E402
+from core.base.errors import UserError
+from core.checkpoint.checkpoint import load_checkpoint
+from core.compression.statistics import measure_compression
+from core.compression.structure import structure_of_onnx
+from core.config.adapt import plain_config
+from core.export.onnx import export_checkpoint
+from core.training.fit import fit
+from core.training.model import build_detector, load_plain_weights, restore_detector
+from core.training.samples import train_loader
 
 FEW_SAMPLES = {"batchnorm_adaptation": {"num_bn_adaptation_samples": 8}}
 QUANTIZATION = {"algorithm": "quantization", "initializer": {**FEW_SAMPLES, "range": {"num_init_samples": 8}}}

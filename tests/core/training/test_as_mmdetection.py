@@ -3,12 +3,11 @@
 import copy
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="needs the train environment")
-
-from core.config.adapt import set_classes  # noqa: E402
-from core.config.loading import load_config  # noqa: E402
-from core.training.trainer import Output, Trainer  # noqa: E402
+from core.config.adapt import set_classes
+from core.config.loading import load_config
+from core.training.trainer import Output, Trainer
 
 SEED = 3
 SMALL = {"model.backbone.depth": 18, "model.backbone.base_channels": 8, "model.backbone.frozen_stages": -1,

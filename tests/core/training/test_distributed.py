@@ -11,15 +11,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="needs the train environment")
-
-from core.checkpoint.checkpoint import load_checkpoint, weights_digest  # noqa: E402
-from core.config.adapt import plain_config  # noqa: E402
-from core.config.fingerprint import config_to_text  # noqa: E402
-from core.training.launch import launch  # noqa: E402
-from core.training.trainer import Output, Trainer  # noqa: E402
-from tests.core.training.rank_fit import STOPPED  # noqa: E402
+from core.checkpoint.checkpoint import load_checkpoint, weights_digest
+from core.config.adapt import plain_config
+from core.config.fingerprint import config_to_text
+from core.training.launch import launch
+from core.training.trainer import Output, Trainer
+from tests.core.training.rank_fit import STOPPED
 
 RANK_FIT = Path(__file__).parent / "rank_fit.py"
 BATCH, EPOCHS = 4, 1

@@ -9,15 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="needs the train environment")
-
-from core.base.errors import UserError  # noqa: E402
-from core.checkpoint.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
-from core.config.adapt import nncf_config_of, plain_config  # noqa: E402
-from core.training.fit import adopt  # noqa: E402
-from core.training.model import restore_detector  # noqa: E402
-from tests.core.training.conftest import run  # noqa: E402
+from core.base.errors import UserError
+from core.checkpoint.checkpoint import load_checkpoint, save_checkpoint
+from core.config.adapt import nncf_config_of, plain_config
+from core.training.fit import adopt
+from core.training.model import restore_detector
+from tests.core.training.conftest import run
 
 ROOT = Path(__file__).parents[3]
 
@@ -63,7 +62,7 @@ def test_compression_starts_from_the_given_weights_and_is_restored_from_the_chec
 
 
 def test_the_nncf_config_reaches_nncf_unchanged(plain, tiny_config, tiny_data, tmp_path, monkeypatch):
-    nncf_torch = pytest.importorskip("nncf.torch")
+    import nncf.torch as nncf_torch
     received = {}
 
     class Reached(Exception):
@@ -84,7 +83,6 @@ def test_the_nncf_config_reaches_nncf_unchanged(plain, tiny_config, tiny_data, t
 
 def test_strict_in_the_config_stops_where_postprocessing_stays_outside(plain, tiny_config, tiny_data, tmp_path,
                                                                        monkeypatch):
-    pytest.importorskip("nncf")
     monkeypatch.setattr("core.compression.wrap.postprocessing_obstacle", lambda detector: "its head is made so")
     with pytest.raises(UserError, match="its head is made so.*nncf_compress_postprocessing=False"):
         run(tiny_config(nncf_strict=True), tiny_data, tmp_path, parent=plain)

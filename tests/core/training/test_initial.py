@@ -6,16 +6,15 @@ import logging
 import math
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="needs the train environment")
-
-from core.base.errors import UserError  # noqa: E402
-from core.checkpoint.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
-from core.config.adapt import plain_config  # noqa: E402
-from core.results.accuracy import DetectionMetrics  # noqa: E402
-from core.training import initial  # noqa: E402
-from core.training.initial import InitialScore, initial_split, min_initial_map_ratio, require_good_start  # noqa: E402
-from tests.core.training.conftest import run  # noqa: E402
+from core.base.errors import UserError
+from core.checkpoint.checkpoint import load_checkpoint, save_checkpoint
+from core.config.adapt import plain_config
+from core.results.accuracy import DetectionMetrics
+from core.training import initial
+from core.training.initial import InitialScore, initial_split, min_initial_map_ratio, require_good_start
+from tests.core.training.conftest import run
 
 
 def metrics(value):

@@ -3,10 +3,6 @@
 import subprocess
 import sys
 
-import pytest
-
-pytest.importorskip("mmcv")
-
 PROGRAM = """
 from core.training.log import log_to_screen, runner_logger
 log_to_screen()

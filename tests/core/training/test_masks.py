@@ -2,10 +2,6 @@
 
 import shutil
 
-import pytest
-
-pytest.importorskip("mmdet", reason="needs the train environment")
-
 from core.config.adapt import set_classes, set_data
 from core.config.loading import load_config
 from core.data.dataset import open_dataset, resolve_data

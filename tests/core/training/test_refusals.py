@@ -2,8 +2,6 @@
 
 import pytest
 
-pytest.importorskip("mmdet", reason="needs the train environment")
-
 from core.base.errors import UserError
 from core.config.loading import load_config
 from core.training.refusals import refused_of, require_obeyed

@@ -10,16 +10,13 @@ import signal
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="needs the train environment")
-pytest.importorskip("nncf", reason="compression needs NNCF")
-
-from core.base.errors import StateSaved, Terminated, UserError  # noqa: E402
-from core.base.supervision import raise_once  # noqa: E402
-from core.checkpoint.checkpoint import load_checkpoint, weights_digest  # noqa: E402
-from core.config.adapt import plain_config  # noqa: E402
-from core.training import hooks  # noqa: E402
-from core.training.fit import fit  # noqa: E402
-from core.training.states import IDENTITY, StateSettings, TrainingStates  # noqa: E402
+from core.base.errors import StateSaved, Terminated, UserError
+from core.base.supervision import raise_once
+from core.checkpoint.checkpoint import load_checkpoint, weights_digest
+from core.config.adapt import plain_config
+from core.training import hooks
+from core.training.fit import fit
+from core.training.states import IDENTITY, StateSettings, TrainingStates
 
 FEW_SAMPLES = {"batchnorm_adaptation": {"num_bn_adaptation_samples": 8}}
 QUANTIZATION = {"algorithm": "quantization", "initializer": {**FEW_SAMPLES, "range": {"num_init_samples": 8}}}

@@ -32,7 +32,6 @@ class Cluster:
 
 @pytest.fixture(name="pipeline", scope="session")
 def fixture_pipeline():
-    pytest.importorskip("kfp")
     from pipelines.graph import define_pipeline
 
     return define_pipeline()
@@ -40,8 +39,6 @@ def fixture_pipeline():
 
 @pytest.fixture(name="stand_in")
 def fixture_stand_in():
-    pytest.importorskip("kfp")
-    pytest.importorskip("bravado_core")
     from kfp_api.server import StandIn
 
     return StandIn()

@@ -34,7 +34,6 @@ def test_wrong_host(host, message, cluster):
 
 
 def test_host_is_taken_from_the_environment_or_is_the_clusters_own(monkeypatch):
-    pytest.importorskip("kfp")
     from core.base.errors import UserError
     from pipelines.cluster.connection import IN_CLUSTER_HOST, host_of
 
@@ -124,7 +123,6 @@ def test_token_in_the_environment_that_cannot_be_one_is_not_shown(fails, monkeyp
 
 
 def test_access_does_not_show_what_it_holds():
-    pytest.importorskip("kfp")
     from pipelines.cluster.auth import Access, FixedToken
 
     assert repr(Access(FixedToken(SECRET), SECRET)) == "Access(token, cookies)"

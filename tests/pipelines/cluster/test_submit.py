@@ -155,7 +155,6 @@ def test_image_without_a_registry_is_remarked_on(cluster):
     ("registry.example.com/a/train@sha256:0", True), ("localhost:5000/train:1", True), ("localhost/train", True),
     ("mmdet-compress/train:0.1.0", False), ("train", False)])
 def test_registry_is_told_from_a_folder_of_docker_hub(image, registry):
-    pytest.importorskip("kfp")
     from pipelines.cluster.command import names_registry
 
     assert names_registry(image) == registry

@@ -1,12 +1,11 @@
 """Our words for NNCF 2.0.0 are held against NNCF itself."""
 
 import pytest
+from nncf.config import schema
 
-schema = pytest.importorskip("nncf.config.schema", reason="needs the train environment")
-
-from core.compression.config_check import pruning, quantization, sparsity  # noqa: E402
-from core.compression.config_check.grammar import ListOf, OneOrMany, PerScope, Section  # noqa: E402
-from core.compression.config_check.vocabulary import ALGORITHMS, ROOT, TARGET_DEVICES  # noqa: E402
+from core.compression.config_check import pruning, quantization, sparsity
+from core.compression.config_check.grammar import ListOf, OneOrMany, PerScope, Section
+from core.compression.config_check.vocabulary import ALGORITHMS, ROOT, TARGET_DEVICES
 
 # In NNCF's schema, but never run here; and read by NNCF without being in its schema.
 UNSUPPORTED = {"accuracy_aware_training"}
@@ -54,7 +53,7 @@ def test_the_top_has_the_keys_that_nncf_reads():
 @pytest.mark.parametrize("device", ["CPU", "GPU", "VPU"])
 @pytest.mark.parametrize("group", ["weights", "activations"])
 def test_limits_are_those_of_nncfs_hardware_tables(device, group):
-    metatypes = pytest.importorskip("nncf.torch.graph.operator_metatypes")
+    import nncf.torch.graph.operator_metatypes as metatypes
     from nncf.common.hardware.config import HWConfigType
     from nncf.torch.hardware.config import PTHWConfig
 
@@ -73,7 +72,7 @@ def test_limits_are_those_of_nncfs_hardware_tables(device, group):
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("start", [0.0, 0.1])
 def test_the_biased_curve_needs_three_epochs(start):
-    schedulers = pytest.importorskip("nncf.common.pruning.schedulers")
+    from nncf.common.pruning import schedulers
     least = pruning.LEAST_STEPS["exponential_with_bias"]
 
     def level_at_the_end(steps):
@@ -85,7 +84,6 @@ def test_the_biased_curve_needs_three_epochs(start):
 
 
 def test_defaults_are_nncfs():
-    pytest.importorskip("nncf.torch.pruning.filter_pruning.algo")
     import inspect
 
     from nncf.common.pruning.schedulers import PruningScheduler
