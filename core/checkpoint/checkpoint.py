@@ -120,7 +120,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     meta = _entry(contents, "meta", dict, path) or {}
     return Checkpoint(
         state_dict={_without_prefix(name): value for name, value in state_dict.items()},
-        classes=_classes(meta.get("CLASSES") or (), path),
+        classes=_classes(meta.get("CLASSES"), path),
         config_text=_entry(meta, "config", str, path) or "",
         compression=_compression(contents.get("nncf"), path),
         versions={shown(name): shown(value) for name, value in (_entry(meta, "versions", dict, path) or {}).items()},
@@ -137,7 +137,8 @@ def _entry(entries: Mapping[str, Any], key: str, kind: type, path: Path) -> Any:
 
 
 def _classes(value: Any, path: Path) -> tuple[str, ...]:
-    names = (value,) if isinstance(value, str) else value
+    # No truth is asked of a foreign value: a tensor has none.
+    names = () if value is None else (value,) if isinstance(value, str) else value
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
         raise UserError("checkpoint", path, f"Its class names are {bounded_repr(value, 80)}, and must be a list of "
                         "texts.", "Save it again with meta={'CLASSES': [...]}.")
