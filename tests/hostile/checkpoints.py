@@ -257,7 +257,8 @@ PICKLES = {
     "class names that are one number": in_meta("CLASSES", number(2)),
     # Neither has a truth, and both answer a comparison by as many as they hold.
     **{f"meta {key} that is a {name}": in_meta(key, value) for key in ("CLASSES", "config", "versions")
-       for name, value in (("tensor", tensor(numbers(4), numbers(1))), ("array", array(F4, numbers(2), latin("x" * 8))))},
+       for name, value in (("tensor", tensor(numbers(4), numbers(1))),
+                           ("array", array(F4, numbers(2), latin("x" * 8))))},
     "config that is a list": in_meta("config", b"]"),
     "versions that are text": in_meta("versions", text("1.0")),
     "nncf entry that is a list": meta(text("nncf") + b"]"),
