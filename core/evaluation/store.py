@@ -23,7 +23,7 @@ _ARRAYS = {"images": (np.int64, 1), "counts": (np.int64, 1), "boxes": (np.float3
            "labels": (np.int64, 1)}
 """Each array's type and number of dimensions."""
 _RUN_AGAIN = "Run the evaluate stage again."
-_MOST_INDEX_BYTES, _HEADER_BYTES = 1 << 16, 1 << 14
+_MOST_INDEX_BYTES, _HEADER_BYTES, _PIECE = 1 << 16, 1 << 14, 1 << 15
 
 
 def write_detections(path: Path, detections: Mapping[int, Detections]) -> None:
@@ -76,7 +76,10 @@ def _array(packed: zipfile.ZipFile, name: str, kind: type, dimensions: int) -> n
         shape, fortran, dtype = npy.read_array_header_1_0(entry, max_header_size=_HEADER_BYTES)
         if dtype != np.dtype(kind) or fortran and dimensions > 1 or len(shape) != dimensions:
             raise ValueError(f"{name} is of type {dtype} and has {len(shape)} dimensions")
-        content = bytearray(entry.read())
+        content = bytearray()
+        # The whole in one piece is more than open_zip lets anyone read.
+        while piece := entry.read(_PIECE):
+            content += piece
     if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(content):
         raise ValueError(f"{name} has another size than it says")
     return np.frombuffer(content, dtype).reshape(shape)

@@ -17,6 +17,14 @@ def test_detections_come_back_as_they_were(tmp_path, sample):
             assert np.array_equal(before, after) and after.dtype == (np.int64 if name == "labels" else np.float32)
 
 
+def test_as_many_detections_as_a_whole_split_has_come_back(tmp_path):
+    random = np.random.default_rng(0)
+    whole = Detections(random.random((50_000, 4), np.float32), random.random(50_000, np.float32),
+                       random.integers(0, 80, 50_000))
+    write_detections(tmp_path / "found", {1: whole})
+    assert np.array_equal(read_detections(tmp_path / "found")[1].boxes, whole.boxes)
+
+
 def test_no_images(tmp_path):
     write_detections(tmp_path / "found", {})
     assert read_detections(tmp_path / "found") == {}
