@@ -81,6 +81,16 @@ def _only_disk(value: Any, situation: Situation) -> str:
     return "" if value in (None, {"backend": "disk"}) else "Checkpoints are written to a folder."
 
 
+def _file_name(value: Any, situation: Situation) -> str:
+    return "" if value is None or is_file_name(value) else "It is a file's name with {} in it, without folders."
+
+
+def is_file_name(template: Any) -> bool:
+    """Return whether a hook's ``filename_tmpl`` names files of its own folder, with a number and nothing else in it."""
+    return isinstance(template, str) and template.count("{}") == 1 and not set("{}/\\\0") & set(
+        template.replace("{}", ""))
+
+
 def _separate(value: Any, situation: Situation) -> str:
     return "Validation and test are measured as one data set each." if value else ""
 
@@ -151,7 +161,8 @@ KEYS: tuple[Key, ...] = (
     Key("checkpoint_config", _O, "What `tools/train.py` keeps in work_dir. A stage of the pipeline keeps one result "
         "and the training state (`training_state`)."),
     *_below("checkpoint_config", _O, "As in mmcv.", "type", "interval", "by_epoch", "save_optimizer", "out_dir",
-            "max_keep_ckpts", "save_last", "sync_buffer", "create_symlink", "filename_tmpl"),
+            "max_keep_ckpts", "save_last", "sync_buffer", "create_symlink"),
+    Key("checkpoint_config.filename_tmpl", _O, "As in mmcv; a name without folders.", _file_name),
     Key("checkpoint_config.meta", _N, "A checkpoint always says its classes, config and versions."),
     Key("checkpoint_config.file_client_args", _O, "Disk alone: checkpoints are written to a folder.", _only_disk),
     Key("log_config", _O, "The logs; a text log is always among them."),

@@ -9,7 +9,8 @@ from core.base.errors import UserError
 from core.base.faults import Faults
 from core.base.suggest import did_you_mean
 from core.base.text import bounded_repr, shown
-from core.config.decisions import Situation, refusals
+from core.config.decisions import Situation, is_file_name, refusals
+from core.detectors.pretrained import weights_file, weights_location
 from core.training.settings import log_settings, training_length, workflow_of
 
 # Hooks that need a package of their own.
@@ -53,6 +54,10 @@ def refused_of(config: Any, gpus: int | None) -> list[UserError]:
         except UserError as error:
             found.append(error)
     found.extend(_unregistered(config))
+    found.extend(_named_by_hooks(config))
+    # Those of `checkpoint_config` and `evaluation` are keys of the table.
+    for key in ("data", "custom_hooks", "log_config"):
+        found.extend(_file_clients(key, config.get(key)))
     return list({str(error): error for error in found}.values())
 
 
@@ -115,6 +120,34 @@ def _hooks(place: str, hooks: Any, **given: Any) -> Iterator[UserError]:
                                 f"mmcv refuses it: {error}.",
                                 "Write a number from 0 to 100 or a name such as 'NORMAL'.")
             yield from _fit(where, settings, HOOKS, **given)
+
+
+def _named_by_hooks(config: Any) -> Iterator[UserError]:
+    """Yield the files that custom hooks name and cannot have."""
+    hooks = config.get("custom_hooks") or ()
+    for number, hook in enumerate([hooks] if isinstance(hooks, Mapping) else hooks):
+        if not isinstance(hook, Mapping):
+            continue
+        place = f"config, custom_hooks.{number}"
+        if hook.get("filename_tmpl") is not None and not is_file_name(hook["filename_tmpl"]):
+            yield UserError(f"{place}.filename_tmpl", bounded_repr(hook["filename_tmpl"], 80), "Checkpoints are "
+                            "written to the work folder alone.", "Write a name with {} in it, such as 'epoch_{}.pth'.")
+        if hook.get("resume_from") is not None:
+            try:
+                weights_file(hook["resume_from"], weights_location(config), f"{place}.resume_from")
+            except UserError as error:
+                yield error
+
+
+def _file_clients(place: str, node: Any) -> Iterator[UserError]:
+    """Yield every ``file_client_args`` at or below a place that is not of files on a disk."""
+    items = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, (list, tuple)) else ()
+    for key, value in items:
+        if key == "file_client_args" and value not in (None, {}, {"backend": "disk"}):
+            yield UserError(f"config, {place}.{key}", bounded_repr(value, 80), "Images and annotations are files: this "
+                            "program fetches what lies elsewhere before it is read.", "Write "
+                            "file_client_args=dict(backend='disk') or leave it out, and give the location as data.")
+        yield from _file_clients(f"{place}.{key}", value)
 
 
 def _policy(place: str, settings: Any, suffix: str, registry: Any) -> Iterator[UserError]:

@@ -39,6 +39,18 @@ def test_our_own_configs_are_obeyed():
     ({"optimizer_config": {"type": "NoHook"}}, "optimizer_config.type"),
     ({"workflow": [("val", 1)]}, "workflow"), ({"fp16": {"loss_scale": 512.0}}, "fp16"),
     ({"runner": {"type": "EpochBasedRunner"}}, "no max_epochs"),
+    ({"custom_hooks": [{"type": "EMAHook", "resume_from": "http://127.0.0.1:1/e.pth"}]}, "custom_hooks.0.resume_from"),
+    ({"custom_hooks": [{"type": "ExpMomentumEMAHook", "resume_from": "no/such.pth"}]}, "custom_hooks.0.resume_from"),
+    ({"custom_hooks": [{"type": "CheckpointHook", "filename_tmpl": "/x/{}.pth"}]}, "custom_hooks.0.filename_tmpl"),
+    ({"custom_hooks": [{"type": "TextLoggerHook", "file_client_args": {"backend": "http"}}]},
+     "custom_hooks.0.file_client_args"),
+    ({"checkpoint_config": {"filename_tmpl": "../{}.pth"}}, "checkpoint_config.filename_tmpl"),
+    ({"checkpoint_config": {"filename_tmpl": "{:999999999}"}}, "checkpoint_config.filename_tmpl"),
+    ({"log_config": {"interval": 1, "hooks": [{"type": "TextLoggerHook", "file_client_args": {"backend": "petrel"}}]}},
+     "log_config.hooks.0.file_client_args"),
+    ({"data": {"train": {"pipeline": [{"type": "LoadImageFromFile", "file_client_args": {"backend": "lmdb"}}]}}},
+     "data.train.pipeline.0.file_client_args"),
+    ({"data": {"test": {"file_client_args": {"backend": "disk", "path_mapping": {}}}}}, "data.test.file_client_args"),
     ({"total_epochs": 5}, "total_epochs: 5. runner says max_epochs=8"),
 ])
 def test_what_cannot_be_obeyed_is_named(changes, named):
