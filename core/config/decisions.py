@@ -59,6 +59,7 @@ class Key:
 
 
 METRICS = ("bbox", "segm", "proposal", "proposal_fast", "mAP")
+_MOST_THREADS = 1 << 16
 _O, _R, _N = Decision.OBEYED, Decision.REFUSED, Decision.NO_EFFECT
 
 
@@ -89,6 +90,23 @@ def is_file_name(template: Any) -> bool:
     """Return whether a hook's ``filename_tmpl`` names files of its own folder, with a number and nothing else in it."""
     return isinstance(template, str) and template.count("{}") == 1 and not set("{}/\\\0") & set(
         template.replace("{}", ""))
+
+
+def _log_level(value: Any, situation: Situation) -> str:
+    return _one_of(value, ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG"))
+
+
+def _start_method(value: Any, situation: Situation) -> str:
+    return _one_of(value, ("fork", "spawn", "forkserver"))
+
+
+def _one_of(value: Any, names: tuple[str, ...]) -> str:
+    return "" if value is None or isinstance(value, str) and value in names else f"It is one of {', '.join(names)}."
+
+
+def _threads(value: Any, situation: Situation) -> str:
+    whole = isinstance(value, int) and abs(value) < _MOST_THREADS
+    return "" if value is None or whole else f"It is a whole number below {_MOST_THREADS}."
 
 
 def _separate(value: Any, situation: Situation) -> str:
@@ -168,7 +186,7 @@ KEYS: tuple[Key, ...] = (
     Key("log_config", _O, "The logs; a text log is always among them."),
     Key("log_config.interval", _O, "Iterations between two lines."),
     Key("log_config.hooks", _O, "mmcv's logger hooks; one whose package is not installed is refused."),
-    Key("log_level", _O, "The level of the runner's log."),
+    Key("log_level", _O, "The level of the runner's log.", _log_level),
     Key("custom_hooks", _O, "Every hook of mmcv's and MMDetection's registries, at its priority. EMA's averages are "
         "what is evaluated, compressed and exported."),
     Key("evaluation", _O, "The validation during training; the last epoch is always scored, too."),
@@ -199,8 +217,8 @@ KEYS: tuple[Key, ...] = (
     Key("deterministic", _O, "Whether cuDNN's algorithms are deterministic."),
     Key("cudnn_benchmark", _O, "Whether cuDNN chooses the fastest algorithms."),
     Key("find_unused_parameters", _O, "For several GPUs, as in MMDetection."),
-    Key("opencv_num_threads", _O, "As in MMDetection."),
-    Key("mp_start_method", _O, "As in MMDetection."),
+    Key("opencv_num_threads", _O, "As in MMDetection.", _threads),
+    Key("mp_start_method", _O, "As in MMDetection.", _start_method),
     Key("custom_imports", _O, "Where the config is trusted (`trust_config`); else refused."),
     Key("dist_params", _N, "NCCL on GPUs, gloo on CPUs."),
     Key("gpu_ids", _N, "The number of GPUs is a parameter (`gpus`)."),

@@ -1,10 +1,10 @@
 """The files that a config names, by digest: what a run made of them stands for these contents alone."""
 
 import hashlib
-import importlib.util
 import os
 import stat
 from collections.abc import Mapping
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -103,12 +103,21 @@ def _with_bases(path: Path) -> list[Path]:
         return [path.absolute()]
 
 
+def _spec(name: str) -> ModuleSpec | None:
+    """Return a module's spec without importing the packages above it, as ``importlib.util.find_spec`` does."""
+    spec, places = None, None
+    parts = name.split(".")
+    for number in range(1, len(parts) + 1):
+        spec = PathFinder.find_spec(".".join(parts[:number]), places)
+        if spec is None:
+            return None
+        places = spec.submodule_search_locations or []
+    return spec
+
+
 def _module_digest(name: Any) -> str:
     """Return the digest of a module's source, of a package with all modules in it."""
-    try:
-        spec = importlib.util.find_spec(name) if isinstance(name, str) else None
-    except (ImportError, ValueError):
-        spec = None
+    spec = _spec(name) if isinstance(name, str) else None
     if spec is None or not spec.origin or not os.path.isfile(spec.origin):
         return ""
     folders = spec.submodule_search_locations or ()

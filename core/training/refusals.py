@@ -24,6 +24,9 @@ _REFUSED_HOOKS = {
     "ClosureHook": "Its functions are code, and a config is data.",
     "EvalHook": "The validation is the key evaluation.", "DistEvalHook": "The validation is the key evaluation."}
 
+_DICTIONARIES = ("auto_scale_lr", "checkpoint_config", "data", "evaluation", "log_config", "lr_config",
+                 "momentum_config", "optimizer", "optimizer_config", "runner")
+
 
 def require_obeyed(config: Any, gpus: int | None = None) -> None:
     """Check that all a config asks of training is done.
@@ -47,6 +50,10 @@ def refused_of(config: Any, gpus: int | None) -> list[UserError]:
         config: A resolved mmcv Config.
         gpus: GPUs to train on, None where that is not known.
     """
+    misshapen = list(_misshapen(config))
+    if misshapen:
+        # The other checks look into what stands there.
+        return misshapen
     found = refusals(config, Situation(gpus, bool(config.get("nncf_config"))))
     for check in (training_length, workflow_of, _workflow_has_data):
         try:
@@ -59,6 +66,29 @@ def refused_of(config: Any, gpus: int | None) -> list[UserError]:
     for key in ("data", "custom_hooks", "log_config"):
         found.extend(_file_clients(key, config.get(key)))
     return list({str(error): error for error in found}.values())
+
+
+def _misshapen(config: Any) -> Iterator[UserError]:
+    """Yield what is no dictionary or no list of dictionaries where training takes it for one."""
+    found = {key: config.get(key) for key in _DICTIONARIES}
+    hooks = {"custom_hooks": config.get("custom_hooks")}
+    if isinstance(found["log_config"], Mapping):
+        hooks["log_config.hooks"] = found["log_config"].get("hooks")
+    for place, value in hooks.items():
+        parts = value if isinstance(value, (list, tuple)) else [value]
+        found.update({f"{place}.{number}": part for number, part in enumerate(parts)})
+    for place, value in found.items():
+        if value is not None and not isinstance(value, Mapping):
+            yield UserError(f"config, {place}", bounded_repr(value, 80), "It is a dictionary.",
+                            "Write it as MMDetection's own configs do.")
+        elif value is not None:
+            for name in ("type", "constructor"):
+                if value.get(name) is not None and not isinstance(value[name], str):
+                    yield UserError(f"config, {place}.{name}", bounded_repr(value[name], 80),
+                                    "It is a name in a registry.", "Write the name as text.")
+    workflow = config.get("workflow")
+    if workflow is not None and not isinstance(workflow, (list, tuple)):
+        yield UserError("config, workflow", bounded_repr(workflow, 80), "It is a list.", "Write [('train', 1)].")
 
 
 def _workflow_has_data(config: Any) -> None:

@@ -93,3 +93,13 @@ def test_a_file_larger_than_any_reader_takes_is_not_read(tmp_path):
     with open(tmp_path / "sparse", "wb") as file:
         file.truncate(10 << 30)
     assert file_digests({"model": {"name": str(tmp_path / "sparse")}}) == {}
+
+
+def test_a_digest_of_a_module_imports_nothing(tmp_path, monkeypatch):
+    package = tmp_path / "some_package_of_a_config"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise SystemExit('imported')")
+    (package / "module.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    name = "some_package_of_a_config.module"
+    assert file_digests({"custom_imports": {"imports": [name, f"{name}.none", "", ".", "a..b"]}}).keys() == {name}
