@@ -16,6 +16,7 @@ from core.compression.nncf_import import import_nncf
 from core.compression.shared_weights import share_weight_quantizers
 from core.compression.state import state_from_data, state_to_data
 from core.compression.tracing import keep_out_of_graph, postprocessing_obstacle, tracing_forward
+from core.detectors.batch import require_two_images
 from core.detectors.closed_room import closed_room
 from core.detectors.graph import forward_as
 from core.detectors.registry import find_adapter, require_supported
@@ -25,8 +26,6 @@ _TRACING_FAULTS = (RuntimeError, TypeError, ValueError, AttributeError, LookupEr
 _LISTED_QUANTIZERS = 3
 # As NNCF ends the name of a weight quantizer.
 _WEIGHT_SUFFIX = "|WEIGHT"
-# From torch.nn.functional's check of batch norm in training.
-_SINGLE_VALUE = "Expected more than 1 value per channel"
 
 logger = logging.getLogger(__name__)
 
@@ -139,10 +138,8 @@ def _wrap(detector: Any, config: Any, restore: CompressionRecord | None, postpro
                 # Losses and detections are no outputs of the deployed graph: marking them would grow it.
                 wrap_outputs_fn=lambda outputs: outputs, dump_graphs=False)
     except ValueError as error:
-        if _SINGLE_VALUE not in str(error):
-            raise
-        raise UserError("data.samples_per_gpu", 1, "Batch-norm adaptation of a detector whose last feature map is 1x1, "
-                        "such as SSDLite, needs two images a batch or more.", "Set data.samples_per_gpu=2.") from error
+        require_two_images(error, "Batch-norm adaptation")
+        raise
     share_weight_quantizers(network)
     # NNCFNetwork.__getattr__ hands out the inner detector's bound methods, which would train past every quantizer.
     for name in ("train_step", "val_step"):

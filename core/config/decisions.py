@@ -59,6 +59,7 @@ class Key:
 
 
 METRICS = ("bbox", "segm", "proposal", "proposal_fast", "mAP")
+_MOST_THREADS = 1 << 16
 _O, _R, _N = Decision.OBEYED, Decision.REFUSED, Decision.NO_EFFECT
 
 
@@ -79,6 +80,33 @@ def _fp16(value: Any, situation: Situation) -> str:
 
 def _only_disk(value: Any, situation: Situation) -> str:
     return "" if value in (None, {"backend": "disk"}) else "Checkpoints are written to a folder."
+
+
+def _file_name(value: Any, situation: Situation) -> str:
+    return "" if value is None or is_file_name(value) else "It is a file's name with {} in it, without folders."
+
+
+def is_file_name(template: Any) -> bool:
+    """Return whether a hook's ``filename_tmpl`` names files of its own folder, with a number and nothing else in it."""
+    return isinstance(template, str) and template.count("{}") == 1 and not set("{}/\\\0") & set(
+        template.replace("{}", ""))
+
+
+def _log_level(value: Any, situation: Situation) -> str:
+    return _one_of(value, ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG"))
+
+
+def _start_method(value: Any, situation: Situation) -> str:
+    return _one_of(value, ("fork", "spawn", "forkserver"))
+
+
+def _one_of(value: Any, names: tuple[str, ...]) -> str:
+    return "" if value is None or isinstance(value, str) and value in names else f"It is one of {', '.join(names)}."
+
+
+def _threads(value: Any, situation: Situation) -> str:
+    whole = isinstance(value, int) and abs(value) < _MOST_THREADS
+    return "" if value is None or whole else f"It is a whole number below {_MOST_THREADS}."
 
 
 def _separate(value: Any, situation: Situation) -> str:
@@ -151,13 +179,14 @@ KEYS: tuple[Key, ...] = (
     Key("checkpoint_config", _O, "What `tools/train.py` keeps in work_dir. A stage of the pipeline keeps one result "
         "and the training state (`training_state`)."),
     *_below("checkpoint_config", _O, "As in mmcv.", "type", "interval", "by_epoch", "save_optimizer", "out_dir",
-            "max_keep_ckpts", "save_last", "sync_buffer", "create_symlink", "filename_tmpl"),
+            "max_keep_ckpts", "save_last", "sync_buffer", "create_symlink"),
+    Key("checkpoint_config.filename_tmpl", _O, "As in mmcv; a name without folders.", _file_name),
     Key("checkpoint_config.meta", _N, "A checkpoint always says its classes, config and versions."),
     Key("checkpoint_config.file_client_args", _O, "Disk alone: checkpoints are written to a folder.", _only_disk),
     Key("log_config", _O, "The logs; a text log is always among them."),
     Key("log_config.interval", _O, "Iterations between two lines."),
     Key("log_config.hooks", _O, "mmcv's logger hooks; one whose package is not installed is refused."),
-    Key("log_level", _O, "The level of the runner's log."),
+    Key("log_level", _O, "The level of the runner's log.", _log_level),
     Key("custom_hooks", _O, "Every hook of mmcv's and MMDetection's registries, at its priority. EMA's averages are "
         "what is evaluated, compressed and exported."),
     Key("evaluation", _O, "The validation during training; the last epoch is always scored, too."),
@@ -188,8 +217,8 @@ KEYS: tuple[Key, ...] = (
     Key("deterministic", _O, "Whether cuDNN's algorithms are deterministic."),
     Key("cudnn_benchmark", _O, "Whether cuDNN chooses the fastest algorithms."),
     Key("find_unused_parameters", _O, "For several GPUs, as in MMDetection."),
-    Key("opencv_num_threads", _O, "As in MMDetection."),
-    Key("mp_start_method", _O, "As in MMDetection."),
+    Key("opencv_num_threads", _O, "As in MMDetection.", _threads),
+    Key("mp_start_method", _O, "As in MMDetection.", _start_method),
     Key("custom_imports", _O, "Where the config is trusted (`trust_config`); else refused."),
     Key("dist_params", _N, "NCCL on GPUs, gloo on CPUs."),
     Key("gpu_ids", _N, "The number of GPUs is a parameter (`gpus`)."),

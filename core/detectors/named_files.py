@@ -1,12 +1,14 @@
 """The files that a config names, by digest: what a run made of them stands for these contents alone."""
 
-import importlib.util
+import hashlib
 import os
+import stat
 from collections.abc import Mapping
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
-from core.base.digest import sha256_file
+from core.base.digest import BLOCK_BYTES, sha256_file
 from core.base.errors import UserError
 from core.config.data_only import config_files
 from core.config.fingerprint import json_digest
@@ -19,6 +21,9 @@ from core.storage.store import ObjectNotFound
 
 # Keys whose text names weights: of mmcv's initialisers, of MMDetection's models and hooks, and of a run.
 _WEIGHTS = ("checkpoint", "pretrained", "teacher_ckpt", "load_from", "resume_from")
+
+# No reader of this project takes more (core.checkpoint.torch_file).
+_MOST_BYTES = 8 << 30
 
 
 def file_digests(config: Mapping[str, Any]) -> dict[str, str]:
@@ -53,7 +58,7 @@ def require_same_files(ref: ConfigRef, config: Mapping[str, Any]) -> None:
 def _digest(key: str, name: str, kept: str) -> str:
     """Return the digest of what a text names, "" where that is no file."""
     if key not in _WEIGHTS:
-        return _file_digest(Path(name).expanduser())
+        return _file_digest(Path(os.path.expanduser(name)))
     try:
         published = published_file(name)
         location = parse_location(f"{kept.rstrip('/')}/{published}" if published and kept else name)
@@ -70,13 +75,25 @@ def _digest(key: str, name: str, kept: str) -> str:
 
 def _file_digest(path: Path) -> str:
     try:
-        if not path.is_file():
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
             return ""
+        if path.suffix == ".py":
+            return json_digest([sha256_file(file) for file in _with_bases(path)])
+        return _digest_of(path, status.st_size)
     except OSError:
         return ""
-    if path.suffix == ".py":
-        return json_digest([sha256_file(file) for file in _with_bases(path)])
-    return sha256_file(path)
+
+
+def _digest_of(path: Path, size: int) -> str:
+    """Return the SHA-256 of the bytes that the file says it has: some of /proc say none, and go on for ever or wait."""
+    digest = hashlib.sha256()
+    if size:
+        with open(path, "rb") as file:
+            while size and (block := file.read(min(BLOCK_BYTES, size))):
+                digest.update(block)
+                size -= len(block)
+    return digest.hexdigest()
 
 
 def _with_bases(path: Path) -> list[Path]:
@@ -86,12 +103,21 @@ def _with_bases(path: Path) -> list[Path]:
         return [path.absolute()]
 
 
+def _spec(name: str) -> ModuleSpec | None:
+    """Return a module's spec without importing the packages above it, as ``importlib.util.find_spec`` does."""
+    spec, places = None, None
+    parts = name.split(".")
+    for number in range(1, len(parts) + 1):
+        spec = PathFinder.find_spec(".".join(parts[:number]), places)
+        if spec is None:
+            return None
+        places = spec.submodule_search_locations or []
+    return spec
+
+
 def _module_digest(name: Any) -> str:
     """Return the digest of a module's source, of a package with all modules in it."""
-    try:
-        spec = importlib.util.find_spec(name) if isinstance(name, str) else None
-    except (ImportError, ValueError):
-        spec = None
+    spec = _spec(name) if isinstance(name, str) else None
     if spec is None or not spec.origin or not os.path.isfile(spec.origin):
         return ""
     folders = spec.submodule_search_locations or ()

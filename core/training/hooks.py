@@ -65,7 +65,10 @@ class EvaluationHook(EvalHook):
     def before_run(self, runner: Any) -> None:
         self.out_dir = self.out_dir or runner.work_dir
         self.file_client = FileClient.infer_client(self.file_client_args, self.out_dir)
-        self.best_ckpt_path = runner.messages.get("best_ckpt")
+        # mmcv removes it once there is a better one: a resumed checkpoint does not choose a file elsewhere.
+        best = runner.messages.get("best_ckpt")
+        within = isinstance(best, str) and Path(runner.work_dir).resolve() in Path(best).resolve().parents
+        self.best_ckpt_path = best if within else None
 
     def _should_evaluate(self, runner: Any) -> bool:
         # The end is scored, too, whatever the interval: it is what training gives.

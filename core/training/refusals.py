@@ -9,7 +9,8 @@ from core.base.errors import UserError
 from core.base.faults import Faults
 from core.base.suggest import did_you_mean
 from core.base.text import bounded_repr, shown
-from core.config.decisions import Situation, refusals
+from core.config.decisions import Situation, is_file_name, refusals
+from core.detectors.pretrained import weights_file, weights_location
 from core.training.settings import log_settings, training_length, workflow_of
 
 # Hooks that need a package of their own.
@@ -22,6 +23,9 @@ _REFUSED_HOOKS = {
     "RFSearchHook": "It changes the network's layers, and a checkpoint's config would describe another network.",
     "ClosureHook": "Its functions are code, and a config is data.",
     "EvalHook": "The validation is the key evaluation.", "DistEvalHook": "The validation is the key evaluation."}
+
+_DICTIONARIES = ("auto_scale_lr", "checkpoint_config", "data", "evaluation", "log_config", "lr_config",
+                 "momentum_config", "optimizer", "optimizer_config", "runner")
 
 
 def require_obeyed(config: Any, gpus: int | None = None) -> None:
@@ -46,6 +50,10 @@ def refused_of(config: Any, gpus: int | None) -> list[UserError]:
         config: A resolved mmcv Config.
         gpus: GPUs to train on, None where that is not known.
     """
+    misshapen = list(_misshapen(config))
+    if misshapen:
+        # The other checks look into what stands there.
+        return misshapen
     found = refusals(config, Situation(gpus, bool(config.get("nncf_config"))))
     for check in (training_length, workflow_of, _workflow_has_data):
         try:
@@ -53,7 +61,34 @@ def refused_of(config: Any, gpus: int | None) -> list[UserError]:
         except UserError as error:
             found.append(error)
     found.extend(_unregistered(config))
+    found.extend(_named_by_hooks(config))
+    # Those of `checkpoint_config` and `evaluation` are keys of the table.
+    for key in ("data", "custom_hooks", "log_config"):
+        found.extend(_file_clients(key, config.get(key)))
     return list({str(error): error for error in found}.values())
+
+
+def _misshapen(config: Any) -> Iterator[UserError]:
+    """Yield what is no dictionary or no list of dictionaries where training takes it for one."""
+    found = {key: config.get(key) for key in _DICTIONARIES}
+    hooks = {"custom_hooks": config.get("custom_hooks")}
+    if isinstance(found["log_config"], Mapping):
+        hooks["log_config.hooks"] = found["log_config"].get("hooks")
+    for place, value in hooks.items():
+        parts = value if isinstance(value, (list, tuple)) else [value]
+        found.update({f"{place}.{number}": part for number, part in enumerate(parts)})
+    for place, value in found.items():
+        if value is not None and not isinstance(value, Mapping):
+            yield UserError(f"config, {place}", bounded_repr(value, 80), "It is a dictionary.",
+                            "Write it as MMDetection's own configs do.")
+        elif value is not None:
+            for name in ("type", "constructor"):
+                if value.get(name) is not None and not isinstance(value[name], str):
+                    yield UserError(f"config, {place}.{name}", bounded_repr(value[name], 80),
+                                    "It is a name in a registry.", "Write the name as text.")
+    workflow = config.get("workflow")
+    if workflow is not None and not isinstance(workflow, (list, tuple)):
+        yield UserError("config, workflow", bounded_repr(workflow, 80), "It is a list.", "Write [('train', 1)].")
 
 
 def _workflow_has_data(config: Any) -> None:
@@ -115,6 +150,34 @@ def _hooks(place: str, hooks: Any, **given: Any) -> Iterator[UserError]:
                                 f"mmcv refuses it: {error}.",
                                 "Write a number from 0 to 100 or a name such as 'NORMAL'.")
             yield from _fit(where, settings, HOOKS, **given)
+
+
+def _named_by_hooks(config: Any) -> Iterator[UserError]:
+    """Yield the files that custom hooks name and cannot have."""
+    hooks = config.get("custom_hooks") or ()
+    for number, hook in enumerate([hooks] if isinstance(hooks, Mapping) else hooks):
+        if not isinstance(hook, Mapping):
+            continue
+        place = f"config, custom_hooks.{number}"
+        if hook.get("filename_tmpl") is not None and not is_file_name(hook["filename_tmpl"]):
+            yield UserError(f"{place}.filename_tmpl", bounded_repr(hook["filename_tmpl"], 80), "Checkpoints are "
+                            "written to the work folder alone.", "Write a name with {} in it, such as 'epoch_{}.pth'.")
+        if hook.get("resume_from") is not None:
+            try:
+                weights_file(hook["resume_from"], weights_location(config), f"{place}.resume_from")
+            except UserError as error:
+                yield error
+
+
+def _file_clients(place: str, node: Any) -> Iterator[UserError]:
+    """Yield every ``file_client_args`` at or below a place that is not of files on a disk."""
+    items = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, (list, tuple)) else ()
+    for key, value in items:
+        if key == "file_client_args" and value not in (None, {}, {"backend": "disk"}):
+            yield UserError(f"config, {place}.{key}", bounded_repr(value, 80), "Images and annotations are files: this "
+                            "program fetches what lies elsewhere before it is read.", "Write "
+                            "file_client_args=dict(backend='disk') or leave it out, and give the location as data.")
+        yield from _file_clients(f"{place}.{key}", value)
 
 
 def _policy(place: str, settings: Any, suffix: str, registry: Any) -> Iterator[UserError]:

@@ -1,17 +1,25 @@
 """mmcv's runners, which can begin at any iteration and read and write checkpoints in our way."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmcv.runner import EpochBasedRunner, IterBasedRunner
+from mmcv.runner import EpochBasedRunner, IterBasedRunner, OptimizerHook
+from mmcv.runner.hooks import ProfilerHook
+
+from core.base.errors import UserError
+from core.detectors.closed_room import closed_room, outside
 
 if TYPE_CHECKING:
     from core.training.samples import TrainLoader
 
 SaveCheckpoint = Callable[[Path, bool], None]
 ReadCheckpoint = Callable[[str], dict[str, Any]]
+_LIBRARIES = ("mmcv", "mmdet")
+# They run the network's backward pass and torch's profiler, and name no file but those that were checked when built.
+_WITHOUT_FILES = (OptimizerHook, ProfilerHook)
 
 
 class _Resumable:
@@ -60,9 +68,16 @@ class _Resumable:
 
     def resume(self, checkpoint: str, resume_optimizer: bool = True, map_location: Any = None) -> None:
         """Load weights, optimizer and place from a file; EMA hooks call it (mmdet/core/hook/ema.py, before_run)."""
-        done = self._read(checkpoint)
+        with outside():
+            done = self._read(checkpoint)
         self.start_at(done["epoch"], done["iter"])
         self.logger.info("resumed epoch %d, iter %d", self.epoch, self.iter)
+
+    def call_hook(self, fn_name: str) -> None:
+        """Call all hooks; those of the libraries, which a config chooses, touch files of the work folder alone."""
+        for hook in self._hooks:
+            with _room_of(hook, self.work_dir):
+                getattr(hook, fn_name)(self)
 
     def load_checkpoint(self, filename: str, *arguments: Any, **options: Any) -> None:
         """Refuse mmcv's way in: it unpickles whatever the file holds."""
@@ -75,13 +90,26 @@ class _Resumable:
         name = (filename_tmpl or ("epoch_{}.pth" if by_epoch else "iter_{}.pth")).format(
             (self.epoch if by_epoch else self.iter) + 1)
         folder = Path(out_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        self._save(folder / name, save_optimizer)
-        if create_symlink:
-            latest = folder / ".latest.pth.partial"
-            latest.unlink(missing_ok=True)
-            latest.symlink_to(name)
-            latest.replace(folder / "latest.pth")
+        with outside():
+            if not Path(name).name == name:
+                raise UserError("checkpoint's name", name, "Checkpoints are written to the work folder alone.",
+                                "Write filename_tmpl without folders, such as 'epoch_{}.pth'.")
+            folder.mkdir(parents=True, exist_ok=True)
+            self._save(folder / name, save_optimizer)
+            if create_symlink:
+                latest = folder / ".latest.pth.partial"
+                latest.unlink(missing_ok=True)
+                latest.symlink_to(name)
+                latest.replace(folder / "latest.pth")
+
+
+def _room_of(hook: Any, work_dir: str) -> contextlib.AbstractContextManager[None]:
+    """Return what a hook is called in: our own, and those of a user's trusted modules, act freely."""
+    kind = type(hook)
+    if kind.__module__.partition(".")[0] not in _LIBRARIES or isinstance(hook, _WITHOUT_FILES) \
+            or kind.__name__ == "MemoryProfilerHook":
+        return contextlib.nullcontext()
+    return closed_room(f"config, {kind.__name__}", writable=[work_dir])
 
 
 class ResumableRunner(_Resumable, EpochBasedRunner):

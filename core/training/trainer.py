@@ -16,6 +16,7 @@ from core.compression.config_check import epochs_of, require_valid
 from core.compression.differences import require_same
 from core.compression.nncf_import import SUPPORTED_VERSION
 from core.config.adapt import algorithms_of, nncf_config_of
+from core.detectors.batch import require_two_images
 from core.detectors.building import build_detector, build_optimizer, building
 from core.detectors.initialising import initialise
 from core.detectors.pretrained import weights_file, weights_location
@@ -356,7 +357,7 @@ class Trainer:
 
     def _read(self, path: str) -> dict[str, Any]:
         """Load what a hook resumes from; see ``ResumableRunner.resume``."""
-        checkpoint = load_checkpoint(Path(path))
+        checkpoint = load_checkpoint(weights_file(path, weights_location(self.config), "custom_hooks, resume_from"))
         if checkpoint.training is None:
             raise UserError("custom_hooks, resume_from", path, "It holds no optimizer state.", "Leave the key out.")
         load_what_fits(self.network, checkpoint, path, copies=True)
@@ -384,6 +385,9 @@ class Trainer:
         try:
             loaders = workflow_loaders(self.config, self.loader, workflow, self._seed, self.dataset.val)
             self.runner.run(loaders, workflow)
+        except ValueError as error:
+            require_two_images(error, "Training")
+            raise
         except Terminated:
             if states is None or state.position is None:
                 raise

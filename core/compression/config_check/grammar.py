@@ -13,6 +13,7 @@ from typing import Any
 from core.base.suggest import did_you_mean, nearest
 from core.base.text import bounded_repr
 from core.compression.config_check.finding import ABSENT, Finding, child
+from core.compression.config_check.regex_cost import cost_problem
 
 REGEX_MARK = "{re}"
 # No scope of a traced graph holds these, so a pattern with one of them is a regular expression or a glob.
@@ -262,6 +263,11 @@ def pattern_problem(pattern: Any) -> tuple[str, str] | None:
         except re.error as error:
             return (f"What follows {REGEX_MARK} is a regular expression, and this is none: {error}.",
                     "Correct it; brackets of a name are escaped, as in BasicBlock\\[0\\].")
+        except (OverflowError, RecursionError) as error:
+            return f"Python cannot compile this regular expression: {error}.", "Write a simpler one."
+        problem = cost_problem(pattern.replace(REGEX_MARK, ""))
+        if problem:
+            return f"{problem}.", "Write a simpler expression, or several patterns in its place."
     elif any(sign in pattern for sign in _REGEX_SIGNS):
         return ("Without {re} NNCF compares whole names, and no name holds such signs.",
                 f"Write {REGEX_MARK + pattern!r}.")

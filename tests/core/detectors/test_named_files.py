@@ -1,5 +1,7 @@
 """Which files shape a run's result beside its config and data, and that a changed one is seen."""
 
+import hashlib
+
 import pytest
 
 from core.base.errors import UserError
@@ -78,3 +80,26 @@ def test_data_and_what_a_run_writes_are_not_among_them(tmp_path):
     file.write_text("{}")
     split = {key: str(file) for key in ("ann_file", "img_prefix", "data_root")}
     assert file_digests({"data": {"train": {"dataset": split}}, "work_dir": str(file)}) == {}
+
+
+@pytest.mark.parametrize("name", ["/proc/self/pagemap", "/proc/kmsg", "/proc/self/mem", "/proc/kcore", "/dev/zero",
+                                  "~no-such-user-at-all/x"])
+def test_a_name_of_no_file_of_bytes_is_not_read(name):
+    # Reading these waits, goes on for ever or fails; their sizes are 0 or more than any file's.
+    assert set(file_digests({"model": {"name": name}}).values()) <= {hashlib.sha256(b"").hexdigest()}
+
+
+def test_a_file_larger_than_any_reader_takes_is_not_read(tmp_path):
+    with open(tmp_path / "sparse", "wb") as file:
+        file.truncate(10 << 30)
+    assert file_digests({"model": {"name": str(tmp_path / "sparse")}}) == {}
+
+
+def test_a_digest_of_a_module_imports_nothing(tmp_path, monkeypatch):
+    package = tmp_path / "some_package_of_a_config"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise SystemExit('imported')")
+    (package / "module.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    name = "some_package_of_a_config.module"
+    assert file_digests({"custom_imports": {"imports": [name, f"{name}.none", "", ".", "a..b"]}}).keys() == {name}

@@ -207,3 +207,10 @@ def test_training_starts_from_the_weights_that_the_config_names(plain, tiny_conf
     config.pretrained_weights = str(plain.parent)
     network = Trainer(config, tiny_data, Output(tmp_path / "url")).network
     assert all(torch.equal(value, weights[name]) for name, value in network.state_dict().items())
+
+
+def test_one_image_a_batch_is_refused_where_a_map_is_1x1(tiny_config, tiny_data, tmp_path):
+    config = plain_config(tiny_config("detectors/ssdlite_mobilenetv2.py", **{"data.samples_per_gpu": 1}))
+    with pytest.raises(UserError, match="samples_per_gpu=2") as refused:
+        run(config, tiny_data, tmp_path)
+    assert refused.value.thing == "data.samples_per_gpu"
