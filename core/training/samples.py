@@ -170,6 +170,7 @@ def _mmdet_loader(images: Any, config: Any, seed: int, shared: bool) -> Any:
 def evaluation_loader(config: Any, key: str, split: "Split") -> Any:
     """Return the loader of the config's ``val`` or ``test`` data, as MMDetection builds it for validation."""
     import copy
+    import warnings
 
     from mmdet.datasets import build_dataloader, replace_ImageToTensor
 
@@ -180,7 +181,10 @@ def evaluation_loader(config: Any, key: str, split: "Split") -> Any:
     data = copy.deepcopy(config.data[key])
     settings = loader_settings(config, f"{key}_dataloader", samples_per_gpu=data.pop("samples_per_gpu", 1))
     if settings["samples_per_gpu"] > 1:
-        data.pipeline = replace_ImageToTensor(data.pipeline)
+        with warnings.catch_warnings():
+            # It asks for a change by hand that makes no difference.
+            warnings.filterwarnings("ignore", ".*ImageToTensor", UserWarning)
+            data.pipeline = replace_ImageToTensor(data.pipeline)
     images = build_dataset(data, split, {"test_mode": True})
     return build_dataloader(images, **settings, dist=ranks() > 1, shuffle=False)
 

@@ -46,6 +46,14 @@ def test_what_cannot_be_obeyed_is_named(changes, named):
     assert len(found) == 1 and named in found[0]
 
 
+@pytest.mark.parametrize(("key", "value"), [("persistent_workers", True), ("prefetch_factor", 4)])
+def test_what_is_for_workers_is_refused_where_there_are_none(key, value):
+    data = load_config(MODEL).data
+    found = refused(data={**data, "workers_per_gpu": 0, "train_dataloader": {key: value}})
+    assert len(found) == 1 and f"{key} of train_dataloader: {value}" in found[0]
+    assert refused(data={**data, "workers_per_gpu": 1, "train_dataloader": {key: value}}) == []
+
+
 @pytest.mark.parametrize("changes", [
     {"custom_hooks": [{"type": "YOLOXModeSwitchHook", "num_last_epochs": 15, "priority": 48},
                       {"type": "SyncNormHook", "num_last_epochs": 15, "interval": 10, "priority": 48},
