@@ -82,8 +82,8 @@ def loader_settings(config: Any, name: str = "train_dataloader", **defaults: Any
     settings = {**_LOADER_DEFAULTS, **defaults, **own, **shared}
     for key in _FOR_WORKERS if settings["workers_per_gpu"] == 0 else ():
         if settings.get(key):
-            raise UserError(f"config, {key} of {name}", settings[key], "It is for worker processes, and workers_per_gpu "
-                            "is 0.", f"Write data.workers_per_gpu=1, or take {key} out.")
+            raise UserError(f"config, {key} of {name}", settings[key], "It is for worker processes, and "
+                            "workers_per_gpu is 0.", f"Write data.workers_per_gpu=1, or take {key} out.")
     return settings
 
 

@@ -90,7 +90,7 @@ def test_mmdetection_builds_several_files_from_their_parts(project, section):
 
     section["train"] = {"type": "RepeatDataset", "times": 2, "dataset": {
         **entry([section[name]["ann_file"] for name in ("train", "val")],
-                [section[name]["img_prefix"] for name in ("train", "val")]), "filter_empty_gt": False}}
+                [section[name]["img_prefix"] for name in ("train", "val")]), "test_mode": True}}
     dataset = open_dataset(resolve_config_data({"data": section}))
     config = {"data": section}
     set_data(config, dataset)
