@@ -10,7 +10,7 @@ from core.base.faults import Faults
 from core.base.suggest import did_you_mean
 from core.base.text import bounded_repr, shown
 from core.config.decisions import Situation, refusals
-from core.training.settings import loader_settings, log_settings, training_length, workflow_of
+from core.training.settings import loader_settings, log_settings, require_intervals, training_length, workflow_of
 
 # Hooks that need a package of their own.
 _PACKAGES = {
@@ -47,12 +47,16 @@ def refused_of(config: Any, gpus: int | None) -> list[UserError]:
         gpus: GPUs to train on, None where that is not known.
     """
     found = refusals(config, Situation(gpus, bool(config.get("nncf_config"))))
-    for check in (training_length, workflow_of, _workflow_has_data, loader_settings):
+    checks = (training_length, workflow_of, _workflow_has_data, loader_settings, log_settings, require_intervals)
+    for check in checks:
         try:
             check(config)
         except UserError as error:
             found.append(error)
-    found.extend(_unregistered(config))
+    try:
+        found.extend(_unregistered(config))
+    except UserError as error:
+        found.append(error)
     return list({str(error): error for error in found}.values())
 
 

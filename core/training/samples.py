@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import DataLoader, get_worker_info
 
+from core.base.errors import UserError
+
 if TYPE_CHECKING:
     from core.data.dataset import Dataset, Split
 
@@ -148,6 +150,9 @@ def train_loader(config: Any, dataset: "Dataset", seed: int, shared: bool = True
     # MMDetection leaves out images without boxes and those below 32 pixels, and says nothing.
     logging.getLogger(__name__).info("training on %d samples made of the %d images of split %s", len(images),
                                      dataset.train.images, dataset.train.name)
+    if not len(images):
+        raise UserError("config, data.train", "no samples", "MMDetection leaves out images without boxes and those "
+                        "below 32 pixels, and repeats them `times` times.", "Give data with boxes, and times above 0.")
     return build_loader(images, config, seed, shared)
 
 

@@ -1,6 +1,7 @@
 """What a config says of training, each key where MMDetection 2.28 reads it."""
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,12 +89,31 @@ def loader_settings(config: Any, name: str = "train_dataloader", **defaults: Any
 
 
 def log_settings(config: Any) -> dict[str, Any]:
-    """Return ``log_config`` with the text log among its hooks: reports are made from it."""
+    """Return ``log_config`` with the text log among its hooks: reports are made from it.
+
+    Raises:
+        UserError: Its hooks are no list of dicts.
+    """
     given = copy.deepcopy(dict(config.get("log_config") or {}))
-    hooks = [dict(hook) for hook in given.get("hooks") or ()]
+    listed = given.get("hooks") or ()
+    if not isinstance(listed, (list, tuple)) or not all(isinstance(hook, Mapping) for hook in listed):
+        raise UserError("config, log_config.hooks", bounded_repr(listed, 80), "It is a list of dicts with a type.",
+                        "Write hooks=[dict(type='TextLoggerHook')].")
+    hooks = [dict(hook) for hook in listed]
     if not any(hook.get("type") == "TextLoggerHook" for hook in hooks):
         hooks.insert(0, {"type": "TextLoggerHook"})
     return {"interval": given.get("interval", _LOGGED_EVERY), "hooks": hooks}
+
+
+def require_intervals(config: Any) -> None:
+    """Check how often a config validates.
+
+    Raises:
+        UserError: ``evaluation.interval`` is no whole number above 0, which mmcv's hook finds out in training.
+    """
+    interval = (config.get("evaluation") or {}).get("interval")
+    if interval is not None:
+        _count(interval, "evaluation.interval")
 
 
 def workflow_of(config: Any) -> list[tuple[str, int]]:

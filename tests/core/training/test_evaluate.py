@@ -5,8 +5,11 @@ import warnings
 import numpy as np
 import pytest
 
+from core.base.errors import UserError
+from core.config.adapt import fit_to_data
 from core.detectors.building import build_detector
 from core.training.evaluate import evaluate_network, split_loader
+from core.training.samples import train_loader
 
 
 def test_images_a_batch_are_the_config_s_and_change_nothing(tiny_config, tiny_data):
@@ -28,3 +31,12 @@ def test_images_a_batch_are_the_config_s_and_change_nothing(tiny_config, tiny_da
         np.testing.assert_allclose(three[image].scores, found.scores, atol=1e-4)
     assert sum(map(len, (found.scores for found in one.values()))) == pytest.approx(
         sum(map(len, (found.scores for found in three.values()))), rel=0.02)
+
+
+def test_a_training_set_without_samples_is_refused(tiny_config, tiny_data):
+    config = tiny_config()
+    fit_to_data(config, tiny_data)
+    config.data.train = {"type": "RepeatDataset", "times": 0, "dataset": config.data.train}
+    with pytest.raises(UserError) as caught:
+        train_loader(config, tiny_data, seed=0)
+    assert (caught.value.thing, caught.value.value) == ("config, data.train", "no samples")
