@@ -9,6 +9,7 @@ from core.base.errors import UserError
 from core.config.adapt import fit_to_data
 from core.detectors.building import build_detector
 from core.training.evaluate import evaluate_network, split_loader
+from core.training.hooks import validation_metrics
 from core.training.samples import train_loader
 
 
@@ -40,3 +41,11 @@ def test_a_training_set_without_samples_is_refused(tiny_config, tiny_data):
     with pytest.raises(UserError) as caught:
         train_loader(config, tiny_data, seed=0)
     assert (caught.value.thing, caught.value.value) == ("config, data.train", "no samples")
+
+
+@pytest.mark.parametrize("metric", ["segm", ["bbox", "segm"]])
+def test_masks_are_not_measured_of_a_detector_of_boxes(metric):
+    boxes = [[np.zeros((0, 5), np.float32)]]
+    with pytest.raises(UserError) as caught:
+        validation_metrics(None, boxes, None, {"metric": metric})
+    assert (caught.value.thing, caught.value.value) == ("evaluation.metric", str(metric))
