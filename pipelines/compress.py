@@ -122,6 +122,7 @@ def run_locally(arguments: argparse.Namespace) -> int:
     values = chosen_parameters(spec, arguments.params, arguments.assignments)
     if arguments.runner == "docker":
         values = {name: _located(name, value) for name, value in values.items()}
+    values = with_weights_from_here(values)
     name = arguments.name or (arguments.params.stem if arguments.params else "compress")
     check_runner(arguments.runner, spec, ROOT)
     console = Console(sys.stdout)
@@ -208,6 +209,32 @@ def _from_here(value: str, name: str) -> str:
         return value
     path = Path.cwd() / value
     return str(path) if name in PLACES_TO_WRITE or path.exists() else value
+
+
+def with_weights_from_here(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's parameters with the weights that its configs name as MMDetection finds them: from this folder.
+
+    Each that lies here becomes an absolute path, an option of its config; stages run in the project's folder. A config
+    on S3 names no file of this machine, and one that is code is run by the stages alone.
+    """
+    from core.config.loading import load_data
+    from core.config.named_texts import named_weights
+    from core.config.stored import is_stored
+
+    found = dict(values)
+    for name in ("model_config", "compression_config") if Path.cwd() != ROOT else ():
+        options = name.replace("_config", "_options")
+        if not values.get(name) or is_stored(values[name]):
+            continue
+        try:
+            config = load_data(values[name], values.get(options))
+        except UserError:
+            # Resolve says what is wrong.
+            continue
+        here = {key: str(Path.cwd() / text) for key, text in named_weights(config)
+                if not text.startswith(("file:", "~")) and "://" not in text and (Path.cwd() / text).is_file()}
+        found[options] = {**(values.get(options) or {}), **here}
+    return found
 
 
 def _located(name: str, value: Any) -> Any:

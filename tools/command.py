@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,17 @@ def parser(name: str, description: str) -> argparse.ArgumentParser:
     # The launcher of several processes passes it, as to a stage.
     made.add_argument("--executor-input", default=None, help=argparse.SUPPRESS)
     return made
+
+
+def show_our_lines() -> None:
+    """Send our log lines to the screen, and Python's warnings nowhere: the libraries' are many and known."""
+    import warnings
+
+    from core.training.log import log_to_screen
+
+    log_to_screen()
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
 
 
 def let_children_import() -> None:

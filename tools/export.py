@@ -34,9 +34,8 @@ def build_parser() -> argparse.ArgumentParser:
 def export(arguments: argparse.Namespace) -> int:
     """Export; leave the ONNX model in OUT/onnx and the IR in OUT/ir."""
     from core.export.onnx import OPSET, ExportOptions, export_model
-    from core.training.log import log_to_screen
 
-    log_to_screen()
+    command.show_our_lines()
     source = command.find_source(arguments.model, arguments)
     model = command.open_model(source)
     if arguments.input_shape:

@@ -38,12 +38,11 @@ def test(arguments: argparse.Namespace) -> int:
     from core.training.device import device
     from core.training.evaluate import results_of
     from core.training.hooks import validation_metrics
-    from core.training.log import log_to_screen
     from core.training.samples import evaluation_loader
 
     if arguments.out is not None and arguments.out.suffix not in RESULTS:
         raise UserError("--out", arguments.out, f"Its name ends in {', '.join(RESULTS)}.", "Choose such a name.")
-    log_to_screen()
+    command.show_our_lines()
     source = command.find_source(arguments.model, arguments)
     model = command.open_model(source)
     dataset = open_dataset(command.test_data(source, arguments))

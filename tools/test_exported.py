@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,10 +46,10 @@ def test_exported(arguments: argparse.Namespace) -> int:
     for corrupt in accuracy.corrupt_images:
         print(f"left out: {corrupt.image} ({corrupt.reason})")
     metrics = accuracy.metrics
-    shown = {"bbox_mAP": metrics.map, "bbox_mAP_50": metrics.map50, "bbox_mAP_75": metrics.map75,
-             "bbox_mAP_s": metrics.map_small, "bbox_mAP_m": metrics.map_medium, "bbox_mAP_l": metrics.map_large}
-    for name, value in (shown if arguments.eval == "bbox" else {"mAP": metrics.voc_map}).items():
-        print(f"{name}: {value:.4f}")
+    measured = {"bbox_mAP": metrics.map, "bbox_mAP_50": metrics.map50, "bbox_mAP_75": metrics.map75,
+                "bbox_mAP_s": metrics.map_small, "bbox_mAP_m": metrics.map_medium, "bbox_mAP_l": metrics.map_large}
+    for name, value in (measured if arguments.eval == "bbox" else {"mAP": metrics.voc_map}).items():
+        print(f"{name}: {shown(value)}")
     images = {image["id"]: image["file_name"] for image in read_annotations(dataset.test.annotation_file)["images"]}
     if arguments.out is not None:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
@@ -62,6 +63,11 @@ def test_exported(arguments: argparse.Namespace) -> int:
             draw(dataset.test.image_root / images[key], found.above(0.3), dataset.classes, arguments.show_dir,
                  images[key])
     return 0
+
+
+def shown(value: float) -> str:
+    """Return a metric as MMDetection prints it: -1 where there are no boxes to find, such as of one size."""
+    return f"{-1.0 if math.isnan(value) else value:.4f}"
 
 
 def _data(arguments: argparse.Namespace, classes: tuple[str, ...]) -> "DataRef":

@@ -7,6 +7,8 @@ from typing import Any
 _LEFT_OUT = ("ann_file", "img_prefix", "data_root", "seg_prefix", "proposal_file", "classes", "work_dir", "log_dir",
              "out_dir", "pretrained_weights", "custom_imports")
 _LONGEST_PATH = 4096
+WEIGHTS = ("checkpoint", "pretrained", "teacher_ckpt", "load_from", "resume_from")
+"""Keys whose text names weights: of mmcv's initialisers, of MMDetection's models and hooks, and of a run."""
 
 
 def named_texts(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
@@ -20,3 +22,14 @@ def named_texts(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
             yield from named_texts(value, key)
     elif isinstance(node, str) and 0 < len(node) <= _LONGEST_PATH and "\0" not in node:
         yield key, node
+
+
+def named_weights(node: Any, where: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the text of every key of a config that names weights, with its dotted place; data sets are left out."""
+    if isinstance(node, (Mapping, list, tuple)):
+        for name, value in node.items() if isinstance(node, Mapping) else enumerate(node):
+            place = f"{where}.{name}" if where else str(name)
+            if name in WEIGHTS and isinstance(value, str) and 0 < len(value) <= _LONGEST_PATH and "\0" not in value:
+                yield place, value
+            elif name not in _LEFT_OUT:
+                yield from named_weights(value, place)

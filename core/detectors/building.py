@@ -74,7 +74,7 @@ def build_dataset(settings: Mapping[str, Any], split: "Split", defaults: Mapping
     Raises:
         UserError: As :func:`building`.
     """
-    with building("data set config", readable=[split.annotation_file, split.image_root]):
+    with building("data set config", readable=[split.annotation_file, *split.parts, split.image_root]):
         from mmdet.datasets import build_dataset as build
 
         with contextlib.redirect_stdout(io.StringIO()):

@@ -12,15 +12,12 @@ from core.base.digest import BLOCK_BYTES, sha256_file
 from core.base.errors import UserError
 from core.config.data_only import config_files
 from core.config.fingerprint import json_digest
-from core.config.named_texts import named_texts
+from core.config.named_texts import WEIGHTS, named_texts
 from core.config.reference import ConfigRef
 from core.detectors.pretrained import published_file, weights_location
 from core.storage.location import Scheme, parse_location
 from core.storage.source import resolve_single
 from core.storage.store import ObjectNotFound
-
-# Keys whose text names weights: of mmcv's initialisers, of MMDetection's models and hooks, and of a run.
-_WEIGHTS = ("checkpoint", "pretrained", "teacher_ckpt", "load_from", "resume_from")
 
 # No reader of this project takes more (core.checkpoint.torch_file).
 _MOST_BYTES = 8 << 30
@@ -57,7 +54,7 @@ def require_same_files(ref: ConfigRef, config: Mapping[str, Any]) -> None:
 
 def _digest(key: str, name: str, kept: str) -> str:
     """Return the digest of what a text names, "" where that is no file."""
-    if key not in _WEIGHTS:
+    if key not in WEIGHTS:
         return _file_digest(Path(os.path.expanduser(name)))
     try:
         published = published_file(name)

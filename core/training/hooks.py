@@ -124,9 +124,16 @@ def validation_metrics(dataset: Any, results: list[Any], logger: Any, settings: 
         results: MMDetection's result of each of its images.
         logger: Where tables go.
         settings: ``metric`` and the arguments of the data set's ``evaluate``.
+
+    Raises:
+        UserError: Masks are asked for, and the model finds none.
     """
     from mmdet.datasets import CustomDataset
 
+    asked = settings.get("metric", "bbox")
+    if "segm" in ([asked] if isinstance(asked, str) else asked) and results and isinstance(results[0], list):
+        raise UserError("evaluation.metric", asked, "segm is of masks, and this detector finds boxes alone.",
+                        "Write bbox.")
     if settings.get("metric") == "mAP":
         # Pascal VOC's metric, which MMDetection's COCO data sets leave out.
         return dict(CustomDataset.evaluate(dataset, results, logger=logger, **settings))

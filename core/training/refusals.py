@@ -11,7 +11,7 @@ from core.base.suggest import did_you_mean
 from core.base.text import bounded_repr, shown
 from core.config.decisions import Situation, is_file_name, refusals
 from core.detectors.pretrained import weights_file, weights_location
-from core.training.settings import log_settings, training_length, workflow_of
+from core.training.settings import loader_settings, log_settings, require_intervals, training_length, workflow_of
 
 # Hooks that need a package of their own.
 _PACKAGES = {
@@ -55,12 +55,16 @@ def refused_of(config: Any, gpus: int | None) -> list[UserError]:
         # The other checks look into what stands there.
         return misshapen
     found = refusals(config, Situation(gpus, bool(config.get("nncf_config"))))
-    for check in (training_length, workflow_of, _workflow_has_data):
+    checks = (training_length, workflow_of, _workflow_has_data, loader_settings, log_settings, require_intervals)
+    for check in checks:
         try:
             check(config)
         except UserError as error:
             found.append(error)
-    found.extend(_unregistered(config))
+    try:
+        found.extend(_unregistered(config))
+    except UserError as error:
+        found.append(error)
     found.extend(_named_by_hooks(config))
     # Those of `checkpoint_config` and `evaluation` are keys of the table.
     for key in ("data", "custom_hooks", "log_config"):

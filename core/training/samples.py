@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import DataLoader, get_worker_info
 
+from core.base.errors import UserError
+
 if TYPE_CHECKING:
     from core.data.dataset import Dataset, Split
 
@@ -148,6 +150,9 @@ def train_loader(config: Any, dataset: "Dataset", seed: int, shared: bool = True
     # MMDetection leaves out images without boxes and those below 32 pixels, and says nothing.
     logging.getLogger(__name__).info("training on %d samples made of the %d images of split %s", len(images),
                                      dataset.train.images, dataset.train.name)
+    if not len(images):
+        raise UserError("config, data.train", "no samples", "MMDetection leaves out images without boxes and those "
+                        "below 32 pixels, and repeats them `times` times.", "Give data with boxes, and times above 0.")
     return build_loader(images, config, seed, shared)
 
 
@@ -170,6 +175,7 @@ def _mmdet_loader(images: Any, config: Any, seed: int, shared: bool) -> Any:
 def evaluation_loader(config: Any, key: str, split: "Split") -> Any:
     """Return the loader of the config's ``val`` or ``test`` data, as MMDetection builds it for validation."""
     import copy
+    import warnings
 
     from mmdet.datasets import build_dataloader, replace_ImageToTensor
 
@@ -180,7 +186,10 @@ def evaluation_loader(config: Any, key: str, split: "Split") -> Any:
     data = copy.deepcopy(config.data[key])
     settings = loader_settings(config, f"{key}_dataloader", samples_per_gpu=data.pop("samples_per_gpu", 1))
     if settings["samples_per_gpu"] > 1:
-        data.pipeline = replace_ImageToTensor(data.pipeline)
+        with warnings.catch_warnings():
+            # It asks for a change by hand that makes no difference.
+            warnings.filterwarnings("ignore", ".*ImageToTensor", UserWarning)
+            data.pipeline = replace_ImageToTensor(data.pipeline)
     images = build_dataset(data, split, {"test_mode": True})
     return build_dataloader(images, **settings, dist=ranks() > 1, shuffle=False)
 

@@ -1,6 +1,7 @@
 """What a config says of training, each key where MMDetection 2.28 reads it."""
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ EPOCHS, ITERATIONS = "EpochBasedRunner", "IterBasedRunner"
 _LENGTH_KEYS = {EPOCHS: "max_epochs", "Runner": "max_epochs", ITERATIONS: "max_iters"}
 # What MMDetection gives its loaders where the config does not (mmdet/apis/train.py, train_detector).
 _LOADER_DEFAULTS = {"samples_per_gpu": 2, "workers_per_gpu": 2, "persistent_workers": False}
+_FOR_WORKERS = ("persistent_workers", "prefetch_factor")
 _LOGGED_EVERY = 50
 
 
@@ -65,7 +67,8 @@ def loader_settings(config: Any, name: str = "train_dataloader", **defaults: Any
         defaults: What holds where the config says nothing, beside MMDetection's own defaults.
 
     Raises:
-        UserError: A key stands in both places (mmdet/utils/compat_config.py asserts the same).
+        UserError: A key stands in both places (mmdet/utils/compat_config.py asserts the same), or is for workers where
+            there are none (torch refuses the same).
     """
     data, own = config["data"], dict(config["data"].get(name) or {})
     shared = {key: data[key] for key in ("samples_per_gpu", "workers_per_gpu", "persistent_workers") if key in data}
@@ -77,16 +80,40 @@ def loader_settings(config: Any, name: str = "train_dataloader", **defaults: Any
     if twice:
         raise UserError(f"config, data.{name}.{twice[0]}", own[twice[0]], f"data.{twice[0]} says it, too.",
                         f"Keep data.{name}.{twice[0]} alone.")
-    return {**_LOADER_DEFAULTS, **defaults, **own, **shared}
+    settings = {**_LOADER_DEFAULTS, **defaults, **own, **shared}
+    for key in _FOR_WORKERS if settings["workers_per_gpu"] == 0 else ():
+        if settings.get(key):
+            raise UserError(f"config, {key} of {name}", settings[key], "It is for worker processes, and "
+                            "workers_per_gpu is 0.", f"Write data.workers_per_gpu=1, or take {key} out.")
+    return settings
 
 
 def log_settings(config: Any) -> dict[str, Any]:
-    """Return ``log_config`` with the text log among its hooks: reports are made from it."""
+    """Return ``log_config`` with the text log among its hooks: reports are made from it.
+
+    Raises:
+        UserError: Its hooks are no list of dicts.
+    """
     given = copy.deepcopy(dict(config.get("log_config") or {}))
-    hooks = [dict(hook) for hook in given.get("hooks") or ()]
+    listed = given.get("hooks") or ()
+    if not isinstance(listed, (list, tuple)) or not all(isinstance(hook, Mapping) for hook in listed):
+        raise UserError("config, log_config.hooks", bounded_repr(listed, 80), "It is a list of dicts with a type.",
+                        "Write hooks=[dict(type='TextLoggerHook')].")
+    hooks = [dict(hook) for hook in listed]
     if not any(hook.get("type") == "TextLoggerHook" for hook in hooks):
         hooks.insert(0, {"type": "TextLoggerHook"})
     return {"interval": given.get("interval", _LOGGED_EVERY), "hooks": hooks}
+
+
+def require_intervals(config: Any) -> None:
+    """Check how often a config validates.
+
+    Raises:
+        UserError: ``evaluation.interval`` is no whole number above 0, which mmcv's hook finds out in training.
+    """
+    interval = (config.get("evaluation") or {}).get("interval")
+    if interval is not None:
+        _count(interval, "evaluation.interval")
 
 
 def workflow_of(config: Any) -> list[tuple[str, int]]:

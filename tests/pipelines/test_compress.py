@@ -62,6 +62,24 @@ def test_relative_location_counts_from_where_the_command_is_given(spec, tmp_path
     assert compress.chosen_parameters(spec, None, ["data=../cells"])["data"] == "../cells"
 
 
+def test_weights_that_a_config_names_count_from_where_the_command_is_given(tmp_path, monkeypatch):
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "latest.pth").touch()
+    base = PROJECT / "configs/detectors/retinanet_r18_small_digits.py"
+    (tmp_path / "model.py").write_text(f"_base_ = {str(base)!r}\nload_from = 'work/latest.pth'\nmodel = dict(backbone="
+                                       "dict(init_cfg=dict(type='Pretrained', checkpoint='work/latest.pth')))\n")
+    (tmp_path / "int8.py").write_text("_base_ = 'model.py'\nload_from = 'absent.pth'\n")
+    monkeypatch.chdir(tmp_path)
+    given = {"model_config": str(tmp_path / "model.py"), "model_options": {"seed": 1}, "data": "",
+             "compression_config": str(tmp_path / "int8.py"), "compression_options": {}}
+    backbone = {"model.backbone.init_cfg.checkpoint": str(tmp_path / "work/latest.pth")}
+    assert compress.with_weights_from_here(given) == {
+        **given, "model_options": {"seed": 1, "load_from": str(tmp_path / "work/latest.pth"), **backbone},
+        "compression_options": backbone}
+    monkeypatch.chdir(PROJECT)
+    assert compress.with_weights_from_here(given) == given
+
+
 @pytest.mark.parametrize(("options", "message"), [
     (["-p", "sed=1"], "Did you mean `seed`"), (["-p", "seed=x"], "It must be a whole number"),
     (["--params", "/absent.yaml"], "parameter file: /absent.yaml"),

@@ -1,6 +1,7 @@
 """MMDetection's commands on the built-in data: train, resume, compress, test, export."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,10 @@ def test_a_checkpoint_is_exported_and_the_export_is_tested(compressed, tmp_path,
     assert (tmp_path / "onnx" / "model.onnx").exists() and (tmp_path / "ir" / "model.xml").exists()
     assert test_exported.main([str(tmp_path)]) == 0
     assert "bbox_mAP: " in capsys.readouterr().out
+
+
+def test_a_size_without_boxes_is_minus_one_as_mmdetection_prints_it():
+    assert [test_exported.shown(value) for value in (math.nan, 0.5)] == ["-1.0000", "0.5000"]
 
 
 def test_the_configs_own_data_are_read_where_none_is_given(folder, tmp_path):

@@ -84,6 +84,20 @@ def test_several_files_and_wrappers_keep_their_parts(project, section, coco_fold
     assert second["dataset"]["ann_file"] == str(dataset.train.parts[2]) and second["oversample_thr"] == 0.1
 
 
+def test_mmdetection_builds_several_files_from_their_parts(project, section):
+    pytest.importorskip("mmdet", reason="needs the train environment")
+    from core.detectors.building import build_dataset
+
+    section["train"] = {"type": "RepeatDataset", "times": 2, "dataset": {
+        **entry([section[name]["ann_file"] for name in ("train", "val")],
+                [section[name]["img_prefix"] for name in ("train", "val")]), "test_mode": True}}
+    dataset = open_dataset(resolve_config_data({"data": section}))
+    config = {"data": section}
+    set_data(config, dataset)
+    built = build_dataset(config["data"]["train"], dataset.train)
+    assert [len(part) for part in built.dataset.datasets] == [3, 3] and len(built) == 12
+
+
 def test_other_data_make_one_of_a_concatenation(project, section):
     dataset = open_dataset(resolve_config_data({"data": section}))
     config = {"data": {**section, "train": [section["train"], section["train"]]}}

@@ -33,6 +33,8 @@ def test_our_own_configs_are_obeyed():
     ({"custom_hooks": [{"type": "RFSearchHook"}]}, "custom_hooks.0: RFSearchHook"),
     ({"custom_hooks": [{"mode": "search"}]}, "custom_hooks.0.type"),
     ({"log_config": {"interval": 1, "hooks": [{"type": "NeptuneLoggerHook"}]}}, "needs the package neptune"),
+    ({"log_config": {"interval": 1, "hooks": ["TextLoggerHook"]}}, "log_config.hooks: ['TextLoggerHook']"),
+    ({"evaluation": {"interval": 0, "metric": "bbox"}}, "evaluation.interval: 0"),
     ({"optimizer": {"type": "Adan", "lr": 1}}, "optimizer.type: 'Adan'"),
     ({"optimizer": {"type": "SGD", "lr": 1, "momentumm": 1}}, "unknown key momentumm"),
     ({"lr_config": {"policy": "stepp", "step": [1]}}, "lr_config.type: 'SteppLrUpdaterHook'"),
@@ -64,6 +66,14 @@ def test_our_own_configs_are_obeyed():
 def test_what_cannot_be_obeyed_is_named(changes, named):
     found = refused(**changes)
     assert len(found) == 1 and named in found[0]
+
+
+@pytest.mark.parametrize(("key", "value"), [("persistent_workers", True), ("prefetch_factor", 4)])
+def test_what_is_for_workers_is_refused_where_there_are_none(key, value):
+    data = load_config(MODEL).data
+    found = refused(data={**data, "workers_per_gpu": 0, "train_dataloader": {key: value}})
+    assert len(found) == 1 and f"{key} of train_dataloader: {value}" in found[0]
+    assert refused(data={**data, "workers_per_gpu": 1, "train_dataloader": {key: value}}) == []
 
 
 @pytest.mark.parametrize("changes", [
