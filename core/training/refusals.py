@@ -55,16 +55,13 @@ def refused_of(config: Any, gpus: int | None) -> list[UserError]:
         # The other checks look into what stands there.
         return misshapen
     found = refusals(config, Situation(gpus, bool(config.get("nncf_config"))))
-    checks = (training_length, workflow_of, _workflow_has_data, loader_settings, log_settings, require_intervals)
+    checks = (training_length, workflow_of, _workflow_has_data, loader_settings, require_intervals)
     for check in checks:
         try:
             check(config)
         except UserError as error:
             found.append(error)
-    try:
-        found.extend(_unregistered(config))
-    except UserError as error:
-        found.append(error)
+    found.extend(_unregistered(config))
     found.extend(_named_by_hooks(config))
     # Those of `checkpoint_config` and `evaluation` are keys of the table.
     for key in ("data", "custom_hooks", "log_config"):

@@ -1,7 +1,6 @@
 """What a config says of training, each key where MMDetection 2.28 reads it."""
 
 import copy
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,17 +88,9 @@ def loader_settings(config: Any, name: str = "train_dataloader", **defaults: Any
 
 
 def log_settings(config: Any) -> dict[str, Any]:
-    """Return ``log_config`` with the text log among its hooks: reports are made from it.
-
-    Raises:
-        UserError: Its hooks are no list of dicts.
-    """
+    """Return ``log_config`` with the text log among its hooks: reports are made from it."""
     given = copy.deepcopy(dict(config.get("log_config") or {}))
-    listed = given.get("hooks") or ()
-    if not isinstance(listed, (list, tuple)) or not all(isinstance(hook, Mapping) for hook in listed):
-        raise UserError("config, log_config.hooks", bounded_repr(listed, 80), "It is a list of dicts with a type.",
-                        "Write hooks=[dict(type='TextLoggerHook')].")
-    hooks = [dict(hook) for hook in listed]
+    hooks = [dict(hook) for hook in given.get("hooks") or ()]
     if not any(hook.get("type") == "TextLoggerHook" for hook in hooks):
         hooks.insert(0, {"type": "TextLoggerHook"})
     return {"interval": given.get("interval", _LOGGED_EVERY), "hooks": hooks}

@@ -33,7 +33,6 @@ def test_our_own_configs_are_obeyed():
     ({"custom_hooks": [{"type": "RFSearchHook"}]}, "custom_hooks.0: RFSearchHook"),
     ({"custom_hooks": [{"mode": "search"}]}, "custom_hooks.0.type"),
     ({"log_config": {"interval": 1, "hooks": [{"type": "NeptuneLoggerHook"}]}}, "needs the package neptune"),
-    ({"log_config": {"interval": 1, "hooks": ["TextLoggerHook"]}}, "log_config.hooks: ['TextLoggerHook']"),
     ({"evaluation": {"interval": 0, "metric": "bbox"}}, "evaluation.interval: 0"),
     ({"optimizer": {"type": "Adan", "lr": 1}}, "optimizer.type: 'Adan'"),
     ({"optimizer": {"type": "SGD", "lr": 1, "momentumm": 1}}, "unknown key momentumm"),
