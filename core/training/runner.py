@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmcv.runner import EpochBasedRunner, IterBasedRunner, OptimizerHook
-from mmcv.runner.hooks import ProfilerHook
+from mmcv.runner.hooks import ProfilerHook, TensorboardLoggerHook
 
 from core.base.errors import UserError
 from core.detectors.closed_room import closed_room, outside
+from core.training.refusals import PACKAGES
 
 if TYPE_CHECKING:
     from core.training.samples import TrainLoader
@@ -106,8 +107,12 @@ class _Resumable:
 def _room_of(hook: Any, work_dir: str) -> contextlib.AbstractContextManager[None]:
     """Return what a hook is called in: our own, and those of a user's trusted modules, act freely."""
     kind = type(hook)
-    if kind.__module__.partition(".")[0] not in _LIBRARIES or isinstance(hook, _WITHOUT_FILES) \
-            or kind.__name__ == "MemoryProfilerHook":
+    if isinstance(hook, TensorboardLoggerHook):
+        # Its import searches the whole of sys.path; what it writes stays in the work folder.
+        with contextlib.suppress(ImportError):
+            import torch.utils.tensorboard  # noqa: F401
+    elif kind.__module__.partition(".")[0] not in _LIBRARIES or isinstance(hook, _WITHOUT_FILES) \
+            or kind.__name__ in PACKAGES:
         return contextlib.nullcontext()
     return closed_room(f"config, {kind.__name__}", writable=[work_dir])
 

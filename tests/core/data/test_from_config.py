@@ -85,7 +85,6 @@ def test_several_files_and_wrappers_keep_their_parts(project, section, coco_fold
 
 
 def test_mmdetection_builds_several_files_from_their_parts(project, section):
-    pytest.importorskip("mmdet", reason="needs the train environment")
     from core.detectors.building import build_dataset
 
     section["train"] = {"type": "RepeatDataset", "times": 2, "dataset": {

@@ -5,17 +5,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
+from mmcv.runner import HOOKS, Hook
+from mmcv.runner.hooks import CheckpointHook, TextLoggerHook
 
-torch = pytest.importorskip("torch", reason="needs the train environment")
-pytest.importorskip("mmdet")
-
-from mmcv.runner import HOOKS, Hook  # noqa: E402
-from mmcv.runner.hooks import CheckpointHook, TextLoggerHook  # noqa: E402
-
-from core.base.errors import UserError  # noqa: E402
-from core.training.hooks import EvaluationHook  # noqa: E402
-from core.training.runner import ResumableRunner  # noqa: E402
-from core.training.signals import Interruptions  # noqa: E402
+from core.base.errors import UserError
+from core.training.hooks import EvaluationHook
+from core.training.runner import ResumableRunner
+from core.training.signals import Interruptions
 
 
 @pytest.fixture
@@ -75,3 +72,15 @@ def test_a_resumed_checkpoint_does_not_choose_what_is_removed(tmp_path):
         hook.before_run(SimpleNamespace(work_dir=str(tmp_path / "work"), messages={"best_ckpt": best}))
         assert hook.best_ckpt_path == (best if kept else None)
     assert Path(precious).exists()
+
+
+def test_tensorboard_imports_what_it_needs_and_writes_into_the_work_folder(runner, tmp_path):
+    runner.register_hook(HOOKS.build({"type": "TensorboardLoggerHook", "interval": 1}))
+    runner.call_hook("before_run")
+    runner.log_buffer.update({"loss": 1.0})
+    runner.log_buffer.average(1)
+    runner.outputs = {}
+    runner.mode = "train"
+    runner.call_hook("after_train_iter")
+    runner.call_hook("after_run")
+    assert list((tmp_path / "work").rglob("events.out.tfevents*"))
