@@ -14,7 +14,7 @@ from core.detectors.pretrained import weights_file, weights_location
 from core.training.settings import loader_settings, log_settings, require_intervals, training_length, workflow_of
 
 # Hooks that need a package of their own.
-PACKAGES = {
+_PACKAGES = {
     "TensorboardLoggerHook": "tensorboard", "WandbLoggerHook": "wandb", "MMDetWandbHook": "wandb",
     "MlflowLoggerHook": "mlflow", "NeptuneLoggerHook": "neptune", "DvcliveLoggerHook": "dvclive",
     "ClearMLLoggerHook": "clearml", "SegmindLoggerHook": "segmind", "PaviLoggerHook": "pavi",
@@ -136,7 +136,7 @@ def _hooks(place: str, hooks: Any, **given: Any) -> Iterator[UserError]:
     for number, hook in enumerate([hooks] if isinstance(hooks, Mapping) else hooks):
         where = f"{place}.{number}"
         kind = hook.get("type") if isinstance(hook, Mapping) else None
-        package = PACKAGES.get(kind)
+        package = _PACKAGES.get(kind)
         if kind in _REFUSED_HOOKS:
             yield UserError(f"config, {where}", kind, _REFUSED_HOOKS[kind], "Remove it.")
         elif package and importlib.util.find_spec(package) is None:

@@ -11,7 +11,6 @@ from mmcv.runner.hooks import ProfilerHook, TensorboardLoggerHook
 
 from core.base.errors import UserError
 from core.detectors.closed_room import closed_room, outside
-from core.training.refusals import PACKAGES
 
 if TYPE_CHECKING:
     from core.training.samples import TrainLoader
@@ -112,7 +111,7 @@ def _room_of(hook: Any, work_dir: str) -> contextlib.AbstractContextManager[None
         with contextlib.suppress(ImportError):
             import torch.utils.tensorboard  # noqa: F401
     elif kind.__module__.partition(".")[0] not in _LIBRARIES or isinstance(hook, _WITHOUT_FILES) \
-            or kind.__name__ in PACKAGES:
+            or kind.__name__ == "MemoryProfilerHook":
         return contextlib.nullcontext()
     return closed_room(f"config, {kind.__name__}", writable=[work_dir])
 
