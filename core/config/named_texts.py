@@ -13,23 +13,20 @@ WEIGHTS = ("checkpoint", "pretrained", "teacher_ckpt", "load_from", "resume_from
 
 def named_texts(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
     """Yield every text of a config that may name a file, with its key; data sets and places to write are left out."""
-    if isinstance(node, Mapping):
-        for name, value in node.items():
-            if name not in _LEFT_OUT:
-                yield from named_texts(value, str(name))
-    elif isinstance(node, (list, tuple)):
-        for value in node:
-            yield from named_texts(value, key)
-    elif isinstance(node, str) and 0 < len(node) <= _LONGEST_PATH and "\0" not in node:
-        yield key, node
+    return ((key, text) for _, key, text in _texts(node, "", key))
 
 
-def named_weights(node: Any, where: str = "") -> Iterator[tuple[str, str]]:
+def named_weights(node: Any) -> Iterator[tuple[str, str]]:
     """Yield the text of every key of a config that names weights, with its dotted place; data sets are left out."""
+    return ((place, text) for place, key, text in _texts(node) if key in WEIGHTS and f".{place}".endswith(f".{key}"))
+
+
+def _texts(node: Any, place: str = "", key: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yield dotted place, key and text; what stands in a list has the list's key."""
     if isinstance(node, (Mapping, list, tuple)):
-        for name, value in node.items() if isinstance(node, Mapping) else enumerate(node):
-            place = f"{where}.{name}" if where else str(name)
-            if name in WEIGHTS and isinstance(value, str) and 0 < len(value) <= _LONGEST_PATH and "\0" not in value:
-                yield place, value
-            elif name not in _LEFT_OUT:
-                yield from named_weights(value, place)
+        keyed = isinstance(node, Mapping)
+        for name, value in node.items() if keyed else enumerate(node):
+            if name not in _LEFT_OUT:
+                yield from _texts(value, f"{place}.{name}" if place else str(name), str(name) if keyed else key)
+    elif isinstance(node, str) and 0 < len(node) <= _LONGEST_PATH and "\0" not in node:
+        yield place, key, node

@@ -2,14 +2,14 @@
 
 import hashlib
 import os
-import stat
 from collections.abc import Mapping
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from core.base.digest import BLOCK_BYTES, sha256_file
 from core.base.errors import UserError
+from core.base.foreign_file import open_regular
 from core.config.data_only import config_files
 from core.config.fingerprint import json_digest
 from core.config.named_texts import WEIGHTS, named_texts
@@ -72,24 +72,21 @@ def _digest(key: str, name: str, kept: str) -> str:
 
 def _file_digest(path: Path) -> str:
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
-            return ""
-        if path.suffix == ".py":
-            return json_digest([sha256_file(file) for file in _with_bases(path)])
-        return _digest_of(path, status.st_size)
+        with open_regular(path, _MOST_BYTES) as file:
+            if path.suffix == ".py":
+                return json_digest([sha256_file(source) for source in _with_bases(path)])
+            return _digest_of(file)
     except OSError:
         return ""
 
 
-def _digest_of(path: Path, size: int) -> str:
-    """Return the SHA-256 of the bytes that the file says it has: some of /proc say none, and go on for ever or wait."""
+def _digest_of(file: BinaryIO) -> str:
+    """Return the SHA-256 of the bytes that a file says it has: some of /proc say none, and go on for ever or wait."""
     digest = hashlib.sha256()
-    if size:
-        with open(path, "rb") as file:
-            while size and (block := file.read(min(BLOCK_BYTES, size))):
-                digest.update(block)
-                size -= len(block)
+    left = os.fstat(file.fileno()).st_size
+    while left and (block := file.read(min(BLOCK_BYTES, left))):
+        digest.update(block)
+        left -= len(block)
     return digest.hexdigest()
 
 

@@ -463,6 +463,5 @@ def _catch_up(runner: Any) -> None:
 
 def _require_within(work_dir: str, thing: str, place: Any) -> None:
     """Refuse a place of a config that lies outside of training's own work folder."""
-    folder = Path(work_dir).resolve()
-    if not isinstance(place, str) or folder not in Path(place).resolve().parents and Path(place).resolve() != folder:
+    if not isinstance(place, str) or not Path(place).resolve().is_relative_to(Path(work_dir).resolve()):
         raise UserError(thing, place, "Training writes to its own work folder alone.", "Remove it from the config.")

@@ -55,11 +55,8 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def parent(folder, tiny_config, tiny_data):
-    path = folder / "parent.pth"
-    if not path.exists():
-        fit(plain_config(tiny_config()), tiny_data, path, folder / "parent.log", folder / "parent")
-    return path
+def parent(plain):
+    return plain
 
 
 @pytest.fixture
