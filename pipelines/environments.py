@@ -24,8 +24,9 @@ def environment_python(image: str) -> Path:
 def child_environment(python: Path, root: Path, variables: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of a stage's process, which runs ``python`` on the code in ``root``."""
     path = os.pathsep.join([str(python.parent), *filter(None, [os.environ.get("PATH")])])
-    # Waiting OpenMP threads that spin slow everything several times where cores are shared; and every import of mmcv
-    # 1.7 announces version 2.
-    quiet = {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONWARNINGS": "ignore:On January 1:UserWarning"}
+    # OpenMP threads that wait spinning slow everything several times where cores are shared, and threads that sleep at
+    # once cost a training 40 % where they are not: a short spin costs neither (docs/benchmarks.md). And every import of
+    # mmcv 1.7 announces version 2.
+    quiet = {"GOMP_SPINCOUNT": "1000", "PYTHONWARNINGS": "ignore:On January 1:UserWarning"}
     return {**quiet, **os.environ, **variables, "PATH": path, "PYTHONPATH": str(root),
             "PYTHONUNBUFFERED": "1"}

@@ -144,7 +144,7 @@ def test_model_api_resizes_to_the_same_objects(bundle, photographs, model):
 
 def run_module(*command):
     return subprocess.run([sys.executable, "-m", *map(str, command)], cwd=ROOT, capture_output=True, text=True,
-                          env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"})
+                          env={**os.environ, "GOMP_SPINCOUNT": "1000"})
 
 
 def test_postprocessing_in_the_graph_costs_no_accuracy(bccd_runs, bccd_root):

@@ -21,13 +21,13 @@ def test_unknown_image_is_refused():
 def test_stage_gets_code_tools_and_its_variables(monkeypatch):
     monkeypatch.setenv("PATH", "/usr/bin")
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
     environment = child_environment(Path("/envs/train/bin/python"), Path("/project"), {"KEY": "value"})
-    assert {name: environment[name] for name in ("PATH", "PYTHONPATH", "PYTHONUNBUFFERED", "OMP_WAIT_POLICY", "KEY")} \
+    assert {name: environment[name] for name in ("PATH", "PYTHONPATH", "PYTHONUNBUFFERED", "GOMP_SPINCOUNT", "KEY")} \
         == {"PATH": "/envs/train/bin:/usr/bin", "PYTHONPATH": "/project", "PYTHONUNBUFFERED": "1",
-            "OMP_WAIT_POLICY": "PASSIVE", "KEY": "value"}
+            "GOMP_SPINCOUNT": "1000", "KEY": "value"}
 
 
 def test_a_persons_wait_policy_is_kept(monkeypatch):
-    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
-    assert child_environment(Path("/p/bin/python"), Path("/project"), {})["OMP_WAIT_POLICY"] == "ACTIVE"
+    monkeypatch.setenv("GOMP_SPINCOUNT", "5")
+    assert child_environment(Path("/p/bin/python"), Path("/project"), {})["GOMP_SPINCOUNT"] == "5"
