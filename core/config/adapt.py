@@ -26,10 +26,7 @@ _OTHER_CLASSES = ("backbone", "rpn_head", "semantic_head")
 
 
 def set_classes(cfg: "Config", classes: Sequence[str]) -> None:
-    """Set every ``num_classes`` in the model's heads to the number of ``classes``, in place.
-
-    A model without that key, such as a bare RPN, stays as it is.
-    """
+    """Set every ``num_classes`` in the model's heads to the number of ``classes``, in place."""
     _set_num_classes(cfg["model"], len(classes))
 
 
@@ -149,14 +146,10 @@ def _pointed(node: Any, split: "Split", classes: Sequence[str], where: str) -> d
         raise UserError(f"data, split {split.name!r}", f"{split.masks} of {split.boxes} boxes have a mask",
                         f"{where}.pipeline of the config loads masks, so every box must have one.",
                         "Give COCO annotations with `segmentation`, or a detector that learns from boxes.")
-    node.update(type="CocoDataset", ann_file=str(split.annotation_file), img_prefix=_folder(split.image_root),
-                classes=tuple(classes))
-    return node
-
-
-def _folder(path: Path) -> str:
     # mmdet joins file names to the prefix as a path, but some pipelines concatenate text.
-    return str(path).rstrip("/") + "/"
+    folder = str(split.image_root).rstrip("/") + "/"
+    node.update(type="CocoDataset", ann_file=str(split.annotation_file), img_prefix=folder, classes=tuple(classes))
+    return node
 
 
 def plain_config(cfg: "Config") -> "Config":
@@ -177,7 +170,7 @@ def nncf_config_of(cfg: "Config") -> dict[str, Any] | None:
     if value is None or value == {}:
         return None
     if not isinstance(value, dict):
-        raise UserError("config, nncf_config", bounded_repr(value, 80), "It is a dict that NNCF gets unchanged.",
+        raise UserError("config, nncf_config", bounded_repr(value, 80), "It is a dict that is passed to NNCF unchanged.",
                         "Write a dict, or leave the key out for no compression.")
     return plain_data(value, "config, nncf_config")
 

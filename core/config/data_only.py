@@ -39,19 +39,14 @@ def read_config(path: Path, root: Path | None = None) -> dict[str, Any]:
         UserError: Absent, unreadable, malformed or oversized text; bases that clash, recur, lie
             outside ``root`` or cannot be merged.
     """
-    values = _Files(root).read(Path(path))
-    return plain_data(values, f"config {path}")
+    return plain_data(_Files(root).read(path), f"config {path}")
 
 
 def config_files(path: Path) -> tuple[Path, ...]:
-    """Return a config's file and those of its bases, in the order in which they are read.
-
-    Raises:
-        UserError: As :func:`read_config`.
-    """
+    """Return a config's file and those of its bases, symbolic links resolved; errors as :func:`read_config`."""
     files = _Files(None)
-    files.read(Path(path))
-    return files.paths
+    files.read(path)
+    return tuple(files.done)
 
 
 def data_from_json(text: str, thing: str) -> Any:
@@ -134,14 +129,9 @@ class _Files:
 
     def __init__(self, root: Path | None) -> None:
         self._root = root and Path(os.path.realpath(root))
-        self._done: dict[Path, dict[str, Any]] = {}
+        self.done: dict[Path, dict[str, Any]] = {}
         self._open: list[Path] = []
         self._cost = Cost()
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """Return what was read, symbolic links resolved."""
-        return tuple(self._done)
 
     def read(self, path: Path) -> dict[str, Any]:
         real = Path(os.path.realpath(path))
@@ -149,14 +139,14 @@ class _Files:
         if real in self._open:
             raise UserError(thing, "inherits from itself", f"`{BASE_KEY}` must not lead back.",
                             f"Remove it from `{BASE_KEY}` in {self._open[-1].name}.")
-        if len(self._open) > MAX_BASE_DEPTH or len(self._done) >= MAX_FILES:
+        if len(self._open) > MAX_BASE_DEPTH or len(self.done) >= MAX_FILES:
             raise UserError(thing, f"more than {MAX_FILES} files or {MAX_BASE_DEPTH} levels of `{BASE_KEY}`",
                             "Inheritance is bounded.", "Use fewer bases.")
-        if real not in self._done:
+        if real not in self.done:
             self._open.append(real)
-            self._done[real] = self._read_file(path, thing)
+            self.done[real] = self._read_file(path, thing)
             self._open.pop()
-        return self._done[real]
+        return self.done[real]
 
     def _read_file(self, path: Path, thing: str) -> dict[str, Any]:
         if path.suffix not in SUFFIXES:
@@ -189,23 +179,20 @@ class _Files:
             if not isinstance(name, str) or "\0" in name:
                 raise UserError(f"{thing}, {BASE_KEY}", bounded_repr(name, 60), "It is one path or a list of paths.",
                                 "Write paths relative to the file.")
-            base = self._read_base(name, path, thing)
+            if "::" in name:
+                raise UserError(f"{thing}, {BASE_KEY}", name, "mmcv 1.x knows no scopes such as `mmdet::`.",
+                                "Write the path of the file, absolute or relative to this one.")
+            file = Path(os.path.normpath(path.parent / name))
+            if self._root and self._root not in Path(os.path.realpath(file)).parents:
+                raise UserError(f"{thing}, {BASE_KEY}", name, "Bases of a config from storage are read within its "
+                                f"prefix, {self._root}, only.", "Store the base below the same folder `configs`.")
+            base = self.read(file)
             clash = sorted(base.keys() & values.keys())
             if clash:
                 raise UserError(f"{thing}, {BASE_KEY}", f"`{clash[0]}` comes from {name} and from a base before it",
                                 "Two bases must not set the same key.", "Drop one of them.")
             values.update(base)
         return values
-
-    def _read_base(self, name: str, path: Path, thing: str) -> dict[str, Any]:
-        if "::" in name:
-            raise UserError(f"{thing}, {BASE_KEY}", name, "mmcv 1.x knows no scopes such as `mmdet::`.",
-                            "Write the path of the file, absolute or relative to this one.")
-        base = Path(os.path.normpath(path.parent / name))
-        if self._root and self._root not in Path(os.path.realpath(base)).parents:
-            raise UserError(f"{thing}, {BASE_KEY}", name, f"Bases of a config from storage are read within its prefix, "
-                            f"{self._root}, only.", "Store the base below the same folder `configs`.")
-        return self.read(base)
 
 
 def _predefined(path: Path) -> Callable[[str], str]:

@@ -60,6 +60,7 @@ class Key:
 
 METRICS = ("bbox", "segm", "proposal", "proposal_fast", "mAP")
 _MOST_THREADS = 1 << 16
+_ONE_SET = "Validation and test are measured as one data set each."
 _O, _R, _N = Decision.OBEYED, Decision.REFUSED, Decision.NO_EFFECT
 
 
@@ -78,12 +79,13 @@ def _fp16(value: Any, situation: Situation) -> str:
     return "Half precision is trained on a GPU; this run has none." if situation.gpus == 0 else ""
 
 
-def _only_disk(value: Any, situation: Situation) -> str:
-    return "" if value in (None, {"backend": "disk"}) else "Checkpoints are written to a folder."
+def _must(accepts: Callable[[Any], bool], rule: str) -> Check:
+    """Return a check that refuses what is neither None nor accepted."""
+    return lambda value, situation: "" if value is None or accepts(value) else rule
 
 
-def _file_name(value: Any, situation: Situation) -> str:
-    return "" if value is None or is_file_name(value) else "It is a file's name with {} in it, without folders."
+def _one_of(*names: str) -> Check:
+    return _must(lambda value: isinstance(value, str) and value in names, f"It is one of {', '.join(names)}.")
 
 
 def is_file_name(template: Any) -> bool:
@@ -92,31 +94,13 @@ def is_file_name(template: Any) -> bool:
         template.replace("{}", ""))
 
 
-def _log_level(value: Any, situation: Situation) -> str:
-    return _one_of(value, ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG"))
-
-
-def _start_method(value: Any, situation: Situation) -> str:
-    return _one_of(value, ("fork", "spawn", "forkserver"))
-
-
-def _one_of(value: Any, names: tuple[str, ...]) -> str:
-    return "" if value is None or isinstance(value, str) and value in names else f"It is one of {', '.join(names)}."
-
-
-def _threads(value: Any, situation: Situation) -> str:
-    whole = isinstance(value, int) and abs(value) < _MOST_THREADS
-    return "" if value is None or whole else f"It is a whole number below {_MOST_THREADS}."
-
-
-def _separate(value: Any, situation: Situation) -> str:
-    return "Validation and test are measured as one data set each." if value else ""
-
-
 def _runner(value: Any, situation: Situation) -> str:
     counted = isinstance(value, Mapping) and value.get("type") == "IterBasedRunner"
     return "NNCF's schedules count epochs, so a compressed model is trained by EpochBasedRunner." \
         if counted and situation.compressed else ""
+
+
+_only_disk = _must(lambda value: value == {"backend": "disk"}, "Checkpoints are written to a folder.")
 
 
 def _below(place: str, decision: Decision, why: str, *names: str) -> tuple[Key, ...]:
@@ -146,7 +130,8 @@ def _split(name: str) -> tuple[Key, ...]:
                 "ins_ann_file", "label_file", "hierarchy_file", "meta_file", "image_level_ann_file",
                 "get_supercategory", "load_from_file", "get_metas", "palette", "filter_empty"),
         *(() if name == "train" else (Key(f"{where}.separate_eval", _O, "False: several data sets are measured as one; "
-                                          "True, a figure for each, is refused.", _separate),)),
+                                          "True, a figure for each, is refused.",
+                                          _must(lambda value: not value, _ONE_SET)),)),
         Key(f"{where}.min_size", _R, "Small boxes of XML files are trained on like others."),
         *_below(where, _R, "Only images, boxes and masks come with a data set here.", "proposal_file", "seg_prefix",
                 "seg_suffix"),
@@ -180,13 +165,15 @@ KEYS: tuple[Key, ...] = (
         "and the training state (`training_state`)."),
     *_below("checkpoint_config", _O, "As in mmcv.", "type", "interval", "by_epoch", "save_optimizer", "out_dir",
             "max_keep_ckpts", "save_last", "sync_buffer", "create_symlink"),
-    Key("checkpoint_config.filename_tmpl", _O, "As in mmcv; a name without folders.", _file_name),
+    Key("checkpoint_config.filename_tmpl", _O, "As in mmcv; a name without folders.",
+        _must(is_file_name, "It is a file's name with {} in it, without folders.")),
     Key("checkpoint_config.meta", _N, "A checkpoint always says its classes, config and versions."),
     Key("checkpoint_config.file_client_args", _O, "Disk alone: checkpoints are written to a folder.", _only_disk),
     Key("log_config", _O, "The logs; a text log is always among them."),
     Key("log_config.interval", _O, "Iterations between two lines."),
     Key("log_config.hooks", _O, "mmcv's logger hooks; one whose package is not installed is refused."),
-    Key("log_level", _O, "The level of the runner's log.", _log_level),
+    Key("log_level", _O, "The level of the runner's log.",
+        _one_of("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")),
     Key("custom_hooks", _O, "Every hook of mmcv's and MMDetection's registries, at its priority. EMA's averages are "
         "what is evaluated, compressed and exported."),
     Key("evaluation", _O, "The validation during training; the last epoch is always scored, too."),
@@ -217,8 +204,10 @@ KEYS: tuple[Key, ...] = (
     Key("deterministic", _O, "Whether cuDNN's algorithms are deterministic."),
     Key("cudnn_benchmark", _O, "Whether cuDNN chooses the fastest algorithms."),
     Key("find_unused_parameters", _O, "For several GPUs, as in MMDetection."),
-    Key("opencv_num_threads", _O, "As in MMDetection.", _threads),
-    Key("mp_start_method", _O, "As in MMDetection.", _start_method),
+    Key("opencv_num_threads", _O, "As in MMDetection.",
+        _must(lambda value: isinstance(value, int) and abs(value) < _MOST_THREADS,
+              f"It is a whole number below {_MOST_THREADS}.")),
+    Key("mp_start_method", _O, "As in MMDetection.", _one_of("fork", "spawn", "forkserver")),
     Key("custom_imports", _O, "Where the config is trusted (`trust_config`); else refused."),
     Key("dist_params", _N, "NCCL on GPUs, gloo on CPUs."),
     Key("gpu_ids", _N, "The number of GPUs is a parameter (`gpus`)."),

@@ -4,7 +4,8 @@ import ast
 import math
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from functools import partial
+from typing import Any
 
 from core.base.errors import UserError
 from core.base.suggest import did_you_mean
@@ -56,10 +57,11 @@ class Expressions:
             UserError: It would fail as Python as well, or is beyond a bound.
         """
         self._bill(node).step()
-        handler = _HANDLERS.get(type(node))
-        if handler is None:
+        # Named as ast.NodeVisitor names its methods.
+        visit = getattr(self, f"visit_{type(node).__name__}", None)
+        if visit is None:
             raise self.not_data(node, _CONSTRUCTS.get(type(node), type(node).__name__))
-        return handler(self, node)
+        return visit(node)
 
     def bind(self, target: ast.AST, value: Any) -> None:
         """Assign to a name, to names in a tuple, or to an item of a dict or list."""
@@ -115,10 +117,7 @@ class Expressions:
         return NotData(self._where(node), f"`{self._snippet(node)}`: {construct}", RULE, HINT)
 
     def _bill(self, node: ast.AST) -> Bill:
-        def refuse(problem: str, rule: str, hint: str) -> NoReturn:
-            raise self.refusal(node, problem, rule, hint)
-
-        return Bill(self._cost, refuse)
+        return Bill(self._cost, partial(self.refusal, node))
 
     def _attempt(self, node: ast.AST, function: Callable[..., Any], /, *given: Any, **named: Any) -> Any:
         """Return what the function returns; what Python would raise becomes the user's error."""
@@ -129,7 +128,7 @@ class Expressions:
                                "Correct it.") from error
         return self._number(node, result) if type(result) in (int, float, complex) else result
 
-    def _constant(self, node: ast.Constant) -> Any:
+    def visit_Constant(self, node: ast.Constant) -> Any:
         if type(node.value) is str:
             if "{{" in node.value and BASE_KEY in node.value:
                 raise self.refusal(node, "a reference to a base inside quotes", "The value, not its text, is meant.",
@@ -139,7 +138,7 @@ class Expressions:
             return self._number(node, node.value) if node.value is not None else None
         raise self.not_data(node, f"a literal of type {type(node.value).__name__}")
 
-    def _name(self, node: ast.Name) -> Any:
+    def visit_Name(self, node: ast.Name) -> Any:
         for names in [*self._scopes[::-1], self.values, _NAMES]:
             if node.id in names:
                 return names[node.id]
@@ -147,19 +146,22 @@ class Expressions:
                       "A name has a value only from an assignment above it in the same file.",
                       did_you_mean(node.id, self.values, "Assign it, or write {{_base_." + node.id + "}}."))
 
-    def _tuple(self, node: ast.Tuple) -> tuple[Any, ...]:
-        return tuple(self._list(node))
+    def visit_Tuple(self, node: ast.Tuple) -> tuple[Any, ...]:
+        return tuple(self._items(node.elts))
 
-    def _list(self, node: ast.List | ast.Tuple | ast.Set) -> list[Any]:
+    def visit_List(self, node: ast.List) -> list[Any]:
+        return self._items(node.elts)
+
+    def _items(self, nodes: list[ast.expr]) -> list[Any]:
         result: list[Any] = []
-        for item in node.elts:
+        for item in nodes:
             if isinstance(item, ast.Starred):
                 result.extend(self._attempt(item, items_of, self._bill(item), self.evaluate(item.value)))
             else:
                 result.append(self.evaluate(item))
         return result
 
-    def _dict(self, node: ast.Dict) -> dict[str, Any]:
+    def visit_Dict(self, node: ast.Dict) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for key_node, value_node in zip(node.keys, node.values):
             if key_node is None:
@@ -184,14 +186,18 @@ class Expressions:
         self._bill(node).copy(len(value))
         return value
 
-    def _call(self, node: ast.Call) -> Any:
+    def visit_Call(self, node: ast.Call) -> Any:
         function, given = self._callee(node)
-        for argument in node.args:
-            if isinstance(argument, ast.Starred):
-                given.extend(self._attempt(argument, items_of, self._bill(argument), self.evaluate(argument.value)))
-            else:
-                given.append(self.evaluate(argument))
-        return self._attempt(node, function, self._bill(node), *given, **self._keywords(node))
+        given += self._items(node.args)
+        named: dict[str, Any] = {}
+        for argument in node.keywords:
+            added = {argument.arg: self.evaluate(argument.value)} if argument.arg else self._mapping(argument.value)
+            twice = sorted(named.keys() & added.keys())
+            if twice:
+                raise self.refusal(node, f"the key `{twice[0]}` is given twice", "A call takes a key once.",
+                                   "Remove one, or merge with {**first, 'key': value}.")
+            named.update(added)
+        return self._attempt(node, function, self._bill(node), *given, **named)
 
     def _callee(self, node: ast.Call) -> tuple[Callable[..., Any], list[Any]]:
         """Return the function that a call means, and what it is called on where it is a method."""
@@ -208,18 +214,7 @@ class Expressions:
                 return method, [target]
         raise self.not_data(node, "a call other than of dict, range and the like")
 
-    def _keywords(self, node: ast.Call) -> dict[str, Any]:
-        result: dict[str, Any] = {}
-        for argument in node.keywords:
-            given = {argument.arg: self.evaluate(argument.value)} if argument.arg else self._mapping(argument.value)
-            twice = sorted(result.keys() & given.keys())
-            if twice:
-                raise self.refusal(node, f"the key `{twice[0]}` is given twice", "A call takes a key once.",
-                                   "Remove one, or merge with {**first, 'key': value}.")
-            result.update(given)
-        return result
-
-    def _unary(self, node: ast.UnaryOp) -> Any:
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> Any:
         value = self.evaluate(node.operand)
         if isinstance(node.op, ast.Not):
             return not value
@@ -228,7 +223,7 @@ class Expressions:
         signed = -value if isinstance(node.op, ast.USub) else value
         return signed if signed in (math.inf, -math.inf) else self._number(node, signed)
 
-    def _binary(self, node: ast.BinOp) -> Any:
+    def visit_BinOp(self, node: ast.BinOp) -> Any:
         return self.compute(node, node.op, self.evaluate(node.left), self.evaluate(node.right))
 
     def compute(self, node: ast.AST, operation: ast.operator, left: Any, right: Any) -> Any:
@@ -263,7 +258,7 @@ class Expressions:
             raise self.refusal(node, str(error), "Arithmetic must have a finite result.",
                                "Correct the numbers.") from error
 
-    def _compare(self, node: ast.Compare) -> bool:
+    def visit_Compare(self, node: ast.Compare) -> bool:
         left = self.evaluate(node.left)
         for operation, right_node in zip(node.ops, node.comparators):
             right = self.evaluate(right_node)
@@ -276,7 +271,7 @@ class Expressions:
             left = right
         return True
 
-    def _boolean(self, node: ast.BoolOp) -> Any:
+    def visit_BoolOp(self, node: ast.BoolOp) -> Any:
         value: Any = None
         for part in node.values:
             value = self.evaluate(part)
@@ -284,30 +279,32 @@ class Expressions:
                 break
         return value
 
-    def _conditional(self, node: ast.IfExp) -> Any:
+    def visit_IfExp(self, node: ast.IfExp) -> Any:
         return self.evaluate(node.body if self.evaluate(node.test) else node.orelse)
 
-    def _formatted_text(self, node: ast.JoinedStr) -> str:
-        text = "".join(self._formatted_part(part) for part in node.values)
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> str:
+        text = ""
+        for part in node.values:
+            if isinstance(part, ast.Constant):
+                # mmcv replaces its variables before Python halves the braces of an f-string.
+                doubled = part.value.replace("{", "{{").replace("}", "}}")
+                text += self._expand(doubled).replace("{{", "{").replace("}}", "}")
+            else:
+                conversion = None if part.conversion == -1 else chr(part.conversion)
+                spec = self.visit_JoinedStr(part.format_spec) if part.format_spec else ""
+                text += self._attempt(part, formatted, self._bill(part), self.evaluate(part.value), conversion, spec)
         self._bill(node).copy(len(text))
         return text
 
-    def _formatted_part(self, node: ast.AST) -> str:
-        if isinstance(node, ast.Constant):
-            # mmcv replaces its variables before Python halves the braces of an f-string.
-            doubled = node.value.replace("{", "{{").replace("}", "}}")
-            return self._expand(doubled).replace("{{", "{").replace("}}", "}")
-        conversion = None if node.conversion == -1 else chr(node.conversion)
-        spec = self._formatted_text(node.format_spec) if node.format_spec else ""
-        return self._attempt(node, formatted, self._bill(node), self.evaluate(node.value), conversion, spec)
-
-    def _listed(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp) -> list[Any]:
+    def visit_ListComp(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp) -> list[Any]:
         return [self.evaluate(node.elt) for _ in self._turns(node.generators)]
 
-    def _distinct(self, node: ast.SetComp) -> list[Any]:
-        return self._attempt(node, distinct, self._bill(node), self._listed(node))
+    visit_GeneratorExp = visit_ListComp
 
-    def _mapped(self, node: ast.DictComp) -> dict[str, Any]:
+    def visit_SetComp(self, node: ast.SetComp) -> list[Any]:
+        return self._attempt(node, distinct, self._bill(node), self.visit_ListComp(node))
+
+    def visit_DictComp(self, node: ast.DictComp) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for _ in self._turns(node.generators):
             key = self._key(node.key)
@@ -339,7 +336,7 @@ class Expressions:
                                "Write an ordinary number, such as 1e8 for no limit.")
         return value
 
-    def _subscript(self, node: ast.Subscript) -> Any:
+    def visit_Subscript(self, node: ast.Subscript) -> Any:
         if isinstance(node.slice, ast.Slice):
             return self._slice(node, node.slice)
         value, index = self.evaluate(node.value), self._index(node)
@@ -371,7 +368,7 @@ class Expressions:
         self._bill(node).copy(len(part))
         return part
 
-    def _set(self, node: ast.Set) -> Any:
+    def visit_Set(self, node: ast.Set) -> Any:
         """Return what ``{{_base_.a.b}}`` names, to Python's grammar a set within a set; or a set's elements."""
         inner: ast.AST | None = node
         for _ in range(2):
@@ -381,7 +378,7 @@ class Expressions:
             keys.insert(0, inner.attr)
             inner = inner.value
         if not keys or not isinstance(inner, ast.Name) or inner.id != BASE_KEY:
-            return self._attempt(node, distinct, self._bill(node), self._list(node))
+            return self._attempt(node, distinct, self._bill(node), self._items(node.elts))
         if BASE_KEY not in self.values:
             raise self.refusal(node, f"no `{BASE_KEY}` is assigned above", "The base must be known.",
                                f"Assign `{BASE_KEY}` in the first line.")
@@ -412,13 +409,3 @@ def base_value(bases: dict[str, Any], keys: list, where: str) -> Any:
                             did_you_mean(key, candidates, "Name a key that the base has."))
         value = value[key]
     return value
-
-
-_HANDLERS: dict[type, Callable[[Expressions, Any], Any]] = {
-    ast.Constant: Expressions._constant, ast.Name: Expressions._name, ast.Tuple: Expressions._tuple,
-    ast.List: Expressions._list, ast.Dict: Expressions._dict, ast.Call: Expressions._call,
-    ast.UnaryOp: Expressions._unary, ast.BinOp: Expressions._binary, ast.Subscript: Expressions._subscript,
-    ast.Set: Expressions._set, ast.Compare: Expressions._compare, ast.BoolOp: Expressions._boolean,
-    ast.IfExp: Expressions._conditional, ast.JoinedStr: Expressions._formatted_text,
-    ast.ListComp: Expressions._listed, ast.GeneratorExp: Expressions._listed, ast.SetComp: Expressions._distinct,
-    ast.DictComp: Expressions._mapped}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
+from core.base.digest import sha256_file
 from core.base.errors import UserError
 from core.config.keys import check_top_level
 from core.config.mmcv_import import import_mmcv
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 # Where a run writes is no part of what it computes.
 LOCATION_KEYS = ("work_dir", "log_dir")
-_CHUNK_BYTES = 1 << 20
 
 
 def config_digest(cfg: "Config") -> str:
@@ -26,9 +26,10 @@ def config_digest(cfg: "Config") -> str:
 
     ``work_dir`` and ``log_dir`` are left out at the top and in ``nncf_config``; tuples count as lists.
     """
-    data = {key: value for key, value in to_data(cfg).items() if key not in LOCATION_KEYS}
-    if isinstance(data.get("nncf_config"), dict):
-        data["nncf_config"] = {key: value for key, value in data["nncf_config"].items() if key not in LOCATION_KEYS}
+    data = plain_data(dict(cfg.items()), "config")
+    for part in (data, data.get("nncf_config")):
+        for key in LOCATION_KEYS if isinstance(part, dict) else ():
+            part.pop(key, None)
     return json_digest(data)
 
 
@@ -48,23 +49,10 @@ def file_digest(path: str | Path) -> str:
     Raises:
         UserError: There is no such file.
     """
-    digest = hashlib.sha256()
     try:
-        with open(path, "rb") as stream:
-            for chunk in iter(lambda: stream.read(_CHUNK_BYTES), b""):
-                digest.update(chunk)
+        return sha256_file(Path(path))
     except (FileNotFoundError, IsADirectoryError) as error:
         raise UserError("file", path, "It must exist to be digested.", "Check the path.") from error
-    return digest.hexdigest()
-
-
-def to_data(cfg: Union["Config", Mapping[str, Any]]) -> dict[str, Any]:
-    """Return a config as plain JSON-able data, tuples as lists.
-
-    Raises:
-        UserError: The config holds something else than data.
-    """
-    return _lists(plain_data(dict(cfg.items()), "config"))
 
 
 def config_to_text(cfg: Union["Config", Mapping[str, Any]]) -> str:
@@ -115,9 +103,3 @@ def _literal(value: Any) -> str:
     if isinstance(value, tuple):
         return "(" + "".join(_literal(item) + ", " for item in value) + ")"
     return repr(value).replace("inf", "1e999") if isinstance(value, float) else repr(value)
-
-
-def _lists(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _lists(item) for key, item in value.items()}
-    return [_lists(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -87,10 +87,13 @@ def _update(bill: Bill, target: dict[str, Any], /, *given: Any, **named: Any) ->
     target.update(named)
 
 
-def _range(bill: Bill, *bounds: int) -> list[int]:
-    numbers = range(*bounds)
-    bill.copy(len(numbers))
-    return list(numbers)
+def _paying(size: Callable[..., int], function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``function`` as one that first pays for a copy of ``size`` of its arguments."""
+    def paying(bill: Bill, *given: Any) -> Any:
+        bill.copy(size(*given))
+        return function(*given)
+
+    return paying
 
 
 def _number(make: Callable[[Any], Any]) -> Callable[..., Any]:
@@ -130,17 +133,13 @@ def _sorted(bill: Bill, values: Any, *, reverse: bool = False) -> list[Any]:
     return sorted(found, reverse=bool(reverse))
 
 
-def _enumerate(bill: Bill, values: Any, start: int = 0) -> list[tuple[int, Any]]:
-    return list(enumerate(items_of(bill, values), start))
-
-
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "abs": lambda bill, value: abs(value),
     "all": lambda bill, values: all(items_of(bill, values)),
     "any": lambda bill, values: any(items_of(bill, values)),
     "bool": lambda bill, value=False: bool(value),
     "dict": _dict,
-    "enumerate": _enumerate,
+    "enumerate": lambda bill, values, start=0: list(enumerate(items_of(bill, values), start)),
     "float": _number(float),
     "frozenset": lambda bill, values=(): distinct(bill, items_of(bill, values)),
     "int": _number(int),
@@ -150,7 +149,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "min": _extreme(min),
     # mmcv's dump of a config writes an OrderedDict so, without an import.
     "OrderedDict": _dict,
-    "range": _range,
+    "range": _paying(lambda *bounds: len(range(*bounds)), lambda *bounds: list(range(*bounds))),
     "reversed": lambda bill, values: items_of(bill, values)[::-1],
     "round": _round,
     "set": lambda bill, values=(): distinct(bill, items_of(bill, values)),
@@ -187,19 +186,6 @@ def _join(bill: Bill, text: str, values: Any) -> str:
     return text.join(parts)
 
 
-def _replace(bill: Bill, text: str, old: str, new: str, count: int = -1) -> str:
-    bill.copy(len(text) + text.count(old) * len(new))
-    return text.replace(old, new, count)
-
-
-def _no_longer_than_itself(name: str) -> Callable[..., Any]:
-    def call(bill: Bill, text: str, *given: Any) -> Any:
-        bill.copy(len(text))
-        return getattr(str, name)(text, *given)
-
-    return call
-
-
 def _shifting(name: str) -> Callable[..., Any]:
     """Return a method of list that moves or compares its items."""
     def call(bill: Bill, values: list[Any], *given: Any) -> Any:
@@ -210,32 +196,8 @@ def _shifting(name: str) -> Callable[..., Any]:
     return call
 
 
-def _list_pop(bill: Bill, values: list[Any], index: int = -1) -> Any:
-    bill.copy(0 if index == -1 else len(values))
-    return values.pop(index)
-
-
-def _list_insert(bill: Bill, values: list[Any], index: int, value: Any) -> None:
-    bill.copy(len(values))
-    values.insert(index, value)
-
-
-def _list_sort(bill: Bill, values: list[Any], *, reverse: bool = False) -> None:
+def _sort(bill: Bill, values: list[Any], *, reverse: bool = False) -> None:
     values[:] = _sorted(bill, values, reverse=reverse)
-
-
-def _dict_pop(bill: Bill, target: dict[str, Any], key: str, *default: Any) -> Any:
-    return target.pop(text_key(key), *default)
-
-
-def _dict_items(bill: Bill, target: dict[str, Any]) -> list[tuple[str, Any]]:
-    bill.copy(len(target))
-    return list(target.items())
-
-
-def _dict_values(bill: Bill, target: dict[str, Any]) -> list[Any]:
-    bill.copy(len(target))
-    return list(target.values())
 
 
 METHODS: dict[type, dict[str, Callable[..., Any]]] = {
@@ -243,12 +205,12 @@ METHODS: dict[type, dict[str, Callable[..., Any]]] = {
         "clear": lambda bill, target: target.clear(),
         "copy": lambda bill, target: _dict(bill, target),
         "get": lambda bill, target, key, default=None: target.get(text_key(key), default),
-        "items": _dict_items,
+        "items": lambda bill, target: [(key, target[key]) for key in items_of(bill, target)],
         "keys": items_of,
-        "pop": _dict_pop,
+        "pop": lambda bill, target, key, *default: target.pop(text_key(key), *default),
         "setdefault": lambda bill, target, key, default=None: target.setdefault(text_key(key), default),
         "update": _update,
-        "values": _dict_values,
+        "values": lambda bill, target: [target[key] for key in items_of(bill, target)],
     },
     list: {
         "append": lambda bill, values, value: values.append(value),
@@ -257,19 +219,19 @@ METHODS: dict[type, dict[str, Callable[..., Any]]] = {
         "count": _shifting("count"),
         "extend": lambda bill, values, more: values.extend(items_of(bill, more)),
         "index": _shifting("index"),
-        "insert": _list_insert,
-        "pop": _list_pop,
+        "insert": _paying(lambda values, *given: len(values), list.insert),
+        "pop": _paying(lambda values, index=-1: 0 if index == -1 else len(values), list.pop),
         "remove": _shifting("remove"),
         "reverse": _shifting("reverse"),
-        "sort": _list_sort,
+        "sort": _sort,
     },
     tuple: {"count": _shifting("count"), "index": _shifting("index")},
     str: {
-        **{name: _no_longer_than_itself(name) for name in (
+        **{name: _paying(lambda text, *given: len(text), getattr(str, name)) for name in (
             "capitalize", "count", "endswith", "find", "isdigit", "lower", "lstrip", "rsplit", "rstrip", "split",
             "splitlines", "startswith", "strip", "title", "upper")},
         "format": _format,
         "join": _join,
-        "replace": _replace,
+        "replace": _paying(lambda text, old, new, *count: len(text) + text.count(old) * len(new), str.replace),
     },
 }

@@ -45,8 +45,9 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None, trus
     from mmcv import Config
 
     data = load_data(path, options, trust)
-    if trust and not is_stored(path):
-        _import_custom_modules(data, f"config {path}")
+    # Without trust, load_data has refused the key.
+    if data.get("custom_imports"):
+        _import_custom_modules(data["custom_imports"], f"config {path}")
     return Config(data, cfg_text=config_to_text(data), filename=str(find_config(path)))
 
 
@@ -80,27 +81,25 @@ def locate_config(path: str | Path) -> tuple[Path, Path | None]:
     Raises:
         UserError: There is none; names the nearest file.
     """
-    return fetch_config(str(path)) if is_stored(path) else (_find_local(path), None)
-
-
-def find_config(path: str | Path) -> Path:
-    """Return the file of :func:`locate_config`."""
-    return locate_config(path)[0]
-
-
-def _find_local(path: str | Path) -> Path:
+    if is_stored(path):
+        return fetch_config(str(path))
     asked = Path(path).expanduser()
     places = [asked] if asked.is_absolute() else [REPOSITORY / asked, Path.cwd() / asked]
     try:
         for place in places:
             if place.is_file():
-                return place
+                return place, None
         neighbours = [file.name for place in places if place.parent.is_dir() for file in place.parent.iterdir()
                       if file.suffix in SUFFIXES]
     except OSError as error:
         raise UserError("config", f"{path!s:.200}", f"{error.strerror}.", "Check the path and its rights.") from error
     raise UserError("config", path, "There is no such file.",
                     did_you_mean(asked.name, neighbours, "Give a file below configs/ or a path of your own."))
+
+
+def find_config(path: str | Path) -> Path:
+    """Return the file of :func:`locate_config`."""
+    return locate_config(path)[0]
 
 
 def config_root(file: Path) -> Path:
@@ -165,24 +164,17 @@ def _run(file: Path, thing: str) -> dict[str, Any]:
     return plain_data(values, thing)
 
 
-def _import_custom_modules(data: Mapping[str, Any], thing: str) -> None:
-    asked = data.get("custom_imports")
-    if not asked:
-        return
+def _import_custom_modules(asked: Any, thing: str) -> None:
+    """Import as mmcv's import_modules_from_strings does, which is refused once models are built."""
     try:
         names, may_fail = asked["imports"], asked.get("allow_failed_imports", False)
         for name in [names] if isinstance(names, str) else names:
-            _import(name, may_fail)
+            try:
+                importlib.import_module(name)
+            except ImportError as error:
+                if not may_fail:
+                    raise
+                logger.warning("custom_imports: %s is not imported: %s", name, error)
     except (AttributeError, ImportError, KeyError, TypeError, ValueError) as error:
         raise UserError(thing, f"custom_imports: {error}", "Its modules must be importable in this environment.",
                         "Install them there, or correct the key.") from error
-
-
-def _import(name: str, may_fail: bool) -> None:
-    """Import as mmcv's import_modules_from_strings does, which is refused once models are built."""
-    try:
-        importlib.import_module(name)
-    except ImportError as error:
-        if not may_fail:
-            raise
-        logger.warning("custom_imports: %s is not imported: %s", name, error)

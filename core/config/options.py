@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from core.base.errors import UserError
@@ -97,11 +98,11 @@ class _Value:
 
     def _item(self, depth: int) -> Any:
         character = self._peek()
-        if character and character in CLOSING:
+        if character in CLOSING:
             self._at += 1
             items, _ = self._items(CLOSING[character], depth + 1)
             return tuple(items) if character == "(" else items
-        if character and character in QUOTES:
+        if character in QUOTES:
             end = self._text.find(character, self._at + 1)
             if end < 0:
                 raise self._malformed(f"`{character}` is missing")
@@ -186,16 +187,19 @@ def _contradiction(key: str) -> UserError:
     return UserError(THING, key, "Another option sets the same key or a part of it.", "Join them into one.")
 
 
+@dataclass(frozen=True)
 class _Merger:
-    def __init__(self, thing: str) -> None:
-        self._thing = thing
+    thing: str
 
     def merge(self, changes: Mapping[str, Any], node: Any, path: tuple[str, ...]) -> Any:
         merged = list(node) if isinstance(node, list) else dict(node)
         for key, value in changes.items():
             where = path + (key,)
             if isinstance(node, list):
-                index = self._index(key, node, where)
+                if not (key.isascii() and key.isdigit() and int(key) < len(node)):
+                    raise UserError(THING, dotted(where), f"In {self.thing} that is a list of {len(node)} items.",
+                                    f"Use an index from 0 to {len(node) - 1}, or give the whole list.")
+                index = int(key)
                 merged[index] = self._item(value, node[index], where)
             elif key in node and (path or key in KNOWN_KEYS):
                 merged[key] = self._item(value, node[key], where)
@@ -210,31 +214,25 @@ class _Merger:
         if value.get(DELETE_KEY, False):
             return _as_new(value, path[-1])
         if isinstance(existing, (dict, list)):
-            return self.merge(_without_delete(value), existing, path)
+            return self.merge({key: item for key, item in value.items() if key != DELETE_KEY}, existing, path)
         hint = "Give the whole tuple." if isinstance(existing, tuple) else (
             f'Give the whole dict as a JSON object that holds "{DELETE_KEY}": true.')
         raise UserError(THING, dotted(path),
-                        f"In {self._thing} it is {bounded_repr(existing, 60)}, no dict to merge into.", hint)
-
-    def _index(self, key: str, items: list[Any], path: tuple[str, ...]) -> int:
-        if not (key.isascii() and key.isdigit() and int(key) < len(items)):
-            raise UserError(THING, dotted(path), f"In {self._thing} that is a list of {len(items)} items.",
-                            f"Use an index from 0 to {len(items) - 1}, or give the whole list.")
-        return int(key)
+                        f"In {self.thing} it is {bounded_repr(existing, 60)}, no dict to merge into.", hint)
 
     def _check_new(self, key: str, value: Any, node: Mapping[str, Any], path: tuple[str, ...]) -> None:
         if len(path) == 1 and key not in KNOWN_KEYS:
             if key in node:
-                raise UserError(THING, key, f"In {self._thing} it is a variable; its value is already copied to where "
+                raise UserError(THING, key, f"In {self.thing} it is a variable; its value is already copied to where "
                                 "the file uses it.", "Set that place, such as data.train.pipeline.2.img_scale.")
             raise UserError(THING, f"unknown key {key}", "New top-level keys are those of mmdet only.",
                             did_you_mean(key, KNOWN_KEYS + tuple(node), "Set a key that the config has."))
         if isinstance(value, _Path):
-            raise UserError(THING, dotted(path), f"{self._thing} has nothing there.",
+            raise UserError(THING, dotted(path), f"{self.thing} has nothing there.",
                             did_you_mean(key, node, f"Give {dotted(path)} a whole dict as a JSON object."))
         meant = nearest(key, node, TYPO_RATIO)
         if meant:
-            raise UserError(THING, f"unknown key {dotted(path)}", f"{self._thing} has `{meant}` beside it.",
+            raise UserError(THING, f"unknown key {dotted(path)}", f"{self.thing} has `{meant}` beside it.",
                             f"Did you mean `{meant}`? If not, write the new key into the config file.")
 
 
@@ -248,12 +246,6 @@ def _as_new(value: Any, key: str) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(_as_new(item, key) for item in value)
     return int(value) if type(value) is float and value.is_integer() and key not in _FLOATS else value
-
-
-def _without_delete(value: Any) -> Any:
-    if not isinstance(value, dict):
-        return value
-    return type(value)((key, item) for key, item in value.items() if key != DELETE_KEY)
 
 
 def _like(value: Any, existing: Any) -> Any:

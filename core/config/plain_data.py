@@ -1,6 +1,7 @@
 """What a config may consist of: bounded plain data, nothing that could act."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 from core.base.errors import UserError
@@ -33,56 +34,49 @@ def is_plain_number(value: Any) -> bool:
     return type(value) is bool or type(value) is int and value.bit_length() <= MAX_INTEGER_BITS
 
 
-def _is_infinite(value: Any) -> bool:
-    return type(value) is float and math.isinf(value)
-
-
 def dotted(path: tuple[Any, ...]) -> str:
     """Return ``path`` the way ``--cfg-options`` writes it: ``data.train.pipeline.2.type``."""
     return ".".join(str(part) for part in path)
 
 
+@dataclass
 class _Copier:
-    def __init__(self, thing: str) -> None:
-        self._thing = thing
-        self._left = MAX_SIZE
+    thing: str
+    left: int = MAX_SIZE
 
     def copy(self, value: Any, path: tuple[Any, ...]) -> Any:
         self._spend(1 + (len(value) if isinstance(value, str) else 0), path)
         if len(path) > MAX_DEPTH:
-            raise UserError(f"{self._thing}, {dotted(path[:4])}...", f"nested deeper than {MAX_DEPTH} levels",
+            raise UserError(f"{self.thing}, {dotted(path[:4])}...", f"nested deeper than {MAX_DEPTH} levels",
                             f"At most {MAX_DEPTH} levels are read.", "Flatten the value.")
         if isinstance(value, dict):
             return {self._key(key, path): self.copy(item, path + (key,)) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
             items = [self.copy(item, path + (index,)) for index, item in enumerate(value)]
             return tuple(items) if isinstance(value, tuple) else items
-        if value is None or type(value) is str or is_plain_number(value) or _is_infinite(value):
+        if value is None or type(value) is str or is_plain_number(value) or type(value) is float and not math.isnan(value):
             return value
-        raise self._refusal(value, path)
+        where = f"{self.thing}, {dotted(path) or 'top level'}"
+        if type(value) in (int, float):
+            shown = f"an integer of {value.bit_length()} bits" if type(value) is int else f"the number {value}"
+            raise UserError(where, shown, f"Numbers are no nan and integers fit {MAX_INTEGER_BITS} bits.",
+                            "Write an ordinary number, such as 1e8 for no limit.")
+        raise UserError(where, f"a value of type {type(value).__name__}",
+                        "A config consists of dict, list, tuple, text, numbers, True, False and None.",
+                        "Replace the value by one of these.")
 
     def _spend(self, amount: int, path: tuple[Any, ...]) -> None:
-        self._left -= amount
-        if self._left < 0:
-            raise UserError(f"{self._thing}, {dotted(path[:4])}",
+        self.left -= amount
+        if self.left < 0:
+            raise UserError(f"{self.thing}, {dotted(path[:4])}",
                             f"more than {MAX_SIZE} values and characters once written out",
                             "A config is bounded, so that a small file cannot fill the memory.",
                             "Remove repeated or generated values.")
 
     def _key(self, key: Any, path: tuple[Any, ...]) -> str:
         if type(key) is not str:
-            raise UserError(f"{self._thing}, {dotted(path) or 'top level'}",
+            raise UserError(f"{self.thing}, {dotted(path) or 'top level'}",
                             f"the key {bounded_repr(key, 80)} is not text", "Every key of a config is text.",
                             "Write the key in quotes.")
         self._spend(len(key), path)
         return key
-
-    def _refusal(self, value: Any, path: tuple[Any, ...]) -> UserError:
-        where = f"{self._thing}, {dotted(path) or 'top level'}"
-        if type(value) in (int, float):
-            shown = f"an integer of {value.bit_length()} bits" if type(value) is int else f"the number {value}"
-            return UserError(where, shown, f"Numbers are no nan and integers fit {MAX_INTEGER_BITS} bits.",
-                             "Write an ordinary number, such as 1e8 for no limit.")
-        return UserError(where, f"a value of type {type(value).__name__}",
-                         "A config consists of dict, list, tuple, text, numbers, True, False and None.",
-                         "Replace the value by one of these.")

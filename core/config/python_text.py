@@ -67,18 +67,13 @@ def parse_python(text: str, thing: str, mode: str = "exec") -> ast.AST:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an unknown escape such as "\d" stays as it is written
             return ast.parse(text, mode=mode)
-    except SyntaxError as error:
-        raise _malformed(thing, error.lineno or 1, error.msg) from error
-    except tokenize.TokenError as error:
-        raise _malformed(thing, error.args[1][0], error.args[0]) from error
-    except ValueError as error:
-        raise _malformed(thing, 1, str(error)) from error
     except (RecursionError, MemoryError) as error:
         raise UserError(thing, "nested too deeply", "Expressions are bounded in depth.", "Flatten them.") from error
-
-
-def _malformed(thing: str, line: int, problem: str) -> UserError:
-    return UserError(f"{thing}, line {line}", problem, "The text must be valid Python syntax.", "Correct that line.")
+    except (ValueError, SyntaxError, tokenize.TokenError) as error:
+        line, problem = (error.args[1][0], error.args[0]) if isinstance(error, tokenize.TokenError) else (
+            getattr(error, "lineno", None) or 1, getattr(error, "msg", str(error)))
+        raise UserError(f"{thing}, line {line}", problem, "The text must be valid Python syntax.",
+                        "Correct that line.") from error
 
 
 def too_many_tokens(where: str) -> UserError:

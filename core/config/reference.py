@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.base.errors import UserError
-from core.base.json_file import json_value
+from core.base.json_file import json_object
 from core.base.text import bounded_repr
 from core.config.fingerprint import config_digest
 from core.config.loading import REPOSITORY, find_config, load_config
@@ -52,16 +52,15 @@ class ConfigRef:
         Raises:
             UserError: ``value`` is not such a mapping.
         """
-        thing, rule = "config reference", "It is what the resolve stage wrote: path, digest, options and files."
         try:
             path, digest = str(value["path"]), str(value["digest"])
-            options, files = (json_value(str(value[key]), any_number=True) for key in ("options", "files"))
+            options, files = (json_object(str(value[key]), any_number=True) for key in ("options", "files"))
+            if not all(isinstance(item, str) for item in files.values()):
+                raise TypeError("a digest is text")
         except (KeyError, TypeError, ValueError) as error:
-            raise UserError(thing, bounded_repr(value, 200), rule, "Pass resolve's output unchanged.") from error
-        if not isinstance(options, dict) or not isinstance(files, dict) or not all(
-                isinstance(item, str) for item in files.values()):
-            raise UserError(thing, bounded_repr(value, 200), rule, "Pass resolve's output unchanged.")
-        return cls(path, digest, _restore_tuples(plain_data(options, thing)), files)
+            raise UserError("config reference", bounded_repr(value, 200), "It is what the resolve stage wrote: path, "
+                            "digest, options and files.", "Pass resolve's output unchanged.") from error
+        return cls(path, digest, _restore_tuples(plain_data(options, "config reference")), files)
 
 
 def resolve_config(path: str | Path, options: Mapping[str, Any] | None = None,

@@ -1,7 +1,6 @@
 """The names that a config's Python text assigns, computed statement by statement without running it."""
 
 import ast
-from collections.abc import Callable
 from typing import Any
 
 from core.config.expressions import Expressions
@@ -40,25 +39,25 @@ class Statements(Expressions):
 
     def _block(self, statements: list[ast.stmt]) -> None:
         for statement in statements:
-            handler = _HANDLERS.get(type(statement))
-            if handler is None:
+            visit = getattr(self, f"visit_{type(statement).__name__}", None)
+            if visit is None:
                 raise self.not_data(statement, "only assignments, loops and conditions are read")
             self._bill(statement).step()
-            handler(self, statement)
+            visit(statement)
 
-    def _expression(self, statement: ast.Expr) -> None:
+    def visit_Expr(self, statement: ast.Expr) -> None:
         self.evaluate(statement.value)  # a docstring, or a method such as update()
 
-    def _assign(self, statement: ast.Assign) -> None:
+    def visit_Assign(self, statement: ast.Assign) -> None:
         value = self.evaluate(statement.value)
         for target in statement.targets:
             self.bind(target, value)
 
-    def _annotated(self, statement: ast.AnnAssign) -> None:
+    def visit_AnnAssign(self, statement: ast.AnnAssign) -> None:
         if statement.value is not None:
             self.bind(statement.target, self.evaluate(statement.value))
 
-    def _augmented(self, statement: ast.AugAssign) -> None:
+    def visit_AugAssign(self, statement: ast.AugAssign) -> None:
         target = statement.target
         if isinstance(target, ast.Subscript):
             container, index = self.item_of(target)
@@ -76,13 +75,13 @@ class Statements(Expressions):
         result = self.compute(statement, statement.op, current, value)
         if isinstance(current, list):
             current[:] = result
-            return current
-        if isinstance(current, dict):
+        elif isinstance(current, dict):
             current.update(result)
-            return current
-        return result
+        else:
+            return result
+        return current
 
-    def _for(self, statement: ast.For) -> None:
+    def visit_For(self, statement: ast.For) -> None:
         try:
             for item in self.iterate(statement.iter, self.evaluate(statement.iter)):
                 self.bind(statement.target, item)
@@ -94,10 +93,10 @@ class Statements(Expressions):
             return
         self._block(statement.orelse)
 
-    def _if(self, statement: ast.If) -> None:
+    def visit_If(self, statement: ast.If) -> None:
         self._block(statement.body if self.evaluate(statement.test) else statement.orelse)
 
-    def _delete(self, statement: ast.Delete) -> None:
+    def visit_Delete(self, statement: ast.Delete) -> None:
         for target in statement.targets:
             if isinstance(target, ast.Name) and target.id in self.values:
                 del self.values[target.id]
@@ -108,18 +107,11 @@ class Statements(Expressions):
             else:
                 raise self.not_data(statement, "deleted are only names assigned above and items")
 
-    def _pass(self, statement: ast.Pass) -> None:
+    def visit_Pass(self, statement: ast.Pass) -> None:
         """Do nothing, as `pass` says."""
 
-    def _break(self, statement: ast.Break) -> None:
+    def visit_Break(self, statement: ast.Break) -> None:
         raise _Break(statement)
 
-    def _continue(self, statement: ast.Continue) -> None:
+    def visit_Continue(self, statement: ast.Continue) -> None:
         raise _Continue(statement)
-
-
-_HANDLERS: dict[type, Callable[[Statements, Any], None]] = {
-    ast.Expr: Statements._expression, ast.Assign: Statements._assign, ast.AnnAssign: Statements._annotated,
-    ast.AugAssign: Statements._augmented, ast.For: Statements._for, ast.If: Statements._if,
-    ast.Delete: Statements._delete, ast.Pass: Statements._pass, ast.Break: Statements._break,
-    ast.Continue: Statements._continue}

@@ -89,14 +89,19 @@ def preprocessing_of(cfg: "Config") -> Preprocessing:
     if not found or any(other != found[0] for other in found):
         raise UserError("config, data.test", f"{len(found)} different pipelines", "Deployment takes one pipeline.",
                         "Keep one test data set with a pipeline.")
-    load, augment = _outer_steps(found[0])
+    outer = _checked(found[0])
+    kinds = [step["type"] for step in outer]
+    if kinds != ["LoadImageFromFile", "MultiScaleFlipAug"]:
+        raise UserError(THING, ", ".join(kinds), "It must be LoadImageFromFile, then MultiScaleFlipAug.",
+                        "Use the form of mmdet's stock configs.")
+    load, augment = outer
     if load.get("color_type", "color") != "color" or load.get("channel_order", "bgr") != "bgr":
         raise _refusal("LoadImageFromFile", load, "Images are read as 8-bit BGR.", "Drop color_type, channel_order.")
     if augment.get("flip", False):
         raise _refusal("MultiScaleFlipAug", augment, "A deployed model sees an image once.", "Set flip=False.")
     width, height = _scale(augment)
     steps = _pixel_steps(augment["transforms"])
-    keep_ratio = _keep_ratio(steps.get("Resize"))
+    keep_ratio = bool(steps["Resize"].get("keep_ratio", True))
     mean, std, to_rgb = _normalisation(steps.get("Normalize"))
     pad = steps.get("Pad")
     if pad is None and keep_ratio:
@@ -107,15 +112,6 @@ def preprocessing_of(cfg: "Config") -> Preprocessing:
     after = "Normalize" in order and "Pad" in order and order.index("Pad") > order.index("Normalize")
     return Preprocessing(input_width, input_height, width, height, keep_ratio, divisor, _pad_value(pad), after,
                          mean, std, to_rgb)
-
-
-def _outer_steps(pipeline: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    steps = _checked(pipeline)
-    kinds = [step["type"] for step in steps]
-    if kinds != ["LoadImageFromFile", "MultiScaleFlipAug"]:
-        raise UserError(THING, ", ".join(kinds), "It must be LoadImageFromFile, then MultiScaleFlipAug.",
-                        "Use the form of mmdet's stock configs.")
-    return steps[0], steps[1]
 
 
 def _checked(steps: Any) -> list[Mapping[str, Any]]:
@@ -147,6 +143,12 @@ def _pixel_steps(transforms: Any) -> dict[str, Mapping[str, Any]]:
     if list(steps)[:1] != ["Resize"]:
         raise UserError(THING, ", ".join(steps) or "no Resize", "Resize comes first of Resize, Normalize and Pad.",
                         "Use the order of mmdet's stock configs.")
+    resize = steps["Resize"]
+    if resize.get("override") or resize.get("ratio_range") is not None:
+        raise _refusal("Resize", resize, "The size must come from img_scale alone.", "Drop override and ratio_range.")
+    if resize.get("interpolation", "bilinear") != "bilinear" or resize.get("backend", "cv2") != "cv2":
+        raise _refusal("Resize", resize, "Deployment resizes bilinearly as OpenCV does.",
+                       "Drop interpolation and backend.")
     return steps
 
 
@@ -162,15 +164,6 @@ def _scale(augment: Mapping[str, Any]) -> tuple[int, int]:
 
 def _is_size(value: Any) -> bool:
     return isinstance(value, tuple) and len(value) == 2 and all(type(side) is int and side > 0 for side in value)
-
-
-def _keep_ratio(resize: Mapping[str, Any]) -> bool:
-    if resize.get("override") or resize.get("ratio_range") is not None:
-        raise _refusal("Resize", resize, "The size must come from img_scale alone.", "Drop override and ratio_range.")
-    if resize.get("interpolation", "bilinear") != "bilinear" or resize.get("backend", "cv2") != "cv2":
-        raise _refusal("Resize", resize, "Deployment resizes bilinearly as OpenCV does.",
-                       "Drop interpolation and backend.")
-    return bool(resize.get("keep_ratio", True))
 
 
 def _normalisation(step: Mapping[str, Any] | None) -> tuple[tuple[float, ...], tuple[float, ...], bool]:

@@ -10,7 +10,6 @@ from core.config.fingerprint import (
     data_from_text,
     file_digest,
     json_digest,
-    to_data,
 )
 from core.config.loading import load_data
 
@@ -46,10 +45,6 @@ def test_file_digest(tmp_path):
     assert file_digest(path) == hashlib.sha256(path.read_bytes()).hexdigest()
     with pytest.raises(UserError, match="It must exist to be digested"):
         file_digest(tmp_path / "none.bin")
-
-
-def test_to_data_turns_tuples_into_lists():
-    assert to_data({"a": (1, [(2,)]), "b": {"c": ()}}) == {"a": [1, [[2]]], "b": {"c": []}}
 
 
 def test_text_round_trips(detector):
