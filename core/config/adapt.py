@@ -170,7 +170,7 @@ def nncf_config_of(cfg: "Config") -> dict[str, Any] | None:
     if value is None or value == {}:
         return None
     if not isinstance(value, dict):
-        raise UserError("config, nncf_config", bounded_repr(value, 80), "It is a dict that is passed to NNCF unchanged.",
+        raise UserError("config, nncf_config", bounded_repr(value, 80), "It is passed to NNCF unchanged, as a dict.",
                         "Write a dict, or leave the key out for no compression.")
     return plain_data(value, "config, nncf_config")
 

@@ -54,7 +54,9 @@ class _Copier:
         if isinstance(value, (list, tuple)):
             items = [self.copy(item, path + (index,)) for index, item in enumerate(value)]
             return tuple(items) if isinstance(value, tuple) else items
-        if value is None or type(value) is str or is_plain_number(value) or type(value) is float and not math.isnan(value):
+        if value is None or type(value) is str or is_plain_number(value):
+            return value
+        if type(value) is float and math.isinf(value):
             return value
         where = f"{self.thing}, {dotted(path) or 'top level'}"
         if type(value) in (int, float):

@@ -21,7 +21,7 @@ from core.data.annotations import AnnotatedImage, AnnotatedSplit, Box, check_rel
 from core.data.digest import MOST_BYTES
 from core.data.layout import Found, Part, plain_name, split_of
 from core.data.masks import Mask, sound_mask
-from core.data.search import Ambiguous, FileSearch, ambiguous, portable
+from core.data.search import FileSearch, portable
 
 _IMAGE_LAYOUTS = ("{}", "{}2017", "images/{}", "images", "")
 # COCO's own companions of the instances files, which hold no boxes to train on.
@@ -51,7 +51,9 @@ def find_splits(search: FileSearch) -> Found:
     found: Found = {}
     for name in search.files():
         path = PurePosixPath(name)
-        if is_annotation(name) and (_is_customary(path) or _looks_like_coco(search.root / name)):
+        # Where only annotations stand, a file is read, and refused by name where it is none.
+        customary = path.stem == _ROBOFLOW or len(path.parts) == 2 and path.parts[0] == "annotations"
+        if is_annotation(name) and (customary or _looks_like_coco(search.root / name)):
             split = split_of(path.parent / path.parent.name if path.stem == _ROBOFLOW else path)
             found.setdefault(split, []).append(Part(name))
     return found
@@ -70,26 +72,17 @@ def read_part(search: FileSearch, part: Part, name: str) -> AnnotatedSplit:
     Raises:
         UserError: The file is not a sound COCO annotation file; file, value and rule are named, up to ten faults.
     """
-    file = search.root / part.annotations
-    document = _read_document(file)
-    reader = _Reader(file)
-    used = Counter(_key(entry.get("category_id")) for entry in document["annotations"] if isinstance(entry, dict))
-    categories = reader.categories(document["categories"], used)
-    names = reader.file_names(document["images"])
-    located = _Located(search, part, name, file)
-    places = located.places(names)
+    reader = _Reader(search.root / part.annotations)
+    categories = reader.categories()
+    names = reader.file_names()
+    image_root, places, warnings = _located(search, part, name, list(dict.fromkeys(names.values())))
     entries = reader.images({key: places[own] for key, own in names.items()},
-                            lambda place: search.images.size(located.image_root / place))
-    boxes = reader.boxes(document["annotations"], entries, categories)
+                            lambda place: search.images.size(image_root / place))
+    boxes = reader.boxes(entries, categories)
     reader.stop_at_faults()
     annotated = tuple(image._replace(boxes=tuple(boxes.get(key, ()))) for key, image in entries.items())
-    return AnnotatedSplit(name, located.image_root, (file,), tuple(dict.fromkeys(categories.values())), annotated,
-                          tuple(f"split {name!r}: {warning}" for warning in (*reader.warnings, *located.warnings)))
-
-
-def _is_customary(path: PurePosixPath) -> bool:
-    """Return whether a file stands where only annotations stand: it is read, and refused by name where it is none."""
-    return path.stem == _ROBOFLOW or len(path.parts) == 2 and path.parts[0] == "annotations"
+    return AnnotatedSplit(name, image_root, (reader.file,), tuple(dict.fromkeys(categories.values())), annotated,
+                          tuple(f"split {name!r}: {warning}" for warning in (*reader.warnings, *warnings)))
 
 
 def _looks_like_coco(file: Path) -> bool:
@@ -101,76 +94,49 @@ def _looks_like_coco(file: Path) -> bool:
     return all(f'"{key}"'.encode() in data for key in _KEYS)
 
 
-def _read_document(file: Path) -> dict[str, Any]:
-    document = read_json(file, "annotation file", "Export the annotations again or correct the place named.",
-                         MOST_BYTES, any_number=True)
-    if not isinstance(document, dict) or not all(isinstance(document.get(key), list) for key in _KEYS):
-        found = f"keys {bounded_repr(list(document))}" if isinstance(document, dict) else type(document).__name__
-        raise UserError("annotation file", f"{file} ({found})",
-                        "A COCO file is an object with the lists 'images', 'annotations' and 'categories'.",
-                        "Export the annotations as COCO object detection (instances).")
-    return document
+def _located(search: FileSearch, part: Part, split: str,
+             wanted: list[str]) -> tuple[Path, dict[str, str], tuple[str, ...]]:
+    """Return where the images of one annotation file are.
 
+    A name is a path in the folder that has most of the first images; else the image whose path ends like it, in
+    whatever case and with whatever slashes: within that folder, or anywhere where it has none of the images. One
+    that is not found stays, for the check of images.
 
-class _Located:
-    """Where the images of one annotation file are.
+    Returns:
+        The folder that places are relative to, the place of each of the names ``wanted``, and a warning where names
+        were found by less than their whole.
 
-    Attributes:
-        image_root: The folder that the places are relative to.
-        warnings: Names that were found by less than their whole.
+    Raises:
+        UserError: Several files fit a name, or one that is not found leads out of the folder.
     """
+    file = search.root / part.annotations
+    folders = [part.images] if part.images is not None else _folders(part.annotations, split)
+    folder = max(folders, key=lambda folder: sum(bool(_direct(search, name, folder)) for name in wanted[:_ROOT_SAMPLE]))
+    direct = {name: own for name in wanted if (own := _direct(search, name, folder))}
+    within = folder if direct else part.images
+    searched = {name: search.named(name, part.annotations, str(file), within) for name in wanted if name not in direct}
+    found = {name: place for name, place in searched.items() if place}
+    for name in searched.keys() - found.keys():
+        check_relative(name, file, f"file name {name[:200]!r}")
+    if not found:
+        return search.root / folder, {name: direct.get(name, name) for name in wanted}, ()
+    loose = [f"{name[:200]!r} as {place}" for name, place in found.items()
+             if portable(name).parts != PurePosixPath(place).parts[-len(portable(name).parts):]
+             or PurePosixPath(name).is_absolute()]
+    warnings = (f"{len(loose)} images of {file.name} were found by the end of their path: {listed(loose[:SHOWN])}",)
+    inside = f"{folder}/" if folder else ""
+    return (search.root, {name: found.get(name, inside + direct.get(name, name)) for name in wanted},
+            warnings if loose else ())
 
-    def __init__(self, search: FileSearch, part: Part, split: str, file: Path) -> None:
-        self._search, self._part, self._file = search, part, file
-        self._folders = [part.images] if part.images is not None else _folders(part.annotations, split)
-        self.image_root, self.warnings = search.root, ()
 
-    def places(self, names: dict[Any, str]) -> dict[str, str]:
-        """Return the place of each file name, relative to ``image_root``.
-
-        A name is a path in the folder that has most of the first images; else the image whose path ends like it, in
-        whatever case and with whatever slashes: within that folder, or anywhere where it has none of the images. One
-        that is not found stays, for the check of images.
-
-        Raises:
-            UserError: Several files fit a name, or one that is not found leads out of the folder.
-        """
-        wanted = list(dict.fromkeys(names.values()))
-        sample = wanted[:_ROOT_SAMPLE]
-        counts = [sum(bool(self._direct(name, folder)) for name in sample) for folder in self._folders]
-        folder = self._folders[counts.index(max(counts))]
-        direct = {name: own for name in wanted for own in [self._direct(name, folder)] if own}
-        within = folder if direct else self._part.images
-        searched = {name: self._searched(name, within) for name in wanted if name not in direct}
-        found = {name: place for name, place in searched.items() if place}
-        for name in searched.keys() - found.keys():
-            check_relative(name, self._file, f"file name {name[:200]!r}")
-        if not found:
-            self.image_root = self._search.root / folder
-            return {name: direct.get(name, name) for name in wanted}
-        loose = [f"{name[:200]!r} as {place}" for name, place in found.items()
-                 if portable(name).parts != PurePosixPath(place).parts[-len(portable(name).parts):]
-                 or PurePosixPath(name).is_absolute()]
-        if loose:
-            self.warnings = (f"{len(loose)} images of {self._file.name} were found by the end of their path: "
-                             f"{listed(loose[:SHOWN])}",)
-        inside = f"{folder}/" if folder else ""
-        return {name: found.get(name, inside + direct.get(name, name)) for name in wanted}
-
-    def _direct(self, name: str, folder: str) -> str | None:
-        """Return a name that is a path within ``folder``, as it is or with the slashes of this machine."""
-        for own in dict.fromkeys((name, name.replace("\\", "/"))):
-            path = PurePosixPath(own)
-            if path.parts and not path.is_absolute() and ".." not in path.parts and self._search.has(
-                    f"{folder}/{own}" if folder else own):
-                return own
-        return None
-
-    def _searched(self, name: str, folder: str | None) -> str | None:
-        try:
-            return self._search.named(name, self._part.annotations, folder)
-        except Ambiguous as error:
-            raise ambiguous(str(self._file), name, error) from error
+def _direct(search: FileSearch, name: str, folder: str) -> str | None:
+    """Return a name that is a path within ``folder``, as it is or with the slashes of this machine."""
+    for own in dict.fromkeys((name, name.replace("\\", "/"))):
+        path = PurePosixPath(own)
+        if path.parts and not path.is_absolute() and ".." not in path.parts and search.has(
+                f"{folder}/{own}" if folder else own):
+            return own
+    return None
 
 
 def _folders(annotations: str, split: str) -> list[str]:
@@ -186,7 +152,14 @@ class _Reader:
     """Checks the three lists of one annotation file; faults are collected, so that one attempt tells all."""
 
     def __init__(self, file: Path) -> None:
-        self._file = file
+        document = read_json(file, "annotation file", "Export the annotations again or correct the place named.",
+                             MOST_BYTES, any_number=True)
+        if not isinstance(document, dict) or not all(isinstance(document.get(key), list) for key in _KEYS):
+            found = f"keys {bounded_repr(list(document))}" if isinstance(document, dict) else type(document).__name__
+            raise UserError("annotation file", f"{file} ({found})",
+                            "A COCO file is an object with the lists 'images', 'annotations' and 'categories'.",
+                            "Export the annotations as COCO object detection (instances).")
+        self.file, self._document = file, document
         self._faults: list[tuple[str, Any, str]] = []
         self._doubles: list[str] = []
         self._entries: dict[Any, tuple[int, dict[str, Any]]] = {}
@@ -195,28 +168,23 @@ class _Reader:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Return what was read with a word, one sentence each."""
-        return (*self._doubles, *(f"{count} annotations of {self._file.name} {why}"
+        return (*self._doubles, *(f"{count} annotations of {self.file.name} {why}"
                                   for why, count in self._skipped.items()))
 
     def stop_at_faults(self) -> None:
         """Raise UserError where anything was found: the fault, or a list of the first ten."""
         if len(self._faults) == 1:
             what, value, rule = self._faults[0]
-            raise UserError(f"{self._file}, {what}", bounded_repr(value), rule, _FIX)
+            raise UserError(f"{self.file}, {what}", bounded_repr(value), rule, _FIX)
         if self._faults:
             lines = [f"{what} is {bounded_repr(value)}: {rule}" for what, value, rule in self._faults]
-            raise UserError(str(self._file), f"{len(lines)} faults: {listed(lines, ' ')}", "All must be corrected.",
+            raise UserError(str(self.file), f"{len(lines)} faults: {listed(lines, ' ')}", "All must be corrected.",
                             _FIX)
 
-    def categories(self, entries: list[Any], used: Counter[Any]) -> dict[Any, str]:
-        """Return category names by id, in the file's order; of two of one name the unused one goes.
-
-        Args:
-            entries: The file's list.
-            used: How many annotations each category id has.
-        """
+    def categories(self) -> dict[Any, str]:
+        """Return category names by id, in the file's order; of two of one name the one without annotations goes."""
         names: dict[Any, str] = {}
-        for index, entry in enumerate(entries):
+        for index, entry in enumerate(self._document["categories"]):
             what = f"categories[{index}]"
             key = self._unique_id(entry, what, names)
             if key is None:
@@ -227,16 +195,17 @@ class _Reader:
                 self._fault(f"{what}.name", name, "A category needs a name.")
             else:
                 names[key] = name
-        if not entries:
+        if not self._document["categories"]:
             self._fault("categories", [], "There must be at least one category.")
+        used = {_key(entry.get("category_id")) for entry in self._document["annotations"] if isinstance(entry, dict)}
         for name, count in Counter(names.values()).items():
             if count > 1:
                 self._resolve_double(names, name, used)
         return names
 
-    def _resolve_double(self, names: dict[Any, str], name: str, used: Counter[Any]) -> None:
+    def _resolve_double(self, names: dict[Any, str], name: str, used: set[Any]) -> None:
         keys = [key for key, own in names.items() if own == name]
-        boxed = [key for key in keys if used[key]] or keys[:1]
+        boxed = [key for key in keys if key in used] or keys[:1]
         for key in keys:
             if key not in boxed:
                 del names[key]
@@ -245,11 +214,11 @@ class _Reader:
         if len(boxed) > 1:
             self._doubles.append(f"categories {listed(map(str, boxed))} are all named {name!r}: they are one class")
 
-    def file_names(self, entries: list[Any]) -> dict[Any, str]:
+    def file_names(self) -> dict[Any, str]:
         """Return the names of image files by image id, in the file's order."""
         names: dict[Any, str] = {}
         seen: dict[str, str] = {}
-        for index, entry in enumerate(entries):
+        for index, entry in enumerate(self._document["images"]):
             what = f"images[{index}]"
             key = self._unique_id(entry, what, names)
             if key is None:
@@ -281,16 +250,18 @@ class _Reader:
             if any(side is None or _number(side) == 0 for side in given):
                 width, height = measure(place)
             else:
-                width, height = (self._pixels(side, f"images[{index}].{name}")
-                                 for side, name in zip(given, ("width", "height")))
+                sides = [_number(side) for side in given]
+                for name, side, value in zip(("width", "height"), given, sides):
+                    if value is None or value < 1 or value != int(value):
+                        self._fault(f"images[{index}].{name}", side, "It must be a whole number of pixels, 1 or more.")
+                width, height = (int(value or 1) for value in sides)
             images[key] = AnnotatedImage(place, width, height, ())
         return images
 
-    def boxes(self, entries: list[Any], images: dict[Any, AnnotatedImage],
-              categories: dict[Any, str]) -> dict[Any, list[Box]]:
+    def boxes(self, images: dict[Any, AnnotatedImage], categories: dict[Any, str]) -> dict[Any, list[Box]]:
         """Return boxes by image id; those of images or categories not listed are skipped, as in MMDetection."""
         boxes: dict[Any, list[Box]] = {}
-        for index, entry in enumerate(entries):
+        for index, entry in enumerate(self._document["annotations"]):
             what = f"annotations[{index}]"
             if not isinstance(entry, dict):
                 self._fault(what, entry, "It must be an object.")
@@ -341,13 +312,6 @@ class _Reader:
             return None
         return key
 
-    def _pixels(self, given: Any, what: str) -> int:
-        value = _number(given)
-        if value is None or value < 1 or value != int(value):
-            self._fault(what, given, "It must be a whole number of pixels, 1 or more.")
-            return 1
-        return int(value)
-
     def _fault(self, what: str, value: Any, rule: str) -> None:
         self._faults.append((what, value, rule))
 
@@ -390,6 +354,4 @@ def _bbox(value: Any, mask: Mask | None) -> list[float] | None:
         rows = [number for polygon in mask for number in polygon[1::2]]
         return [min(columns), min(rows), max(columns) - min(columns), max(rows) - min(rows)]
     numbers = [_number(number) for number in value] if isinstance(value, list) else []
-    if len(numbers) != _BOX_NUMBERS or any(number is None for number in numbers):
-        return None
-    return [number for number in numbers if number is not None]
+    return numbers if len(numbers) == _BOX_NUMBERS and None not in numbers else None

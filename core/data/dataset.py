@@ -148,7 +148,12 @@ def open_dataset(ref: DataRef) -> Dataset:
     else:
         layout = Layout.from_text(SplitNames(ref.train_split, ref.val_split, ref.test_split), ref.layout)
         examined = examine(root, ref.format, layout, ref.classes)
-        found = data_digest(_listed_rows(place, examined.rows), layout.fractions)
+        rows: Sequence[FileRow] = examined.rows
+        if place.objects:
+            # The rows that the resolve stage saw are the listing's.
+            listing = ListedImages(place.root, place.uri, place.objects)
+            rows = [listing.row(root / row[0]) for row in rows]
+        found = data_digest(rows, layout.fractions)
         if found != ref.digest:
             raise _changed(ref, f"digest {found[:12]}...")
         manifest = write_entry(entry, root, examined)
@@ -158,14 +163,6 @@ def open_dataset(ref: DataRef) -> Dataset:
               for role, described in manifest["splits"].items()}
     return Dataset(ref.classes, splits["train"], splits.get("val"), splits["test"], ref.digest,
                    tuple(manifest["warnings"]))
-
-
-def _listed_rows(place: Place, rows: Sequence[FileRow]) -> Sequence[FileRow]:
-    """Return the rows that the resolve stage saw: of a prefix on S3 the listing's."""
-    if not place.objects:
-        return rows
-    listing = ListedImages(place.root, place.uri, place.objects)
-    return [listing.row(place.root / row[0]) for row in rows]
 
 
 def _verify_files(ref: DataRef, root: Path, rows: Sequence[Sequence[Any]]) -> None:

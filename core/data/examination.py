@@ -80,11 +80,16 @@ def examine(root: Path, data_format: str, layout: Layout, asked: tuple[str, ...]
     """
     by_name = _read(FileSearch(root), data_format, layout)
     memory = FileMemory(root)
-    facts = _check_images(root, tuple(by_name.values()), memory)
-    rows = {memory.row(file) for split in by_name.values() for file in split.files}
-    rows.update((memory.relative(file), found.size, found.sha256) for file, found in facts.items())
+    expected = [(file, image.width, image.height) for split in by_name.values()
+                for file, image in zip(_image_paths(split), split.images)]
+    found = examine_images((file for file, _, _ in expected), memory)
     memory.save()
-    contents = {file: found.sha256 for file, found in facts.items()}
+    check_sizes(expected, found, root)
+    facts = {file: told for file, told in found.items() if isinstance(told, FileFacts)}
+    rows = {memory.row(file) for split in by_name.values() for file in split.files}
+    rows.update((memory.relative(file), told.size, told.sha256) for file, told in facts.items())
+    memory.save()
+    contents = {file: told.sha256 for file, told in facts.items()}
     return _examined(by_name, _classes(by_name, data_format, asked, keep_order), layout.names, sorted(rows), contents)
 
 
@@ -154,15 +159,6 @@ def _examined(read: dict[str, AnnotatedSplit], classes: tuple[str, ...], names: 
 
 def _image_paths(split: AnnotatedSplit) -> list[Path]:
     return [split.image_root / image.file_name for image in split.images]
-
-
-def _check_images(root: Path, splits: Sequence[AnnotatedSplit], memory: FileMemory) -> dict[Path, FileFacts]:
-    expected = [(file, image.width, image.height)
-                for split in splits for file, image in zip(_image_paths(split), split.images)]
-    found = examine_images((file for file, _, _ in expected), memory)
-    memory.save()
-    check_sizes(expected, found, root)
-    return {file: facts for file, facts in found.items() if isinstance(facts, FileFacts)}
 
 
 def _overlap_warnings(splits: dict[str, AnnotatedSplit], names: SplitNames,

@@ -188,7 +188,8 @@ def _located(entries: Mapping[str, list[Entry]], bases: list[str]) -> dict[str, 
             candidates = [entry.part(base) for base in bases]
             first = candidates[0]
             stored = first.annotations.startswith(_STORED)
-            part = first if stored else next((part for part in candidates if _is_there(part)), None)
+            part = first if stored else next((part for part in candidates if os.path.isfile(
+                part.names or part.annotations) and os.path.isdir(part.images or "")), None)
             if part is None:
                 missing += [f"{entry.where}: {path}" for path in (first.names or first.annotations, first.images)
                             if path and not os.path.exists(path)]
@@ -198,10 +199,6 @@ def _located(entries: Mapping[str, list[Entry]], bases: list[str]) -> dict[str, 
         raise UserError("config, data", f"{listed(dict.fromkeys(missing), '; ')}",
                         "Without `data`, the config's own data are used, and these are not on this machine.", _HINT)
     return located
-
-
-def _is_there(part: Part) -> bool:
-    return os.path.isfile(part.names or part.annotations) and os.path.isdir(part.images or "")
 
 
 def _from_common_root(located: Mapping[str, list[Part]]) -> tuple[str, dict[str, list[Part]]]:
@@ -218,8 +215,7 @@ def _from_common_root(located: Mapping[str, list[Part]]) -> tuple[str, dict[str,
         root = str(parse_location(root.replace(":/", "://", 1), "config, data"))
 
     def relative(path: str | None) -> str | None:
-        inner = path and path.replace("://", ":/", 1)[len(root.replace("://", ":/", 1)):].strip("/")
-        return inner
+        return path and path.replace("://", ":/", 1)[len(root.replace("://", ":/", 1)):].strip("/")
 
     return root, {role: [Part(*map(relative, part)) for part in found] for role, found in located.items()}
 

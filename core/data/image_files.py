@@ -1,7 +1,6 @@
 """Which image files a data set has: those in its folder, or those that a listing on S3 names."""
 
 import os
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,52 +14,32 @@ SIZE_UNKNOWN = (2 ** 31, 2 ** 31)
 """Width and height that clip no box, of an image that is not here yet and whose annotation does not say its size."""
 
 
-class ImageFiles(ABC):
-    """What the readers of annotations ask about the files beside them."""
+class ImageFiles:
+    """What the readers of annotations ask about the files beside them; here of files of this machine."""
 
-    @abstractmethod
     def names(self, folder: Path) -> list[str]:
         """Return the names of what is directly in a folder, sorted."""
+        return sorted(os.listdir(folder))
 
-    @abstractmethod
     def has_folder(self, folder: Path) -> bool:
         """Return whether there is such a folder."""
+        return folder.is_dir()
 
-    @abstractmethod
     def has(self, file: Path) -> bool:
         """Return whether there is such a file; a name that no file can have is none."""
+        # os.path.isfile, not Path.is_file: it answers False for names that no file can have.
+        return os.path.isfile(file)
 
-    @abstractmethod
     def size(self, file: Path) -> tuple[int, int]:
         """Return an image's (width, height) in pixels, for annotations that do not say it.
 
         Raises:
             UserError: The file is no whole image.
         """
-
-
-class FolderImages(ImageFiles):
-    """Files of this machine."""
-
-    def names(self, folder: Path) -> list[str]:
-        """See :class:`ImageFiles`."""
-        return sorted(os.listdir(folder))
-
-    def has_folder(self, folder: Path) -> bool:
-        """See :class:`ImageFiles`."""
-        return folder.is_dir()
-
-    def has(self, file: Path) -> bool:
-        """See :class:`ImageFiles`."""
-        # os.path.isfile, not Path.is_file: it answers False for names that no file can have.
-        return os.path.isfile(file)
-
-    def size(self, file: Path) -> tuple[int, int]:
-        """See :class:`ImageFiles`."""
         return image_size(file)
 
 
-ON_DISK = FolderImages()
+ON_DISK = ImageFiles()
 
 
 class ListedImages(ImageFiles):
@@ -83,15 +62,12 @@ class ListedImages(ImageFiles):
                 path = path.parent
 
     def names(self, folder: Path) -> list[str]:
-        """See :class:`ImageFiles`."""
         return sorted(self._folders[folder])
 
     def has_folder(self, folder: Path) -> bool:
-        """See :class:`ImageFiles`."""
         return folder in self._folders
 
     def has(self, file: Path) -> bool:
-        """See :class:`ImageFiles`."""
         return self._name(file) in self._objects
 
     def size(self, file: Path) -> tuple[int, int]:
@@ -109,17 +85,13 @@ class ListedImages(ImageFiles):
         Raises:
             UserError: Any is not; up to ten are named, all are counted.
         """
-        faults = {file: fault for file, fault in ((file, self._fault(file)) for file in files) if fault}
-        if faults:
-            lines = [f"{self._name(file)} ({fault})" for file, fault in sorted(faults.items())]
-            raise UserError("images", f"{len(faults)} of {len(set(files))} in {self._uri} cannot be used: "
+        unusable = [file for file in sorted(set(files))
+                    if not self.has(file) or not self._objects[self._name(file)].size]
+        if unusable:
+            lines = [f"{self._name(file)} ({'empty file' if self.has(file) else 'missing'})" for file in unusable]
+            raise UserError("images", f"{len(unusable)} of {len(set(files))} in {self._uri} cannot be used: "
                             f"{listed(lines, '; ')}", "Every image that the annotations name must be there and whole.",
                             "Restore these files, or take them out of the annotations.")
-
-    def _fault(self, file: Path) -> str:
-        if not self.has(file):
-            return "missing"
-        return "" if self._objects[self._name(file)].size else "empty file"
 
     def _name(self, file: Path) -> str:
         return file.relative_to(self._root).as_posix()

@@ -27,6 +27,8 @@ _LARGE_PIXELS = 1 << 25
 _LARGE = threading.Lock()
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = 1
+# OpenCV 4.11 leaves a WebP as it is and 5.0 turns it; Pillow's versions differ on TIFF.
+_TURNED_BY_SOME = ("TIFF", "WEBP")
 
 
 class ImageFault(Exception):
@@ -101,7 +103,10 @@ def check_image(data: bytes) -> tuple[int, int]:
             _check_whole(image, data)
         # Opened anew, as Pillow cannot go on with an image that it has verified.
         with PIL.Image.open(io.BytesIO(data)) as image:
-            _check_orientation(image)
+            if image.format in _TURNED_BY_SOME and (
+                    orientation := image.getexif().get(_ORIENTATION_TAG, _UPRIGHT)) != _UPRIGHT:
+                raise ImageFault(f"{image.format} with EXIF orientation {bounded_repr(orientation)}, which not every "
+                                 "reader applies")
     except PIL.UnidentifiedImageError as error:
         raise ImageFault(f"not an image{_instead(data)}") from error
     except PIL.Image.DecompressionBombError as error:
@@ -156,16 +161,6 @@ def _decoded_size(data: bytes) -> tuple[int, int]:
         raise ImageFault("corrupt: OpenCV cannot decode its pixels")
     height, width = decoded.shape[:2]
     return width, height
-
-
-def _check_orientation(image: "Image") -> None:
-    """Refuse an EXIF orientation that is applied by some readers only."""
-    # OpenCV 4.11 leaves a WebP as it is and 5.0 turns it; Pillow's versions differ on TIFF.
-    if image.format in ("TIFF", "WEBP"):
-        orientation = image.getexif().get(_ORIENTATION_TAG, _UPRIGHT)
-        if orientation != _UPRIGHT:
-            raise ImageFault(f"{image.format} with EXIF orientation {bounded_repr(orientation)}, which not every "
-                             "reader applies")
 
 
 def _check_whole(image: "Image", data: bytes) -> None:

@@ -118,7 +118,8 @@ class Layout:
         shown = []
         for role, name in self.names._asdict().items():
             if name and self.parts.get(name):
-                shown.append(f"{role} from {listed(_shown(part) for part in self.parts[name])}")
+                paths = (part.names or part.annotations or "the data folder" for part in self.parts[name])
+                shown.append(f"{role} from {listed(paths)}")
         text = f"{data_format} annotations: {'; '.join(shown)}"
         if self.fractions:
             cut = self.fractions
@@ -126,10 +127,6 @@ class Layout:
                      f"{cut.test:.0%} for the test")
         unused = sorted(set(found) - set(self.names)) if not self.fractions else []
         return text + (f"; not used: {listed(unused)}" if unused else "")
-
-
-def _shown(part: Part) -> str:
-    return part.names or part.annotations or "the data folder"
 
 
 def split_of(path: PurePosixPath) -> str:

@@ -4,7 +4,6 @@ The formats: https://cocodataset.org/#format-data and, for the text of compresse
 cocoapi's maskApi.c.
 """
 
-import math
 from typing import Any
 
 Mask = list[list[float]] | dict[str, Any]
@@ -27,24 +26,16 @@ def sound_mask(value: Any, width: int, height: int) -> Mask | None:
     if isinstance(value, dict) and value.get("size") == [height, width]:
         counts = value.get("counts")
         runs = _decode(counts) if isinstance(counts, str) else counts
-        if isinstance(runs, list) and all(_is_run(run) for run in runs) and sum(runs) == width * height:
+        if isinstance(runs, list) and all(type(run) is int and run >= 0 for run in runs) \
+                and sum(runs) == width * height:
             return {"size": [height, width], "counts": counts}
     return None
 
 
 def _is_polygon(polygon: Any) -> bool:
     return (isinstance(polygon, list) and len(polygon) >= _FEWEST_NUMBERS and len(polygon) % 2 == 0
-            and all(_is_coordinate(number) for number in polygon))
-
-
-def _is_coordinate(number: Any) -> bool:
-    if isinstance(number, bool) or not isinstance(number, (int, float)):
-        return False
-    return abs(number) <= _LARGEST and math.isfinite(number)
-
-
-def _is_run(run: Any) -> bool:
-    return isinstance(run, int) and not isinstance(run, bool) and run >= 0
+            # Neither infinity nor nan is at most anything.
+            and all(type(number) in (int, float) and abs(number) <= _LARGEST for number in polygon))
 
 
 def _decode(text: str) -> list[int] | None:

@@ -55,10 +55,7 @@ def locate(uri: str, wanted: Callable[[str], bool] = lambda name: True) -> Place
         return Place(options.uri, digits.materialise(options))
     if location.scheme is Scheme.S3:
         return _on_s3(uri, wanted)
-    return _here(Path(resolve_latest(location, "data").path))
-
-
-def _here(path: Path) -> Place:
+    path = Path(resolve_latest(location, "data").path)
     if path.is_dir():
         return Place(str(path), path)
     if path.is_file() and is_archive(path.name):

@@ -32,7 +32,13 @@ def write_entry(entry: Path, root: Path, examined: Examined) -> dict[str, Any]:
         document = _coco_document(split, examined.classes)
         with new_file(entry / f"{role}.json") as path:
             path.write_text(json.dumps(document))
-        parts = _write_parts(entry, role, split, examined.classes)
+        parts, start = [], 0
+        for number, size in enumerate(split.part_sizes if len(split.part_sizes) > 1 else ()):
+            parts.append(f"{role}-{number}.json")
+            part = replace(split, images=split.images[start:start + size])
+            with new_file(entry / parts[-1]) as path:
+                path.write_text(json.dumps(_coco_document(part, examined.classes)))
+            start += size
         described[role] = {"name": split.name, "image_root": split.image_root.relative_to(root).as_posix(),
                            "images": len(document["images"]), "parts": parts,
                            "boxes": sum(not box["iscrowd"] for box in document["annotations"]),
@@ -41,18 +47,6 @@ def write_entry(entry: Path, root: Path, examined: Examined) -> dict[str, Any]:
     with new_file(entry / _MANIFEST) as path:
         path.write_text(json.dumps(manifest))
     return manifest
-
-
-def _write_parts(entry: Path, role: str, split: AnnotatedSplit, classes: Sequence[str]) -> list[str]:
-    """Write the annotations of each part of a split that has several; return the files' names."""
-    names, start = [], 0
-    for number, size in enumerate(split.part_sizes if len(split.part_sizes) > 1 else ()):
-        names.append(f"{role}-{number}.json")
-        with new_file(entry / names[-1]) as path:
-            path.write_text(json.dumps(_coco_document(replace(split, images=split.images[start:start + size]),
-                                                      classes)))
-        start += size
-    return names
 
 
 def read_manifest(entry: Path) -> dict[str, Any] | None:

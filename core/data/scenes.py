@@ -95,16 +95,14 @@ def _find_place(random: "RandomState", shape: tuple[int, ...], taken: list[Box])
     height, width = shape
     for _ in range(_PLACING_TRIES):
         place = (random.randint(WIDTH - width + 1), random.randint(HEIGHT - height + 1), width, height)
-        if all(_shared(place, box) * 10 <= 3 * min(width * height, box[2] * box[3]) for box in taken):
+        for box in taken:
+            across = min(place[0] + width, box[0] + box[2]) - max(place[0], box[0])
+            down = min(place[1] + height, box[1] + box[3]) - max(place[1], box[1])
+            if max(across, 0) * max(down, 0) * 10 > 3 * min(width * height, box[2] * box[3]):
+                break
+        else:
             return place
     return None
-
-
-def _shared(one: Box, other: Box) -> int:
-    """Return the number of pixels that two boxes share."""
-    across = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
-    down = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
-    return max(across, 0) * max(down, 0)
 
 
 def paint_glyph(random: "RandomState", canvas: "ndarray", ink: "ndarray", place: Box) -> None:

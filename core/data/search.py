@@ -21,10 +21,6 @@ _DRIVE = re.compile(r"^(file://)?[A-Za-z]:|^file://")
 _WORD = re.compile(r"[a-z]+")
 
 
-class Ambiguous(Exception):
-    """Several files could be meant; the arguments are their paths."""
-
-
 class FileSearch:
     """The files below a data folder, listed once where they are asked for.
 
@@ -59,37 +55,38 @@ class FileSearch:
         """Return whether there is a file of this path, relative to the data folder."""
         return self.images.has(self.root / name)
 
-    def named(self, name: str, near: str, folder: str | None = None) -> str | None:
+    def named(self, name: str, near: str, what: str, folder: str | None = None) -> str | None:
         """Return the image whose path ends most like ``name``.
 
         Args:
             name: A path as an annotation writes it, of any machine.
             near: The annotation file; images below its folder come first, those below a folder named like another
                 split are never meant.
+            what: What names it, for messages.
             folder: Images below this folder only; None for all.
 
         Returns:
             The path relative to the data folder, or None where no file has that name.
 
         Raises:
-            Ambiguous: Several files fit equally well.
+            UserError: Several files fit equally well.
         """
         if folder:
             # Only that folder is listed: what lies beside it may be a whole machine.
             inner = self._inner.setdefault(folder, FileSearch(self.root / folder, self.images))
-            found = inner.named(name, "")
+            found = inner.named(name, "", what)
             return found and f"{folder}/{found}"
         self.files()
         wanted = portable(name)
-        return self._best(self._by_name.get(wanted.name.casefold(), ()), wanted, near)
+        return self._best(self._by_name.get(wanted.name.casefold(), ()), wanted, near, what, name)
 
     def of_annotation(self, annotation: str) -> str | None:
         """Return the image of the same stem as an annotation file; errors as :meth:`named`."""
         self.files()
         wanted = PurePosixPath(annotation)
-        return self._best(self._by_stem.get(wanted.stem.casefold(), ()), wanted, annotation)
+        return self._best(self._by_stem.get(wanted.stem.casefold(), ()), wanted, annotation, annotation, wanted.stem)
 
-    def _best(self, files: Sequence[str], wanted: PurePosixPath, near: str) -> str | None:
+    def _best(self, files: Sequence[str], wanted: PurePosixPath, near: str, what: str, name: str) -> str | None:
         words = _split_words(near)
         files = [file for file in files if not words or not _split_words(file) or words & _split_words(file)]
         if len(files) < 2:
@@ -99,7 +96,8 @@ class FileSearch:
                    len(words & _split_words(file)), PurePosixPath(file).suffix == ".jpg") for file in files]
         best = [file for file, rank in zip(files, ranked) if rank == max(ranked)]
         if len(best) > 1:
-            raise Ambiguous(*best)
+            raise UserError(what, bounded_repr(name), f"Several files could be meant: {listed(best)}.", "Write paths "
+                            "relative to the data folder in the annotations, or pass a folder with one of them.")
         return best[0]
 
     def _walk(self) -> Iterator[str]:
@@ -128,12 +126,6 @@ def portable(name: str) -> PurePosixPath:
     """Return a path of any machine with forward slashes, without drive, leading slash and steps that lead nowhere."""
     parts = _DRIVE.sub("", name.strip()).replace("\\", "/").split("/")
     return PurePosixPath(*[part for part in parts if part not in ("", ".", "..")])
-
-
-def ambiguous(what: str, name: str, error: Ambiguous) -> UserError:
-    """Return the error for an image name that fits several files."""
-    return UserError(what, bounded_repr(name), f"Several files could be meant: {listed(error.args)}.",
-                     "Write paths relative to the data folder in the annotations, or pass a folder with one of them.")
 
 
 def _equal(first: Sequence[str], second: Sequence[str]) -> int:

@@ -150,5 +150,3 @@ def _choose(parameter: str, asked: str, customary: tuple[str, ...], found: tuple
         problem, near = f"{asked!r} is not in {root}", suggestion(asked, found)
     raise UserError(f"parameter {parameter}", problem + near, f"The splits found are {listed(map(repr, found))}.",
                     f"Set {parameter} to one of them.")
-
-

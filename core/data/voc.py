@@ -18,7 +18,7 @@ from core.base.text import bounded_repr, shown
 from core.data.annotations import AnnotatedImage, AnnotatedSplit, Box, check_relative
 from core.data.image_files import ImageFiles
 from core.data.layout import UNNAMED, Found, Part, split_of
-from core.data.search import IMAGE_SUFFIXES, Ambiguous, FileSearch, ambiguous
+from core.data.search import IMAGE_SUFFIXES, FileSearch
 
 _ANNOTATIONS, _IMAGES, _SPLITS = "Annotations", "JPEGImages", "ImageSets/Main"
 # VOC's lists by class (aeroplane_train.txt) hold a second column and are no splits.
@@ -60,7 +60,8 @@ def find_splits(search: FileSearch) -> Found:
         sample = next(path for path in files if path.parent == folder)
         if _looks_like_voc(search.root / sample):
             split = split_of(folder / "*")
-            found.setdefault(UNNAMED if split == "*" else split, []).append(Part(_text(folder)))
+            found.setdefault(UNNAMED if split == "*" else split, []).append(
+                Part("" if folder == PurePosixPath() else folder.as_posix()))
     return found
 
 
@@ -78,7 +79,11 @@ def read_part(search: FileSearch, part: Part, name: str) -> AnnotatedSplit:
         UserError: A file is missing or is not a sound Pascal VOC annotation; file, value and rule are named, up to ten
             faults.
     """
-    stems = _read_names(search.root / part.names) if part.names else _stems(search, part.annotations)
+    if part.names:
+        stems = dict.fromkeys(_read_names(search.root / part.names), ".xml")
+    else:
+        inside = map(PurePosixPath, search.images.names(search.root / part.annotations))
+        stems = {path.stem: path.suffix for path in inside if path.suffix.lower() == ".xml"}
     folder = part.images if part.images is not None else ""
     own = _by_stem(search.images.names(search.root / folder)) if part.images is not None else {}
     annotated, files, faults = [], [search.root / part.names] if part.names else [], []
@@ -94,9 +99,11 @@ def read_part(search: FileSearch, part: Part, name: str) -> AnnotatedSplit:
     stop_at_faults(faults, f"split {name!r}")
     if part.images is None:
         warnings += _without_annotation(search, part.annotations, {image.file_name for image in annotated})
+    if len(warnings) > SHOWN:
+        warnings[SHOWN:] = [f"{len(warnings) - SHOWN} more warnings like these"]
     classes = sorted({box.category for image in annotated for box in image.boxes})
     return AnnotatedSplit(name, search.root / folder, tuple(files), tuple(classes), tuple(annotated),
-                          tuple(f"split {name!r}: {warning}" for warning in _few(warnings)))
+                          tuple(f"split {name!r}: {warning}" for warning in warnings))
 
 
 def stop_at_faults(faults: list[UserError], what: str) -> None:
@@ -117,23 +124,10 @@ def _looks_like_voc(file: Path) -> bool:
         return False
 
 
-def _text(folder: PurePosixPath) -> str:
-    return "" if folder == PurePosixPath() else folder.as_posix()
-
-
-def _stems(search: FileSearch, folder: str) -> dict[str, str]:
-    """Return the XML files directly in a folder, sorted: stem to ending."""
-    files = (PurePosixPath(name) for name in search.images.names(search.root / folder))
-    return {path.stem: path.suffix for path in files if path.suffix.lower() == ".xml"}
-
-
 def _image_of(search: FileSearch, part: Part, name: str) -> str:
     """Return the image that lies nearest an annotation file with its stem, relative to the data folder."""
     annotation = f"{part.annotations}/{name}" if part.annotations else name
-    try:
-        place = search.of_annotation(annotation)
-    except Ambiguous as error:
-        raise ambiguous(annotation, PurePosixPath(name).stem, error) from error
+    place = search.of_annotation(annotation)
     if place is None:
         raise UserError("annotation file", search.root / annotation, "It has no image of its name in the data folder.",
                         "Restore the image, or take the annotation out.")
@@ -150,31 +144,26 @@ def _without_annotation(search: FileSearch, folder: str, used: set[str]) -> list
     return [f"{len(others)} images without an annotation file are not used: {listed(others)}"] if others else []
 
 
-def _few(warnings: list[str]) -> list[str]:
-    return warnings[:SHOWN] + ([f"{len(warnings) - SHOWN} more warnings like these"] if len(warnings) > SHOWN else [])
-
-
 def parse_xml(data: bytes) -> ElementTree.Element:
     """Parse XML without a document type, so that no entity can be declared (billion laughs, file inclusion).
 
     Raises:
         ValueError: It is not well-formed or declares a document type.
     """
+    def refuse(*declaration: object) -> NoReturn:
+        raise ValueError("a document type declaration (<!DOCTYPE ...>) is not accepted in annotations")
+
     builder = ElementTree.TreeBuilder()
     parser = expat.ParserCreate()
     parser.StartElementHandler = builder.start
     parser.EndElementHandler = builder.end
     parser.CharacterDataHandler = builder.data
-    parser.StartDoctypeDeclHandler = _refuse_doctype
+    parser.StartDoctypeDeclHandler = refuse
     try:
         parser.Parse(data, True)
     except (expat.ExpatError, LookupError) as error:
         raise ValueError(str(error)) from error
     return builder.close()
-
-
-def _refuse_doctype(*declaration: object) -> NoReturn:
-    raise ValueError("a document type declaration (<!DOCTYPE ...>) is not accepted in annotations")
 
 
 def _by_stem(file_names: list[str]) -> dict[str, str]:
@@ -186,8 +175,8 @@ def _by_stem(file_names: list[str]) -> dict[str, str]:
     return names
 
 
-def _read_names(split_file: Path) -> dict[str, str]:
-    """Return the stems that a split file lists: stem to the annotation's ending."""
+def _read_names(split_file: Path) -> dict[str, int]:
+    """Return the stems that a split file lists, each with its line."""
     content = read_foreign(split_file, "split file", _MOST_LIST_BYTES)
     try:
         lines = content.decode("utf-8-sig").splitlines()
@@ -204,7 +193,7 @@ def _read_names(split_file: Path) -> dict[str, str]:
             raise UserError(f"{split_file}, line {number}", repr(stem), f"Line {names[stem]} names the same image.",
                             "Take one of the lines out.")
         names[stem] = number
-    return dict.fromkeys(names, ".xml")
+    return names
 
 
 def _read_image(file: Path, file_name: str, folder: Path, images: ImageFiles, warnings: list[str]) -> AnnotatedImage:
@@ -221,18 +210,14 @@ def _read_image(file: Path, file_name: str, folder: Path, images: ImageFiles, wa
         problem = f"{shown(error)}; it is {kind}" if kind not in ("", "XML") else shown(error)
         raise UserError("annotation file", f"{file} ({problem})", "It must be well-formed XML without a document type.",
                         "Export the annotation again or correct the place named.") from error
-    width, height = _size(root, file) or images.size(folder / file_name)
+    width = height = 0.0
+    if root.find("size") is not None:
+        width, height = (_number(root, f"size/{side}", file, "size") for side in ("width", "height"))
+    if width < 1 or height < 1:  # as some tools write it where they do not know it
+        width, height = images.size(folder / file_name)
     boxes = tuple(_read_object(entry, file, number, warnings)
                   for number, entry in enumerate(root.findall("object"), start=1))
-    return AnnotatedImage(file_name, width, height, boxes)
-
-
-def _size(root: ElementTree.Element, file: Path) -> tuple[int, int] | None:
-    """Return the annotated size, or None where there is none or it is 0, as some tools write it."""
-    if root.find("size") is None:
-        return None
-    width, height = (_number(root, f"size/{side}", file, "size") for side in ("width", "height"))
-    return (int(width), int(height)) if width >= 1 and height >= 1 else None
+    return AnnotatedImage(file_name, int(width), int(height), boxes)
 
 
 def _read_object(entry: ElementTree.Element, file: Path, number: int, warnings: list[str]) -> Box:

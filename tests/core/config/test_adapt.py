@@ -135,7 +135,7 @@ def test_nncf_config_of():
     assert nncf_config_of({"nncf_config": {}}) is None
     assert nncf_config_of({"nncf_config": None}) is None
     for value in ([1], "int8", True, 0):
-        with pytest.raises(UserError, match="config, nncf_config: .* It is a dict that NNCF gets unchanged"):
+        with pytest.raises(UserError, match="config, nncf_config: .* It is passed to NNCF unchanged, as a dict"):
             nncf_config_of({"nncf_config": value})
 
 
