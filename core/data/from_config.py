@@ -106,7 +106,13 @@ def resolve_config_data(config: Mapping[str, Any], config_file: Path | None = No
                         "Convert one of them, or give `data`.")
     located = _located(entries, _bases(config_file))
     root, parts = _from_common_root(located)
-    place = locate(root, lambda name: _is_wanted(name, parts)) if root.startswith(_STORED) else Place(root, Path(root))
+    place = Place(root, Path(root))
+    if root.startswith(_STORED):
+        # Of what is on S3 only the annotation files are brought here.
+        every = [part for found in parts.values() for part in found]
+        place = locate(root, lambda name: any(
+            name in (part.names, part.annotations) or part.names and name.startswith(f"{part.annotations}/")
+            for part in every))
     layout = _layout(parts, Fractions(val_fraction, test_fraction, int(split_seed)))
     # A warning, so that it is shown where nothing has set up logging.
     _LOGGER.warning("data: the config's own, %s", printable(layout.describe(formats[0]), MOST_LOGGED))
@@ -146,24 +152,19 @@ def entries_of(node: Any, where: str) -> Iterator[Entry]:
         inner = [key for key in _WRAPPED if node.get(key)]
         for key in inner:
             yield from entries_of(node[key], f"{where}.{key}")
-        if not inner:
-            yield from _own_entries(node, where)
-
-
-def _own_entries(node: Mapping[str, Any], where: str) -> Iterator[Entry]:
-    files, prefixes = node.get("ann_file"), node.get("img_prefix") or ""
-    if not files:
-        return
-    files = list(files) if isinstance(files, (list, tuple)) else [files]
-    prefixes = list(prefixes) if isinstance(prefixes, (list, tuple)) else [prefixes] * len(files)
-    if len(prefixes) != len(files):
-        raise UserError(f"config, {where}", f"{len(files)} ann_file and {len(prefixes)} img_prefix",
-                        "A list of img_prefix has one for each ann_file.", "Write one for each, or one for all.")
-    for file, prefix in zip(files, prefixes):
-        if not isinstance(file, str) or not isinstance(prefix or "", str) or "\0" in f"{file}{prefix}":
-            raise UserError(f"config, {where}", bounded_repr((file, prefix), 120), "ann_file and img_prefix are paths.",
-                            "Write each as a text.")
-        yield Entry(where, node, file, prefix or "")
+        files, prefixes = node.get("ann_file"), node.get("img_prefix") or ""
+        if inner or not files:
+            return
+        files = list(files) if isinstance(files, (list, tuple)) else [files]
+        prefixes = list(prefixes) if isinstance(prefixes, (list, tuple)) else [prefixes] * len(files)
+        if len(prefixes) != len(files):
+            raise UserError(f"config, {where}", f"{len(files)} ann_file and {len(prefixes)} img_prefix",
+                            "A list of img_prefix has one for each ann_file.", "Write one for each, or one for all.")
+        for file, prefix in zip(files, prefixes):
+            if not isinstance(file, str) or not isinstance(prefix or "", str) or "\0" in f"{file}{prefix}":
+                raise UserError(f"config, {where}", bounded_repr((file, prefix), 120),
+                                "ann_file and img_prefix are paths.", "Write each as a text.")
+            yield Entry(where, node, file, prefix or "")
 
 
 def _bases(config_file: Path | None, first: Path | None = None) -> list[str]:
@@ -229,12 +230,6 @@ def _layout(parts: dict[str, list[Part]], fractions: Fractions) -> Layout:
         return Layout(SplitNames("train", "val", "val"), {"train": train, "val": val or test})
     return Layout(SplitNames("train", "val" if val else "", "test"),
                   {"train": train, **({"val": val} if val else {}), "test": test})
-
-
-def _is_wanted(name: str, parts: Mapping[str, list[Part]]) -> bool:
-    """Return whether an object on S3 is one of the annotation files."""
-    return any(name in (part.names, part.annotations) or part.names and name.startswith(f"{part.annotations}/")
-               for found in parts.values() for part in found)
 
 
 def _joined(folder: str, path: str) -> str:

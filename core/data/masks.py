@@ -21,8 +21,10 @@ def sound_mask(value: Any, width: int, height: int) -> Mask | None:
     the image exactly.
     """
     if isinstance(value, list):
-        polygons = [polygon for polygon in value if _is_polygon(polygon)]
-        return polygons or None
+        # Neither infinity nor nan is at most anything.
+        return [polygon for polygon in value if isinstance(polygon, list) and len(polygon) >= _FEWEST_NUMBERS
+                and len(polygon) % 2 == 0 and all(type(number) in (int, float) and abs(number) <= _LARGEST
+                                                  for number in polygon)] or None
     if isinstance(value, dict) and value.get("size") == [height, width]:
         counts = value.get("counts")
         runs = _decode(counts) if isinstance(counts, str) else counts
@@ -30,12 +32,6 @@ def sound_mask(value: Any, width: int, height: int) -> Mask | None:
                 and sum(runs) == width * height:
             return {"size": [height, width], "counts": counts}
     return None
-
-
-def _is_polygon(polygon: Any) -> bool:
-    return (isinstance(polygon, list) and len(polygon) >= _FEWEST_NUMBERS and len(polygon) % 2 == 0
-            # Neither infinity nor nan is at most anything.
-            and all(type(number) in (int, float) and abs(number) <= _LARGEST for number in polygon))
 
 
 def _decode(text: str) -> list[int] | None:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 
 from core.base.errors import UserError
@@ -50,7 +51,12 @@ def plan(found: Found, asked: tuple[str, str, str], fractions: Fractions, root: 
     Raises:
         UserError: A split is not there, or several files could be meant.
     """
-    known = {**found, **_by_other_names(found, asked)}
+    # Parameters may name a part by the path of its file, or by its name as it stands.
+    known = dict(found)
+    for part in (part for parts in found.values() for part in parts):
+        path = Path(part.names or part.annotations)
+        for name in {path.as_posix(), path.name, path.stem, plain_name(path)} & set(asked) - found.keys():
+            known.setdefault(name, []).append(part)
     names = choose_splits(*asked, known, root)
     parts = {name: tuple(known[name]) for name in dict.fromkeys(names) if name}
     for name, several in parts.items():
@@ -64,17 +70,6 @@ def plan(found: Found, asked: tuple[str, str, str], fractions: Fractions, root: 
     val = MADE.val if asked[1] not in ("", NONE) and fractions.val else ""
     return Layout(MADE._replace(val=val), {MADE.train: parts[names.train]},
                   fractions if val else replace(fractions, val=0.0))
-
-
-def _by_other_names(found: Found, asked: tuple[str, str, str]) -> Found:
-    """Return the parts that parameters name by the path of their file, or by its name as it stands."""
-    others: Found = {}
-    for part in (part for parts in found.values() for part in parts):
-        path = Path(part.names or part.annotations)
-        for name in {path.as_posix(), path.name, path.stem, plain_name(path)}:
-            if name in asked and name not in found:
-                others.setdefault(name, []).append(part)
-    return others
 
 
 def make_splits(whole: AnnotatedSplit, fractions: Fractions, names: SplitNames) -> dict[str, AnnotatedSplit]:
@@ -102,18 +97,12 @@ def make_splits(whole: AnnotatedSplit, fractions: Fractions, names: SplitNames) 
         if names.val:
             shares[names.val] += group[test:test + val]
         shares[names.train] += group[test + val:]
-    return {name: _selected(whole, name, sorted(share)) for name, share in shares.items()}
-
-
-def _selected(whole: AnnotatedSplit, name: str, indices: list[int]) -> AnnotatedSplit:
-    ends, start = [], 0
-    for size in whole.part_sizes:
-        ends.append((start, start + size))
-        start += size
-    sizes = tuple(sum(first <= index < end for index in indices) for first, end in ends)
-    warnings = whole.warnings if name == MADE.train else ()
-    return replace(whole, name=name, images=tuple(whole.images[index] for index in indices), part_sizes=sizes,
-                   warnings=warnings)
+    starts = list(accumulate(whole.part_sizes, initial=0))
+    return {name: replace(
+        whole, name=name, images=tuple(whole.images[index] for index in sorted(share)),
+        part_sizes=tuple(sum(start <= index < start + size for index in share)
+                         for start, size in zip(starts, whole.part_sizes)),
+        warnings=whole.warnings if name == MADE.train else ()) for name, share in shares.items()}
 
 
 def joined(name: str, parts: list[AnnotatedSplit], root: Path) -> AnnotatedSplit:

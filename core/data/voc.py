@@ -84,14 +84,18 @@ def read_part(search: FileSearch, part: Part, name: str) -> AnnotatedSplit:
     else:
         inside = map(PurePosixPath, search.images.names(search.root / part.annotations))
         stems = {path.stem: path.suffix for path in inside if path.suffix.lower() == ".xml"}
-    folder = part.images if part.images is not None else ""
+    folder = part.images or ""
     own = _by_stem(search.images.names(search.root / folder)) if part.images is not None else {}
     annotated, files, faults = [], [search.root / part.names] if part.names else [], []
     warnings: list[str] = []
     for stem, suffix in stems.items():
         file = search.root / part.annotations / f"{stem}{suffix}"
         try:
-            place = own.get(stem, f"{stem}.jpg") if part.images is not None else _image_of(search, part, stem + suffix)
+            place = own.get(stem, f"{stem}.jpg") if part.images is not None else search.of_annotation(
+                (PurePosixPath(part.annotations) / file.name).as_posix())
+            if place is None:
+                raise UserError("annotation file", file, "It has no image of its name in the data folder.",
+                                "Restore the image, or take the annotation out.")
             annotated.append(_read_image(file, place, search.root / folder, search.images, warnings))
         except UserError as error:
             faults.append(error)
@@ -122,16 +126,6 @@ def _looks_like_voc(file: Path) -> bool:
             return b"<annotation" in stream.read(_SAMPLE_BYTES)
     except OSError:
         return False
-
-
-def _image_of(search: FileSearch, part: Part, name: str) -> str:
-    """Return the image that lies nearest an annotation file with its stem, relative to the data folder."""
-    annotation = f"{part.annotations}/{name}" if part.annotations else name
-    place = search.of_annotation(annotation)
-    if place is None:
-        raise UserError("annotation file", search.root / annotation, "It has no image of its name in the data folder.",
-                        "Restore the image, or take the annotation out.")
-    return place
 
 
 def _without_annotation(search: FileSearch, folder: str, used: set[str]) -> list[str]:

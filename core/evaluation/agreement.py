@@ -93,17 +93,13 @@ def _compare(image: int, first: Detections, second: Detections, limits: Limits) 
     with_partner = {one for one, _, _ in looked_at}, {other for _, other, _ in looked_at}
     alone = [[found.scores[index] for index in np.flatnonzero(found.scores >= MIN_SCORE) if index not in partners]
              for found, partners in zip((first, second), with_partner)]
-    cut_off = [int(np.sum(np.array(scores) <= _lowest_kept(other, limit)))
+    # A full list may have had no place for a box that is scored no higher than the lowest in it.
+    cut_off = [int(np.sum(np.array(scores) <= other.scores.min())) if limit and len(other) >= limit else 0
                for scores, other, limit in zip(alone, (second, first), reversed(limits))]
     only_first, only_second = (len(scores) - cut for scores, cut in zip(alone, cut_off))
     return ImageAgreement(image, len(looked_at), only_first, only_second, sum(cut_off),
                           tuple(float(abs(first.scores[one] - second.scores[other])) for one, other, _ in looked_at),
                           tuple(overlap for _, _, overlap in looked_at))
-
-
-def _lowest_kept(found: Detections, limit: int | None) -> float:
-    """Return the score up to which a box may have had no place in a list; minus infinity where the list is not full."""
-    return float(found.scores.min()) if limit and len(found) >= limit else -np.inf
 
 
 def _pairs(first: Detections, second: Detections) -> list[tuple[int, int, float]]:

@@ -69,11 +69,15 @@ def score_detections(annotation_file: Path, detections: Mapping[int, Detections]
     voc = voc_average_precisions(truth_by_image(truth, classes, skipped), detections, len(classes))
     names = dict(zip(categories, classes))
     matches = dict(zip((names[number] for number in evaluation.params.catIds), matches_of(evaluation)))
+    # precision is [IoU, recall, class, area, max detections]; -1 marks a class without ground truth.
+    precision = evaluation.eval["precision"][:, :, :, ALL_AREAS, MOST_DETECTIONS]
+    by_name = {names[category]: math.nan if (precision[:, :, index] == -1).all() else
+               float(precision[:, :, index].mean()) for index, category in enumerate(evaluation.params.catIds)}
     stats = [math.nan if value == -1 else float(value) for value in evaluation.stats]
     metrics = DetectionMetrics(
         map=stats[0], map50=stats[1], map75=stats[2], map_small=stats[3], map_medium=stats[4], map_large=stats[5],
         ar1=stats[6], ar10=stats[7], ar100=stats[8], ar_small=stats[9], ar_medium=stats[10], ar_large=stats[11],
-        per_class_ap=_per_class_ap(evaluation, names), voc_map=voc_mean_average_precision(voc),
+        per_class_ap={name: by_name[name] for name in classes}, voc_map=voc_mean_average_precision(voc),
         per_class_voc_ap=dict(zip(classes, voc)), images=len(image_ids), detections=len(results))
     return Scores(metrics, {name: matches[name] for name in classes})
 
@@ -146,11 +150,3 @@ def _results(annotation_file: Path, image_id: int, found: Detections, categories
              "bbox": [x, y, width, height], "area": width * height, "iscrowd": 0}
             for (x, y), (width, height), score, label in zip(boxes[:, :2].tolist(), sizes.tolist(), found.scores,
                                                              found.labels)]
-
-
-def _per_class_ap(evaluation: Any, names: Mapping[int, str]) -> dict[str, float]:
-    # precision is [IoU, recall, class, area, max detections]; -1 marks a class without ground truth.
-    precision = evaluation.eval["precision"][:, :, :, ALL_AREAS, MOST_DETECTIONS]
-    by_name = {names[category]: math.nan if (precision[:, :, index] == -1).all() else
-               float(precision[:, :, index].mean()) for index, category in enumerate(evaluation.params.catIds)}
-    return {name: by_name[name] for name in names.values()}

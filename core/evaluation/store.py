@@ -5,7 +5,6 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -46,7 +45,12 @@ def read_detections(path: Path) -> dict[int, Detections]:
     """
     try:
         with open_foreign(Path(path), "detections", MOST_BYTES, _RUN_AGAIN) as file:
-            images, counts, boxes, scores, labels = _arrays(file)
+            # Not by np.load, which allocates whatever a header claims.
+            packed, entries = open_zip(file, _MOST_INDEX_BYTES, len(_ARRAYS))
+            if sum(entry.info.file_size for entry in entries) > MOST_BYTES:
+                raise ValueError(f"it unpacks to more than {MOST_BYTES:,} bytes")
+            images, counts, boxes, scores, labels = (
+                _array(packed, name, *expected) for name, expected in _ARRAYS.items())
         ends = np.cumsum(counts)
         if len(images) != len(counts) or (counts < 0).any() or int(counts.sum()) != len(boxes):
             raise ValueError("its counts are not those of its boxes")
@@ -57,14 +61,6 @@ def read_detections(path: Path) -> dict[int, Detections]:
             zlib.error) as error:
         raise UserError("detections", path, f"It cannot be read ({shown(error)}).",
                         _RUN_AGAIN) from error
-
-
-def _arrays(file: BinaryIO) -> list[np.ndarray]:
-    """Return the arrays of an archive: not by np.load, which allocates whatever a header claims."""
-    packed, entries = open_zip(file, _MOST_INDEX_BYTES, len(_ARRAYS))
-    if sum(entry.info.file_size for entry in entries) > MOST_BYTES:
-        raise ValueError(f"it unpacks to more than {MOST_BYTES:,} bytes")
-    return [_array(packed, name, *expected) for name, expected in _ARRAYS.items()]
 
 
 def _array(packed: zipfile.ZipFile, name: str, kind: type, dimensions: int) -> np.ndarray:

@@ -30,11 +30,12 @@ def truth_by_image(annotations: Mapping[str, Any], classes: Sequence[str], skipp
     own: dict[int, list[Mapping[str, Any]]] = {image["id"]: [] for image in annotations["images"]}
     for annotation in annotations["annotations"]:
         own[annotation["image_id"]].append(annotation)
-    return {image: _truth(boxes, label_of) for image, boxes in own.items() if image not in set(skipped)}
-
-
-def _truth(annotations: Sequence[Mapping[str, Any]], label_of: Mapping[int, int]) -> Truth:
-    corners = np.array([annotation["bbox"] for annotation in annotations], np.float64).reshape(-1, 4)
-    corners[:, 2:] += corners[:, :2]
-    return Truth(corners, np.array([label_of[item["category_id"]] for item in annotations], np.int64),
-                 np.array([bool(item.get("iscrowd")) for item in annotations], bool))
+    for image in skipped:
+        own.pop(image, None)
+    truth = {}
+    for image, boxes in own.items():
+        corners = np.array([box["bbox"] for box in boxes], np.float64).reshape(-1, 4)
+        corners[:, 2:] += corners[:, :2]
+        truth[image] = Truth(corners, np.array([label_of[box["category_id"]] for box in boxes], np.int64),
+                             np.array([bool(box.get("iscrowd")) for box in boxes], bool))
+    return truth

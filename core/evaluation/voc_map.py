@@ -1,7 +1,6 @@
 """Pascal VOC's mean average precision: IoU 0.5, each detection judged by the box it overlaps most."""
 
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 
 import numpy as np
 
@@ -14,18 +13,9 @@ IOU = 0.5
 OUTERMOST_PIXELS = 1.0
 
 
-class Area(StrEnum):
-    """How the area under a precision-recall curve is taken."""
-
-    ALL_POINTS = "all points"
-    """As since VOC 2010: at every recall that is reached."""
-    ELEVEN_POINTS = "11 points"
-    """As in VOC 2007: at recall 0, 0.1, .. 1."""
-
-
-def voc_average_precisions(truth: Mapping[int, Truth], detections: Mapping[int, Detections], classes: int,
-                           area: Area = Area.ALL_POINTS) -> list[float]:
-    """Return each class's AP as MMDetection's ``VOCDataset.evaluate`` computes it (2.28, mean_ap.py).
+def voc_average_precisions(truth: Mapping[int, Truth], detections: Mapping[int, Detections], classes: int
+                           ) -> list[float]:
+    """Return each class's AP as MMDetection's ``VOCDataset.evaluate`` computes it from VOC 2010 on (2.28, mean_ap.py).
 
     Args:
         truth: Image id to ground truth.
@@ -41,7 +31,7 @@ def voc_average_precisions(truth: Mapping[int, Truth], detections: Mapping[int, 
         positives += np.bincount(boxes.labels[~boxes.ignored], minlength=classes)
         for label in np.unique(detections[image].labels):
             judged[int(label)] += _judge(boxes, detections[image], int(label))
-    return [_average_precision(judged[label], int(positives[label]), area) for label in range(classes)]
+    return [_average_precision(judged[label], int(positives[label])) for label in range(classes)]
 
 
 def voc_mean_average_precision(aps: Sequence[float]) -> float:
@@ -74,7 +64,7 @@ def _judge(truth: Truth, found: Detections, label: int) -> list[tuple[float, boo
     return judged
 
 
-def _average_precision(judged: Sequence[tuple[float, bool, bool]], positives: int, area: Area) -> float:
+def _average_precision(judged: Sequence[tuple[float, bool, bool]], positives: int) -> float:
     if positives == 0:
         return float("nan")
     if not judged:
@@ -83,8 +73,5 @@ def _average_precision(judged: Sequence[tuple[float, bool, bool]], positives: in
     order = np.argsort(-scores, kind="stable")
     hits, every = np.cumsum(true[order]), np.cumsum(counted[order])
     recall, precision = hits / positives, hits / np.maximum(every, 1)
-    if area is Area.ELEVEN_POINTS:
-        reached = [precision[recall >= level] for level in np.arange(0, 1 + 1e-3, 0.1)]
-        return float(sum(values.max() if values.size else 0 for values in reached) / 11)
     best = np.maximum.accumulate(precision[::-1])[::-1]
     return float((np.diff(recall, prepend=0.0) * best).sum())

@@ -100,20 +100,17 @@ def _place(archive: Path, folder: Path, entry: _Entry, links: dict[str, str], al
             target.mkdir(parents=True, exist_ok=True)
             return 0
         target.parent.mkdir(parents=True, exist_ok=True)
-        return _write(archive, target, entry, allowed)
+        total = 0
+        with open(target, "xb") as file:
+            while block := entry.content.read(_BLOCK_BYTES):
+                total += len(block)
+                if total > allowed:
+                    raise _refused(archive, entry.name, f"Unpacked it may be {_LARGEST_RATIO} times as large as "
+                                   "packed.")
+                file.write(block)
+        return total
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise _refused(archive, entry.name, "A name may be there once, as a file or as a folder.") from error
-
-
-def _write(archive: Path, target: Path, entry: _Entry, allowed: int) -> int:
-    total = 0
-    with open(target, "xb") as file:
-        for block in iter(lambda: entry.content.read(_BLOCK_BYTES), b""):
-            total += len(block)
-            if total > allowed:
-                raise _refused(archive, entry.name, f"Unpacked it may be {_LARGEST_RATIO} times as large as packed.")
-            file.write(block)
-    return total
 
 
 def _link(archive: Path, folder: Path, name: str, target: str) -> None:

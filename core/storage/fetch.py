@@ -7,7 +7,7 @@ import re
 import shutil
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from core.base.errors import UserError
@@ -39,7 +39,13 @@ def fetch(source: Source) -> Path:
     def fill(folder: Path, work: Path) -> None:
         location = parse_location(source.uri)
         prefix = location.key.rpartition("/")[0] if source.single else location.key
-        with _reported(source) as advance:
+        count, lock = len(source.objects), threading.Lock()
+        description = f"fetching {source.uri}" + (f" ({count:,} objects)" if count > 1 else "")
+        with progress(source.size, description, "B", scaled=True) as bar:
+            def advance(arrived: int) -> None:
+                with lock:
+                    bar.update(arrived)
+
             S3Store(location.bucket, prefix).downloader().download_all(source.objects, folder, work, advance)
 
     folder = cached_folder(source.digest, fill, source.size)
@@ -178,16 +184,3 @@ def _lock(path: Path, operation: int) -> int:
         os.close(descriptor)
         raise
     return descriptor
-
-
-@contextlib.contextmanager
-def _reported(source: Source) -> Iterator[Callable[[int], None]]:
-    count = len(source.objects)
-    lock = threading.Lock()
-    description = f"fetching {source.uri}" + (f" ({count:,} objects)" if count > 1 else "")
-    with progress(source.size, description, "B", scaled=True) as bar:
-        def advance(count: int) -> None:
-            with lock:
-                bar.update(count)
-
-        yield advance

@@ -22,10 +22,14 @@ class FolderStore(Store):
 
     def list(self, prefix: str = "") -> list[StoredObject]:
         """See :class:`Store`; what is still being written is not listed, links are not followed."""
+        def unless_absent(error: OSError) -> None:
+            if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+                raise error
+
         found = []
         with self._errors(prefix):
             start = self._root / prefix.rpartition("/")[0]
-            for folder, folders, files in os.walk(start, onerror=_unless_absent):
+            for folder, folders, files in os.walk(start, onerror=unless_absent):
                 folders[:] = [name for name in folders if not name.endswith(PARTIAL_SUFFIX)]
                 found += [Path(folder, name) for name in files]
         named = ((path.relative_to(self._root).as_posix(), path) for path in found)
@@ -111,8 +115,3 @@ class FolderStore(Store):
                 raise
             raise AccessDenied(thing, error.strerror, "The folder must be on a file system that can be written.",
                                "Choose another location.") from error
-
-
-def _unless_absent(error: OSError) -> None:
-    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
-        raise error

@@ -24,7 +24,7 @@ from botocore.loaders import create_loader
 from botocore.parsers import ResponseParserError
 
 from core.base.errors import UserError
-from core.storage.s3_pace import SPEED_LIMIT_VARIABLE, TooSlow, keep_pace, slowness
+from core.storage.s3_pace import SLOW_ATTEMPTS, SPEED_LIMIT_VARIABLE, TooSlow, keep_pace, slowness
 from core.storage.store import AccessDenied, NotSupported, ObjectExists, ObjectNotFound
 
 ADDRESSING_VARIABLE = "MMDET_COMPRESS_S3_ADDRESSING"
@@ -80,40 +80,33 @@ def connect(attempts: int = ATTEMPTS) -> Any:
     try:
         core = botocore.session.get_session()
         core.register_component("data_loader", _shared_loader(core.get_config_variable("data_path")))
-        config = _config(core, attempts)
+        style = _addressing_style(core)
+        retries: dict[str, Any] = {"mode": os.environ.get("AWS_RETRY_MODE", "standard")}
+        if "AWS_MAX_ATTEMPTS" not in os.environ:
+            retries["total_max_attempts"] = attempts
+        # Many compatible servers do not know the checksums that boto3 >= 1.36 sends by default.
+        config = Config(signature_version="s3v4", request_checksum_calculation="when_required",
+                        response_checksum_validation="when_required", retries=retries, read_timeout=read_timeout(),
+                        connect_timeout=_CONNECT_SECONDS, max_pool_connections=CONNECTIONS,
+                        s3={"addressing_style": style} if style else None)
         client = boto3.session.Session(botocore_session=core).client("s3", config=config)
     except (BotoCoreError, ValueError) as error:
         raise UserError("S3 settings", _cause(error), "boto3 must be able to use endpoint, region and profile.",
                         "Check AWS_ENDPOINT_URL_S3, AWS_REGION, AWS_PROFILE and the AWS configuration.") from error
     keep_pace(client, read_timeout())
-    client.meta.events.register_first("needs-retry.s3", _give_up_untrusted)
+    client.meta.events.register_first("needs-retry.s3", _give_up)
     return client
 
 
-def _give_up_untrusted(caught_exception: BaseException | None, **others: Any) -> None:
-    """Keep botocore from asking again and again a server whose certificate is not trusted."""
-    if isinstance(caught_exception, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(caught_exception):
+# botocore's descriptions of services are large, and read once a process.
+_shared_loader = functools.cache(create_loader)
+
+
+def _give_up(attempts: int, caught_exception: BaseException | None, **others: Any) -> None:
+    """Keep botocore from asking again and again a server that is too slow, or whose certificate is not trusted."""
+    untrusted = isinstance(caught_exception, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(caught_exception)
+    if caught_exception is not None and (untrusted or slowness(caught_exception) and attempts >= SLOW_ATTEMPTS):
         raise caught_exception
-
-
-@functools.cache
-def _shared_loader(data_path: str | None) -> Any:
-    """Return what reads botocore's descriptions of services; they are large, and read once a process."""
-    return create_loader(data_path)
-
-
-def _config(session: Any, attempts: int) -> Any:
-    settings: dict[str, Any] = {}
-    style = _addressing_style(session)
-    if style:
-        settings["s3"] = {"addressing_style": style}
-    retries = {"mode": os.environ.get("AWS_RETRY_MODE", "standard"), "total_max_attempts": attempts}
-    if "AWS_MAX_ATTEMPTS" in os.environ:
-        del retries["total_max_attempts"]
-    # Many compatible servers do not know the checksums that boto3 >= 1.36 sends by default.
-    return Config(signature_version="s3v4", request_checksum_calculation="when_required",
-                  response_checksum_validation="when_required", retries=retries, read_timeout=read_timeout(),
-                  connect_timeout=_CONNECT_SECONDS, max_pool_connections=CONNECTIONS, **settings)
 
 
 def read_timeout() -> float:
@@ -163,8 +156,12 @@ def s3_errors(uri: str, action: str) -> Iterator[None]:
         slow = slowness(error)
         if slow is not None:
             raise _too_slow(uri, slow) from error
-        raise UserError(f"object {uri}", _cause(error), f"The service must answer to {action} it.",
-                        _hint(error)) from error
+        hint = "Check AWS_ENDPOINT_URL_S3 and the network, or try again later."
+        if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
+            hint = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role."
+        elif isinstance(error, SSLError):
+            hint = "Set AWS_CA_BUNDLE to the file of the authority that signed the service's certificate."
+        raise UserError(f"object {uri}", _cause(error), f"The service must answer to {action} it.", hint) from error
 
 
 @contextlib.contextmanager
@@ -223,11 +220,3 @@ def _cause(error: Exception) -> str:
         # Endpoint and exception; a header-signed request has no secret in its address.
         return f"{type(error).__name__}: {error}"
     return type(error).__name__
-
-
-def _hint(error: Exception) -> str:
-    if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
-        return "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role."
-    if isinstance(error, SSLError):
-        return "Set AWS_CA_BUNDLE to the file of the authority that signed the service's certificate."
-    return "Check AWS_ENDPOINT_URL_S3 and the network, or try again later."

@@ -227,9 +227,13 @@ class Downloader:
                     raise IncompleteReadError(actual_bytes=place, expected_bytes=span[1])
                 except (*S3_RETRYABLE_DOWNLOAD_ERRORS, TooSlow, ClientError) as error:
                     failures = 1 if place - begun >= _BLOCK_BYTES else failures + 1
-                    if failures >= _attempts_after(error):
+                    attempts = SLOW_ATTEMPTS if isinstance(error, TooSlow) else ATTEMPTS
+                    if isinstance(error, ClientError):
+                        attempts = _REFUSED_ATTEMPTS.get(error_code(error), 1)
+                    if failures >= attempts:
                         raise
-                _pause(failures)
+                # Longer after each failure, and never as long as other threads wait.
+                time.sleep(min(LONGEST_PAUSE_SECONDS, PAUSE_SECONDS * 2 ** (failures - 1)) * random.uniform(0.5, 1.0))
 
     def _ask(self, info: StoredObject, span: Span) -> dict[str, Any]:
         options = {"Range": f"bytes={span[0]}-{span[1] - 1}"} if span[0] < span[1] and span != (0, info.size) else {}
@@ -308,20 +312,8 @@ def _run_all(work: Callable[[StoredObject], None], items: Iterable[StoredObject]
                 future.result()
 
 
-def _attempts_after(error: Exception) -> int:
-    """Return how many requests that fail in a row are sent, the last of them with this error."""
-    if isinstance(error, ClientError):
-        return _REFUSED_ATTEMPTS.get(error_code(error), 1)
-    return SLOW_ATTEMPTS if isinstance(error, TooSlow) else ATTEMPTS
-
-
 def _headers(answer: Mapping[str, Any]) -> Mapping[str, str]:
     return answer["ResponseMetadata"]["HTTPHeaders"]
-
-
-def _pause(failures: int) -> None:
-    """Wait before a request is sent again: longer after each failure, and never as long as other threads do."""
-    time.sleep(min(LONGEST_PAUSE_SECONDS, PAUSE_SECONDS * 2 ** (failures - 1)) * random.uniform(0.5, 1.0))
 
 
 def _blocks(path: Path, span: Span) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ import io
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from botocore.awsrequest import (
@@ -48,27 +49,20 @@ class Pace:
         self._answering = False
         self._count, self._waited = 0, 0.0
 
+    def received(self, count: int, waited: float) -> None:
+        """Note bytes that have arrived, as :meth:`sent`; how long the first took is the timeout's matter."""
+        if self._answering:
+            self.sent(count, waited)
+        else:
+            self.begin()
+            self._answering = True
+
     def sent(self, count: int, waited: float) -> None:
         """Note bytes that the server has taken.
 
         Raises:
             TooSlow: They and those before were too few.
         """
-        self._note(count, waited)
-
-    def received(self, count: int, waited: float) -> None:
-        """Note bytes that have arrived.
-
-        Raises:
-            TooSlow: They and those before were too few.
-        """
-        if not self._answering:
-            self._answering = True
-            self._count, self._waited = 0, 0.0
-            return
-        self._note(count, waited)
-
-    def _note(self, count: int, waited: float) -> None:
         self._count, self._waited = self._count + count, self._waited + waited
         if self._waited < self._seconds:
             return
@@ -96,33 +90,23 @@ def lowest_rate() -> float:
 
 
 def keep_pace(client: Any, read_timeout: float) -> None:
-    """Hold a boto3 client's requests to the lowest rate; a slow one is sent ``SLOW_ATTEMPTS`` times in all.
+    """Hold a boto3 client's requests to the lowest rate.
 
     Args:
         client: The client.
         read_timeout: Seconds a server may stay silent; the rate is measured over at most as many.
     """
-    rate, seconds = lowest_rate(), min(_WINDOW_SECONDS, read_timeout)
-
-    def new_pace() -> Pace:
-        return Pace(rate, seconds)
-
+    new_pace = partial(Pace, lowest_rate(), min(_WINDOW_SECONDS, read_timeout))
     # botocore offers no way to give connections of one's own; tests/core/storage/test_pace.py sees if this one closes.
     client._endpoint.http_session._pool_classes_by_scheme.update(
         http=_pool_class(AWSHTTPConnectionPool, AWSHTTPConnection, read_timeout, new_pace),
         https=_pool_class(AWSHTTPSConnectionPool, AWSHTTPSConnection, read_timeout, new_pace))
-    client.meta.events.register_first("needs-retry.s3", _give_up_when_slow)
 
 
 def slowness(error: BaseException) -> TooSlow | None:
     """Return the :class:`TooSlow` that botocore's error stands for, or None."""
     cause = getattr(error, "kwargs", {}).get("error")
     return cause if isinstance(cause, TooSlow) else None
-
-
-def _give_up_when_slow(attempts: int, caught_exception: BaseException | None, **others: Any) -> None:
-    if caught_exception is not None and slowness(caught_exception) and attempts >= SLOW_ATTEMPTS:
-        raise caught_exception
 
 
 def _pool_class(pool: type, connection: type, timeout: float, new_pace: Callable[[], Pace]) -> type:

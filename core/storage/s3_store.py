@@ -2,7 +2,6 @@
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,9 +149,11 @@ class S3Store(Store):
     def revoke(self, name: str) -> None:
         """Make sure that nothing that was prepared for ``name`` until now can be committed any more."""
         key = self._key(name)
-        for upload in self._pages("list_multipart_uploads", name, "Uploads"):
-            if upload["Key"] == key["Key"]:
-                self.discard(PreparedWrite(name, upload["UploadId"], ""))
+        pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket, Prefix=key["Key"])
+        with s3_errors(self.uri(name), "list"), answers_of(self.uri(name)):
+            uploads = [upload for page in pages for upload in page.get("Uploads", []) if upload["Key"] == key["Key"]]
+        for upload in uploads:
+            self.discard(PreparedWrite(name, upload["UploadId"], ""))
 
     def stored_sha256(self, name: str) -> str:
         """Return the SHA-256 that :meth:`upload` stored with an object, or an empty text where it has none.
@@ -161,12 +162,6 @@ class S3Store(Store):
             ObjectNotFound: There is no such object.
         """
         return self._head(name)["Metadata"].get(SHA256_KEY, "")
-
-    def _pages(self, operation: str, prefix: str, entries: str) -> Iterator[dict[str, Any]]:
-        pages = self._client.get_paginator(operation).paginate(Bucket=self._bucket, Prefix=self._prefix + prefix)
-        with s3_errors(self.uri(prefix), "list"), answers_of(self.uri(prefix)):
-            for page in pages:
-                yield from page.get(entries, [])
 
     def _put(self, name: str, contents: bytes, options: dict[str, Any]) -> None:
         with s3_errors(self.uri(name), "write"):
