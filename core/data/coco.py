@@ -13,7 +13,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from core.base.errors import UserError
-from core.base.foreign_file import open_regular
 from core.base.json_file import read_json
 from core.base.suggest import SHOWN, listed
 from core.base.text import bounded_repr
@@ -53,7 +52,10 @@ def find_splits(search: FileSearch) -> Found:
         path = PurePosixPath(name)
         # Where only annotations stand, a file is read, and refused by name where it is none.
         customary = path.stem == _ROBOFLOW or len(path.parts) == 2 and path.parts[0] == "annotations"
-        if is_annotation(name) and (customary or _looks_like_coco(search.root / name)):
+        if not is_annotation(name):
+            continue
+        content = b"" if customary else search.head(name)
+        if customary or all(f'"{key}"'.encode() in content for key in _KEYS):
             split = split_of(path.parent / path.parent.name if path.stem == _ROBOFLOW else path)
             found.setdefault(split, []).append(Part(name))
     return found
@@ -83,15 +85,6 @@ def read_part(search: FileSearch, part: Part, name: str) -> AnnotatedSplit:
     annotated = tuple(image._replace(boxes=tuple(boxes.get(key, ()))) for key, image in entries.items())
     return AnnotatedSplit(name, image_root, (reader.file,), tuple(dict.fromkeys(categories.values())), annotated,
                           tuple(f"split {name!r}: {warning}" for warning in (*reader.warnings, *warnings)))
-
-
-def _looks_like_coco(file: Path) -> bool:
-    try:
-        with open_regular(file, MOST_BYTES) as opened:
-            data = opened.read()
-    except OSError:
-        return False
-    return all(f'"{key}"'.encode() in data for key in _KEYS)
 
 
 def _located(search: FileSearch, part: Part, split: str,

@@ -10,7 +10,7 @@ from core.base.errors import UserError
 from core.base.suggest import listed
 from core.base.text import printable
 from core.data.digest import FileMemory, FileRow, data_digest
-from core.data.examination import choose_format, examine, examine_listed, may_be_annotation
+from core.data.examination import choose_format, examine, may_be_annotation
 from core.data.image_files import ON_DISK, ListedImages
 from core.data.layout import Fractions, Layout, SplitNames
 from core.data.place import Place, locate
@@ -113,10 +113,7 @@ def search_of(place: Place) -> FileSearch:
 def resolve_layout(place: Place, search: FileSearch, data_format: str, layout: Layout,
                    classes: tuple[str, ...], keep_order: bool = True) -> DataRef:
     """Check the splits of a data set whose layout is known; see :func:`resolve_data`."""
-    if isinstance(search.images, ListedImages):
-        examined = examine_listed(search, data_format, layout, classes, search.images, keep_order)
-    else:
-        examined = examine(place.root, data_format, layout, classes, keep_order)
+    examined = examine(search, data_format, layout, classes, keep_order)
     if classes and examined.classes != classes:
         _LOGGER.warning("data: the config's `classes` are numbered as MMDetection numbers them, in the annotation "
                         "file's order: %s", printable(listed(examined.classes), MOST_LOGGED))
@@ -147,7 +144,7 @@ def open_dataset(ref: DataRef) -> Dataset:
         _verify_files(ref, root, manifest["files"])
     else:
         layout = Layout.from_text(SplitNames(ref.train_split, ref.val_split, ref.test_split), ref.layout)
-        examined = examine(root, ref.format, layout, ref.classes)
+        examined = examine(FileSearch(root), ref.format, layout, ref.classes)
         rows: Sequence[FileRow] = examined.rows
         if place.objects:
             # The rows that the resolve stage saw are the listing's.

@@ -1,6 +1,5 @@
 """Examining a data set: read, checked, cleaned and hashed, in whichever format it is. On S3 first by its listing."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,11 +64,15 @@ def choose_format(search: FileSearch, asked: str) -> tuple[str, Found]:
                     "Pass the folder that holds these, or arrange the data so.")
 
 
-def examine(root: Path, data_format: str, layout: Layout, asked: tuple[str, ...], keep_order: bool = True) -> Examined:
+def examine(search: FileSearch, data_format: str, layout: Layout, asked: tuple[str, ...],
+            keep_order: bool = True) -> Examined:
     """Read and check the annotations and every image of the splits in use, and hash them.
 
+    Of a listing on S3 only the annotations are read, and images must be in it. What only pixels tell - a corrupt image,
+    one of another size - is found by the stage that fetches the images. Its rows have ETags for hashes.
+
     Args:
-        root: The data folder.
+        search: The files of the data folder or of the listing.
         data_format: A key of ``FORMATS``.
         layout: The splits in use.
         asked: The classes to use; all where empty.
@@ -78,45 +81,36 @@ def examine(root: Path, data_format: str, layout: Layout, asked: tuple[str, ...]
     Raises:
         UserError: Anything in the data that training or measuring would stumble over.
     """
-    by_name = _read(FileSearch(root), data_format, layout)
-    memory = FileMemory(root)
+    by_name = _read(search, data_format, layout)
+    annotations = [file for split in by_name.values() for file in split.files]
     expected = [(file, image.width, image.height) for split in by_name.values()
                 for file, image in zip(_image_paths(split), split.images)]
-    found = examine_images((file for file, _, _ in expected), memory)
-    memory.save()
-    check_sizes(expected, found, root)
-    facts = {file: told for file, told in found.items() if isinstance(told, FileFacts)}
-    rows = {memory.row(file) for split in by_name.values() for file in split.files}
-    rows.update((memory.relative(file), told.size, told.sha256) for file, told in facts.items())
-    memory.save()
-    contents = {file: told.sha256 for file, told in facts.items()}
-    return _examined(by_name, _classes(by_name, data_format, asked, keep_order), layout.names, sorted(rows), contents)
-
-
-def examine_listed(search: FileSearch, data_format: str, layout: Layout, asked: tuple[str, ...],
-                   images: ListedImages, keep_order: bool = True) -> Examined:
-    """Read and check the annotations, which alone are in the folder, and that a listing has every image.
-
-    What only pixels tell - a corrupt image, one of another size - is left to :func:`examine`, which the stage runs
-    that fetches the images. The rows are the listing's, with ETags for hashes.
-
-    Args:
-        search: The listing's files.
-        data_format: A key of ``FORMATS``.
-        layout: The splits in use.
-        asked: The classes to use; all where empty.
-        images: The listing.
-        keep_order: Whether they are numbered in this order, rather than in the order of a COCO file's categories.
-
-    Raises:
-        UserError: Anything in annotations or listing that training or measuring would stumble over.
-    """
-    by_name = _read(search, data_format, layout)
-    files = [file for split in by_name.values() for file in _image_paths(split)]
-    images.check(files)
-    rows = {images.row(file) for split in by_name.values() for file in (*split.files, *_image_paths(split))}
-    contents = {file: images.row(file)[1:] for file in files}
-    return _examined(by_name, _classes(by_name, data_format, asked, keep_order), layout.names, sorted(rows), contents)
+    contents: dict[Path, Any]
+    if isinstance(search.images, ListedImages):
+        search.images.check([file for file, _, _ in expected])
+        contents = {file: search.images.row(file)[1:] for file, _, _ in expected}
+        rows = {search.images.row(file) for file in (*annotations, *contents)}
+    else:
+        memory = FileMemory(search.root)
+        found = examine_images((file for file, _, _ in expected), memory)
+        memory.save()
+        check_sizes(expected, found, search.root)
+        facts = {file: told for file, told in found.items() if isinstance(told, FileFacts)}
+        contents = {file: told.sha256 for file, told in facts.items()}
+        rows = {memory.row(file) for file in annotations}
+        rows.update((memory.relative(file), told.size, told.sha256) for file, told in facts.items())
+        memory.save()
+    known = dict.fromkeys(name for split in by_name.values() for name in split.classes)
+    # Pascal VOC has no list of its own; sorted, the order does not depend on which split comes first.
+    unlisted = data_format == "voc"
+    classes = choose_classes(asked, sorted(known) if unlisted else tuple(known), keep_order or unlisted)
+    cleaned = {name: clean_split(split, classes) for name, split in by_name.items()}
+    names = layout.names
+    warnings = (split_warnings(names) + class_warnings(classes, tuple(by_name.values()))
+                + tuple(warning for split in cleaned.values() for warning in split.warnings)
+                + _overlap_warnings(cleaned, names, contents))
+    splits = {role: cleaned[name] for role, name in names._asdict().items() if name}
+    return Examined(classes, splits, tuple(sorted(rows)), warnings)
 
 
 def _readers(asked: str) -> dict[str, Any]:
@@ -136,25 +130,6 @@ def _read(search: FileSearch, data_format: str, layout: Layout) -> dict[str, Ann
     if layout.fractions:
         return make_splits(read[layout.names.train], layout.fractions, layout.names)
     return read
-
-
-def _classes(splits: dict[str, AnnotatedSplit], data_format: str, asked: tuple[str, ...],
-             keep_order: bool) -> tuple[str, ...]:
-    known = dict.fromkeys(name for split in splits.values() for name in split.classes)
-    # Pascal VOC has no list of its own; sorted, the order does not depend on which split comes first.
-    if data_format == "voc":
-        return choose_classes(asked, sorted(known))
-    return choose_classes(asked, tuple(known), keep_order)
-
-
-def _examined(read: dict[str, AnnotatedSplit], classes: tuple[str, ...], names: SplitNames, rows: Sequence[FileRow],
-              contents: dict[Path, Any]) -> Examined:
-    cleaned = {name: clean_split(split, classes) for name, split in read.items()}
-    warnings = (split_warnings(names) + class_warnings(classes, tuple(read.values()))
-                + tuple(warning for split in cleaned.values() for warning in split.warnings)
-                + _overlap_warnings(cleaned, names, contents))
-    splits = {role: cleaned[name] for role, name in names._asdict().items() if name}
-    return Examined(classes, splits, tuple(rows), warnings)
 
 
 def _image_paths(split: AnnotatedSplit) -> list[Path]:

@@ -9,8 +9,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from core.base.errors import UserError
+from core.base.foreign_file import open_regular
 from core.base.suggest import listed
 from core.base.text import bounded_repr
+from core.data.digest import MOST_BYTES
 from core.data.image_files import ON_DISK, ImageFiles
 from core.data.layout import MAX_DEPTH, MAX_FILES, SPLIT_WORDS
 
@@ -54,6 +56,14 @@ class FileSearch:
     def has(self, name: str) -> bool:
         """Return whether there is a file of this path, relative to the data folder."""
         return self.images.has(self.root / name)
+
+    def head(self, name: str, count: int = -1) -> bytes:
+        """Return a file's first bytes, all of it where no count is given; nothing of a file that cannot be read."""
+        try:
+            with open_regular(self.root / name, MOST_BYTES) as file:
+                return file.read(count)
+        except OSError:
+            return b""
 
     def named(self, name: str, near: str, what: str, folder: str | None = None) -> str | None:
         """Return the image whose path ends most like ``name``.

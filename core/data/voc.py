@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 from xml.parsers import expat
 
 from core.base.errors import UserError
-from core.base.foreign_file import kind_of, not_text, open_regular, read_foreign
+from core.base.foreign_file import kind_of, not_text, read_foreign
 from core.base.suggest import SHOWN, listed
 from core.base.text import bounded_repr, shown
 from core.data.annotations import AnnotatedImage, AnnotatedSplit, Box, check_relative
@@ -58,7 +58,7 @@ def find_splits(search: FileSearch) -> Found:
         return found
     for folder in dict.fromkeys(path.parent for path in files if path.suffix.lower() == ".xml"):
         sample = next(path for path in files if path.parent == folder)
-        if _looks_like_voc(search.root / sample):
+        if b"<annotation" in search.head(sample.as_posix(), _SAMPLE_BYTES):
             split = split_of(folder / "*")
             found.setdefault(UNNAMED if split == "*" else split, []).append(
                 Part("" if folder == PurePosixPath() else folder.as_posix()))
@@ -118,14 +118,6 @@ def stop_at_faults(faults: list[UserError], what: str) -> None:
         raise UserError(f"annotations of {what}", f"{len(faults)} faults: " + listed(
             (f"{fault.thing}: {fault.value}. {fault.rule}" for fault in faults), " "), "All must be corrected.",
             faults[0].hint)
-
-
-def _looks_like_voc(file: Path) -> bool:
-    try:
-        with open_regular(file) as stream:
-            return b"<annotation" in stream.read(_SAMPLE_BYTES)
-    except OSError:
-        return False
 
 
 def _without_annotation(search: FileSearch, folder: str, used: set[str]) -> list[str]:

@@ -37,35 +37,39 @@ class FolderStore(Store):
         return [info for info in infos if info is not None]
 
     def find(self, name: str) -> StoredObject | None:
-        """See :class:`Store`."""
         check_name(name, self.location)
         with self._errors(name):
             return self._info(name, self._root / name)
 
     def read(self, name: str) -> bytes:
-        """See :class:`Store`."""
         check_name(name, self.location)
         with self._errors(name):
             return (self._root / name).read_bytes()
 
     def write(self, name: str, contents: bytes, only_new: bool = False) -> None:
-        """See :class:`Store`."""
         check_name(name, self.location)
         with self._errors(name):
-            if only_new:
-                self._write_new(name, contents)
-            else:
-                with new_file(self._root / name) as path:
+            target = self._root / name
+            if not only_new:
+                with new_file(target) as path:
                     path.write_bytes(contents)
+                return
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".new.", suffix=PARTIAL_SUFFIX, dir=str(target.parent)) as beside:
+                written = Path(beside) / "object"
+                with open(written, "wb") as file:
+                    file.write(contents)
+                    file.flush()
+                    os.fsync(file.fileno())
+                # Unlike a rename, a link does not replace what is there.
+                os.link(written, target)
 
     def download(self, name: str, path: Path) -> None:
-        """See :class:`Store`."""
         check_name(name, self.location)
         with new_file(path) as partial, self._errors(name):
             shutil.copyfile(self._root / name, partial)
 
     def upload(self, path: Path, name: str, sha256: str = "") -> None:
-        """See :class:`Store`."""
         check_name(name, self.location)
         with self._errors(name), new_file(self._root / name) as partial:
             shutil.copyfile(path, partial)
@@ -85,18 +89,6 @@ class FolderStore(Store):
             return None
         modified = datetime.fromtimestamp(status.st_mtime, UTC)
         return StoredObject(name, status.st_size, f"{status.st_mtime_ns:x}-{status.st_size:x}", modified)
-
-    def _write_new(self, name: str, contents: bytes) -> None:
-        target = self._root / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".new.", suffix=PARTIAL_SUFFIX, dir=str(target.parent)) as beside:
-            written = Path(beside) / "object"
-            with open(written, "wb") as file:
-                file.write(contents)
-                file.flush()
-                os.fsync(file.fileno())
-            # Unlike a rename, a link does not replace what is there.
-            os.link(written, target)
 
     @contextlib.contextmanager
     def _errors(self, name: str) -> Iterator[None]:

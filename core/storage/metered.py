@@ -38,7 +38,6 @@ class Metered(io.RawIOBase):
         return bytes(rest)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """See :class:`io.RawIOBase`."""
         return self._stream.seek(offset, whence)
 
     def seekable(self) -> bool:
@@ -46,5 +45,4 @@ class Metered(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        """See :class:`io.RawIOBase`."""
         return self._stream.tell()

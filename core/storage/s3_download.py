@@ -55,6 +55,22 @@ class Target:
     path: Path
     journal: Path | None = None
 
+    def finished(self, size: int) -> set[Span]:
+        """Return the spans that a killed download of ``size`` bytes had finished; a line that it left half is none."""
+        if self.journal is None or not self.journal.is_file() or not self.path.is_file():
+            return set()
+        if self.path.stat().st_size != size:
+            return set()
+        lines = self.journal.read_text(encoding="ascii", errors="replace").split("\n")[:-1]
+        pairs = (line.split() for line in lines)
+        return {(int(pair[0]), int(pair[1])) for pair in pairs if len(pair) == 2 and all(map(str.isdigit, pair))}
+
+    def note(self, span: Span) -> None:
+        """Write a finished span down."""
+        if self.journal is not None:
+            with open(self.journal, "a", encoding="ascii") as journal:
+                journal.write(f"{span[0]} {span[1]}\n")
+
 
 class Downloader:
     """Brings objects of one bucket into files.
@@ -157,7 +173,7 @@ class Downloader:
         candidates = part_sizes(info.etag, info.size)
         span = candidates[0] if candidates and candidates[0] <= _LARGEST_SPAN_BYTES else SPAN_BYTES
         spans = [(start, min(start + span, info.size)) for start in range(0, max(info.size, 1), span)]
-        done = _finished_spans(target, info.size)
+        done = target.finished(info.size)
         with open(target.path, "r+b" if done else "wb") as file:
             file.truncate(info.size)
 
@@ -169,7 +185,7 @@ class Downloader:
                     digest.update(block)
             else:
                 self._bring(info, span, target.path, digest, advance)
-                _note_finished(target, span)
+                target.note(span)
             return digest.digest() if digest is not None else b""
 
         for future, span in zip([pool.submit(bring, span) for span in spans], spans):
@@ -327,20 +343,3 @@ def _write_all(descriptor: int, contents: bytes, place: int) -> None:
     while block:
         written = os.pwrite(descriptor, block, place)
         block, place = block[written:], place + written
-
-
-def _finished_spans(target: Target, size: int) -> set[Span]:
-    """Return the spans that a killed download had finished; a line that it left half is none."""
-    if target.journal is None or not target.journal.is_file() or not target.path.is_file():
-        return set()
-    if target.path.stat().st_size != size:
-        return set()
-    lines = target.journal.read_text(encoding="ascii", errors="replace").split("\n")[:-1]
-    pairs = [line.split() for line in lines]
-    return {(int(pair[0]), int(pair[1])) for pair in pairs if len(pair) == 2 and all(part.isdigit() for part in pair)}
-
-
-def _note_finished(target: Target, span: Span) -> None:
-    if target.journal is not None:
-        with open(target.journal, "a", encoding="ascii") as journal:
-            journal.write(f"{span[0]} {span[1]}\n")

@@ -60,7 +60,6 @@ class S3Store(Store):
             return listed_objects(pages, self._prefix, self.uri(prefix))
 
     def find(self, name: str) -> StoredObject | None:
-        """See :class:`Store`."""
         try:
             head = self._head(name)
         except ObjectNotFound:
@@ -68,7 +67,6 @@ class S3Store(Store):
         return self._described(name, head)
 
     def read(self, name: str) -> bytes:
-        """See :class:`Store`."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "object"
             self.download(name, path)
@@ -94,7 +92,6 @@ class S3Store(Store):
                 raise
 
     def download(self, name: str, path: Path) -> None:
-        """See :class:`Store`."""
         info = self._described(name, self._head(name))
         with new_file(path) as partial:
             self.downloader().download(info, Target(partial))
@@ -109,11 +106,25 @@ class S3Store(Store):
         metadata = {SHA256_KEY: sha256 or sha256_file(path), PART_BYTES_KEY: str(part_size(size))}
         if size <= PART_BYTES:
             self._put(name, path.read_bytes(), {"Metadata": metadata})
-        else:
-            self._upload_parts(path, name, metadata)
+            return
+        key = self._key(name)
+        settings = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=part_size(size),
+                                  max_request_concurrency=THREADS)
+        manager = TransferManager(self._client, settings, executor_cls=DaemonThreadPool)
+        with s3_errors(self.uri(name), "write"):
+            transfer = manager.upload(str(path), key["Bucket"], key["Key"], extra_args={"Metadata": metadata})
+            try:
+                transfer.result()
+            except Exception:
+                manager.shutdown()
+                raise
+            except BaseException:
+                # Threads that wait for the network are left to themselves.
+                transfer.cancel()
+                raise
+            manager.shutdown()
 
     def delete(self, name: str) -> None:
-        """See :class:`Store`."""
         with s3_errors(self.uri(name), "delete"):
             self._client.delete_object(**self._key(name))
 
@@ -177,24 +188,6 @@ class S3Store(Store):
 
     def _described(self, name: str, head: dict[str, Any]) -> StoredObject:
         return stored_object(name, head.get("ContentLength"), head, self.uri(name))
-
-    def _upload_parts(self, path: Path, name: str, metadata: dict[str, str]) -> None:
-        key = self._key(name)
-        settings = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=int(metadata[PART_BYTES_KEY]),
-                                  max_request_concurrency=THREADS)
-        manager = TransferManager(self._client, settings, executor_cls=DaemonThreadPool)
-        with s3_errors(self.uri(name), "write"):
-            transfer = manager.upload(str(path), key["Bucket"], key["Key"], extra_args={"Metadata": metadata})
-            try:
-                transfer.result()
-            except Exception:
-                manager.shutdown()
-                raise
-            except BaseException:
-                # Threads that wait for the network are left to themselves.
-                transfer.cancel()
-                raise
-            manager.shutdown()
 
 
 def part_size(size: int) -> int:

@@ -27,7 +27,8 @@ def test_the_entry_depends_on_everything_but_the_place(cache):
 
 def test_cleaned_annotations_are_plain_coco(coco, tmp_path):
     entry = tmp_path / "entry"
-    examined = examine(coco.root, "coco", layout(coco.root, SplitNames("train", "", "test")), ("cat", "dog"))
+    names = SplitNames("train", "", "test")
+    examined = examine(FileSearch(coco.root), "coco", layout(coco.root, names), ("cat", "dog"))
     manifest = write_entry(entry, coco.root, examined)
     assert json.loads((entry / "train.json").read_text()) == {
         "images": [{"id": index + 1, "file_name": f"{index}.png", "width": 32, "height": 24} for index in range(3)],
@@ -45,7 +46,8 @@ def test_cleaned_annotations_are_plain_coco(coco, tmp_path):
 def test_masks_are_kept_and_counted(coco, tmp_path):
     triangle = [[1, 2, 10, 2, 10, 9]]
     coco.change("train", lambda document: document["annotations"][0].update(segmentation=triangle))
-    examined = examine(coco.root, "coco", layout(coco.root, SplitNames("train", "", "test")), ("cat", "dog"))
+    names = SplitNames("train", "", "test")
+    examined = examine(FileSearch(coco.root), "coco", layout(coco.root, names), ("cat", "dog"))
     manifest = write_entry(tmp_path / "entry", coco.root, examined)
     boxes = json.loads((tmp_path / "entry" / "train.json").read_text())["annotations"]
     assert [box.get("segmentation") for box in boxes] == [triangle, None, None]
@@ -54,7 +56,7 @@ def test_masks_are_kept_and_counted(coco, tmp_path):
 
 def test_an_entry_that_is_not_whole_counts_as_none(coco, tmp_path):
     assert read_manifest(tmp_path / "entry") is None
-    examined = examine(coco.root, "coco", layout(coco.root, SplitNames("train", "val", "test")), ())
+    examined = examine(FileSearch(coco.root), "coco", layout(coco.root, SplitNames("train", "val", "test")), ())
     write_entry(tmp_path / "entry", coco.root, examined)
     (tmp_path / "entry" / "val.json").unlink()
     assert read_manifest(tmp_path / "entry") is None
