@@ -17,7 +17,6 @@ def with_class_lists(section: Any, config: Path, root: Path | None) -> Any:
     """Return a config's ``data`` section with the names that a file lists in place of the file's name.
 
     Args:
-        section: The value of ``data``.
         config: The config's file. A name is looked up from the current folder, as MMDetection does, then from the
             config's.
         root: Lists are read within this folder only, and not from the current one; None reads them anywhere.

@@ -26,7 +26,6 @@ class Bill:
     """The cost of one config, charged at one place in its text.
 
     Attributes:
-        cost: What is added to.
         refusal: Returns the error at that place for a problem, a rule and a hint.
     """
 

@@ -30,7 +30,6 @@ class Situation:
 
     Attributes:
         gpus: GPUs to train on, None where that is not known.
-        compressed: Whether the config compresses the model.
     """
 
     gpus: int | None = None
@@ -47,7 +46,6 @@ class Key:
 
     Attributes:
         path: The key with those above it, between dots.
-        decision: What becomes of it.
         why: What it does, or why it does nothing or is refused.
         check: Refuses some values of an obeyed key; ``why`` says which.
     """

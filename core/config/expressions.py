@@ -35,7 +35,6 @@ class Expressions:
     """Evaluates expressions with the names assigned so far.
 
     Args:
-        thing: What the text is, for messages.
         base_values: Loads the bases named by the value of ``_base_`` and returns their merged values.
         expand: Replaces mmcv's predefined variables, such as ``{{ fileBasename }}``, in a text literal.
         cost: What the config's other files have cost so far.

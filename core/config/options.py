@@ -156,8 +156,6 @@ def apply_options(config: Mapping[str, Any], options: Mapping[str, Any], thing: 
 
     Args:
         config: Plain data of a resolved config; not changed.
-        options: Values keyed by dotted path.
-        thing: The config's name, for messages.
 
     Raises:
         UserError: A path that is not in the config (a last key that is new in an existing dict passes unless it

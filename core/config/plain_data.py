@@ -17,7 +17,6 @@ def plain_data(value: Any, thing: str) -> Any:
 
     Args:
         value: Nested containers; subclasses such as mmcv's ConfigDict become plain ones.
-        thing: What the value is, for the message.
 
     Raises:
         UserError: Another type, a key that is not text, a number that is none (nan) or beyond 64 bits, nesting

@@ -52,8 +52,6 @@ def parse_python(text: str, thing: str, mode: str = "exec") -> ast.AST:
     Tokens are counted first: a long ``1+1+1+...`` exhausts the parser's stack.
 
     Args:
-        text: Python source.
-        thing: What the text is, for messages.
         mode: ``"exec"`` for a module, ``"eval"`` for one expression.
 
     Raises:

@@ -41,11 +41,8 @@ class Preprocessing:
     a deployed input cannot turn, so such an image becomes smaller here. Square scales have no such difference.
 
     Attributes:
-        input_width: Width of the network's input in pixels.
-        input_height: Its height.
-        resize_width: Width of the box that the image is resized to.
-        resize_height: Its height.
-        keep_ratio: Whether the aspect ratio is kept.
+        input_width, input_height: The network's input in pixels.
+        resize_width, resize_height: The box that the image is resized to, in pixels.
         pad_size_divisor: The input's sides are multiples of it; 1 where no divisor is given.
         pad_value: The value of the padding, the same in all channels.
         pad_after_normalize: Whether ``pad_value`` is a normalised value rather than a pixel's.

@@ -42,11 +42,8 @@ class AnnotatedSplit:
     """One split of a data set as its reader found it.
 
     Attributes:
-        name: The split's name.
         image_root: The folder that image names are relative to.
         files: The files that the annotations were read from (absolute).
-        classes: The class names, in the data's own order.
-        images: The images, in the data's own order.
         warnings: What was odd but could be read.
         part_sizes: How many of the images come from each part of the split, in order.
     """

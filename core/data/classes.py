@@ -13,7 +13,6 @@ def choose_classes(asked: Sequence[str], known: Sequence[str], keep_order: bool 
 
     Args:
         asked: The classes asked for; all where empty.
-        known: The data's, in its order.
         keep_order: Whether they stay in the order in which they are asked for; else they have the data's.
 
     Raises:
@@ -37,7 +36,6 @@ def class_warnings(classes: Sequence[str], splits: Sequence[AnnotatedSplit]) -> 
     """Return warnings about classes left out and classes without a box to train on.
 
     Args:
-        classes: The classes in use.
         splits: The splits as they were read, each once, training first.
     """
     left_out = Counter(box.category for split in splits for image in split.images for box in image.boxes

@@ -67,9 +67,7 @@ def read_part(search: FileSearch, part: Part, name: str) -> AnnotatedSplit:
     Classes are in the file's order, as MMDetection numbers them. Two categories of one name are one class.
 
     Args:
-        search: The data folder's files.
         part: The annotation file, and the folder of its images where that is known.
-        name: The split's name.
 
     Raises:
         UserError: The file is not a sound COCO annotation file; file, value and rule are named, up to ten faults.

@@ -28,13 +28,11 @@ class Split:
     """One split, ready for any reader of COCO annotations.
 
     Attributes:
-        name: The split's name in the data.
         annotation_file: Cleaned COCO annotations in the cache: category ids 1..K in the order of the classes, boxes
             [x, y, width, height] in pixels, clipped to the image, with an area above 0. Boxes with ``iscrowd`` 1
             (COCO's crowds and Pascal VOC's difficult objects) are to be ignored. ``segmentation`` is there where the
             data have a sound one.
         image_root: The folder that the annotations' file names are relative to.
-        images: Number of images.
         boxes: Number of boxes, without those to be ignored.
         masks: How many of these boxes have a mask.
         parts: Where the split has several annotation files, such as the entries of a config's own data, depth first:
@@ -56,8 +54,6 @@ class Dataset:
 
     Attributes:
         classes: The class names, in the order of the model's outputs.
-        train, val, test: The splits in use.
-        digest: The data set's digest.
         warnings: What the user should know, one sentence each: boxes dropped, classes left out, overlaps.
     """
 

@@ -59,11 +59,7 @@ def read_with_facts(file: Path) -> tuple[bytes, FileFacts]:
 
 
 class FileMemory:
-    """What earlier checks of one data folder found, recalled by size and time of change of each file.
-
-    Args:
-        root: The data folder; files are remembered relative to it.
-    """
+    """What earlier checks of one data folder found, recalled by path below the folder, size and time of change."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

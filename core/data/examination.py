@@ -26,7 +26,6 @@ class Examined:
     """A data set as found, cleaned and hashed.
 
     Attributes:
-        classes: The classes in use.
         splits: The cleaned splits by role: ``train``, ``val`` (where there is one) and ``test``.
         rows: A row for each file that matters, sorted; what the digest is made of.
         warnings: What the user should know, one sentence each.
@@ -72,9 +71,7 @@ def examine(search: FileSearch, data_format: str, layout: Layout, asked: tuple[s
     one of another size - is found by the stage that fetches the images. Its rows have ETags for hashes.
 
     Args:
-        search: The files of the data folder or of the listing.
         data_format: A key of ``FORMATS``.
-        layout: The splits in use.
         asked: The classes to use; all where empty.
         keep_order: Whether they are numbered in this order, rather than in the order of a COCO file's categories.
 

@@ -83,8 +83,6 @@ def resolve_config_data(config: Mapping[str, Any], config_file: Path | None = No
     is one entry.
 
     Args:
-        config: An MMDetection config.
-        config_file: Its file.
         classes: The classes to use; all of the data's where empty.
         val_fraction: Part of the images to follow training with where the config has neither validation nor test
             data.
@@ -123,8 +121,6 @@ def config_data_folders(config: Mapping[str, Any], config_file: Path, folder: Pa
     """Return the folders of this machine that a config's own data lie in, each with whether its path is relative.
 
     Args:
-        config: An MMDetection config.
-        config_file: Its file.
         folder: The folder that relative paths start from, before those that :func:`resolve_config_data` tries next.
 
     Raises:

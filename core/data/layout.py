@@ -77,7 +77,6 @@ class Layout:
     """The splits in use.
 
     Attributes:
-        names: Their names.
         parts: The annotations of each name; where ``fractions`` is set, those of ``names.train`` hold all images.
         fractions: How the images are shared out where the data have no splits, else None.
     """

@@ -22,7 +22,6 @@ class Place:
 
     Attributes:
         uri: Where it comes from, complete and without ``?latest``.
-        root: Its folder.
         source: Digest of the archive or of the listing on S3 that it was taken from; empty for a folder.
         objects: The listing of a prefix on S3; empty for anything else.
     """
@@ -37,7 +36,6 @@ def locate(uri: str, wanted: Callable[[str], bool] = lambda name: True) -> Place
     """Find a data set, and bring it here where it is not; what was brought once is kept in the cache.
 
     Args:
-        uri: Where it lies.
         wanted: Tells by the name, relative to the data folder, what of a prefix on S3 is brought here. An archive is
             always brought whole.
 

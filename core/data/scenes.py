@@ -23,7 +23,6 @@ def compose_scene(random: "RandomState", glyphs: "ndarray", labels: "ndarray",
     """Compose one scene of 1 to 6 of the given digits.
 
     Args:
-        random: The scene's source of randomness.
         glyphs: int64 [N, 8, 8], ink 0 to 16.
         labels: int64 [N].
 
@@ -66,7 +65,6 @@ def stretch_glyph(random: "RandomState", glyph: "ndarray") -> "ndarray":
     """Return a glyph enlarged, slanted and cropped to its visible ink.
 
     Args:
-        random: Decides size, width and slant.
         glyph: int64 [8, 8], ink 0 to 16.
 
     Returns:
@@ -111,7 +109,6 @@ def paint_glyph(random: "RandomState", canvas: "ndarray", ink: "ndarray", place:
     One polarity, as of chalk on a board: a small detector learns it in a few minutes on a CPU.
 
     Args:
-        random: Decides the colour.
         canvas: int32 [H, W, 3], changed in place.
         ink: int64 [h, w], opacity 0 to 255.
         place: Where to, of the ink's size.

@@ -24,12 +24,7 @@ _WORD = re.compile(r"[a-z]+")
 
 
 class FileSearch:
-    """The files below a data folder, listed once where they are asked for.
-
-    Args:
-        root: The data folder.
-        images: Which files it has.
-    """
+    """The files below a data folder, listed once where they are asked for."""
 
     def __init__(self, root: Path, images: ImageFiles = ON_DISK) -> None:
         self.root, self.images = root, images

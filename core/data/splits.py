@@ -41,11 +41,9 @@ def plan(found: Found, asked: tuple[str, str, str], fractions: Fractions, root: 
     """Return the splits to use, with their annotations.
 
     Args:
-        found: What the data folder holds.
         asked: The parameters train_split, val_split and test_split: a name, the path of an annotation file, or
             ``auto``.
         fractions: How images are shared out where the data have neither a test nor a validation split.
-        root: The data folder, for messages.
         single: Whether only one of several parts of a split can be used.
 
     Raises:

@@ -71,9 +71,7 @@ def read_part(search: FileSearch, part: Part, name: str) -> AnnotatedSplit:
     Classes are the names found, sorted.
 
     Args:
-        search: The data folder's files.
         part: The folder of annotations, and the list of images where there is one.
-        name: The split's name.
 
     Raises:
         UserError: A file is missing or is not a sound Pascal VOC annotation; file, value and rule are named, up to ten

@@ -21,7 +21,6 @@ class ImageAgreement:
     """What two models found in one image.
 
     Args:
-        image: Its id.
         matched: Boxes that both found.
         only_first: Boxes of the first model that the second has not; ``only_second`` the other way round.
         cut_off: Boxes without a partner that the other model had no place for; in neither of those.
@@ -45,11 +44,7 @@ class ImageAgreement:
 
 @dataclass(frozen=True)
 class Agreement:
-    """What two models found in many images.
-
-    Args:
-        images: One entry an image, the worst first.
-    """
+    """What two models found in many images, the worst first."""
 
     images: tuple[ImageAgreement, ...]
 

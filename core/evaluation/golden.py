@@ -40,7 +40,6 @@ class Difference:
         missing: Of those, the ones without a partner.
         unexpected: Boxes without one among those expected.
         score_difference: Largest difference of scores between partners.
-        smallest_iou: Of partners.
     """
 
     boxes: int

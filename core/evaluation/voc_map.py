@@ -18,9 +18,7 @@ def voc_average_precisions(truth: Mapping[int, Truth], detections: Mapping[int, 
     """Return each class's AP as MMDetection's ``VOCDataset.evaluate`` computes it from VOC 2010 on (2.28, mean_ap.py).
 
     Args:
-        truth: Image id to ground truth.
         detections: Image id to what was found there, for the same images.
-        classes: Number of classes.
 
     Returns:
         One AP a class; NaN where a class has no box to be found.

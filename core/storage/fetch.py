@@ -61,7 +61,6 @@ def cached_folder(key: str, fill: Fill, size: int) -> Path:
     Args:
         key: A digest that determines the content.
         fill: Called where the folder is absent.
-        size: Bytes it is about to take.
 
     Raises:
         UserError: The disk has not that much room.

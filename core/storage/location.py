@@ -31,9 +31,7 @@ class Location:
     """A location taken apart.
 
     Attributes:
-        scheme: Where it lies.
         path: An absolute path of this machine, a bucket and key with ``/`` between, or the name of something built in.
-        query: Options, by name.
     """
 
     scheme: Scheme
@@ -62,7 +60,6 @@ def parse_location(location: str, thing: str = "location") -> Location:
     Args:
         location: A path, absolute or from the current folder; a ``file:`` URI of this machine; ``s3://bucket/prefix``;
             or ``builtin://name``. URIs may have options as a query.
-        thing: What lies there, for messages.
 
     Raises:
         UserError: The location is empty, malformed, on another machine, or of a kind that is not known.

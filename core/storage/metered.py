@@ -10,7 +10,6 @@ class Metered(io.RawIOBase):
     """A stream that refuses to be read in large pieces.
 
     Args:
-        stream: What it reads.
         most: Bytes of the largest piece.
     """
 

@@ -78,8 +78,6 @@ class Downloader:
     Memory is bounded: each thread holds a block of 1 MiB.
 
     Args:
-        client: boto3's client.
-        bucket: The bucket.
         prefix: What is before an object's name in its key.
     """
 
@@ -100,8 +98,6 @@ class Downloader:
         resumed.
 
         Args:
-            infos: The objects, as listed.
-            folder: Where they go.
             work: A folder on the same file system, for what is not whole yet.
             advance: Told of bytes that have arrived.
 

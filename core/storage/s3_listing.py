@@ -17,9 +17,7 @@ def listed_objects(pages: Iterable[Mapping[str, Any]], prefix: str, uri: str) ->
     """Return the objects of a listing by name; keys that end in a slash are consoles' folder marks and left out.
 
     Args:
-        pages: boto3's answers to ListObjectsV2.
         prefix: What every key must begin with; the names are what follows it.
-        uri: The place that is listed, for messages.
 
     Raises:
         UserError: The answer cannot be read, or a key, size, ETag or date is missing, malformed or there twice.
@@ -45,10 +43,8 @@ def stored_object(name: str, size: Any, answer: Mapping[str, Any], uri: str) -> 
     """Return what an answer says of one object.
 
     Args:
-        name: Its name below the store's location.
         size: Its bytes, as the service says.
         answer: Holds ``ETag`` and ``LastModified``.
-        uri: The object or what was listed, for messages.
 
     Raises:
         UserError: One of them is missing or malformed.

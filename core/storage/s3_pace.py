@@ -93,7 +93,6 @@ def keep_pace(client: Any, read_timeout: float) -> None:
     """Hold a boto3 client's requests to the lowest rate.
 
     Args:
-        client: The client.
         read_timeout: Seconds a server may stay silent; the rate is measured over at most as many.
     """
     new_pace = partial(Pace, lowest_rate(), min(_WINDOW_SECONDS, read_timeout))

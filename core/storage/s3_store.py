@@ -27,8 +27,6 @@ class PreparedWrite:
     """An object whose content the service has, and which does not appear before it is committed.
 
     Attributes:
-        name: The object's name.
-        upload_id: The multipart upload by which it was sent.
         etag: ETag of its one part.
     """
 

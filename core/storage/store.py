@@ -84,8 +84,6 @@ class Store(ABC):
         """Write an object from memory.
 
         Args:
-            name: Its name below the location.
-            contents: Its content.
             only_new: Refuse to replace an object; of two writers at a time one wins.
 
         Raises:
@@ -101,8 +99,6 @@ class Store(ABC):
         """Copy a file to an object, verified.
 
         Args:
-            path: The file.
-            name: The object's name.
             sha256: The file's SHA-256 in hexadecimal where it is known, which saves reading it once more.
         """
 

@@ -37,8 +37,6 @@ def part_sizes(etag: str, size: int, stored: str = "") -> list[int]:
     """Return the part sizes in bytes that an ETag of parts could stand for, the likeliest first.
 
     Args:
-        etag: The ETag.
-        size: The object's bytes.
         stored: The part size that the object's metadata tells, if any.
     """
     match = _OF_PARTS.fullmatch(etag)
@@ -76,11 +74,8 @@ def matches(path: Path, size: int, etag: str, metadata: tuple[str, str], pool: E
     """Return whether a file is the object, or None where nothing that is known of the object can tell.
 
     Args:
-        path: The file, of the object's size.
-        size: The object's bytes.
         etag: Its ETag as :func:`trusted_etag` returns it.
         metadata: Its stored sha256 and part size, or empty texts.
-        pool: Threads to hash in.
     """
     from core.base.digest import sha256_file
 

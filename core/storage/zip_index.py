@@ -24,7 +24,6 @@ class ZipEntry:
     """An entry whose header, beside its content, says what the index says.
 
     Attributes:
-        info: What the index says.
         begin: Where its content begins, in bytes from the file's beginning.
     """
 
@@ -36,7 +35,6 @@ def open_zip(file: BinaryIO, most_index_bytes: int, most_entries: int) -> tuple[
     """Open a zip archive and return it with its entries, in the order of their places.
 
     Args:
-        file: The archive.
         most_index_bytes: Bytes that its index may have.
         most_entries: Entries that it may have.
 
