@@ -76,7 +76,7 @@ def load_data(path: str | Path, options: Mapping[str, Any] | None = None,
 
 
 def locate_config(path: str | Path) -> tuple[Path, Path | None]:
-    """Return the config file that ``path`` names, absolute, and the folder that it may not look out of, if any.
+    """Return the config file that ``path`` names, absolute, and the folder that it must not read outside of, if any.
 
     Raises:
         UserError: There is none; names the nearest file.

@@ -1,4 +1,4 @@
-"""Configs on S3: brought into the cache with what they may inherit, and then read as data like any other."""
+"""Configs on S3: downloaded into the cache with what they may inherit, and then read as data like any other."""
 
 from pathlib import Path, PurePosixPath
 
@@ -28,7 +28,7 @@ def concrete(location: str) -> str:
 
 
 def fetch_config(location: str) -> tuple[Path, Path]:
-    """Return a local copy of the config at ``location``, and the folder that it may not look out of.
+    """Return a local copy of the config at ``location``, and the folder that it must not read outside of.
 
     Beside it are the configs that it may inherit and the lists of classes that it may name: those below the outermost
     folder named ``configs`` in its key, else those of its own folder and below.

@@ -2,7 +2,7 @@
 
 The format: https://cocodataset.org/#format-data. What labelling tools write otherwise is read where it has one meaning
 (ids as text, numbers in quotes, boxes without an id); what MMDetection 2.28 skips (boxes of images or categories that
-the file does not list) is left out with a word.
+the file does not list) is left out with a warning.
 """
 
 import math
@@ -140,7 +140,7 @@ def _folders(annotations: str, split: str) -> list[str]:
 
 
 class _Reader:
-    """Checks the three lists of one annotation file; faults are collected, so that one attempt tells all."""
+    """Checks the three lists of one annotation file; faults are collected, so that one run reports them all."""
 
     def __init__(self, file: Path) -> None:
         document = read_json(file, "annotation file", "Export the annotations again or correct the place named.",
@@ -158,7 +158,7 @@ class _Reader:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Return what was read with a word, one sentence each."""
+        """Return what was odd but could be read, one sentence each."""
         return (*self._doubles, *(f"{count} annotations of {self.file.name} {why}"
                                   for why, count in self._skipped.items()))
 

@@ -89,7 +89,7 @@ def resolve_data(uri: str, data_format: str = AUTO, classes: Sequence[str] = (),
             load_annotations).
 
     Raises:
-        UserError: Anything in the data that training or measuring would stumble over.
+        UserError: Anything in the data that training or measuring would fail on.
     """
     fractions = Fractions(val_fraction, test_fraction, int(split_seed))
     place = locate(uri, lambda name: may_be_annotation(name, data_format))

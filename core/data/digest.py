@@ -31,7 +31,7 @@ MOST_BYTES = 2 << 30
 
 
 class FileFacts(NamedTuple):
-    """What one read of a file told.
+    """What one read of a file found.
 
     ``mtime_ns`` is -1 where the file had changed moments before: such facts are never recalled. Width and height
     are those that an image decodes to, 0 for other files.
@@ -68,7 +68,7 @@ class FileMemory:
         self._known: dict[str, FileFacts] = {}
         self._changed = False
         if self._file.is_file():
-            # What is damaged in the cache is found out anew.
+            # Files whose cached facts are damaged are read again.
             with contextlib.suppress(UserError, AttributeError, TypeError):
                 known = read_json(self._file, "cached facts of files", f"Delete {self._file}.", MOST_BYTES)
                 self._known = {path: FileFacts(*entry) for path, entry in known.items()}

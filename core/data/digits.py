@@ -3,7 +3,7 @@
 The digits are the 1,797 images of 8x8 pixels that scikit-learn ships, the test part of UCI's "Optical Recognition
 of Handwritten Digits" (E. Alpaydin, C. Kaynak, 1998, https://doi.org/10.24432/C50P49). Randomness comes from
 ``numpy.random.RandomState``, whose stream is frozen, pixels are computed in integers only, and images are written
-as plain bitmaps: no version of numpy, OpenCV or a compressor has a say in the bytes.
+as plain bitmaps: the bytes depend on no version of numpy, OpenCV or a compressor.
 """
 
 import json

@@ -76,7 +76,7 @@ def examine(search: FileSearch, data_format: str, layout: Layout, asked: tuple[s
         keep_order: Whether they are numbered in this order, rather than in the order of a COCO file's categories.
 
     Raises:
-        UserError: Anything in the data that training or measuring would stumble over.
+        UserError: Anything in the data that training or measuring would fail on.
     """
     by_name = _read(search, data_format, layout)
     annotations = [file for split in by_name.values() for file in split.files]
@@ -92,10 +92,10 @@ def examine(search: FileSearch, data_format: str, layout: Layout, asked: tuple[s
         found = examine_images((file for file, _, _ in expected), memory)
         memory.save()
         check_sizes(expected, found, search.root)
-        facts = {file: told for file, told in found.items() if isinstance(told, FileFacts)}
-        contents = {file: told.sha256 for file, told in facts.items()}
+        facts = {file: checked for file, checked in found.items() if isinstance(checked, FileFacts)}
+        contents = {file: checked.sha256 for file, checked in facts.items()}
         rows = {memory.row(file) for file in annotations}
-        rows.update((memory.relative(file), told.size, told.sha256) for file, told in facts.items())
+        rows.update((memory.relative(file), checked.size, checked.sha256) for file, checked in facts.items())
         memory.save()
     known = dict.fromkeys(name for split in by_name.values() for name in split.classes)
     # Pascal VOC has no list of its own; sorted, the order does not depend on which split comes first.
@@ -135,7 +135,7 @@ def _image_paths(split: AnnotatedSplit) -> list[Path]:
 
 def _overlap_warnings(splits: dict[str, AnnotatedSplit], names: SplitNames,
                       contents: dict[Path, Any]) -> tuple[str, ...]:
-    """Return warnings about images, told by their content, that are trained on and measured with."""
+    """Return warnings about images, identified by content, that are trained on and measured with."""
     seen = {name: {contents[file] for file in _image_paths(split)} for name, split in splits.items()}
     warnings = []
     for name in dict.fromkeys((names.val, names.test)):

@@ -91,7 +91,7 @@ def resolve_config_data(config: Mapping[str, Any], config_file: Path | None = No
         keep_order: As for ``resolve_data``.
 
     Raises:
-        UserError: A file is not there, or anything in the data that training or measuring would stumble over.
+        UserError: A file is not there, or anything in the data that training or measuring would fail on.
     """
     section = config.get("data") or {}
     entries = {role: list(entries_of(section.get(role), f"data.{role}")) for role in _ROLES}
@@ -106,7 +106,7 @@ def resolve_config_data(config: Mapping[str, Any], config_file: Path | None = No
     root, parts = _from_common_root(located)
     place = Place(root, Path(root))
     if root.startswith(_STORED):
-        # Of what is on S3 only the annotation files are brought here.
+        # From S3 only the annotation files are downloaded.
         every = [part for found in parts.values() for part in found]
         place = locate(root, lambda name: any(
             name in (part.names, part.annotations) or part.names and name.startswith(f"{part.annotations}/")

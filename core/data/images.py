@@ -101,7 +101,7 @@ def check_image(data: bytes) -> tuple[int, int]:
                 raise ImageFault(f"{image.format} is not one of {', '.join(FORMATS)}")
             width, height = image.size
             _check_whole(image, data)
-        # Opened anew, as Pillow cannot go on with an image that it has verified.
+        # Opened again: Pillow cannot use an image that it has verified.
         with PIL.Image.open(io.BytesIO(data)) as image:
             if image.format in _TURNED_BY_SOME and (
                     orientation := image.getexif().get(_ORIENTATION_TAG, _UPRIGHT)) != _UPRIGHT:

@@ -33,11 +33,11 @@ class Place:
 
 
 def locate(uri: str, wanted: Callable[[str], bool] = lambda name: True) -> Place:
-    """Find a data set, and bring it here where it is not; what was brought once is kept in the cache.
+    """Find a data set, and download or unpack it into the cache where it is not a folder of this machine.
 
     Args:
-        wanted: Tells by the name, relative to the data folder, what of a prefix on S3 is brought here. An archive is
-            always brought whole.
+        wanted: Returns by the name, relative to the data folder, whether an object below a prefix on S3 is
+            downloaded. An archive always is.
 
     Raises:
         UserError: It is not there, cannot be fetched or is of no known kind.

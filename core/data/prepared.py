@@ -57,7 +57,7 @@ def read_manifest(entry: Path) -> dict[str, Any] | None:
         manifest: dict[str, Any] = read_json(entry / _MANIFEST, "cached annotations", f"Delete {entry}.", MOST_BYTES)
         files = [name for role, split in manifest["splits"].items() for name in (f"{role}.json", *split["parts"])]
     except (UserError, AttributeError, KeyError, TypeError):
-        # What is damaged in the cache is made anew.
+        # Damaged entries of the cache are written again.
         return None
     return manifest if all((entry / name).is_file() for name in files) else None
 

@@ -209,7 +209,7 @@ def _read_object(entry: ElementTree.Element, file: Path, number: int, warnings: 
 
     Coordinates are 1-based whole pixels and truncated to integers; 1 is taken off each of the four, and the
     width is xmax - xmin (not one more), so that COCO boxes give the corners that mmdet's XMLDataset gives. Corners in
-    the wrong order are swapped, with a word.
+    the wrong order are swapped, with a warning.
     """
     category = (entry.findtext("name") or "").strip()
     label = f"object {number} ({category})"

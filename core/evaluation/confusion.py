@@ -15,12 +15,12 @@ MIN_SCORE = 0.3
 def confusion_matrix(truth: Mapping[int, Truth], detections: Mapping[int, Detections], classes: int) -> np.ndarray:
     """Count what was found for what was there.
 
-    A detection scored ``MIN_SCORE`` or more takes the free box that it overlaps most, the surest detection first,
+    A detection scored ``MIN_SCORE`` or more takes the free box that it overlaps most, the highest score first,
     whatever the classes. One that found only a box to be ignored is left out.
 
     Returns:
         int64 ``[classes + 1, classes + 1]``: rows are the truth, columns what was found; the last of each is
-        background, so that the last column counts boxes that were missed and the last row false alarms.
+        background, so that the last column counts boxes that were missed and the last row false positives.
     """
     matrix = np.zeros((classes + 1, classes + 1), np.int64)
     for image, boxes in truth.items():

@@ -60,7 +60,7 @@ class Difference:
 
 
 def choose_golden(detections: Mapping[int, Detections]) -> int:
-    """Return the image id with most sure boxes, the lowest id of equals.
+    """Return the image id with most boxes scored ``MIN_SCORE`` or more, the lowest id of equals.
 
     Raises:
         ValueError: There is no image at all.

@@ -14,7 +14,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, eq=False)
 class ClassMatches:
-    """The detections of one class in all images, the surest first.
+    """The detections of one class in all images, by falling score.
 
     Args:
         scores: float64 ``[N]``.
@@ -82,7 +82,7 @@ def mean_average_precision(classes: Sequence[ClassMatches], weights: np.ndarray 
 
 def bootstrap_map_difference(first: Sequence[ClassMatches], second: Sequence[ClassMatches], samples: int = SAMPLES,
                              level: float = LEVEL, seed: int = SEED) -> Interval:
-    """Return the percentile interval of ``mAP(first) - mAP(second)`` when the images are drawn anew with replacement.
+    """Return the percentile interval of ``mAP(first) - mAP(second)`` under resampling of the images with replacement.
 
     Both models see the same drawn images, so that what is hard for both cancels (Efron and Tibshirani, 1993,
     chapter 13).

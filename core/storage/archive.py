@@ -54,7 +54,7 @@ def is_archive(name: str) -> bool:
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack a .tar, .tar.gz, .tgz, .tar.bz2, .tar.xz or .zip file into an empty folder.
 
-    Rights and owners are not taken over. A link to a file of the archive becomes that file; no link is ever made.
+    Permissions and owners are not restored. A link to a file of the archive becomes that file; no link is ever made.
 
     Raises:
         UserError: The archive is damaged, or an entry is absolute, leads outside, links outside or to a folder, is

@@ -1,4 +1,4 @@
-"""Copies of what lies on S3 in the local cache, by digest, so that the stages of one machine fetch a thing once."""
+"""The local cache of objects on S3, keyed by digest, so that the stages of one machine download an object once."""
 
 import contextlib
 import fcntl
@@ -25,7 +25,7 @@ _HELD: list[int] = []
 """Locks of the entries that this process uses; they end with it."""
 
 Fill = Callable[[Path, Path], None]
-"""Fills an empty or half filled folder, with another at hand for what is not whole; a killed call is repeated."""
+"""Fills an empty or partly filled folder; incomplete files go into the second one. A killed call is repeated."""
 
 
 def fetch(source: Source) -> Path:
@@ -55,8 +55,8 @@ def fetch(source: Source) -> Path:
 def cached_folder(key: str, fill: Fill, size: int) -> Path:
     """Return the cache's folder for ``key``, filled by ``fill`` unless it is there.
 
-    Of several processes one fills and the others wait. The folder stays at least until this process ends; others are
-    given up, those used longest ago first, where the cache grows above its limit.
+    Of several processes one fills and the others wait. The folder stays at least until this process ends; where the
+    cache exceeds its limit, the least recently used entries are deleted.
 
     Args:
         key: A digest that determines the content.
@@ -80,7 +80,7 @@ def cached_folder(key: str, fill: Fill, size: int) -> Path:
 
 
 def emptied(folder: Path) -> None:
-    """Empty a folder that a killed ``fill`` left half filled, where it cannot go on."""
+    """Empty a folder that a killed ``fill`` left partly filled, where it cannot resume."""
     for entry in folder.iterdir():
         if entry.is_dir():
             shutil.rmtree(entry)
@@ -103,9 +103,9 @@ def cache_limit() -> int:
 
 
 def make_room(size: int) -> None:
-    """Give up what was used longest ago until ``size`` more bytes are within the limit and fit the disk.
+    """Delete the least recently used entries until ``size`` more bytes are within the limit and fit the disk.
 
-    What a process uses or fills stays.
+    Entries that a process uses or fills stay.
 
     Raises:
         UserError: The disk has not that much room.
@@ -117,7 +117,7 @@ def make_room(size: int) -> None:
     for path in sorted(entries, key=lambda path: path.stat().st_mtime):
         if total + size <= limit and shutil.disk_usage(room).free >= size + _LEFT_FREE:
             return
-        if _give_up(path):
+        if _deleted(path):
             total -= sizes[path]
     free = shutil.disk_usage(room).free
     if free < size + _LEFT_FREE:
@@ -144,7 +144,7 @@ def _fill(folder: Path, fill: Fill, size: int) -> None:
     shutil.rmtree(partial)
 
 
-def _give_up(path: Path) -> bool:
+def _deleted(path: Path) -> bool:
     """Delete an entry that nobody uses; return whether it is gone."""
     partial = path.name.endswith(PARTIAL_SUFFIX)
     key = path.name[:-len(PARTIAL_SUFFIX)] if partial else path.name

@@ -133,7 +133,7 @@ def _file_uri(location: str, thing: str) -> Location:
 
 
 def _latest_option(query: str, location: str, thing: str) -> dict[str, str]:
-    """Return the one option of a stored location; others, such as a signature's, are refused without being told."""
+    """Return the one option of a stored location; others, such as a signature's, are refused and not repeated."""
     if not query:
         return {}
     name, _, pattern = query.partition("=")

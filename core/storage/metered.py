@@ -1,4 +1,4 @@
-"""A file of which no more is read in one piece than a reader can need: lengths in a file are anybody's word."""
+"""A stream with a limit on the size of one read: lengths in a file are not to be trusted."""
 
 import io
 from typing import Any

@@ -32,7 +32,7 @@ TIMEOUT_VARIABLE = "MMDET_COMPRESS_S3_TIMEOUT"
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 CONNECTIONS = 32
 ATTEMPTS = 8
-"""So often a request is sent before it counts as failed; between them up to 20 s of random, growing pauses."""
+"""How many times a request is sent before it counts as failed, with random, growing pauses of up to 20 s."""
 
 _CONNECT_SECONDS, _READ_SECONDS = 10.0, 60.0
 _ABSENT = ("404", "NoSuchKey", "NotFound", "NoSuchVersion", "NoSuchUpload")
@@ -69,7 +69,7 @@ def connect(attempts: int = ATTEMPTS) -> Any:
     otherwise.
 
     Args:
-        attempts: So often the client sends a request, unless ``AWS_MAX_ATTEMPTS`` says otherwise.
+        attempts: How many times the client sends a request, unless ``AWS_MAX_ATTEMPTS`` says otherwise.
 
     Raises:
         UserError: A setting cannot be used.
@@ -103,7 +103,7 @@ _shared_loader = functools.cache(create_loader)
 
 
 def _give_up(attempts: int, caught_exception: BaseException | None, **others: Any) -> None:
-    """Keep botocore from asking again and again a server that is too slow, or whose certificate is not trusted."""
+    """Stop botocore's retries where a server is too slow or its certificate is not trusted."""
     untrusted = isinstance(caught_exception, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(caught_exception)
     if caught_exception is not None and (untrusted or slowness(caught_exception) and attempts >= SLOW_ATTEMPTS):
         raise caught_exception
@@ -166,7 +166,7 @@ def s3_errors(uri: str, action: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def answers_of(uri: str) -> Iterator[None]:
-    """Name the object or place whose answer botocore's parser trips over: no XML, no date, no number."""
+    """Name the object or place whose response botocore's parser cannot read: no XML, no date, no number."""
     try:
         yield
     except BotoCoreError:

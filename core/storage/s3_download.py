@@ -1,7 +1,7 @@
-"""Bringing S3 objects into files: parts of big ones at once, many small ones at once, each verified.
+"""Downloads of S3 objects: parts of large ones and many small ones in parallel, each verified.
 
-s3transfer begins an interrupted download anew and compares nothing with what is stored; hence GET requests of boto3's
-client here, which sends again what is refused, and below what must be done once an answer has begun.
+s3transfer restarts an interrupted download and verifies nothing; hence GET requests of boto3's client, which retries
+refused requests, and here what must be retried once a response has begun.
 """
 
 import contextlib
@@ -34,22 +34,22 @@ PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 20.0
 _BLOCK_BYTES = MIB
 _TRIES = 3
 _REFUSED_ATTEMPTS = {"ExpiredToken": 3, "ExpiredTokenException": 3, "TokenRefreshRequired": 3, "NoSuchKey": 5, "404": 5}
-"""Refusals that botocore does not send again: a token that is renewed, an object that the listing has named."""
+"""Refusals that botocore does not retry: a token that is renewed, an object that the listing has named."""
 
 Advance = Callable[[int], None]
-"""Told of bytes that have arrived; a negative number takes some back."""
+"""Called with the number of bytes received; a negative number takes some back."""
 Take = Callable[[bytes, int], None]
-"""Gets a block and the place in the object where it begins."""
+"""Called with a block and its offset in the object."""
 Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Target:
-    """A file that an object is brought into.
+    """A file that an object is downloaded to.
 
     Attributes:
-        path: The file; it has the object's name only once it is verified, so this is a place beside.
-        journal: Where finished spans are written down, so that a killed download is resumed; None does not.
+        path: A temporary file: only a verified object gets its own name.
+        journal: Where finished spans are recorded, so that a killed download is resumed; None does not.
     """
 
     path: Path
@@ -66,14 +66,14 @@ class Target:
         return {(int(pair[0]), int(pair[1])) for pair in pairs if len(pair) == 2 and all(map(str.isdigit, pair))}
 
     def note(self, span: Span) -> None:
-        """Write a finished span down."""
+        """Record a finished span."""
         if self.journal is not None:
             with open(self.journal, "a", encoding="ascii") as journal:
                 journal.write(f"{span[0]} {span[1]}\n")
 
 
 class Downloader:
-    """Brings objects of one bucket into files.
+    """Downloads objects of one bucket to files.
 
     Memory is bounded: each thread holds a block of 1 MiB.
 
@@ -85,7 +85,7 @@ class Downloader:
         self._client, self._bucket, self._prefix = client, bucket, prefix
 
     def download(self, info: StoredObject, target: Target, advance: Advance = lambda count: None) -> None:
-        """Bring one object into a file; what has arrived earlier by the same journal is not asked for again.
+        """Download one object; spans that its journal records are not requested again.
 
         Raises:
             UserError: It cannot be read, or its content differs from its ETag or stored sha256 again and again.
@@ -94,12 +94,10 @@ class Downloader:
             self._download_spans(info, target, advance)
 
     def download_all(self, infos: Sequence[StoredObject], folder: Path, work: Path, advance: Advance) -> None:
-        """Bring objects into a folder under their names; files that are there are kept, and those of a killed call
-        resumed.
+        """Download objects into a folder under their names; existing files are kept, a killed call is resumed.
 
         Args:
             work: A folder on the same file system, for what is not whole yet.
-            advance: Told of bytes that have arrived.
 
         Raises:
             UserError: An object cannot be read or has a name that no file can have.
@@ -132,7 +130,7 @@ class Downloader:
         return f"s3://{self._bucket}/{self._prefix}{info.name}"
 
     def _download_small(self, info: StoredObject, target: Target, advance: Advance) -> bool:
-        """Bring one object in by one request and return whether its ETag tells that it is whole."""
+        """Download one object by one request and return whether its ETag confirms it."""
         for _ in range(_TRIES if is_plain_md5(info.etag) else 0):
             digest = hashlib.md5()
             with open(target.path, "wb", buffering=0) as file:
@@ -173,27 +171,27 @@ class Downloader:
         with open(target.path, "r+b" if done else "wb") as file:
             file.truncate(info.size)
 
-        def bring(span: Span) -> bytes:
-            digest = check.of_part()
+        def finish(span: Span) -> bytes:
+            digest = check.part_hash()
             if span in done:
                 advance(span[1] - span[0])
                 for block in _blocks(target.path, span) if digest is not None else ():
                     digest.update(block)
             else:
-                self._bring(info, span, target.path, digest, advance)
+                self._download_span(info, span, target.path, digest, advance)
                 target.note(span)
             return digest.digest() if digest is not None else b""
 
-        for future, span in zip([pool.submit(bring, span) for span in spans], spans):
+        for future, span in zip([pool.submit(finish, span) for span in spans], spans):
             check.add(future.result(), target.path, span)
         if check.agrees():
             return True
         stored = (metadata.get(SHA256_KEY, ""), metadata.get(PART_BYTES_KEY, ""))
         found = matches(target.path, info.size, trusted_etag(info.etag, _headers(answer)), stored, pool)
-        return self._same_again(info, target.path) if found is None else found
+        return self._downloads_the_same(info, target.path) if found is None else found
 
-    def _bring(self, info: StoredObject, span: Span, path: Path, digest: Optional["hashlib._Hash"],
-               advance: Advance) -> None:
+    def _download_span(self, info: StoredObject, span: Span, path: Path, digest: Optional["hashlib._Hash"],
+                       advance: Advance) -> None:
         # A descriptor of its own: a thread that an interruption left to itself must not write to another file.
         with open(path, "r+b", buffering=0) as file:
             def take(block: bytes, place: int) -> None:
@@ -204,8 +202,8 @@ class Downloader:
 
             self._read(info, span, take)
 
-    def _same_again(self, info: StoredObject, path: Path) -> bool:
-        """Read an object that tells nothing of its content a second time, and compare."""
+    def _downloads_the_same(self, info: StoredObject, path: Path) -> bool:
+        """Return whether a second download is the same, for an object without any checksum of its content."""
         with open(path, "rb") as file:
             same = [True]
 
@@ -216,7 +214,7 @@ class Downloader:
         return same[0]
 
     def _read(self, info: StoredObject, span: Span, take: Take) -> Mapping[str, Any]:
-        """Read bytes of an object in order; where an answer breaks off, another goes on at that place.
+        """Read bytes of an object in order; where a response breaks off, another request resumes there.
 
         Returns:
             boto3's answer to the last request.
@@ -268,8 +266,8 @@ class _Check:
         self._whole = hashlib.sha256() if stored_sha256 else hashlib.md5() if is_plain_md5(etag) else None
         self._parts: list[bytes] = []
 
-    def of_part(self) -> Optional["hashlib._Hash"]:
-        """Return what must take in a span while it arrives, or None where the whole is hashed behind."""
+    def part_hash(self) -> Optional["hashlib._Hash"]:
+        """Return the hash of a span to update while it arrives, or None where the whole is hashed afterwards."""
         return hashlib.md5() if self._whole is None else None
 
     def add(self, digest: bytes, path: Path, span: Span) -> None:

@@ -1,8 +1,8 @@
 """The lowest rate at which an S3 server may send or take bytes, as curl's --speed-limit and --speed-time.
 
 A timeout ends the wait for the next byte alone: a server that sends one every two seconds never meets it. Here the
-seconds spent waiting for the network are counted with the bytes that moved in them. How long a server thinks before it
-answers does not count; that is the timeout's matter.
+seconds spent waiting for the network are counted with the bytes that moved in them. How long a server takes
+until it responds does not count; the timeout limits that.
 """
 
 import io
@@ -25,7 +25,7 @@ SPEED_LIMIT_VARIABLE = "MMDET_COMPRESS_S3_SPEED_LIMIT"
 _LOWEST_RATE, _WINDOW_SECONDS = 1024.0, 30.0
 _BLOCK_BYTES = 1 << 20
 SLOW_ATTEMPTS = 2
-"""So often a request is sent whose bytes move too slowly."""
+"""How many times a request is sent whose bytes move too slowly."""
 
 
 class TooSlow(Exception):
@@ -45,12 +45,12 @@ class Pace:
         self.begin()
 
     def begin(self) -> None:
-        """Start measuring anew, for another request."""
+        """Start measuring another request."""
         self._answering = False
         self._count, self._waited = 0, 0.0
 
     def received(self, count: int, waited: float) -> None:
-        """Note bytes that have arrived, as :meth:`sent`; how long the first took is the timeout's matter."""
+        """Note bytes that have arrived, as :meth:`sent`; how long the first took, the timeout limits."""
         if self._answering:
             self.sent(count, waited)
         else:

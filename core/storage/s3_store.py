@@ -41,7 +41,7 @@ class S3Store(Store):
     Args:
         bucket: The bucket, which exists.
         prefix: What every key begins with, without slashes at its ends; empty for the whole bucket.
-        attempts: So often a request is sent before it counts as failed.
+        attempts: How many times a request is sent before it counts as failed.
         client: What to use instead of a boto3 client of its own.
     """
 
@@ -95,7 +95,7 @@ class S3Store(Store):
             self.downloader().download(info, Target(partial))
 
     def downloader(self) -> Downloader:
-        """Return what brings objects, by the names that they have here, into files."""
+        """Return a downloader of objects by the names that they have here."""
         return Downloader(self._client, self._bucket, self._prefix)
 
     def upload(self, path: Path, name: str, sha256: str = "") -> None:
@@ -151,7 +151,7 @@ class S3Store(Store):
                 MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": prepared.etag}]})
 
     def discard(self, prepared: PreparedWrite) -> None:
-        """Give up one prepared object."""
+        """Abort one prepared write."""
         with contextlib.suppress(ObjectNotFound), s3_errors(self.uri(prepared.name), "delete"):
             self._client.abort_multipart_upload(**self._key(prepared.name), UploadId=prepared.upload_id)
 

@@ -13,7 +13,7 @@ from core.storage.location import Location, Scheme, parse_location
 
 @dataclass(frozen=True)
 class StoredObject:
-    """What a listing tells of an object.
+    """What a listing says of an object.
 
     Attributes:
         name: Its name below the store's location, with forward slashes.

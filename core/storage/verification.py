@@ -1,4 +1,4 @@
-"""Whether what has arrived is what is stored: by an object's MD5, its parts' MD5s or a stored sha256.
+"""Whether a downloaded file is what is stored: by an object's MD5, its parts' MD5s or a stored sha256.
 
 S3's ETag is the MD5 of an object that was sent in one piece, and ``MD5(the parts' MD5s)-<number of parts>`` of one that
 was sent in parts, unless it is encrypted with a key of the user's
@@ -34,7 +34,7 @@ def is_plain_md5(etag: str) -> bool:
 
 
 def part_sizes(etag: str, size: int, stored: str = "") -> list[int]:
-    """Return the part sizes in bytes that an ETag of parts could stand for, the likeliest first.
+    """Return the part sizes in bytes that an ETag of parts could stand for, the most likely first.
 
     Args:
         stored: The part size that the object's metadata tells, if any.
