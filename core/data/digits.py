@@ -15,7 +15,7 @@ from core.base.errors import UserError
 from core.base.files import cache_folder, new_folder
 from core.base.progress import progress
 from core.base.suggest import suggestion
-from core.data.scenes import HEIGHT, WIDTH, Box, bitmap, compose_scene
+from core.data.scenes import HEIGHT, WIDTH, bitmap, compose_scene
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -88,15 +88,22 @@ def write_sample(options: DigitsOptions, folder: Path) -> None:
             images = folder / "images" / split
             images.mkdir(parents=True)
             samples = slice(*SAMPLES[split])
-            scenes = []
+            records: list[dict[str, Any]] = []
+            annotations: list[dict[str, Any]] = []
             for index in range(count):
                 # A stream of its own for each scene: a larger sample begins with the smaller one.
                 random = np.random.RandomState((options.seed, number, index))
                 pixels, objects = compose_scene(random, glyphs[samples], labels[samples])
-                (images / f"{index + 1:06d}.bmp").write_bytes(bitmap(pixels))
-                scenes.append(objects)
+                records.append({"id": index + 1, "file_name": f"{index + 1:06d}.bmp", "width": WIDTH, "height": HEIGHT})
+                annotations += ({"id": key, "image_id": index + 1, "category_id": label + 1, "bbox": list(box),
+                                 "area": box[2] * box[3], "iscrowd": 0}
+                                for key, (label, box) in enumerate(objects, start=len(annotations) + 1))
+                (images / records[-1]["file_name"]).write_bytes(bitmap(pixels))
                 bar.update()
-            (folder / "annotations" / f"{split}.json").write_text(json.dumps(_coco_document(scenes)))
+            (folder / "annotations" / f"{split}.json").write_text(json.dumps({
+                "info": {"description": "Scenes of handwritten digits, made by mmdet-compress"},
+                "images": records, "annotations": annotations,
+                "categories": [{"id": key, "name": name} for key, name in enumerate(CLASSES, start=1)]}))
 
 
 def load_glyphs() -> tuple["ndarray", "ndarray"]:
@@ -106,17 +113,3 @@ def load_glyphs() -> tuple["ndarray", "ndarray"]:
 
     data = load_digits()
     return data.images.astype(np.int64), data.target.astype(np.int64)
-
-
-def _coco_document(scenes: list[list[tuple[int, Box]]]) -> dict[str, Any]:
-    """Return COCO annotations of scenes that lie in files 000001.bmp, 000002.bmp, ..."""
-    annotations: list[dict[str, Any]] = []
-    for image, objects in enumerate(scenes, start=1):
-        annotations.extend({"id": key, "image_id": image, "category_id": label + 1, "bbox": list(box),
-                            "area": box[2] * box[3], "iscrowd": 0}
-                           for key, (label, box) in enumerate(objects, start=len(annotations) + 1))
-    return {"info": {"description": "Scenes of handwritten digits, made by mmdet-compress"},
-            "images": [{"id": number, "file_name": f"{number:06d}.bmp", "width": WIDTH, "height": HEIGHT}
-                       for number in range(1, len(scenes) + 1)],
-            "annotations": annotations,
-            "categories": [{"id": number, "name": name} for number, name in enumerate(CLASSES, start=1)]}

@@ -60,6 +60,14 @@ class FileSearch:
         except OSError:
             return b""
 
+    def images_of(self, folder: str) -> dict[str, str]:
+        """Return the names of the images directly in a folder by stem; .jpg, Pascal VOC's own, wins over others."""
+        names: dict[str, str] = {}
+        for path in map(PurePosixPath, self.images.names(self.root / folder)):
+            if path.suffix.lower() in IMAGE_SUFFIXES and (path.stem not in names or path.suffix == ".jpg"):
+                names[path.stem] = path.name
+        return names
+
     def named(self, name: str, near: str, what: str, folder: str | None = None) -> str | None:
         """Return the image whose path ends most like ``name``.
 

@@ -83,7 +83,7 @@ def read_part(search: FileSearch, part: Part, name: str) -> AnnotatedSplit:
         inside = map(PurePosixPath, search.images.names(search.root / part.annotations))
         stems = {path.stem: path.suffix for path in inside if path.suffix.lower() == ".xml"}
     folder = part.images or ""
-    own = _by_stem(search.images.names(search.root / folder)) if part.images is not None else {}
+    own = search.images_of(folder) if part.images is not None else {}
     annotated, files, faults = [], [search.root / part.names] if part.names else [], []
     warnings: list[str] = []
     for stem, suffix in stems.items():
@@ -148,15 +148,6 @@ def parse_xml(data: bytes) -> ElementTree.Element:
     except (expat.ExpatError, LookupError) as error:
         raise ValueError(str(error)) from error
     return builder.close()
-
-
-def _by_stem(file_names: list[str]) -> dict[str, str]:
-    """Return image file names by stem; .jpg, the format's own, wins over other endings."""
-    names: dict[str, str] = {}
-    for path in map(PurePosixPath, file_names):
-        if path.suffix.lower() in IMAGE_SUFFIXES and (path.stem not in names or path.suffix == ".jpg"):
-            names[path.stem] = path.name
-    return names
 
 
 def _read_names(split_file: Path) -> dict[str, int]:

@@ -43,10 +43,26 @@ class Interval:
 
 def matches_of(evaluation: Any) -> list[ClassMatches]:
     """Return the matches of a ``COCOeval`` after ``evaluate()``, for boxes of all sizes, in the order of ``catIds``."""
-    images, areas = len(evaluation.params.imgIds), len(evaluation.params.areaRng)
+    count, areas = len(evaluation.params.imgIds), len(evaluation.params.areaRng)
+    nothing = np.zeros((len(evaluation.params.iouThrs), 0), bool)
+    classes = []
     # evalImgs runs over classes, then areas (all sizes first), then images; None stands for nothing there.
-    return [_class_matches(evaluation.evalImgs[start:start + images], len(evaluation.params.iouThrs))
-            for start in range(0, len(evaluation.evalImgs), areas * images)]
+    for start in range(0, len(evaluation.evalImgs), areas * count):
+        evaluated = enumerate(evaluation.evalImgs[start:start + count])
+        found = [(position, item) for position, item in evaluated if item is not None]
+        positives = np.zeros(count, np.int64)
+        for position, item in found:
+            positives[position] = np.count_nonzero(item["gtIgnore"] == 0)
+        scores = np.concatenate([np.zeros(0), *(item["dtScores"] for _, item in found)])
+        images = np.concatenate([np.zeros(0, np.int64),
+                                 *(np.full(len(item["dtScores"]), position) for position, item in found)])
+        ignored = np.concatenate([nothing, *(item["dtIgnore"].astype(bool) for _, item in found)], axis=1)
+        true = np.concatenate([nothing, *(item["dtMatches"] != 0 for _, item in found)], axis=1)
+        # A stable sort, as COCOeval's: ties stay in the order of the images.
+        order = np.argsort(-scores, kind="mergesort")
+        classes.append(ClassMatches(scores[order], images[order], (true & ~ignored)[:, order], ~ignored[:, order],
+                                    positives))
+    return classes
 
 
 def precision_at_recalls(matches: ClassMatches, weights: np.ndarray | None = None) -> np.ndarray:
@@ -100,19 +116,3 @@ def bootstrap_map_difference(first: Sequence[ClassMatches], second: Sequence[Cla
     known = [difference for difference in differences if not np.isnan(difference)]
     low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2]) if known else (np.nan, np.nan)
     return Interval(float(low), float(high), level, samples)
-
-
-def _class_matches(evaluated: Sequence[Any], thresholds: int) -> ClassMatches:
-    found: list[tuple[int, Any]] = [(position, item) for position, item in enumerate(evaluated) if item is not None]
-    positives = np.zeros(len(evaluated), np.int64)
-    for position, item in found:
-        positives[position] = np.count_nonzero(item["gtIgnore"] == 0)
-    scores = np.concatenate([np.zeros(0), *(item["dtScores"] for _, item in found)])
-    images = np.concatenate([np.zeros(0, np.int64),
-                             *(np.full(len(item["dtScores"]), position) for position, item in found)])
-    nothing = np.zeros((thresholds, 0), bool)
-    ignored = np.concatenate([nothing, *(item["dtIgnore"].astype(bool) for _, item in found)], axis=1)
-    true = np.concatenate([nothing, *(item["dtMatches"] != 0 for _, item in found)], axis=1)
-    # A stable sort, as COCOeval's: ties stay in the order of the images.
-    order = np.argsort(-scores, kind="mergesort")
-    return ClassMatches(scores[order], images[order], (true & ~ignored)[:, order], ~ignored[:, order], positives)
