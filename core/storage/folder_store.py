@@ -37,19 +37,15 @@ class FolderStore(Store):
         return [info for info in infos if info is not None]
 
     def find(self, name: str) -> StoredObject | None:
-        check_name(name, self.location)
-        with self._errors(name):
-            return self._info(name, self._root / name)
+        with self._at(name) as path:
+            return self._info(name, path)
 
     def read(self, name: str) -> bytes:
-        check_name(name, self.location)
-        with self._errors(name):
-            return (self._root / name).read_bytes()
+        with self._at(name) as path:
+            return path.read_bytes()
 
     def write(self, name: str, contents: bytes, only_new: bool = False) -> None:
-        check_name(name, self.location)
-        with self._errors(name):
-            target = self._root / name
+        with self._at(name) as target:
             if not only_new:
                 with new_file(target) as path:
                     path.write_bytes(contents)
@@ -65,20 +61,17 @@ class FolderStore(Store):
                 os.link(written, target)
 
     def download(self, name: str, path: Path) -> None:
-        check_name(name, self.location)
-        with new_file(path) as partial, self._errors(name):
-            shutil.copyfile(self._root / name, partial)
+        with new_file(path) as partial, self._at(name) as source:
+            shutil.copyfile(source, partial)
 
     def upload(self, path: Path, name: str, sha256: str = "") -> None:
-        check_name(name, self.location)
-        with self._errors(name), new_file(self._root / name) as partial:
+        with self._at(name) as target, new_file(target) as partial:
             shutil.copyfile(path, partial)
 
     def delete(self, name: str) -> None:
         """See :class:`Store`; folders that it leaves empty stay."""
-        check_name(name, self.location)
-        with self._errors(name), contextlib.suppress(FileNotFoundError):
-            (self._root / name).unlink()
+        with self._at(name) as path:
+            path.unlink(missing_ok=True)
 
     def _info(self, name: str, path: Path) -> StoredObject | None:
         try:
@@ -89,6 +82,12 @@ class FolderStore(Store):
             return None
         modified = datetime.fromtimestamp(status.st_mtime, UTC)
         return StoredObject(name, status.st_size, f"{status.st_mtime_ns:x}-{status.st_size:x}", modified)
+
+    @contextlib.contextmanager
+    def _at(self, name: str) -> Iterator[Path]:
+        check_name(name, self.location)
+        with self._errors(name):
+            yield self._root / name
 
     @contextlib.contextmanager
     def _errors(self, name: str) -> Iterator[None]:
