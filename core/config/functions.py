@@ -188,16 +188,12 @@ def _join(bill: Bill, text: str, values: Any) -> str:
 
 def _shifting(name: str) -> Callable[..., Any]:
     """Return a method of list that moves or compares its items."""
-    def call(bill: Bill, values: list[Any], *given: Any) -> Any:
+    def call(bill: Bill, values: list[Any], *given: Any, **named: Any) -> Any:
         bill.copy(len(values))
         bill.weigh([values, *given])
-        return getattr(type(values), name)(values, *given)
+        return getattr(type(values), name)(values, *given, **named)
 
     return call
-
-
-def _sort(bill: Bill, values: list[Any], *, reverse: bool = False) -> None:
-    values[:] = _sorted(bill, values, reverse=reverse)
 
 
 METHODS: dict[type, dict[str, Callable[..., Any]]] = {
@@ -223,7 +219,7 @@ METHODS: dict[type, dict[str, Callable[..., Any]]] = {
         "pop": _paying(lambda values, index=-1: 0 if index == -1 else len(values), list.pop),
         "remove": _shifting("remove"),
         "reverse": _shifting("reverse"),
-        "sort": _sort,
+        "sort": _shifting("sort"),
     },
     tuple: {"count": _shifting("count"), "index": _shifting("index")},
     str: {

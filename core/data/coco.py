@@ -22,6 +22,8 @@ from core.data.layout import Found, Part, plain_name, split_of
 from core.data.masks import Mask, sound_mask
 from core.data.search import FileSearch, portable
 
+LAYOUTS = "annotations/<split>.json, <split>.json, <split>/<any>.json, or any JSON of images, annotations, categories"
+"""What is looked for, for messages."""
 _IMAGE_LAYOUTS = ("{}", "{}2017", "images/{}", "images", "")
 # COCO's own companions of the instances files, which hold no boxes to train on.
 _OTHER_TASKS = re.compile(r"^(captions|person_keypoints|image_info|panoptic|stuff)_")
@@ -32,11 +34,6 @@ _BOX_NUMBERS = 4
 _COCO_SERVER = "http://images.cocodataset.org/"
 _LONGEST_ID = 18
 _FIX = "Correct the annotation file."
-
-
-def describe_layouts() -> str:
-    """Return the layouts that are looked for, for messages."""
-    return "annotations/<split>.json, <split>.json, <split>/<any>.json, or any JSON of images, annotations, categories"
 
 
 def is_annotation(name: str) -> bool:

@@ -18,7 +18,7 @@ from core.data.splits import AUTO, joined, make_splits, split_warnings
 from core.data.voc import stop_at_faults
 
 FORMATS = {"coco": coco, "voc": voc}
-"""The reader of each format: is_annotation, find_splits, read_part, describe_layouts."""
+"""The reader of each format: is_annotation, find_splits, read_part, LAYOUTS."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def choose_format(search: FileSearch, asked: str) -> tuple[str, Found]:
     if found:
         raise UserError("parameter data_format", f"auto, and {search.root} has annotations in both formats",
                         "Only one of them can be used.", "Set data_format to coco or voc.")
-    layouts = "; or ".join(f"{name}: {reader.describe_layouts()}" for name, reader in _readers(asked).items())
+    layouts = "; or ".join(f"{name}: {reader.LAYOUTS}" for name, reader in _readers(asked).items())
     entries = listed(search.images.names(search.root)) or "nothing"
     raise UserError("data folder", f"{search.root} has no annotations (it holds {entries})", f"Looked for {layouts}.",
                     "Pass the folder that holds these, or arrange the data so.")

@@ -1,6 +1,6 @@
 """What passes between stages in place of a data set."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from core.base.errors import UserError
@@ -47,8 +47,7 @@ class DataRef:
         """
         if not isinstance(value, dict):
             value = {}
-        texts = ("uri", "digest", "format", "train_split", "val_split", "test_split", "source",
-                 "layout")
+        texts = [field.name for field in fields(cls) if field.name != "classes"]
         wrong = [name for name in texts if not isinstance(value.get(name), str)]
         classes = value.get("classes")
         if not isinstance(classes, (list, tuple)) or not all(isinstance(name, str) for name in classes):

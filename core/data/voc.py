@@ -21,6 +21,8 @@ from core.data.layout import UNNAMED, Found, Part, split_of
 from core.data.search import IMAGE_SUFFIXES, FileSearch
 
 _ANNOTATIONS, _IMAGES, _SPLITS = "Annotations", "JPEGImages", "ImageSets/Main"
+LAYOUTS = f"{_SPLITS}/<split>.txt with {_ANNOTATIONS}/ and {_IMAGES}/, or folders of XML files with their images"
+"""What is looked for, for messages."""
 # VOC's lists by class (aeroplane_train.txt) hold a second column and are no splits.
 _CLASS_LIST = re.compile(r".+_(train|val|trainval|test)$")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -30,11 +32,6 @@ _SAMPLE_BYTES = 4096
 _TRUTH = {"": False, "0": False, "false": False, "no": False, "unspecified": False,
           "1": True, "true": True, "yes": True}
 _COORDINATE = re.compile(r"[xy]\d*")
-
-
-def describe_layouts() -> str:
-    """Return the layouts that are looked for, for messages."""
-    return f"{_SPLITS}/<split>.txt with {_ANNOTATIONS}/ and {_IMAGES}/, or folders of XML files with their images"
 
 
 def is_annotation(name: str) -> bool:
