@@ -21,7 +21,7 @@ def choose_classes(asked: Sequence[str], known: Sequence[str], keep_order: bool 
     twice = [name for name, count in Counter(asked).items() if count > 1]
     if twice:
         raise UserError("parameter classes", listed(map(repr, twice)), "Each class must be given once.",
-                        "Take the repetition out.")
+                        "Remove the repetition.")
     missing = [repr(name) + suggestion(name, known) for name in asked if name not in known]
     if missing:
         raise UserError("parameter classes", f"{listed(missing)} not in the data",

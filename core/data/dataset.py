@@ -175,4 +175,4 @@ def _verify_files(ref: DataRef, root: Path, rows: Sequence[Sequence[Any]]) -> No
 def _changed(ref: DataRef, difference: str) -> UserError:
     return UserError("data", f"{ref.uri} changed since it was resolved ({difference})",
                      f"Every stage of a run must see the same data (digest {ref.digest[:12]}...).",
-                     "Restore the files, or start the run again so that the data is resolved anew.")
+                     "Restore the files, or start the run again so that the data is resolved again.")

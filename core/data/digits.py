@@ -50,11 +50,11 @@ class DigitsOptions:
         for name, text in query.items():
             if name not in limits:
                 raise UserError("builtin://digits", f"option {name!r}{suggestion(name, limits)}",
-                                f"The options are {', '.join(limits)}.", "Correct or leave it out.")
+                                f"The options are {', '.join(limits)}.", "Correct or remove it.")
             low, high = limits[name]
             if not (text.isascii() and text.isdigit() and len(text) < 12 and low <= int(text) <= high):
                 raise UserError("builtin://digits", f"{name}={text}", f"It must be a whole number, {low} to {high}.",
-                                "Correct it or leave it out.")
+                                "Correct it or remove it.")
             numbers[name] = int(text)
         return cls(**numbers)
 

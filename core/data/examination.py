@@ -50,7 +50,7 @@ def choose_format(search: FileSearch, asked: str) -> tuple[str, Found]:
     """
     if asked not in (AUTO, *FORMATS):
         raise UserError("parameter data_format", repr(asked) + suggestion(asked, FORMATS),
-                        "It must be auto, coco or voc.", "Leave it at auto to have it found out.")
+                        "It must be auto, coco or voc.", "Leave it at auto to have it detected.")
     found = {name: splits for name, reader in _readers(asked).items() if (splits := reader.find_splits(search))}
     if len(found) == 1:
         return next(iter(found.items()))

@@ -91,7 +91,7 @@ class ListedImages(ImageFiles):
             lines = [f"{self._name(file)} ({'empty file' if self.has(file) else 'missing'})" for file in unusable]
             raise UserError("images", f"{len(unusable)} of {len(set(files))} in {self._uri} cannot be used: "
                             f"{listed(lines, '; ')}", "Every image that the annotations name must be there and whole.",
-                            "Restore these files, or take them out of the annotations.")
+                            "Restore these files, or remove them from the annotations.")
 
     def _name(self, file: Path) -> str:
         return file.relative_to(self._root).as_posix()

@@ -78,7 +78,7 @@ def check_sizes(expected: Iterable[tuple[Path, int, int]], results: dict[Path, F
         lines = [f"{file.relative_to(root)} ({fault})" for file, fault in sorted(faults.items())]
         raise UserError("images", f"{len(faults)} of {len(results)} in {root} cannot be used: {listed(lines, '; ')}",
                         "Every image that the annotations name must be there, whole and of the annotated size.",
-                        "Restore these files, or take them out of the annotations.")
+                        "Restore these files, or remove them from the annotations.")
 
 
 def check_image(data: bytes) -> tuple[int, int]:
@@ -126,7 +126,7 @@ def image_size(file: Path) -> tuple[int, int]:
     found = _facts_or_fault(file)
     if isinstance(found, str):
         raise UserError("image", f"{file} ({found})", "Every image that the annotations name must be there and whole.",
-                        "Restore the file, or take it out of the annotations.")
+                        "Restore the file, or remove it from the annotations.")
     return found.width, found.height
 
 

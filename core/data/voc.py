@@ -90,7 +90,7 @@ def read_part(search: FileSearch, part: Part, name: str) -> AnnotatedSplit:
                 (PurePosixPath(part.annotations) / file.name).as_posix())
             if place is None:
                 raise UserError("annotation file", file, "It has no image of its name in the data folder.",
-                                "Restore the image, or take the annotation out.")
+                                "Restore the image, or remove the annotation.")
             annotated.append(_read_image(file, place, search.root / folder, search.images, warnings))
         except UserError as error:
             faults.append(error)
@@ -163,7 +163,7 @@ def _read_names(split_file: Path) -> dict[str, int]:
         check_relative(stem, split_file, f"line {number}")
         if stem in names:
             raise UserError(f"{split_file}, line {number}", repr(stem), f"Line {names[stem]} names the same image.",
-                            "Take one of the lines out.")
+                            "Remove one of the lines.")
         names[stem] = number
     return names
 
@@ -171,7 +171,7 @@ def _read_names(split_file: Path) -> dict[str, int]:
 def _read_image(file: Path, file_name: str, folder: Path, images: ImageFiles, warnings: list[str]) -> AnnotatedImage:
     if not os.path.exists(file):
         raise UserError("annotation file", file, "It is missing, though a split names it.",
-                        "Restore it or take its name out of the split file.")
+                        "Restore it, or remove its name from the split file.")
     content = read_foreign(file, "annotation file", _MOST_XML_BYTES)
     kind = kind_of(content)
     try:

@@ -100,7 +100,7 @@ class FolderStore(Store):
             raise ObjectExists(thing, "exists", "It must not be replaced.", "Choose another name.") from error
         except (PermissionError, NotADirectoryError, IsADirectoryError) as error:
             raise AccessDenied(thing, error.strerror, "The folder must be one that this user can read and write.",
-                               "Change its rights or choose another location.") from error
+                               "Change its permissions or choose another location.") from error
         except OSError as error:
             if error.errno != errno.EROFS:
                 raise

@@ -38,9 +38,9 @@ _CONNECT_SECONDS, _READ_SECONDS = 10.0, 60.0
 _ABSENT = ("404", "NoSuchKey", "NotFound", "NoSuchVersion", "NoSuchUpload")
 _EXISTS = ("412", "PreconditionFailed", "409", "ConditionalRequestConflict")
 _DENIED = {
-    "403": "The credentials do not reach it, or it does not exist and they may not list it.",
-    "AccessDenied": "The credentials do not reach it.",
-    "401": "The service wants credentials.",
+    "403": "The credentials give no access to it, or it does not exist and they may not list it.",
+    "AccessDenied": "The credentials give no access to it.",
+    "401": "The service requires credentials.",
     "InvalidAccessKeyId": "The service does not know the access key.",
     "SignatureDoesNotMatch": "The secret key does not belong to the access key.",
     "ExpiredToken": "The session token has expired.",
@@ -161,7 +161,7 @@ def s3_errors(uri: str, action: str) -> Iterator[None]:
             hint = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role."
         elif isinstance(error, SSLError):
             hint = "Set AWS_CA_BUNDLE to the file of the authority that signed the service's certificate."
-        raise UserError(f"object {uri}", _cause(error), f"The service must answer to {action} it.", hint) from error
+        raise UserError(f"object {uri}", _cause(error), f"The service must be reachable to {action} it.", hint) from error
 
 
 @contextlib.contextmanager
@@ -200,7 +200,7 @@ def _raise_for(uri: str, action: str, code: str, status: int, cause: BaseExcepti
     elif code in _EXISTS:
         kind, rule, hint = ObjectExists, "It must not be replaced.", "Choose another name."
     elif code in ("NotImplemented", "501"):
-        kind, rule, hint = NotSupported, "The service must know this request.", "Use another service."
+        kind, rule, hint = NotSupported, "The service must support this request.", "Use another service."
     elif code == "RequestTimeTooSkewed":
         hint = "Set the clock."
     elif code in _DENIED:

@@ -250,8 +250,8 @@ class Downloader:
         answer = self._client.get_object(
             Bucket=self._bucket, Key=self._prefix + info.name, IfMatch=f'"{info.etag}"', **options)
         if options and not str(answer.get("ContentRange", "")).startswith(f"bytes {span[0]}-"):
-            raise UserError(f"object {self._uri(info)}", "the service sent all of it where a part was asked for",
-                            "The service must know the header Range.", "Use another S3-compatible service.")
+            raise UserError(f"object {self._uri(info)}", "the service sent the whole object where a part was requested",
+                            "The service must support the Range header.", "Use another S3-compatible service.")
         return answer
 
 

@@ -87,4 +87,4 @@ def _entries(pages: Iterable[Mapping[str, Any]], uri: str) -> Iterable[Mapping[s
 def _missing(what: str, value: Any, name: str, uri: str) -> UserError:
     found = "no" if value is None else bounded_repr(value)
     return UserError(f"object {bounded_repr(name)} of {uri}", f"{found} {what}",
-                     "An S3 service tells size, ETag and date of every object.", _SERVICE)
+                     "An S3 service states size, ETag and date of every object.", _SERVICE)

@@ -33,7 +33,7 @@ class ObjectNotFound(UserError):
 
 
 class AccessDenied(UserError):
-    """The object or the place exists or not; these credentials or rights do not reach it."""
+    """The object or the place exists or not; these credentials or permissions give no access to it."""
 
 
 class ObjectExists(UserError):
@@ -41,7 +41,7 @@ class ObjectExists(UserError):
 
 
 class NotSupported(UserError):
-    """The service does not know what it was asked for."""
+    """The service does not support the request."""
 
 
 class Store(ABC):

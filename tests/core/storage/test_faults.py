@@ -114,7 +114,7 @@ LASTING = [
     pytest.param(lambda method, path, before: CLOCK if method == "GET" else None, "clock differs", id="clock"),
     pytest.param(lambda method, path, before: MISSING if method == "GET" else None, "not found", id="gone"),
     pytest.param(lambda method, path, before: Fault(403, "AccessDenied") if method == "GET" else None,
-                 "credentials do not reach", id="denied"),
+                 "credentials give no access", id="denied"),
 ]
 
 
