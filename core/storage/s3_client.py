@@ -161,7 +161,8 @@ def s3_errors(uri: str, action: str) -> Iterator[None]:
             hint = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role."
         elif isinstance(error, SSLError):
             hint = "Set AWS_CA_BUNDLE to the file of the authority that signed the service's certificate."
-        raise UserError(f"object {uri}", _cause(error), f"The service must be reachable to {action} it.", hint) from error
+        rule = f"The service must be reachable to {action} it."
+        raise UserError(f"object {uri}", _cause(error), rule, hint) from error
 
 
 @contextlib.contextmanager
