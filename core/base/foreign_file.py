@@ -137,7 +137,14 @@ def kind_of(content: bytes, size: int | None = None) -> str:
         return "a safetensors file"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "a WebP image"
-    return _kind_of_text(head, text)
+    try:
+        # The last character can be cut.
+        letters = head.decode("utf-8") if len(head) < HEAD_BYTES else head[:-4].decode("utf-8", "ignore")
+    except UnicodeDecodeError:
+        return ""
+    if not all(letter.isprintable() or letter.isspace() for letter in letters):
+        return ""
+    return "JSON text" if text[:1] in (b"{", b"[") else "text"
 
 
 def not_text(content: bytes) -> str:
@@ -147,14 +154,3 @@ def not_text(content: bytes) -> str:
     """
     kind = kind_of(content)
     return kind if b"\0" in content[:HEAD_BYTES] or kind in _NO_TEXT_OF_OURS else ""
-
-
-def _kind_of_text(head: bytes, text: bytes) -> str:
-    try:
-        # The last character can be cut.
-        letters = head.decode("utf-8") if len(head) < HEAD_BYTES else head[:-4].decode("utf-8", "ignore")
-    except UnicodeDecodeError:
-        return ""
-    if not all(letter.isprintable() or letter.isspace() for letter in letters):
-        return ""
-    return "JSON text" if text[:1] in (b"{", b"[") else "text"

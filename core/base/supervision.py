@@ -26,7 +26,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +154,8 @@ class _Supervisor:
         self._program, self._worker, self._grace = program, worker, grace
         self._own, self._workers = own.read_end, workers.read_end
         self._pipes = [self._own, self._workers]
-        self._lifeline = _Lifeline.of(os.environ)
+        lifeline = os.environ.get(LIFELINE_VARIABLE)
+        self._lifeline = _Lifeline(lifeline) if lifeline else None
         self._first: int | None = None
         self._first_at = self._deadline = 0.0
         # The worker does the same: whoever comes first.
@@ -165,7 +166,10 @@ class _Supervisor:
     def watch(self) -> int:
         """Wait for the worker's end and return the command's exit code."""
         while True:
-            ready, _, _ = select.select(self._pipes, [], [], self._patience())
+            wait = None if self._lifeline is None else _LIFELINE_SECONDS
+            if self._first is not None:
+                wait = max(0.0, self._deadline - time.monotonic())
+            ready, _, _ = select.select(self._pipes, [], [], wait)
             second = any([self._take(pipe) for pipe in ready])
             if self._first is None and self._lifeline is not None and self._lifeline.broken():
                 self._begin(signal.SIGTERM)
@@ -176,11 +180,6 @@ class _Supervisor:
             if self._first is not None and time.monotonic() >= self._deadline:
                 seconds = self._deadline - self._first_at
                 return self._kill(f"did not come to its end within {seconds:g} s and was killed")
-
-    def _patience(self) -> float | None:
-        if self._first is not None:
-            return max(0.0, self._deadline - time.monotonic())
-        return None if self._lifeline is None else _LIFELINE_SECONDS
 
     def _begin(self, number: int, pass_on: bool = True) -> None:
         """Let the worker's end begin by a signal."""
@@ -195,7 +194,10 @@ class _Supervisor:
         if not numbers:
             self._pipes.remove(pipe)
         if signal.SIGTSTP in numbers and pipe == self._own:
-            self._pause()
+            # Ctrl-Z stops the worker's group and this process, until the shell continues it.
+            os.killpg(self._worker, signal.SIGSTOP)
+            os.kill(os.getpid(), signal.SIGSTOP)
+            os.killpg(self._worker, signal.SIGCONT)
         repeated = False
         for number in (number for number in numbers if number in _CODES):
             if self._first is None:
@@ -203,12 +205,6 @@ class _Supervisor:
             elif pipe == self._own and time.monotonic() - self._first_at >= _REPEAT_SECONDS:
                 repeated = True
         return repeated
-
-    def _pause(self) -> None:
-        """Stop the worker's group and this process, as Ctrl-Z asks, until the shell lets them go on."""
-        os.killpg(self._worker, signal.SIGSTOP)
-        os.kill(os.getpid(), signal.SIGSTOP)
-        os.killpg(self._worker, signal.SIGCONT)
 
     def _kill(self, what: str) -> int:
         with contextlib.suppress(ProcessLookupError):
@@ -241,11 +237,6 @@ class _Lifeline:
     def __init__(self, path: str) -> None:
         self._file = open(path, encoding="utf-8")  # noqa: SIM115 - until this process ends
         self._holder = self._file.read()
-
-    @classmethod
-    def of(cls, variables: Mapping[str, str]) -> "_Lifeline | None":
-        path = variables.get(LIFELINE_VARIABLE)
-        return cls(path) if path else None
 
     def broken(self) -> bool:
         """Return whether its holder is gone; the lock is then held here, too, so that nobody begins beside this."""

@@ -61,10 +61,6 @@ class _Writer:
         self.pieces: list[str] = []
         self._characters, self._values = most, _MOST_VALUES
 
-    @property
-    def _full(self) -> bool:
-        return self._characters <= 0 or self._values <= 0
-
     def write(self, value: Any, depth: int) -> None:
         self._values -= 1
         kind = next((base for base in _BRACKETS if issubclass(type(value), base)), None)
@@ -90,7 +86,7 @@ class _Writer:
         for number, value in enumerate(islice(values, _MOST_VALUES)):
             if number:
                 self._add(", ")
-            if self._full:
+            if self._characters <= 0 or self._values <= 0:
                 self._add(f"... ({count:,} in all)")
                 return
             self.write(value, depth + 1)

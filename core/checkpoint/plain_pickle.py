@@ -9,7 +9,7 @@ stand, so that whoever walks it comes to an end.
 
 import io
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,15 +139,12 @@ class _Unpickler(pickle._Unpickler):
         accept = self._states[type(target)]
         built = target if accept is None else accept(target, state)
         if built is not target:
-            self._replace(target, built)
-
-    def _replace(self, target: Any, built: Any) -> None:
-        """Put what BUILD made where its target stands: on the stack's top and in the memo."""
-        self.stack[-1] = built
-        self._count_copy((self.memo,))
-        for index, value in self.memo.items():
-            if value is target:
-                self.memo[index] = built
+            # It takes the target's place, on the stack's top and in the memo.
+            self.stack[-1] = built
+            self._count_copy((self.memo,))
+            for index, value in self.memo.items():
+                if value is target:
+                    self.memo[index] = built
 
     def _count_copy(self, arguments: Any) -> None:
         self._left -= _CALL
@@ -276,10 +273,10 @@ class _Measured:
     """A container on the way from the root: how many values it has so far, and how deep they go."""
 
     def __init__(self, container: Any) -> None:
-        self.container, self.values, self.depth = container, 1, 1
-        self.inner = (part for part in _parts(container) if isinstance(part, _CONTAINERS))
-        if isinstance(container, _CONTAINERS):
-            self.values += len(container)
+        parts = container if isinstance(container, _CONTAINERS) else ()
+        self.container, self.values, self.depth = container, 1 + len(parts), 1
+        values = parts.values() if isinstance(parts, dict) else parts
+        self.inner = (part for part in values if isinstance(part, _CONTAINERS))
 
     def add(self, values: int, depth: int) -> None:
         self.values += values
@@ -288,9 +285,3 @@ class _Measured:
             raise Refused(f"more than {MOST_VALUES:,} values, those that it shares counted wherever they stand")
         if self.depth > MOST_DEPTH:
             raise Refused(f"containers nested deeper than {MOST_DEPTH}")
-
-
-def _parts(container: Any) -> Iterable[Any]:
-    if isinstance(container, dict):
-        return container.values()
-    return container if isinstance(container, _CONTAINERS) else ()

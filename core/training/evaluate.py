@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from core.base.progress import progress
 from core.evaluation.coco_map import evaluate_detections
 from core.evaluation.detections import Detections
@@ -50,6 +52,7 @@ def results_of(network: Any, loader: Any) -> list[Any]:
     Ranks share the images.
     """
     import torch
+    from mmdet.core import encode_mask_results
 
     from core.training.device import data_parallel
     from core.training.distributed import gathered
@@ -62,18 +65,13 @@ def results_of(network: Any, loader: Any) -> list[Any]:
         with torch.no_grad():
             results = model(return_loss=False, rescale=True, **batch)
         # Samplers even the ranks' shares out: a last image may come twice.
-        found.update((index, result) for result, index in zip(map(_encoded, results), indices))
+        for result, index in zip(results, indices):
+            # MMDetection's data sets want masks run-length encoded.
+            found[index] = (result[0], encode_mask_results(result[1])) if isinstance(result, tuple) else result
         bar.update(len(results))
     bar.close()
     everything = gathered(found)
     return [everything[index] for index in range(len(loader.dataset))]
-
-
-def _encoded(result: Any) -> Any:
-    """Return a result with its masks, where it has any, run-length encoded, as MMDetection's data sets want them."""
-    from mmdet.core import encode_mask_results
-
-    return (result[0], encode_mask_results(result[1])) if isinstance(result, tuple) else result
 
 
 def evaluate_checkpoint(checkpoint: Path, dataset: "Dataset", output: Path, detections: Path) -> DetectionMetrics:
@@ -117,8 +115,6 @@ def to_detections(per_class: Any) -> Detections:
     Args:
         per_class: A list over classes of [N, 5] arrays (x1, y1, x2, y2, score); with masks a tuple of that and them.
     """
-    import numpy as np
-
     if isinstance(per_class, tuple):
         per_class = per_class[0]
     boxes = np.concatenate([np.asarray(rows, dtype=np.float32).reshape(-1, 5) for rows in per_class])

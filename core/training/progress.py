@@ -124,21 +124,20 @@ def restore_progress(progress: Mapping[str, Any], runner: Any, memory: ModuleMem
     # The other ranks' workers have states of their own, which are not kept.
     workers = position.data["workers"] if first_rank() else {}
     runner.loader.enter(position.inner_iter, {**position.data, "workers": workers})
-    runner.start_at(position.epoch, position.iteration, position.inner_iter,
-                    lambda: restore_moment(progress, runner))
+
+    def restore_moment() -> None:
+        """Put the random generators and the log buffer back; nothing may draw or log from here to the next batch."""
+        set_random_state(progress["position"]["random"])
+        buffer = runner.log_buffer
+        buffer.clear()
+        for part, kept in zip((buffer.val_history, buffer.n_history), progress["log_buffer"]):
+            part.update({name: list(values) for name, values in kept.items()})
+
+    runner.start_at(position.epoch, position.iteration, position.inner_iter, restore_moment)
     runner.last_metrics, runner.best, runner.messages = metrics, best, messages
     memory.restore(moved)
     Path(log_file).write_text(log, encoding="utf-8")
     return position
-
-
-def restore_moment(progress: Mapping[str, Any], runner: Any) -> None:
-    """Put the random generators and the log buffer back; nothing may draw or log between this and the next batch."""
-    set_random_state(progress["position"]["random"])
-    buffer = runner.log_buffer
-    buffer.clear()
-    for part, kept in zip((buffer.val_history, buffer.n_history), progress["log_buffer"]):
-        part.update({name: list(values) for name, values in kept.items()})
 
 
 def parameter_names(runner: Any) -> list[str]:

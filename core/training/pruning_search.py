@@ -108,27 +108,24 @@ def search_pruning_level(run_trial: Callable[[float], Trial], plan: SearchPlan, 
             done[level] = run_trial(level)
             _append(record, asdict(done[level]))
         trials.append(done[level])
-        _report(trials[-1], plan)
-        if plan.accepts(trials[-1]):
-            accepted = level
-        else:
-            refused = level
+        good = plan.accepts(trials[-1])
+        logger.info("pruning level %.4f: mAP %.4f, %+.4f to the unpruned model: %s", level, trials[-1].map,
+                    trials[-1].map - plan.baseline_map, "accepted" if good else "refused")
+        accepted, refused = (level, refused) if good else (accepted, level)
         if accepted == plan.highest or refused - accepted < NEAREST_LEVELS:
             break
         level = round((accepted + refused) / 2, 4)
-    good = [trial for trial in trials if plan.accepts(trial)]
-    return SearchResult(tuple(trials), max(good, key=lambda trial: trial.level, default=None))
-
-
-def _report(trial: Trial, plan: SearchPlan) -> None:
-    logger.info("pruning level %.4f: mAP %.4f, %+.4f to the unpruned model: %s", trial.level, trial.map,
-                trial.map - plan.baseline_map, "accepted" if plan.accepts(trial) else "refused")
+    best = max(filter(plan.accepts, trials), key=lambda trial: trial.level, default=None)
+    return SearchResult(tuple(trials), best)
 
 
 def _open_record(record: Path, plan: SearchPlan) -> list[Trial]:
     """Return the trials in ``record``, which is begun where it is absent; a line that a kill cut off is removed."""
     try:
-        content = _content(record)
+        content = b""
+        if record.exists():
+            with open_regular(record, _MOST_RECORD_BYTES) as file:
+                content = file.read()
         whole = content[:content.rfind(b"\n") + 1]
         if content and not content.startswith(b"{"):
             raise ValueError("it begins with no object")
@@ -150,13 +147,6 @@ def _open_record(record: Path, plan: SearchPlan) -> list[Trial]:
         raise UserError("pruning search", record, f"It was begun with another {', '.join(different)}.",
                         "Give the values it was begun with, or another --work-dir.")
     return trials
-
-
-def _content(record: Path) -> bytes:
-    if not record.exists():
-        return b""
-    with open_regular(record, _MOST_RECORD_BYTES) as file:
-        return file.read()
 
 
 def _append(record: Path, line: dict[str, Any]) -> None:

@@ -48,7 +48,9 @@ def load_what_fits(detector: Any, checkpoint: Checkpoint, source: object, copies
     """
     own: Mapping[str, Any] = detector.state_dict()
     given = dict(checkpoint.state_dict) if copies else without_ema(checkpoint.state_dict)
-    odd = {name for name, value in given.items() if name in own and not _fits(value, own[name])}
+    # torch takes a counter of shape (1,) for one of shape ().
+    odd = {name for name, value in given.items() if name in own and value.shape != own[name].shape
+           and not (own[name].dim() == 0 and value.numel() == 1)}
     fitting = {name: value for name, value in given.items() if name not in odd}
     check_dtypes({name: value for name, value in fitting.items() if name in own}, own, source)
     try:
@@ -104,8 +106,3 @@ def listed(names: tuple[str, ...]) -> str:
     """Return the names as a text of bounded length."""
     more = len(names) - _LISTED_KEYS
     return ", ".join(names[:_LISTED_KEYS]) + (f" and {more} more" if more > 0 else "")
-
-
-def _fits(given: Any, own: Any) -> bool:
-    # torch takes a counter of shape (1,) for one of shape ().
-    return given.shape == own.shape or own.dim() == 0 and given.numel() == 1
