@@ -5,6 +5,7 @@ The detector is traced as for compression, with whatever weights it has; nothing
 
 import copy
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -121,24 +122,17 @@ def trace_layers(detector: Any, nncf_config: dict[str, Any], postprocessing: boo
 
 
 def _trace(detector: Any, nncf_config: dict[str, Any], postprocessing: bool) -> TracedLayers:
-    import torch
-    from nncf.torch import nncf_model_input
     from nncf.torch.dynamic_graph.graph_tracer import create_input_infos
-    from nncf.torch.dynamic_graph.io_handling import wrap_nncf_model_outputs_with_objwalk
     from nncf.torch.nncf_network import NNCFNetwork
 
-    from core.compression.tracing import keep_out_of_graph, tracing_forward
+    from core.compression.tracing import dummy_forward, keep_out_of_graph, tracing_forward
     from core.detectors.graph import forward_as
 
     inputs = create_input_infos(nncf_config)
-
-    def dummy_forward(model: Any) -> Any:
-        return wrap_nncf_model_outputs_with_objwalk(model(nncf_model_input(torch.zeros(inputs[0].shape))))
-
     keep_out_of_graph(detector, postprocessing)
     with forward_as(detector.eval(), tracing_forward(detector, postprocessing)):
         network = NNCFNetwork(
-            detector, input_infos=inputs, dummy_forward_fn=dummy_forward,
+            detector, input_infos=inputs, dummy_forward_fn=dummy_forward(inputs[0].shape),
             wrap_inputs_fn=lambda args, kwargs: (args, kwargs), wrap_outputs_fn=lambda outputs: outputs,
             ignored_scopes=nncf_config.get("ignored_scopes"), target_scopes=nncf_config.get("target_scopes"),
             scopes_without_shape_matching=nncf_config.get("scopes_without_shape_matching", []))
@@ -164,7 +158,16 @@ def inspect_layers(detector: Any, nncf_config: dict[str, Any], postprocessing: b
         findings += _coverage(root, entry, traced)
         if entry.get("algorithm") == "filter_pruning":
             plan = _pruning_plan(root, entry, traced.graph)
-            findings += _pruning_findings(entry, plan)
+            if not plan.groups:
+                barriers = f" NNCF 2.0.0 cannot prune through {', '.join(plan.barriers)}." if plan.barriers else ""
+                findings.append(entry.finding(
+                    "params", f"No convolution of this detector can be pruned with these settings.{barriers}",
+                    "Allow more (prune_downsample_convs, prune_last_conv, fewer ignored_scopes), or use a detector "
+                    "without these operators."))
+            elif len(plan.untouched) == len(plan.groups):
+                findings.append(entry.section("params").finding(
+                    "pruning_target", "What stays is rounded up to a multiple of 8 filters, and here that is all of "
+                    "them.", "Raise the level, or use a detector with wider layers."))
             if not findings:
                 findings += pruning_level_findings(entry, nncf_config, traced.network, traced.postprocessing)
         elif entry.get("algorithm") == "quantization" and not findings:
@@ -203,16 +206,12 @@ def _unmatched(match: PatternMatch, traced: TracedLayers) -> Finding:
     below = [name for name in traced.operations if name.startswith(match.pattern)]
     similar = nearest(match.pattern.replace("{re}", ""), traced.operations)
     if below:
-        replacement = f"Since NNCF 2.0 a beginning is no match: write {'{re}^' + _escaped(match.pattern)!r}."
+        replacement = f"Since NNCF 2.0 a beginning is no match: write {'{re}^' + re.escape(match.pattern)!r}."
     elif similar:
         replacement = f"Did you mean {similar!r}?"
     else:
         replacement = f"Scopes look like {traced.weighted[0]!r}; --scopes lists them."
     return Finding(match.path, match.pattern, "No operation of the traced detector has this scope.", replacement)
-
-
-def _escaped(scope: str) -> str:
-    return "".join(f"\\{sign}" if sign in "[]().+*?|^$\\" else sign for sign in scope)
 
 
 def _coverage(root: Entry, entry: Entry, traced: TracedLayers) -> Iterator[Finding]:
@@ -262,18 +261,6 @@ def _pruning_plan(root: Entry, entry: Entry, graph: Any) -> PruningPlan:
     barriers = {kind: count for kind, count in kinds.most_common()
                 if PT_PRUNING_OPERATOR_METATYPES.get_operator_metatype_by_op_name(kind) is None}
     return PruningPlan(level, tuple(sorted(groups, key=lambda group: group.layers)), barriers)
-
-
-def _pruning_findings(entry: Entry, plan: PruningPlan) -> Iterator[Finding]:
-    if not plan.groups:
-        barriers = f" NNCF 2.0.0 cannot prune through {', '.join(plan.barriers)}." if plan.barriers else ""
-        yield entry.finding("params", f"No convolution of this detector can be pruned with these settings.{barriers}",
-                            "Allow more (prune_downsample_convs, prune_last_conv, fewer ignored_scopes), or use a "
-                            "detector without these operators.")
-    elif len(plan.untouched) == len(plan.groups):
-        yield entry.section("params").finding(
-            "pruning_target", "What stays is rounded up to a multiple of 8 filters, and here that is all of them.",
-            "Raise the level, or use a detector with wider layers.")
 
 
 def _listed(scopes: Any) -> list[str]:

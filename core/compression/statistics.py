@@ -42,7 +42,9 @@ def measure_compression(controller: Any) -> CompressionStatistics:
     """Count the quantizers of an NNCF controller, and what the masks of pruning and sparsity remove."""
     filter_masks = [layer.operand.binary_filter_pruning_mask for child in pruning_controllers(controller)
                     for layer in _once(child.pruned_module_groups_info.get_all_nodes())]
-    weight_masks = [_sparsity_mask(layer.operand) for child in controllers_of(controller)
+    # rb_sparsity learns its mask and derives the binary one from it only when it is saved.
+    weight_masks = [layer.operand.mask > 0 if hasattr(layer.operand, "mask") else layer.operand.binary_mask
+                    for child in controllers_of(controller)
                     for layer in _once(getattr(child, "sparsified_module_info", ()))]
     return CompressionStatistics(
         quantizers=len(quantizers_of(controller)), filters=_count(filter_masks), pruned_filters=_zeros(filter_masks),
@@ -68,11 +70,6 @@ def quantizers_of(controller: Any) -> list[Any]:
 def _once(layers: Iterable[Any]) -> list[Any]:
     """A layer that runs on several pyramid levels is listed once for each of them."""
     return list({id(layer.module): layer for layer in layers}.values())
-
-
-def _sparsity_mask(operand: Any) -> Any:
-    # rb_sparsity learns its mask and derives the binary one from it only when it is saved.
-    return operand.mask > 0 if hasattr(operand, "mask") else operand.binary_mask
 
 
 def _count(masks: Iterable[Any]) -> int:

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from core.base.errors import UserError
 from core.checkpoint.checkpoint import CompressionRecord
 from core.compression.distillation import add_compression_loss, require_distillable
 from core.compression.nncf_import import import_nncf
 from core.compression.shared_weights import share_weight_quantizers
 from core.compression.state import state_from_data, state_to_data
-from core.compression.tracing import keep_out_of_graph, postprocessing_obstacle, tracing_forward
+from core.compression.statistics import controllers_of
+from core.compression.tracing import dummy_forward, keep_out_of_graph, postprocessing_obstacle, tracing_forward
 from core.detectors.batch import require_two_images
 from core.detectors.closed_room import closed_room
 from core.detectors.graph import forward_as
@@ -76,8 +79,7 @@ def compress_detector(detector: Any, nncf_config: dict[str, Any], data_loader: I
             batch does not suit the detector, or ``strict`` and post-processing cannot be traced.
     """
     import_nncf()
-    config = _nncf_config(nncf_config)
-    _check_sample_size(detector, _sample_size(config))
+    config = _checked(nncf_config, detector)
     require_distillable(detector, nncf_config)
     if restore is None:
         require_supported(detector)
@@ -95,7 +97,13 @@ def compress_detector(detector: Any, nncf_config: dict[str, Any], data_loader: I
             return CompressedDetector(*wrapped, nncf_config, True)
         detector.__dict__.clear()
         detector.__dict__.update(untouched)
-    _report_obstacle(detector, obstacle, strict)
+    kind = type(detector).__name__
+    if strict:
+        raise UserError("nncf_compress_postprocessing", f"True for {kind}",
+                        f"Its post-processing cannot be part of NNCF's graph: {obstacle}.",
+                        "Set nncf_compress_postprocessing=False, or leave strict (nncf_strict, --strict) out.")
+    logger.warning("nncf_compress_postprocessing=True falls back to False for %s: its post-processing cannot be part "
+                   "of NNCF's graph: %s", kind, obstacle)
     return CompressedDetector(*_wrap(detector, config, None, False), nncf_config, False, obstacle)
 
 
@@ -113,16 +121,6 @@ def _wrap_with_postprocessing(detector: Any, config: Any) -> tuple[tuple[Any, An
     return (network, controller), ""
 
 
-def _report_obstacle(detector: Any, obstacle: str, strict: bool) -> None:
-    kind = type(detector).__name__
-    if strict:
-        raise UserError("nncf_compress_postprocessing", f"True for {kind}",
-                        f"Its post-processing cannot be part of NNCF's graph: {obstacle}.",
-                        "Set nncf_compress_postprocessing=False, or leave strict (nncf_strict, --strict) out.")
-    logger.warning("nncf_compress_postprocessing=True falls back to False for %s: its post-processing cannot be part "
-                   "of NNCF's graph: %s", kind, obstacle)
-
-
 def _wrap(detector: Any, config: Any, restore: CompressionRecord | None, postprocessing: bool) -> tuple[Any, Any]:
     from nncf.torch import create_compressed_model
 
@@ -134,7 +132,7 @@ def _wrap(detector: Any, config: Any, restore: CompressionRecord | None, postpro
         with room, forward_as(detector, tracing_forward(detector, postprocessing)):
             controller, network = create_compressed_model(
                 detector, config, compression_state=state_from_data(restore.state) if restore else None,
-                dummy_forward_fn=_dummy_forward(_sample_size(config)), wrap_inputs_fn=_wrap_image,
+                dummy_forward_fn=dummy_forward(_sample_size(config)), wrap_inputs_fn=_wrap_image,
                 # Losses and detections are no outputs of the deployed graph: marking them would grow it.
                 wrap_outputs_fn=lambda outputs: outputs, dump_graphs=False)
     except ValueError as error:
@@ -150,8 +148,6 @@ def _wrap(detector: Any, config: Any, restore: CompressionRecord | None, postpro
 
 def _stranded_quantizers(detector: Any, controller: Any, network: Any, size: tuple[int, ...]) -> list[str]:
     """Return the quantizers that a forward pass through the raw heads, which is that of training, does not reach."""
-    import torch
-
     left = {quantizer: name for name, quantizer in named_quantizers(controller)}
 
     def mark(module: Any, inputs: Any, output: Any) -> None:
@@ -169,8 +165,7 @@ def _stranded_quantizers(detector: Any, controller: Any, network: Any, size: tup
 
 def named_quantizers(controller: Any) -> list[tuple[str, Any]]:
     """Return name and module of a controller's quantizers, of weights and of activations."""
-    children = getattr(controller, "child_ctrls", None) or [controller]
-    return [(str(key), quantizer) for child in children
+    return [(str(key), quantizer) for child in controllers_of(controller)
             for key, quantizer in getattr(child, "all_quantizations", {}).items()]
 
 
@@ -181,8 +176,6 @@ def fake_quantize_operators(compressed: CompressedDetector) -> int:
     concatenation they share one. Those whose result reaches no output do not count, for an export leaves them out:
     YOLOv3's MobileNetV2, for one, ends in a layer that nothing reads. A forward pass finds them by autograd.
     """
-    import torch
-
     network, calls = compressed.network, []
 
     def recorder(name: str) -> Any:
@@ -217,8 +210,6 @@ def fake_quantize_operators(compressed: CompressedDetector) -> int:
 
 def _history(outputs: Any) -> set[Any]:
     """Return all autograd functions that the tensors in nested ``outputs`` come from."""
-    import torch
-
     found: set[Any] = set()
     waiting: list[Any] = [outputs]
     while waiting:
@@ -233,43 +224,28 @@ def _history(outputs: Any) -> set[Any]:
     return found
 
 
-def _nncf_config(nncf_config: dict[str, Any]) -> Any:
+def _checked(nncf_config: dict[str, Any], detector: Any) -> Any:
+    """Return the NNCFConfig, which NNCF's schema accepts and whose sample size the detector can work on."""
     import jsonschema
     from nncf import NNCFConfig
 
     try:
-        return NNCFConfig.from_dict(nncf_config)
+        config = NNCFConfig.from_dict(nncf_config)
     except jsonschema.ValidationError as error:
         path = "/".join(str(step) for step in error.absolute_path)
         raise UserError("nncf_config", path or "(root)", f"NNCF's schema refuses it: {error.message[:300]}.",
-                        "Mend the entry; NNCF 2.0.0's ConfigFile.md lists the valid ones.") from error
-
-
-def _check_sample_size(detector: Any, size: tuple[int, ...]) -> None:
-    adapter = find_adapter(detector)
+                        "Correct the entry; NNCF 2.0.0's ConfigFile.md lists the valid ones.") from error
+    adapter, size = find_adapter(detector), _sample_size(config)
     if any(side % adapter.input_divisor for side in size[-2:]):
         raise UserError("nncf_config.input_info.sample_size", list(size),
                         f"{adapter.name} needs sides that are multiples of {adapter.input_divisor}.",
                         "Use the size of the test pipeline, padded to such multiples.")
+    return config
 
 
 def _sample_size(config: Any) -> tuple[int, ...]:
     info = config["input_info"]
     return tuple((info[0] if isinstance(info, list) else info)["sample_size"])
-
-
-def _dummy_forward(size: tuple[int, ...]) -> Any:
-    import torch
-    from nncf.torch import nncf_model_input
-    from nncf.torch.dynamic_graph.io_handling import wrap_nncf_model_outputs_with_objwalk
-
-    def run(model: Any) -> Any:
-        device = next(model.parameters()).device
-        # Fixed numbers: tracing must not depend on, or move, the random generators.
-        image = nncf_model_input(torch.zeros(size, device=device))
-        return wrap_nncf_model_outputs_with_objwalk(model(image))
-
-    return run
 
 
 def _wrap_image(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -25,13 +25,13 @@ class Node:
 
     def read(self, value: Any, path: str, findings: list[Finding]) -> Any:
         """Return a clean copy of ``value``, None where it is wrong; append what is wrong to ``findings``."""
-        problem = self._problem(value)
+        problem = self.problem(value)
         if problem is None:
             return list(value) if isinstance(value, list) else value
         findings.append(Finding(path, value, *problem))
         return None
 
-    def _problem(self, value: Any) -> tuple[str, str] | None:
+    def problem(self, value: Any) -> tuple[str, str] | None:
         """Return rule and replacement where ``value`` is wrong."""
         raise NotImplementedError
 
@@ -48,16 +48,16 @@ class Number(Node):
     whole: bool = False
     example: Any = 1
 
-    def _problem(self, value: Any) -> tuple[str, str] | None:
+    def problem(self, value: Any) -> tuple[str, str] | None:
         number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-        if number and self._within(value) and not (self.whole and value != int(value)):
+        if number and self.low <= value <= self.high and not (
+                self.low_excluded and value == self.low or self.high_excluded and value == self.high
+                or self.whole and value != int(value)):
             return None
-        kind = "whole number" if self.whole else "number"
-        return f"{self.meaning} is a {kind} {self._range()}.", self._replacement(value if number else None)
-
-    def _within(self, value: float) -> bool:
-        above = value > self.low if self.low_excluded else value >= self.low
-        return above and (value < self.high if self.high_excluded else value <= self.high)
+        rule = f"{self.meaning} is a {'whole number' if self.whole else 'number'} {self._range()}."
+        if number and self.high == 1 and 2 <= value < 100:
+            return rule, f"Write {value / 100:g} where {value:g} % is meant, or another one such as {self.example}."
+        return rule, f"Write a number such as {self.example}."
 
     def _range(self) -> str:
         low = f"above {self.low:g}" if self.low_excluded else f"of at least {self.low:g}"
@@ -66,11 +66,6 @@ class Number(Node):
         if not self.low_excluded and not self.high_excluded:
             return f"from {self.low:g} to {self.high:g}"
         return f"{low} and {'below' if self.high_excluded else 'at most'} {self.high:g}"
-
-    def _replacement(self, value: float | None) -> str:
-        if self.high == 1 and value is not None and 2 <= value < 100:
-            return f"Write {value / 100:g} where {value:g} % is meant, or another one such as {self.example}."
-        return f"Write a number such as {self.example}."
 
 
 @dataclass(frozen=True)
@@ -81,7 +76,7 @@ class Choice(Node):
     values: tuple[str, ...]
     elsewhere: Mapping[str, str] = field(default_factory=dict)
 
-    def _problem(self, value: Any) -> tuple[str, str] | None:
+    def problem(self, value: Any) -> tuple[str, str] | None:
         if isinstance(value, str) and value in self.values:
             return None
         rule = f"{self.meaning} is one of {', '.join(self.values)}."
@@ -96,7 +91,7 @@ class Choice(Node):
 class Flag(Node):
     """True or False."""
 
-    def _problem(self, value: Any) -> tuple[str, str] | None:
+    def problem(self, value: Any) -> tuple[str, str] | None:
         return None if isinstance(value, bool) else ("It is a switch.", "Write True or False.")
 
 
@@ -106,7 +101,7 @@ class Text(Node):
 
     meaning: str
 
-    def _problem(self, value: Any) -> tuple[str, str] | None:
+    def problem(self, value: Any) -> tuple[str, str] | None:
         if isinstance(value, str) and value:
             return None
         return f"{self.meaning} is a text.", "Write it in quotes, or remove the key."

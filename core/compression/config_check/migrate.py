@@ -83,7 +83,12 @@ class _Migration:
         self._initializer(_dict(entry, "initializer"), child(path, "initializer"))
         if name == "quantization":
             self._preset(entry, path)
-            self._overflow_fix(entry, path)
+            fix = entry.get("overflow_fix")
+            if isinstance(fix, str) and fix in _OVERFLOW_FIX:
+                entry.pop("overflow_fix")
+                self._note(child(path, "overflow_fix"), fix, child(path, "disable_saturation_fix"),
+                           entry.setdefault("disable_saturation_fix", _OVERFLOW_FIX[fix]),
+                           "NNCF 2.1 renamed the saturation fix")
         elif name == "filter_pruning":
             self._rename(params, child(path, "params"), "weight_importance", "filter_importance")
             self._move(params, child(path, "params"), "pruning_init", entry, path)
@@ -95,19 +100,17 @@ class _Migration:
     def _initializer(self, initializer: dict[str, Any], path: str) -> None:
         section = initializer.get("range")
         for index, item in enumerate(section if isinstance(section, list) else [section]):
-            if isinstance(item, dict):
-                place = child(path, "range")
-                self._range(item, child(place, index) if isinstance(section, list) else place)
+            if not isinstance(item, dict):
+                continue
+            place = child(child(path, "range"), index) if isinstance(section, list) else child(path, "range")
+            self._to_samples(item, place, "num_init_steps", "num_init_samples")
+            for key in ("min_percentile", "max_percentile"):
+                if key in item and isinstance(item.setdefault("params", {}), dict):
+                    self._move(item, place, key, item["params"], child(place, "params"))
         adaptation, place = _dict(initializer, "batchnorm_adaptation"), child(path, "batchnorm_adaptation")
         self._to_samples(adaptation, place, "num_bn_adaptation_steps", "num_bn_adaptation_samples")
         for key in ("num_bn_forget_steps", "num_bn_forget_samples"):
             self._remove(adaptation, place, key, "NNCF 2.0 has no forgetting step any more")
-
-    def _range(self, item: dict[str, Any], path: str) -> None:
-        self._to_samples(item, path, "num_init_steps", "num_init_samples")
-        for key in ("min_percentile", "max_percentile"):
-            if key in item and isinstance(item.setdefault("params", {}), dict):
-                self._move(item, path, key, item["params"], child(path, "params"))
 
     def _preset(self, entry: dict[str, Any], path: str) -> None:
         modes = _PRESETS.get(entry["preset"]) if isinstance(entry.get("preset"), str) else None
@@ -121,15 +124,6 @@ class _Migration:
                 self._note(child(path, "preset"), preset, f"{path}.{group}.mode", mode, "presets came with NNCF 2.1")
         if not self.changes or self.changes[-1].path != child(path, "preset"):
             self._note(child(path, "preset"), preset, "", ABSENT, "the modes are given")
-
-    def _overflow_fix(self, entry: dict[str, Any], path: str) -> None:
-        value = entry.get("overflow_fix")
-        if not isinstance(value, str) or value not in _OVERFLOW_FIX:
-            return
-        entry.pop("overflow_fix")
-        entry.setdefault("disable_saturation_fix", _OVERFLOW_FIX[value])
-        self._note(child(path, "overflow_fix"), value, child(path, "disable_saturation_fix"),
-                   entry["disable_saturation_fix"], "NNCF 2.1 renamed the saturation fix")
 
     def _to_samples(self, section: dict[str, Any], path: str, old: str, new: str) -> None:
         steps = section.get(old)

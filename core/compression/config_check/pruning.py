@@ -18,19 +18,16 @@ _ROUNDING = 1e-9
 def filter_pruning_rules(entry: Entry, device: str, epochs: int | None) -> Iterator[Finding]:
     """Yield what is wrong between the entries of ``filter_pruning``."""
     params = entry.section("params")
-    yield from _target_rules(params)
+    targets = [key for key in ("pruning_target", "pruning_flops_target") if params.has(key)]
+    if len(targets) == 2:
+        yield params.finding("pruning_flops_target", "Filters are pruned to a level or to a share of FLOPs, not both.",
+                             "Keep one of pruning_target and pruning_flops_target.")
+    elif not targets:
+        yield params.warning("pruning_target", f"Without a target NNCF prunes {DEFAULT_TARGET:.0%} of the filters.",
+                             f"Write the level that is meant, such as pruning_target={DEFAULT_TARGET}.")
     yield from _start_rules(entry, params)
     yield from _duration_rules(params, epochs)
     yield from _ranking_rules(params)
-
-
-def _target_rules(params: Entry) -> Iterator[Finding]:
-    if params.has("pruning_target") and params.has("pruning_flops_target"):
-        yield params.finding("pruning_flops_target", "Filters are pruned to a level or to a share of FLOPs, not both.",
-                             "Keep one of pruning_target and pruning_flops_target.")
-    elif not params.has("pruning_target") and not params.has("pruning_flops_target"):
-        yield params.warning("pruning_target", f"Without a target NNCF prunes {DEFAULT_TARGET:.0%} of the filters.",
-                             f"Write the level that is meant, such as pruning_target={DEFAULT_TARGET}.")
 
 
 def _start_rules(entry: Entry, params: Entry) -> Iterator[Finding]:

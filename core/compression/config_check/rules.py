@@ -37,9 +37,15 @@ def check_nncf_config(nncf_config: Any, epochs: int | None = None) -> list[Findi
     # A device that is wrong has no limits of its own.
     device = root.get("target_device", "ANY") or "TRIAL"
     for entry in algorithms:
-        findings += _RULES.get(entry.get("algorithm"), _no_rules)(entry, device, epochs)
+        if entry.get("algorithm") in _RULES:
+            findings += _RULES[entry.get("algorithm")](entry, device, epochs)
     said = [finding.path for finding in findings]
-    findings += [refusal for refusal in schema_findings(nncf_config) if not _covered(refusal.path, said)]
+    for refusal in schema_findings(nncf_config):
+        path = refusal.path
+        # A finding of ours stands at, above or below that place.
+        if not any(path in ("nncf_config", place) or place.startswith((f"{path}.", f"{path}["))
+                   or path.startswith((f"{place}.", f"{place}[")) for place in said):
+            findings.append(refusal)
     return findings
 
 
@@ -77,10 +83,6 @@ def read_entries(nncf_config: Any, findings: list[Finding]) -> tuple[Entry, list
     return root, [entry for entry in root.sections("compression") if entry.get("algorithm")]
 
 
-def _no_rules(entry: Entry, device: str, epochs: int | None) -> Iterator[Finding]:
-    return iter(())
-
-
 def _combination_rules(algorithms: list[Entry]) -> Iterator[Finding]:
     first: dict[str, Entry] = {}
     for entry in algorithms:
@@ -112,9 +114,3 @@ def _scope_rules(root: Entry, algorithms: list[Entry]) -> Iterator[Finding]:
         if entry.has("target_scopes"):
             yield entry.finding("target_scopes", "NNCF reads the top's target_scopes instead of these.",
                                 "Keep one of both.")
-
-
-def _covered(path: str, said: list[str]) -> bool:
-    """Return whether a finding of ours stands at, above or below the place of a refusal by NNCF's schema."""
-    return any(path in ("nncf_config", place) or place.startswith((f"{path}.", f"{path}["))
-               or path.startswith((f"{place}.", f"{place}[")) for place in said)

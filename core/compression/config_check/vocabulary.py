@@ -195,7 +195,7 @@ class _Algorithm(Node):
 class _SampleSize(Node):
     """The shape of the network's input, [N, 3, H, W]."""
 
-    def _problem(self, value: Any) -> tuple[str, str] | None:
+    def problem(self, value: Any) -> tuple[str, str] | None:
         rule = "The input of a detector is [batch, 3, height, width], whole numbers of at least 1."
         if not isinstance(value, list):
             return rule, f"Write {list(value)}." if isinstance(value, tuple) else "Write such as [1, 3, 300, 300]."
