@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from core.base.suggest import listed
 from core.compression.config_check.entry import Entry
 from core.compression.config_check.finding import Finding, child
 from core.detectors.graph import forward_as
@@ -68,12 +69,12 @@ def _range_findings(initializer: Entry, points: Sequence[Any]) -> Iterator[Findi
                 f"{point.insertion_point.target_node_name} ({kind})")
     if uncovered:
         yield initializer.finding("range", f"Each quantizer needs an item of the list, and {len(uncovered)} of "
-                                  f"{len(points)} have none: {_some(uncovered)}.",
+                                  f"{len(points)} have none: {listed(uncovered, most=_LISTED)}.",
                                   "Widen target_scopes, or add an item with ignored_scopes that names what the others "
                                   "are for; a dict instead of a list is for all of them.")
     if contested:
         yield initializer.finding("range", f"Each quantizer needs one item of the list, and {len(contested)} of "
-                                  f"{len(points)} have several: {_some(contested)}.",
+                                  f"{len(points)} have several: {listed(contested, most=_LISTED)}.",
                                   "Narrow the scopes of the items, or give them a target_quantizer_group.")
 
 
@@ -111,8 +112,3 @@ def pruning_level_findings(entry: Entry, nncf_config: dict[str, Any], network: A
             logger.debug("pruning failed", exc_info=True)
             yield params.finding(key, f"NNCF cannot prune this detector so: {type(error).__name__}: {error}.",
                                  "Ask for less, or give coefficients of these very layers.")
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more

@@ -6,7 +6,7 @@ NNCF's own statistics echo the level that was asked for and count depthwise conv
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -83,16 +83,6 @@ class StructureCounts:
         """Filters of all convolutions."""
         return sum(layer.out_channels for layer in self.layers if layer.kind != LINEAR)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the totals and the layers as plain JSON values."""
-        return {"parameters": self.parameters, "nonzero": self.nonzero, "flops": self.flops,
-                "channels": self.channels, "layers": [asdict(layer) for layer in self.layers]}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "StructureCounts":
-        """Return what ``to_json`` wrote."""
-        return cls(tuple(LayerCounts(**layer) for layer in values["layers"]), values["parameters"], values["nonzero"])
-
 
 def changed_layers(before: StructureCounts, after: StructureCounts) -> list[LayerChange]:
     """Return the layers whose channels differ; both must be counts of the same network, compressed or not.
@@ -121,10 +111,10 @@ def structure_of_onnx(path: Path) -> StructureCounts:
     weights, shapes = OnnxWeights(model.graph), _inferred_shapes(model)
     layers, used = [], []
     for node in model.graph.node:
-        if node.op_type not in _ONNX_KINDS or not weights.source_of(node.input[1]):
-            continue
-        used.append(weights.array_of(node.input[1]))
-        layers.append(_node_counts(node, used[-1], shapes, path))
+        weight = weights.array_of(node.input[1]) if node.op_type in _ONNX_KINDS else None
+        if weight is not None:
+            used.append(weight)
+            layers.append(_node_counts(node, weight, shapes, path))
     return StructureCounts(tuple(layers), *_totals(used))
 
 
@@ -183,15 +173,11 @@ class OnnxWeights:
             elif node.op_type in _ON_WEIGHTS:
                 self._before[node.output[0]] = node.input[0]
 
-    def source_of(self, name: str) -> str:
-        """Return the name of the constant that ``name`` is made of, empty where it is none."""
-        while name in self._before:
-            name = self._before[name]
-        return name if name in self._arrays else ""
-
     def array_of(self, name: str) -> Any:
         """Return the numpy array that ``name`` is made of, None where it is no constant."""
-        return self._arrays.get(self.source_of(name))
+        while name in self._before:
+            name = self._before[name]
+        return self._arrays.get(name)
 
 
 def _inferred_shapes(model: Any) -> dict[str, tuple[int, ...]]:

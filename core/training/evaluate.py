@@ -8,13 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from core.base.progress import progress
+from core.checkpoint.versions import versions
+from core.config.adapt import algorithms_of, set_data
+from core.config.fingerprint import file_digest, json_digest
 from core.evaluation.coco_map import evaluate_detections
 from core.evaluation.detections import Detections
 from core.evaluation.store import write_detections
 from core.results.accuracy import DetectionMetrics
 from core.results.evaluation import CheckpointFacts, Evaluation
+from core.training.device import data_parallel, device
+from core.training.distributed import first_rank, from_first_rank, gathered
+from core.training.model import restore_detector
+from core.training.samples import evaluation_loader
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset, Split
@@ -36,8 +44,6 @@ def evaluate_network(network: Any, config: Any, split: "Split", classes: tuple[s
 
     Ranks share the images; every one gets the whole result.
     """
-    from core.training.distributed import first_rank, from_first_rank
-
     started = time.time()
     loader = split_loader(config, split, classes)
     detections = {image: to_detections(per_class)
@@ -51,11 +57,7 @@ def results_of(network: Any, loader: Any) -> list[Any]:
 
     Ranks share the images.
     """
-    import torch
     from mmdet.core import encode_mask_results
-
-    from core.training.device import data_parallel
-    from core.training.distributed import gathered
 
     indices = iter(loader.sampler)
     model = data_parallel(network).eval()
@@ -76,13 +78,6 @@ def results_of(network: Any, loader: Any) -> list[Any]:
 
 def evaluate_checkpoint(checkpoint: Path, dataset: "Dataset", output: Path, detections: Path) -> DetectionMetrics:
     """Score a checkpoint on the test split; write evaluation.json to ``output`` and what it found to ``detections``."""
-    from core.checkpoint.versions import versions
-    from core.config.adapt import algorithms_of, set_data
-    from core.config.fingerprint import file_digest, json_digest
-    from core.training.device import device
-    from core.training.distributed import first_rank
-    from core.training.model import restore_detector
-
     restored = restore_detector(checkpoint, dataset.classes)
     set_data(restored.config, dataset)
     scored = evaluate_network(restored.network.to(device()), restored.config, dataset.test, dataset.classes)
@@ -101,8 +96,6 @@ def evaluate_checkpoint(checkpoint: Path, dataset: "Dataset", output: Path, dete
 
 def split_loader(config: Any, split: "Split", classes: tuple[str, ...]) -> Any:
     """Return MMDetection's loader of ``split`` through the config's test pipeline and ``data.test_dataloader``."""
-    from core.training.samples import evaluation_loader
-
     read_as = copy.deepcopy(config)
     read_as.data.test.update(type="CocoDataset", ann_file=str(split.annotation_file),
                              img_prefix=str(split.image_root), classes=list(classes))

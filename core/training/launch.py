@@ -131,7 +131,13 @@ def launch(command: list[str], count: int, devices: Sequence[str] = ()) -> int:
                                RANK_VARIABLE: str(number), RANKS_VARIABLE: str(count),
                                MEETING_VARIABLE: str(Path(folder) / "meeting"),
                                DEVICES_VARIABLE: devices[number] if number < len(devices) else ""}
-                started.append(_Rank(_start(command, environment, errors), errors))
+                # Later options win: only the first rank tells KFP of its outputs.
+                own = command if number == 0 else [*command, "--executor-input", ""]
+                # A session of its own keeps group signals away, so that the launcher decides who is told of them.
+                process = subprocess.Popen(
+                    own, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL if number else None,
+                    stderr=errors, start_new_session=True, preexec_fn=end_with_this_process())
+                started.append(_Rank(process, errors))
             return _wait(started)
         except Terminated:
             # The first alone: it may save its state, and needs no other for it.
@@ -139,14 +145,6 @@ def launch(command: list[str], count: int, devices: Sequence[str] = ()) -> int:
             return _exit_code(started[0].process.wait(_FIRST_RANK_SECONDS))
         finally:
             _end(started)
-
-
-def _start(command: list[str], environment: dict[str, str], errors: IO[bytes] | None) -> "subprocess.Popen[bytes]":
-    # Later options win: only the first rank tells KFP of its outputs.
-    own, output = ([*command, "--executor-input", ""], subprocess.DEVNULL) if errors is not None else (command, None)
-    # A session of its own keeps group signals away, so that the launcher decides who is told of them.
-    return subprocess.Popen(own, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=errors,
-                            start_new_session=True, preexec_fn=end_with_this_process())
 
 
 def _wait(started: Sequence[_Rank]) -> int:

@@ -185,22 +185,19 @@ def _fit(place: str, settings: Mapping[str, Any], registry: Any, **given: Any) -
         yield _unknown(f"{place}.type", kind, registry)
         return
     arguments = {key: value for key, value in settings.items() if key != "type"}
-    unknown = _unknown_arguments(registry.get(kind), {*arguments, *given})
+    unknown = {*arguments, *given}
+    # Along the class's bases, as far as keywords are handed on.
+    for base in inspect.getmro(registry.get(kind)):
+        if "__init__" in vars(base):
+            parameters = inspect.signature(base.__init__).parameters.values()
+            unknown -= {item.name for item in parameters
+                        if item.kind in (item.POSITIONAL_OR_KEYWORD, item.KEYWORD_ONLY)}
+            if not any(item.kind is item.VAR_KEYWORD for item in parameters):
+                break
+    else:
+        unknown = set()
     for name in sorted(unknown & arguments.keys()):
         yield UserError(f"config, {place}", f"unknown key {name}", f"{kind} does not take it.", "Remove it.")
-
-
-def _unknown_arguments(kind: Any, names: set[str]) -> set[str]:
-    """Return the names that no constructor takes along a class's bases, as far as keywords are handed on."""
-    taken: set[str] = set()
-    for base in inspect.getmro(kind):
-        if "__init__" not in vars(base):
-            continue
-        parameters = inspect.signature(base.__init__).parameters.values()
-        taken.update(item.name for item in parameters if item.kind in (item.POSITIONAL_OR_KEYWORD, item.KEYWORD_ONLY))
-        if not any(item.kind is item.VAR_KEYWORD for item in parameters):
-            return names - taken
-    return set()
 
 
 def _unknown(place: str, kind: Any, registry: Any) -> UserError:

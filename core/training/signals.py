@@ -26,9 +26,14 @@ class Interruptions:
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> "Interruptions":
+        def take(signum: int, frame: Any) -> None:
+            self._asked = True
+            if self._welcome:
+                self.check()
+
         if self._saving and threading.current_thread() is threading.main_thread():
             self._stack.enter_context(more_time(SAVING_SECONDS, signal.SIGTERM))
-            self._stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, self._take))
+            self._stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, take))
         return self
 
     def __exit__(self, *exception: Any) -> None:
@@ -49,8 +54,3 @@ class Interruptions:
             yield
         finally:
             self._welcome = False
-
-    def _take(self, signum: int, frame: Any) -> None:
-        self._asked = True
-        if self._welcome:
-            self.check()

@@ -15,6 +15,9 @@ from core.base.digest import sha256_file
 from core.base.errors import UserError
 from core.checkpoint.checkpoint import Checkpoint, load_checkpoint, weights_digest
 from core.checkpoint.versions import versions
+from core.config.adapt import nncf_config_of
+from core.config.fingerprint import config_digest, json_digest
+from core.storage.store import ObjectNotFound, open_store
 from core.training.progress import Position
 
 if TYPE_CHECKING:
@@ -64,8 +67,6 @@ def check_state(settings: StateSettings | None) -> None:
         UserError: The location is malformed or cannot be reached.
     """
     if settings is not None:
-        from core.storage.store import open_store
-
         open_store(settings.location, "training_state").find(IDENTITY)
 
 
@@ -81,9 +82,6 @@ def training_identity(config: Any, dataset: "Dataset", parent: Checkpoint | None
         files: Digests of the files that the config names, such as a backbone's weights.
     """
     from mmcv.runner import get_dist_info
-
-    from core.config.adapt import nncf_config_of
-    from core.config.fingerprint import config_digest, json_digest
 
     start = None
     if parent is not None:
@@ -114,9 +112,6 @@ class TrainingStates:
     """
 
     def __init__(self, settings: StateSettings, identity: dict[str, Any]) -> None:
-        from core.config.fingerprint import json_digest
-        from core.storage.store import open_store
-
         self._store = open_store(f"{settings.location.rstrip('/')}/{json_digest(identity)}", "training_state")
         # Written first, so that a place that cannot be written is known before hours of training.
         self._store.write(IDENTITY, json.dumps(identity, indent=2).encode())
@@ -131,8 +126,6 @@ class TrainingStates:
         Raises:
             UserError: The storage cannot be read: beginning anew would not be what was asked for.
         """
-        from core.storage.store import ObjectNotFound
-
         file = Path(folder) / "resumed.pth"
         for name in reversed(self._names()):
             with contextlib.suppress(ObjectNotFound):

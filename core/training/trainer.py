@@ -14,10 +14,13 @@ from core.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpo
 from core.compression.config_check import epochs_of, require_valid
 from core.compression.differences import require_same
 from core.compression.nncf_import import SUPPORTED_VERSION
+from core.compression.restoring import restore_compression
+from core.compression.wrap import CompressedDetector, compress_detector
 from core.config.adapt import algorithms_of, nncf_config_of
 from core.detectors.batch import require_two_images
 from core.detectors.building import build_detector, build_optimizer, building
 from core.detectors.initialising import initialise
+from core.detectors.named_files import file_digests
 from core.detectors.pretrained import weights_file, weights_location
 from core.training.device import data_parallel, device
 from core.training.distributed import distributed_model, first_rank, ranks, scale_learning_rate
@@ -25,6 +28,7 @@ from core.training.initial import InitialScore, initial_split, min_initial_map_r
 from core.training.log import log_to_screen, runner_logger, write_head
 from core.training.model import load_all_weights, load_plain_weights
 from core.training.progress import ModuleMemory, Position, progress_of, restore_progress
+from core.training.refusals import require_obeyed
 from core.training.samples import evaluation_loader, train_loader, workflow_loaders
 from core.training.settings import log_settings, training_length, workflow_of
 from core.training.signals import Interruptions
@@ -34,7 +38,6 @@ from core.training.sync_bn import replace_sync_bn
 from core.training.weights import fine_tune_from, load_what_fits, without_copies
 
 if TYPE_CHECKING:
-    from core.compression.wrap import CompressedDetector
     from core.data.dataset import Dataset
     from core.training.hooks import StateHook
 
@@ -104,8 +107,6 @@ class Trainer:
 
     def __init__(self, config: Any, dataset: "Dataset", output: Output, parent: Path | None = None, seed: int = 0,
                  state: StateSettings | None = None) -> None:
-        from core.training.refusals import require_obeyed
-
         log_to_screen()
         self.config, self.dataset, self.output, self._seed = config, dataset, output, seed
         self._nncf_config = nncf_config_of(config)
@@ -179,8 +180,6 @@ class Trainer:
     def _stored(self, given: Checkpoint | None,
                 state: StateSettings | None) -> tuple[TrainingStates | None, Checkpoint | None]:
         """Return where this training's states are stored, and the newest of them."""
-        from core.detectors.named_files import file_digests
-
         if state is None:
             return None, None
         # The start is known by its weights.
@@ -223,10 +222,7 @@ class Trainer:
                 fine_tune_from(detector, given, source)
         return detector.to(device())
 
-    def _compress(self, detector: Any, given: Checkpoint | None, source: object) -> "CompressedDetector":
-        from core.compression.restoring import restore_compression
-        from core.compression.wrap import compress_detector
-
+    def _compress(self, detector: Any, given: Checkpoint | None, source: object) -> CompressedDetector:
         algorithms = ", ".join(algorithms_of(self.config))
         if given is not None and given.compression is not None:
             logger.info("restoring compression (%s)", algorithms)
@@ -337,8 +333,17 @@ class Trainer:
             self.runner.messages = dict(resumed.training["hook_msgs"])
             logger.info("resumed epoch %d, iter %d", self.runner.epoch, self.runner.iter)
         else:
-            position = restore_progress(progress, self.runner, self._memory, self.output.json_log)
-            _catch_up(self.runner)
+            runner = self.runner
+            position = restore_progress(progress, runner, self._memory, self.output.json_log)
+            if runner.max_epochs is not None:
+                runner.data_loader, present = runner.loader, runner.epoch
+                for hook in runner.hooks:
+                    # MMDetection's YOLOXModeSwitchHook and SyncNormHook change training at one epoch, perhaps behind.
+                    changes_at = runner.max_epochs - 1 - getattr(hook, "num_last_epochs", runner.max_epochs)
+                    if 0 <= changes_at < present:
+                        runner._epoch = changes_at
+                        hook.before_train_epoch(runner)
+                        runner._epoch = present
             logger.info("an interrupted training is resumed after %s", position)
         self._load_optimizer(resumed.training["optimizer"])
 
@@ -414,19 +419,3 @@ def _check_parent(nncf_config: dict[str, Any] | None, given: Checkpoint | None, 
     if written_by is not None and written_by != installed:
         logger.warning("%s was written with NNCF %s, here is %s: it may not restore the same model; compare its mAP",
                        source, written_by, installed)
-
-
-def _catch_up(runner: Any) -> None:
-    """Let hooks that change training at one epoch do so where a resumed training stands behind it.
-
-    They are MMDetection's YOLOXModeSwitchHook and SyncNormHook, which look at ``num_last_epochs``.
-    """
-    if runner.max_epochs is None:
-        return
-    runner.data_loader, present = runner.loader, runner.epoch
-    for hook in runner.hooks:
-        changes_at = runner.max_epochs - 1 - getattr(hook, "num_last_epochs", runner.max_epochs)
-        if 0 <= changes_at < present:
-            runner._epoch = changes_at
-            hook.before_train_epoch(runner)
-            runner._epoch = present

@@ -6,7 +6,7 @@ Rules that compare entries work on the copy and need not ask for types again.
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,13 +27,17 @@ class Node:
         """Return a clean copy of ``value``, None where it is wrong; append what is wrong to ``findings``."""
         problem = self.problem(value)
         if problem is None:
-            return list(value) if isinstance(value, list) else value
-        findings.append(Finding(path, value, *problem))
+            return self.parts(value, path, findings)
+        findings.append(Finding(path or "nncf_config", value, *problem))
         return None
 
     def problem(self, value: Any) -> tuple[str, str] | None:
-        """Return rule and replacement where ``value`` is wrong."""
+        """Return rule and replacement where ``value`` is wrong as a whole."""
         raise NotImplementedError
+
+    def parts(self, value: Any, path: str, findings: list[Finding]) -> Any:
+        """Return a clean copy of a value that is right as a whole, its parts read."""
+        return list(value) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
@@ -54,18 +58,14 @@ class Number(Node):
                 self.low_excluded and value == self.low or self.high_excluded and value == self.high
                 or self.whole and value != int(value)):
             return None
-        rule = f"{self.meaning} is a {'whole number' if self.whole else 'number'} {self._range()}."
+        within = f"above {self.low:g}" if self.low_excluded else f"of at least {self.low:g}"
+        if self.high != math.inf:
+            within = f"{within} and {'below' if self.high_excluded else 'at most'} {self.high:g}" if (
+                self.low_excluded or self.high_excluded) else f"from {self.low:g} to {self.high:g}"
+        rule = f"{self.meaning} is a {'whole number' if self.whole else 'number'} {within}."
         if number and self.high == 1 and 2 <= value < 100:
             return rule, f"Write {value / 100:g} where {value:g} % is meant, or another one such as {self.example}."
         return rule, f"Write a number such as {self.example}."
-
-    def _range(self) -> str:
-        low = f"above {self.low:g}" if self.low_excluded else f"of at least {self.low:g}"
-        if self.high == math.inf:
-            return low
-        if not self.low_excluded and not self.high_excluded:
-            return f"from {self.low:g} to {self.high:g}"
-        return f"{low} and {'below' if self.high_excluded else 'at most'} {self.high:g}"
 
 
 @dataclass(frozen=True)
@@ -114,11 +114,11 @@ class ListOf(Node):
     meaning: str
     item: Node
 
-    def read(self, value: Any, path: str, findings: list[Finding]) -> Any:
-        if isinstance(value, list):
-            return [self.item.read(item, child(path, index), findings) for index, item in enumerate(value)]
-        findings.append(Finding(path, value, f"{self.meaning} is a list.", _as_list(value)))
-        return None
+    def problem(self, value: Any) -> tuple[str, str] | None:
+        return None if isinstance(value, list) else (f"{self.meaning} is a list.", _as_list(value))
+
+    def parts(self, value: Any, path: str, findings: list[Finding]) -> Any:
+        return [self.item.read(item, child(path, index), findings) for index, item in enumerate(value)]
 
 
 @dataclass(frozen=True)
@@ -129,12 +129,13 @@ class Pair(Node):
     first: Node
     second: Node
 
-    def read(self, value: Any, path: str, findings: list[Finding]) -> Any:
-        if isinstance(value, list) and len(value) == 2:
-            return [node.read(item, child(path, index), findings)
-                    for index, (node, item) in enumerate(zip((self.first, self.second), value))]
-        findings.append(Finding(path, value, f"{self.meaning} are a list of two.", _as_list(value)))
-        return None
+    def problem(self, value: Any) -> tuple[str, str] | None:
+        fits = isinstance(value, list) and len(value) == 2
+        return None if fits else (f"{self.meaning} are a list of two.", _as_list(value))
+
+    def parts(self, value: Any, path: str, findings: list[Finding]) -> Any:
+        return [node.read(item, child(path, index), findings)
+                for index, (node, item) in enumerate(zip((self.first, self.second), value))]
 
 
 @dataclass(frozen=True)
@@ -143,14 +144,15 @@ class Scopes(Node):
 
     targets: bool = False
 
-    def read(self, value: Any, path: str, findings: list[Finding]) -> Any:
+    def problem(self, value: Any) -> tuple[str, str] | None:
         if not isinstance(value, (str, list)):
-            findings.append(Finding(path, value, "Scopes are a text or a list of texts.", _as_list(value)))
-            return None
+            return "Scopes are a text or a list of texts.", _as_list(value)
         if self.targets and not value:
-            findings.append(Finding(path, value, "With no target scope nothing is compressed.",
-                                    "Remove the key to compress every layer, or name layers."))
-            return None
+            return ("With no target scope nothing is compressed.",
+                    "Remove the key to compress every layer, or name layers.")
+        return None
+
+    def parts(self, value: Any, path: str, findings: list[Finding]) -> Any:
         single = isinstance(value, str)
         items = [value] if single else value
         for index, pattern in enumerate(items):
@@ -166,11 +168,11 @@ class PerScope(Node):
 
     item: Node
 
-    def read(self, value: Any, path: str, findings: list[Finding]) -> Any:
-        if not isinstance(value, dict):
-            findings.append(Finding(path, value, "It is a dict from scope patterns to settings.",
-                                    "Write such as {'{re}.*bbox_head.*': {...}}."))
-            return None
+    def problem(self, value: Any) -> tuple[str, str] | None:
+        return None if isinstance(value, dict) else ("It is a dict from scope patterns to settings.",
+                                                     "Write such as {'{re}.*bbox_head.*': {...}}.")
+
+    def parts(self, value: Any, path: str, findings: list[Finding]) -> Any:
         for pattern in value:
             problem = pattern_problem(pattern)
             if problem:
@@ -220,11 +222,10 @@ class Section(Node):
     required: tuple[str, ...] = ()
     unread: str = "NNCF 2.0.0 has no such key here."
 
-    def read(self, value: Any, path: str, findings: list[Finding]) -> Any:
-        if not isinstance(value, dict):
-            findings.append(Finding(path or "nncf_config", value, "It is a dict.",
-                                    f"Write a dict with {_listed(self.keys)}."))
-            return None
+    def problem(self, value: Any) -> tuple[str, str] | None:
+        return None if isinstance(value, dict) else ("It is a dict.", f"Write a dict with {', '.join(self.keys)}.")
+
+    def parts(self, value: Any, path: str, findings: list[Finding]) -> Any:
         clean: dict[str, Any] = {}
         for key, item in value.items():
             if isinstance(key, str) and key in self.keys:
@@ -244,7 +245,7 @@ class Section(Node):
         for name, node in self.keys.items():
             if isinstance(node, Section) and key in node.keys:
                 return Finding(place, value, self.unread, f"Move it into {child(path, name)}.")
-        otherwise = f"Remove it; known here are {_listed(self.keys)}."
+        otherwise = f"Remove it; known here are {', '.join(self.keys)}."
         return Finding(place, value, self.unread, did_you_mean(str(key), self.keys, otherwise))
 
 
@@ -271,7 +272,3 @@ def pattern_problem(pattern: Any) -> tuple[str, str] | None:
 
 def _as_list(value: Any) -> str:
     return f"Write {bounded_repr(list(value))}." if isinstance(value, tuple) else "Write a list in square brackets."
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)

@@ -32,7 +32,16 @@ def check_nncf_config(nncf_config: Any, epochs: int | None = None) -> list[Findi
     """
     findings: list[Finding] = []
     root, algorithms = read_entries(nncf_config, findings)
-    findings += _combination_rules(algorithms)
+    first: dict[str, Entry] = {}
+    for entry in algorithms:
+        name = entry.get("algorithm")
+        if name in first:
+            findings.append(entry.finding("algorithm", f"An algorithm stands once, and {first[name].path} is {name} "
+                                          "too.", f"Merge both into {first[name].path}."))
+        first.setdefault(name, entry)
+    if list(first) == ["knowledge_distillation"]:
+        findings.append(algorithms[0].finding("algorithm", "Distillation alone compresses nothing.",
+                                              "Add quantization, filter_pruning or a sparsity beside it."))
     findings += _scope_rules(root, algorithms)
     # A device that is wrong has no limits of its own.
     device = root.get("target_device", "ANY") or "TRIAL"
@@ -81,19 +90,6 @@ def read_entries(nncf_config: Any, findings: list[Finding]) -> tuple[Entry, list
         ROOT.keys["compression"].read(ABSENT, "compression", findings)
     root = Entry("", nncf_config if isinstance(nncf_config, dict) else {}, clean or {})
     return root, [entry for entry in root.sections("compression") if entry.get("algorithm")]
-
-
-def _combination_rules(algorithms: list[Entry]) -> Iterator[Finding]:
-    first: dict[str, Entry] = {}
-    for entry in algorithms:
-        name = entry.get("algorithm")
-        if name in first:
-            yield entry.finding("algorithm", f"An algorithm stands once, and {first[name].path} is {name} too.",
-                                f"Merge both into {first[name].path}.")
-        first.setdefault(name, entry)
-    if list(first) == ["knowledge_distillation"]:
-        yield algorithms[0].finding("algorithm", "Distillation alone compresses nothing.",
-                                    "Add quantization, filter_pruning or a sparsity beside it.")
 
 
 def _scope_rules(root: Entry, algorithms: list[Entry]) -> Iterator[Finding]:

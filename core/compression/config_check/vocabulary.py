@@ -97,16 +97,20 @@ STAGED_EPOCHS = ("activations_quant_start_epoch", "weights_quant_start_epoch")
 _STAGED = Section({**{name: Number("It") for name in STAGED_UNREAD},
                    **{name: _count("An epoch's index") for name in STAGED_EPOCHS}})
 
-_QUANTIZATION = Section(
-    {"algorithm": Text("An algorithm"), "compression_lr_multiplier": _MULTIPLIER,
+
+def _algorithm(keys: Mapping[str, Node], others: Mapping[str, OtherVersion] | None = None) -> Section:
+    return Section({"algorithm": Text("An algorithm"), **keys, **_SCOPED}, {**_COMMON_OTHERS, **(others or {})})
+
+
+_QUANTIZATION = _algorithm(
+    {"compression_lr_multiplier": _MULTIPLIER,
      "initializer": _QUANTIZATION_INITIALIZER, "weights": Section(_GROUP),
      "activations": Section({**_GROUP, "unified_scale_ops": ListOf(
          "The operations of one scale", ListOf("A group of operations", Text("An operation")))}),
      "quantize_inputs": Flag(), "quantize_outputs": Flag(),
      "scope_overrides": Section({group: _OVERRIDES for group in QUANTIZER_GROUPS}),
-     "export_to_onnx_standard_ops": Flag(), "disable_saturation_fix": Flag(), "params": _STAGED, **_SCOPED},
-    {**_COMMON_OTHERS,
-     "preset": OtherVersion("Presets came with NNCF 2.1.",
+     "export_to_onnx_standard_ops": Flag(), "disable_saturation_fix": Flag(), "params": _STAGED},
+    {"preset": OtherVersion("Presets came with NNCF 2.1.",
                             "Set the modes: 'performance' is symmetric weights and activations, 'mixed' is symmetric "
                             "weights and asymmetric activations."),
      "overflow_fix": OtherVersion("It came with NNCF 2.1; 2.0.0 knows the fix for all layers or none.",
@@ -114,13 +118,12 @@ _QUANTIZATION = Section(
                                   "'disable'; 'first_layer_only' has no counterpart."),
      "quantizable_subgraph_patterns": OtherVersion("NNCF 2.0 chooses the places of quantizers itself.",
                                                    "Remove it.")})
-_BINARIZATION = Section(
-    {"algorithm": Text("An algorithm"), "compression_lr_multiplier": _MULTIPLIER,
-     "initializer": _QUANTIZATION_INITIALIZER, "mode": Choice("The mode of binarization", ("xnor", "dorefa")),
-     "params": _STAGED, **_SCOPED}, _COMMON_OTHERS)
+_BINARIZATION = _algorithm(
+    {"compression_lr_multiplier": _MULTIPLIER, "initializer": _QUANTIZATION_INITIALIZER,
+     "mode": Choice("The mode of binarization", ("xnor", "dorefa")), "params": _STAGED})
 
-_FILTER_PRUNING = Section(
-    {"algorithm": Text("An algorithm"), "initializer": _INITIALIZER, "pruning_init": _level("A pruning level"),
+_FILTER_PRUNING = _algorithm(
+    {"initializer": _INITIALIZER, "pruning_init": _level("A pruning level"),
      "params": Section(
          {"schedule": Choice("The schedule", ("baseline", "exponential", "exponential_with_bias")),
           "pruning_target": _share("A pruning level"), "pruning_flops_target": _share("A share of the FLOPs"),
@@ -135,8 +138,7 @@ _FILTER_PRUNING = Section(
                                   "max_pruning": _share("A pruning level"), "random_seed": _count("A seed")})},
          {"weight_importance": OtherVersion("That is its name in NNCF 1.x and in sparsity.",
                                             "Rename it to filter_importance."),
-          "pruning_init": OtherVersion("NNCF 2.0.0 reads it beside params, not in it.", "Move it one level up.")}),
-     **_SCOPED}, _COMMON_OTHERS)
+          "pruning_init": OtherVersion("NNCF 2.0.0 reads it beside params, not in it.", "Move it one level up.")})})
 
 _SPARSITY_PARAMS: dict[str, Node] = {
     "schedule": Choice("The schedule", ("polynomial", "exponential", "adaptive", "multistep")),
@@ -157,21 +159,18 @@ _SPARSITY_OTHERS = {
     "sparsity_training_steps": OtherVersion("NNCF 1.x called it so.",
                                             "Write sparsity_freeze_epoch: the epoch from which the mask is frozen.")}
 _IMPORTANCE = Choice("The weights' importance", ("normed_abs", "abs"))
-_MAGNITUDE_SPARSITY = Section(
-    {"algorithm": Text("An algorithm"), "sparsity_init": _level("A sparsity level"), "initializer": _INITIALIZER,
+_MAGNITUDE_SPARSITY = _algorithm(
+    {"sparsity_init": _level("A sparsity level"), "initializer": _INITIALIZER,
      "params": Section({**_SPARSITY_PARAMS, "weight_importance": _IMPORTANCE},
                        {**_SPARSITY_OTHERS, "filter_importance": OtherVersion(
-                           "That is its name in filter pruning.", "Write weight_importance: normed_abs or abs.")}),
-     **_SCOPED}, _COMMON_OTHERS)
-_RB_SPARSITY = Section(
-    {"algorithm": Text("An algorithm"), "compression_lr_multiplier": _MULTIPLIER,
-     "sparsity_init": _level("A sparsity level"), "params": Section(_SPARSITY_PARAMS, _SPARSITY_OTHERS), **_SCOPED},
-    _COMMON_OTHERS)
+                           "That is its name in filter pruning.", "Write weight_importance: normed_abs or abs.")})})
+_RB_SPARSITY = _algorithm(
+    {"compression_lr_multiplier": _MULTIPLIER, "sparsity_init": _level("A sparsity level"),
+     "params": Section(_SPARSITY_PARAMS, _SPARSITY_OTHERS)})
 
 ALGORITHMS: Mapping[str, Section] = {
     "quantization": _QUANTIZATION, "filter_pruning": _FILTER_PRUNING, "magnitude_sparsity": _MAGNITUDE_SPARSITY,
-    "rb_sparsity": _RB_SPARSITY, "const_sparsity": Section({"algorithm": Text("An algorithm"), **_SCOPED},
-                                                           _COMMON_OTHERS),
+    "rb_sparsity": _RB_SPARSITY, "const_sparsity": _algorithm({}),
     "knowledge_distillation": Section(
         {"algorithm": Text("An algorithm"), "type": Choice("The loss of distillation", ("mse", "softmax"))},
         {name: OtherVersion("It came with NNCF 2.1.", "Remove it.") for name in ("scale", "temperature")},
@@ -184,10 +183,10 @@ class _Algorithm(Node):
 
     _name = Choice("An algorithm", tuple(ALGORITHMS))
 
-    def read(self, value: Any, path: str, findings: list[Finding]) -> Any:
-        if not isinstance(value, dict):
-            findings.append(Finding(path, value, "It is a dict.", "Write such as dict(algorithm='quantization')."))
-            return None
+    def problem(self, value: Any) -> tuple[str, str] | None:
+        return None if isinstance(value, dict) else ("It is a dict.", "Write such as dict(algorithm='quantization').")
+
+    def parts(self, value: Any, path: str, findings: list[Finding]) -> Any:
         name = self._name.read(value.get("algorithm", ABSENT), f"{path}.algorithm", findings)
         return None if name is None else ALGORITHMS[name].read(value, path, findings)
 
@@ -212,24 +211,24 @@ class _SampleSize(Node):
 class _Compression(Node):
     """One algorithm or a list of them; at least one."""
 
-    def read(self, value: Any, path: str, findings: list[Finding]) -> Any:
-        if value and value is not ABSENT:
-            return OneOrMany(_Algorithm(), _Algorithm()).read(value, path, findings)
-        findings.append(Finding(path, value, "Without an algorithm NNCF leaves the model uncompressed.",
-                                "Add one, such as dict(algorithm='quantization'); for plain training take nncf_config "
-                                "out."))
-        return None
+    def problem(self, value: Any) -> tuple[str, str] | None:
+        return None if value and value is not ABSENT else (
+            "Without an algorithm NNCF leaves the model uncompressed.",
+            "Add one, such as dict(algorithm='quantization'); for plain training take nncf_config out.")
+
+    def parts(self, value: Any, path: str, findings: list[Finding]) -> Any:
+        return OneOrMany(_Algorithm(), _Algorithm()).read(value, path, findings)
 
 
 class _InputInfo(Node):
     """The one input of a detector, or a list of it."""
 
-    def read(self, value: Any, path: str, findings: list[Finding]) -> Any:
-        if not isinstance(value, list) or len(value) == 1:
-            return OneOrMany(_INPUT, _INPUT).read(value, path, findings)
-        findings.append(Finding(path, value, "A detector has one input, the image.",
-                                "Write one dict, such as dict(sample_size=[1, 3, 300, 300])."))
-        return None
+    def problem(self, value: Any) -> tuple[str, str] | None:
+        return None if not isinstance(value, list) or len(value) == 1 else (
+            "A detector has one input, the image.", "Write one dict, such as dict(sample_size=[1, 3, 300, 300]).")
+
+    def parts(self, value: Any, path: str, findings: list[Finding]) -> Any:
+        return OneOrMany(_INPUT, _INPUT).read(value, path, findings)
 
 
 _INPUT = Section({
