@@ -70,7 +70,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     """Give an empty folder beside ``path`` to fill; it becomes ``path`` when the block ends well.
 
     For content that ``path`` determines (a digest or all options in its name): where another process has
-    finished the same folder meanwhile, that one stays and this one is thrown away.
+    finished the same folder meanwhile, that one stays and this one is removed.
     """
     with _beside(path) as folder:
         folder.mkdir()

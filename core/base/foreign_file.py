@@ -150,7 +150,7 @@ def kind_of(content: bytes, size: int | None = None) -> str:
 def not_text(content: bytes) -> str:
     """Return what a file is that should be text of ours and holds something that a tool or a server put there.
 
-    Empty for any other text: what it says is its reader's affair.
+    Empty for any other text, whose content its reader checks.
     """
     kind = kind_of(content)
     return kind if b"\0" in content[:HEAD_BYTES] or kind in _NO_TEXT_OF_OURS else ""

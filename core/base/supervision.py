@@ -179,7 +179,7 @@ class _Supervisor:
                 return self._kill("was killed at the second signal")
             if self._first is not None and time.monotonic() >= self._deadline:
                 seconds = self._deadline - self._first_at
-                return self._kill(f"did not come to its end within {seconds:g} s and was killed")
+                return self._kill(f"did not end within {seconds:g} s and was killed")
 
     def _begin(self, number: int, pass_on: bool = True) -> None:
         """Let the worker's end begin by a signal."""
@@ -223,7 +223,7 @@ class _Supervisor:
                 self._say("killed (SIGKILL), as happens where memory runs out.")
             return code if code >= 0 else 128 - code
         _kill_children()
-        # What had come to its end is done; any other failure was the signal's.
+        # A finished command keeps its code; any other failure was the signal's.
         return code if code in (0, EXIT_STATE_SAVED) else _CODES[self._first]
 
     def _say(self, what: str) -> None:
@@ -251,7 +251,7 @@ class _Lifeline:
 
 
 def _kill_children() -> None:
-    """Kill all children of this process, and whoever becomes one by that."""
+    """Kill all children of this process, and those that become its children by that."""
     deadline = time.monotonic() + _SWEEP_SECONDS
     while time.monotonic() < deadline:
         with contextlib.suppress(ProcessLookupError):
@@ -305,7 +305,7 @@ def _work(program: str, main: Callable[[], int], mask: set[int]) -> int:
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
         os._exit(code)
-    # It has come to its end; a finalisation that hangs is the supervisor's to end.
+    # The work is done; the supervisor ends a finalisation that hangs.
     for number in _CODES:
         signal.signal(number, _do_nothing)
     return code

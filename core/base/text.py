@@ -21,7 +21,7 @@ def printable(text: str, most: int = MOST_CHARACTERS, keep: str = "") -> str:
 
     Args:
         text: Any text; control characters, line ends, bidirectional marks and halves of characters are escaped.
-        most: Characters of ``text`` that are shown; where it has more, its length is told.
+        most: Characters of ``text`` that are shown; where it has more, its length is added.
         keep: Characters that stay as they are, such as a line end.
     """
     shown = str.__getitem__(text, slice(most))

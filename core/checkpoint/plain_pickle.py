@@ -4,7 +4,7 @@ Python's own ``find_class`` hook is not enough: what it returns can be called wi
 attributes. Here a name stands for a constructor of this project, which checks its arguments, and opcodes that no
 checkpoint needs are refused. What a constructor has checked is immutable, or its own copy: nothing that follows in the
 pickle changes it. What is returned is a tree of bounded size and depth, parts that it shares counted wherever they
-stand, so that whoever walks it comes to an end.
+stand, so that walking it ends.
 """
 
 import io
@@ -90,7 +90,7 @@ def load_plain_bytes(content: bytes, names: Names, persistent: Callable[[Any], A
 
 
 class _Opcodes:
-    """The unpickler's methods by opcode, handed out a bounded number of times."""
+    """The unpickler's methods by opcode, looked up a bounded number of times."""
 
     def __init__(self, methods: Mapping[int, Callable[[Any], None]]) -> None:
         self._methods, self._left = methods, MOST_OPCODES
@@ -107,7 +107,7 @@ class _Opcodes:
 
 
 class _Unpickler(pickle._Unpickler):
-    """Python's unpickler in Python: the one in C cannot be told which opcodes to refuse."""
+    """Python's unpickler in Python: the one in C cannot refuse opcodes."""
 
     def __init__(self, file: Any, names: Names, persistent: Callable[[Any], Any] | None) -> None:
         super().__init__(file, encoding="utf-8")

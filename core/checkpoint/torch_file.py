@@ -123,7 +123,7 @@ def _read_legacy(file: BinaryIO, size: int) -> Any:
 
 
 class _Bounded:
-    """A file of which no more is asked for than it has: a pickle's lengths are anybody's word."""
+    """A file of which no more is read than it has: the lengths in a pickle are not trusted."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file, self._size = file, size

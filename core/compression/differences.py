@@ -66,7 +66,7 @@ def require_same(saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
         listed = "".join(f"\n  {difference}" for difference in serious)
         raise UserError("nncf_config", f"{len(serious)} {keys} from the compressed checkpoint's",
                         f"A compressed model is restored with the nncf_config it was made with.{listed}\n",
-                        "Restore these values, or compress anew from the plain checkpoint.")
+                        "Restore these values, or compress the plain checkpoint again.")
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, tuple[Any, bool]]]:

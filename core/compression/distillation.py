@@ -1,8 +1,8 @@
 """The losses of compression algorithms in the train step, and knowledge distillation on a detector's raw heads.
 
 NNCF 2.0.0 compares what forward returns, and copies the detector as it stands while it is traced
-(torch/knowledge_distillation/algo.py). In training MMDetection returns losses: their difference teaches nothing, and
-the copied forward would call the student. So NNCF's handler gets the raw outputs of both heads instead.
+(torch/knowledge_distillation/algo.py). In training MMDetection returns losses: their difference carries no information,
+and the copied forward would call the student. So NNCF's handler gets the raw outputs of both heads instead.
 """
 
 from collections.abc import Mapping

@@ -26,7 +26,7 @@ class CompressionHook(Hook):
     def before_run(self, runner: Any) -> None:
         for pruning in pruning_controllers(self._controller):
             scheduler = pruning.scheduler
-            # A restored scheduler knows its epoch, but not that the masks were final: they would be chosen anew. Nor
+            # A restored scheduler knows its epoch, but not that the masks were final: they would be chosen again. Nor
             # the level, which NNCF's state leaves out and its compression_stage reads.
             if scheduler.current_epoch >= scheduler.freeze_epoch:
                 pruning.freeze()

@@ -1,4 +1,4 @@
-"""A compressed detector from its checkpoint, whose compression state is checked before it is believed."""
+"""A compressed detector from its checkpoint, whose compression state is checked before NNCF restores it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -69,7 +69,7 @@ def restore_compression(detector: Any, nncf_config: dict[str, Any], checkpoint: 
     except _RESTORING_FAULTS as error:
         raise _misfit(source, f"NNCF cannot restore it: {type(error).__name__}: {str(error)[:200]}") from error
     if _unordered(rebuilt) != _unordered(record.state[BUILDER]):
-        raise _misfit(source, f"its {BUILDER} has entries that NNCF passes over")
+        raise _misfit(source, f"its {BUILDER} has entries that NNCF ignores")
     from nncf.torch import load_state
 
     state_dict, own = dict(checkpoint.state_dict), compressed.network.state_dict()

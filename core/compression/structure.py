@@ -229,7 +229,7 @@ def _node_counts(node: Any, weight: Any, shapes: Mapping[str, tuple[int, ...]], 
     kind, name = _ONNX_KINDS[node.op_type], node.name or node.output[0]
     source, output = shapes.get(node.input[0], ()), shapes.get(node.output[0], ())
     if not output or 0 in output or (kind == TRANSPOSED and (not source or 0 in source)):
-        raise UserError("ONNX model", f"{path}, {name}", "The size of its output cannot be told.",
+        raise UserError("ONNX model", f"{path}, {name}", "The size of its output cannot be inferred.",
                         "Export the model with a fixed input size.")
     groups = next((item.i for item in node.attribute if item.name == "group"), 1)
     if kind == LINEAR:

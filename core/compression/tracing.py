@@ -1,4 +1,4 @@
-"""What NNCF may see of a detector: its adapter's patches applied, and NNCF taught what it lacks."""
+"""What NNCF traces of a detector: its adapter's patches are applied, and the operators that NNCF lacks registered."""
 
 import contextlib
 import functools

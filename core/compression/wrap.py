@@ -41,7 +41,7 @@ class CompressedDetector:
         network: The ``NNCFNetwork``; it has the detector's ``train_step`` and ``val_step``.
         controller: NNCF's compression controller: schedulers, loss, statistics, export.
         nncf_config: The dictionary NNCF was given.
-        postprocessing: Whether post-processing is part of NNCF's graph; it may have been asked for in vain.
+        postprocessing: Whether post-processing is part of NNCF's graph; it can be False although it was asked for.
         obstacle: Why it is not where it was asked for, else empty.
     """
 
@@ -90,7 +90,7 @@ def compress_detector(detector: Any, nncf_config: dict[str, Any], data_loader: I
         return CompressedDetector(*_wrap(detector, config, restore, postprocessing), nncf_config, postprocessing)
     obstacle = postprocessing_obstacle(detector)
     if not obstacle:
-        # Wrapping replaces the detector's modules, so after a failed attempt it gets back the parts it had.
+        # Wrapping replaces the detector's modules, so after a failed attempt it is given the parts it had.
         untouched = copy.deepcopy(detector).__dict__
         wrapped, obstacle = _wrap_with_postprocessing(detector, config)
         if wrapped is not None:
@@ -139,7 +139,7 @@ def _wrap(detector: Any, config: Any, restore: CompressionRecord | None, postpro
         require_two_images(error, "Batch-norm adaptation")
         raise
     share_weight_quantizers(network)
-    # NNCFNetwork.__getattr__ hands out the inner detector's bound methods, which would train past every quantizer.
+    # NNCFNetwork.__getattr__ returns the inner detector's bound methods, which would train past every quantizer.
     for name in ("train_step", "val_step"):
         setattr(network, name, types.MethodType(getattr(type(detector), name), network))
     add_compression_loss(network, controller)

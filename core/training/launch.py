@@ -133,7 +133,7 @@ def launch(command: list[str], count: int, devices: Sequence[str] = ()) -> int:
                                DEVICES_VARIABLE: devices[number] if number < len(devices) else ""}
                 # Later options win: only the first rank tells KFP of its outputs.
                 own = command if number == 0 else [*command, "--executor-input", ""]
-                # A session of its own keeps group signals away, so that the launcher decides who is told of them.
+                # A session of its own keeps group signals away, so that the launcher decides which rank gets them.
                 process = subprocess.Popen(
                     own, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL if number else None,
                     stderr=errors, start_new_session=True, preexec_fn=end_with_this_process())

@@ -51,7 +51,7 @@ def log_to_screen() -> None:
     if not root.handlers:
         handler = Screen(sys.stdout)
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-        # mmcv reports the initialisation of every parameter, and sets its logger's level anew.
+        # mmcv reports the initialisation of every parameter, and sets its logger's level again.
         handler.addFilter(_concerns_the_user)
         root.addHandler(handler)
     for name in OURS:

@@ -67,7 +67,7 @@ def load_all_weights(network: Any, checkpoint: Checkpoint, source: object) -> No
     except RuntimeError as error:
         raise UserError("checkpoint", source, "Its weights must be those of this model: "
                         + " ".join(line.strip() for line in str(error).splitlines()[1:6]),
-                        "Delete it to begin anew.") from error
+                        "Delete it to start from scratch.") from error
 
 
 def restore_detector(path: Path, classes: tuple[str, ...] = ()) -> RestoredDetector:
@@ -87,7 +87,7 @@ def restore_detector(path: Path, classes: tuple[str, ...] = ()) -> RestoredDetec
     if classes and tuple(checkpoint.classes) != tuple(classes):
         raise UserError("checkpoint classes", ", ".join(checkpoint.classes),
                         f"The data set has {', '.join(classes)}, and both must be equal in names and order.",
-                        "Name the classes in the checkpoint's order (parameter classes) or train anew.")
+                        "Name the classes in the checkpoint's order (parameter classes) or train again.")
     config = config_from_text(checkpoint.config_text)
     detector = build_detector(config)
     detector.CLASSES = checkpoint.classes

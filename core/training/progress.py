@@ -120,7 +120,7 @@ def restore_progress(progress: Mapping[str, Any], runner: Any, memory: ModuleMem
     if names != parameter_names(runner):
         raise UserError("training state", f"optimizer state of {len(names)} parameters",
                         "They are not this network's in name and order, so momenta would meet the wrong weights.",
-                        "Delete it to begin anew.")
+                        "Delete it to start from scratch.")
     # The other ranks' workers have states of their own, which are not kept.
     workers = position.data["workers"] if first_rank() else {}
     runner.loader.enter(position.inner_iter, {**position.data, "workers": workers})

@@ -133,7 +133,7 @@ def _open_record(record: Path, plan: SearchPlan) -> list[Trial]:
         trials = [Trial(**line) for line in lines]
     except (OSError, ValueError, TypeError) as error:
         raise UserError("pruning search", record, f"It is no record of trials ({shown(error)}).",
-                        "Remove the file to begin anew.") from error
+                        "Remove the file to start from scratch.") from error
     if not whole:
         record.parent.mkdir(parents=True, exist_ok=True)
         record.write_text("", encoding="utf-8")

@@ -1,7 +1,7 @@
 """MMDetection's loader of training data, which can be entered at any batch to the same samples.
 
 Order and augmentation are MMDetection's own, drawn from the generators that it draws from: without workers this
-process's, with workers each worker's, seeded anew every epoch unless workers persist. Each batch therefore comes with
+process's, with workers each worker's, seeded again every epoch unless workers persist. Each batch therefore comes with
 the state of its worker's generators, so that a resumed run can begin its workers where the others had stopped.
 """
 
@@ -61,7 +61,7 @@ class TrainLoader(DataLoader):
         self._entered = True
 
     def state(self) -> dict[str, Any]:
-        """Return where order and workers stand after the last batch that was handed out."""
+        """Return where order and workers stand after the last batch that was returned."""
         return {"order": self._batches.order,
                 "workers": {number: pickle.loads(state) for number, state in self._states.items()}}
 

@@ -72,7 +72,7 @@ def check_state(settings: StateSettings | None) -> None:
 
 def training_identity(config: Any, dataset: "Dataset", parent: Checkpoint | None, seed: int,
                       files: Sequence[str] = ()) -> dict[str, Any]:
-    """Return all that shapes a training's result, as digests: an interrupted one is gone on with where all are equal.
+    """Return all that shapes a training's result, as digests: an interrupted one is resumed where all are equal.
 
     Args:
         config: The resolved config without this machine's locations.
@@ -124,7 +124,7 @@ class TrainingStates:
         """Return the newest state that is whole, None where there is none; ``folder`` is for the download.
 
         Raises:
-            UserError: The storage cannot be read: beginning anew would not be what was asked for.
+            UserError: The storage cannot be read: starting from scratch is not what was asked for.
         """
         file = Path(folder) / "resumed.pth"
         for name in reversed(self._names()):
@@ -144,7 +144,7 @@ class TrainingStates:
             if "progress" not in (state.training or {}):
                 raise UserError("training state", self._store.uri(name), "It holds no progress.", "")
         except UserError as error:
-            logger.warning("a damaged training state is passed over: %s", error)
+            logger.warning("a damaged training state is skipped: %s", error)
             return None
         return state
 
@@ -170,7 +170,7 @@ class TrainingStates:
         return True
 
     def finish(self) -> None:
-        """Keep the last state only: training has come to its end."""
+        """Keep the last state only: training is complete."""
         self._drop(1)
 
     def _upload(self, file: Path, name: str, digest: str) -> None:

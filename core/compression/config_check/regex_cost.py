@@ -1,7 +1,7 @@
-"""Whether a regular expression comes to an end: Python's matcher tries every way, and nothing interrupts it.
+"""Whether searching for a regular expression ends in time: Python's matcher tries every way, and nothing interrupts it.
 
 NNCF searches for a scope's expression in the name of every layer, in the process that a signal cannot end meanwhile.
-An expression whose repetitions stand in one another takes exponential time and is refused by its form; one with many
+An expression with nested repetitions takes exponential time and is refused by its form; one with many
 repetitions in a row is tried on names like NNCF's by a process of its own, which is ended when its time is up.
 """
 

@@ -83,7 +83,7 @@ def epochs_of(config: Mapping[str, Any]) -> int | None:
 def read_entries(nncf_config: Any, findings: list[Finding]) -> tuple[Entry, list[Entry]]:
     """Return the top of an nncf_config and its algorithms, read; append what is wrong with their form to ``findings``.
 
-    An algorithm that cannot be told from its name is left out.
+    An algorithm without a valid name is left out.
     """
     clean = ROOT.read(nncf_config, "", findings)
     if isinstance(nncf_config, dict) and "compression" not in nncf_config:
