@@ -90,11 +90,11 @@ class _Migration:
                            entry.setdefault("disable_saturation_fix", _OVERFLOW_FIX[fix]),
                            "NNCF 2.1 renamed the saturation fix")
         elif name == "filter_pruning":
-            self._rename(params, child(path, "params"), "weight_importance", "filter_importance")
+            self._replace(params, child(path, "params"), "weight_importance", "filter_importance")
             self._move(params, child(path, "params"), "pruning_init", entry, path)
         elif name in ("magnitude_sparsity", "rb_sparsity"):
-            self._rename(params, child(path, "params"), "steps", "multistep_steps")
-            self._rename(params, child(path, "params"), "sparsity_levels", "multistep_sparsity_levels")
+            self._replace(params, child(path, "params"), "steps", "multistep_steps")
+            self._replace(params, child(path, "params"), "sparsity_levels", "multistep_sparsity_levels")
             self._move(params, child(path, "params"), "sparsity_init", entry, path)
 
     def _initializer(self, initializer: dict[str, Any], path: str) -> None:
@@ -127,35 +127,29 @@ class _Migration:
 
     def _to_samples(self, section: dict[str, Any], path: str, old: str, new: str) -> None:
         steps = section.get(old)
-        if isinstance(steps, bool) or not isinstance(steps, (int, float)):
-            return
-        samples = steps * self._batch_size
-        self._replace(section, path, old, section, path, new, samples,
-                      f"{steps:g} steps x batch size {self._batch_size}")
+        if not isinstance(steps, bool) and isinstance(steps, (int, float)):
+            self._replace(section, path, old, new, f"{steps:g} steps x batch size {self._batch_size}",
+                          steps * self._batch_size)
 
-    def _rename(self, section: dict[str, Any], path: str, old: str, new: str) -> None:
-        self._replace(section, path, old, section, path, new, section.get(old), "renamed")
-
-    def _move(self, section: dict[str, Any], path: str, key: str, target: dict[str, Any], target_path: str) -> None:
-        self._replace(section, path, key, target, target_path, key, section.get(key), "moved")
-
-    def _replace(self, section: dict[str, Any], path: str, old: str, target: dict[str, Any], target_path: str,
-                 new: str, value: Any, reason: str) -> None:
-        if old not in section:
-            return
-        if new in target:
-            self._remove(section, path, old, f"{child(target_path, new)} is given and counts")
-            return
-        before = section[old]
-        if target is section:
-            # Replaced where it stands, so that a diff shows just that line.
-            items = [(new, value) if key == old else (key, item) for key, item in section.items()]
+    def _replace(self, section: dict[str, Any], path: str, old: str, new: str, reason: str = "renamed",
+                 value: Any = None) -> None:
+        """Replace a key where it stands, so that a diff shows just that line; ``value`` None keeps its value."""
+        if old in section and new in section:
+            self._remove(section, path, old, f"{child(path, new)} is given and counts")
+        elif old in section:
+            before = section[old]
+            after = before if value is None else value
+            items = [(new, after) if key == old else (key, item) for key, item in section.items()]
             section.clear()
             section.update(items)
-        else:
-            section.pop(old)
-            target[new] = value
-        self._note(child(path, old), before, child(target_path, new), value, reason)
+            self._note(child(path, old), before, child(path, new), after, reason)
+
+    def _move(self, section: dict[str, Any], path: str, key: str, target: dict[str, Any], target_path: str) -> None:
+        if key in section and key in target:
+            self._remove(section, path, key, f"{child(target_path, key)} is given and counts")
+        elif key in section:
+            target[key] = section.pop(key)
+            self._note(child(path, key), target[key], child(target_path, key), target[key], "moved")
 
     def _remove(self, section: dict[str, Any], path: str, key: str, reason: str) -> None:
         if key in section:
