@@ -151,14 +151,23 @@ class _Bounded:
 
 
 def _storages(made: dict[str, torch.Tensor], content: Callable[[str, int], bytearray]) -> Callable[[Any], torch.Tensor]:
-    """Return what gives a pickle the storage of a persistent id, as a tensor of one dimension.
+    """Return what gives a pickle the storage of a persistent id, as a tensor of one dimension; an untyped one of uint8.
 
     Args:
         made: The storages so far, by their keys.
         content: Returns a storage's bytes by its key and their number.
     """
     def storage(saved: Any) -> torch.Tensor:
-        kind, key, count = _storage_id(saved)
+        if not isinstance(saved, tuple) or len(saved) not in (5, 6) or saved[0] != "storage":
+            raise Refused("a persistent id that names no storage")
+        name, key, count = saved[1], saved[2], saved[4]
+        if not isinstance(name, Constructor) or name.name.rpartition(".")[2] not in (*_STORAGES, _UNTYPED):
+            raise Refused("a storage of an unknown type")
+        if not isinstance(key, str) or len(key) > 64 or type(count) is not int or not 0 <= count < 1 << 62:
+            raise Refused(f"a storage of {bounded_repr(count, 40)} elements")
+        if saved[5:] not in ((), (None,)):
+            raise Refused("a view of a storage, which torch has not written since 0.4")
+        kind = _STORAGES.get(name.name.rpartition(".")[2], "uint8")
         if key not in made:
             made[key] = _flat_tensor(kind, content(key, count * _item_size(kind)), count)
         if str(made[key].dtype) != f"torch.{kind}" or made[key].numel() != count:
@@ -166,20 +175,6 @@ def _storages(made: dict[str, torch.Tensor], content: Callable[[str, int], bytea
         return made[key]
 
     return storage
-
-
-def _storage_id(saved: Any) -> tuple[str, str, int]:
-    """Return type, key and number of elements of a storage's persistent id; an untyped one's type is uint8."""
-    if not isinstance(saved, tuple) or len(saved) not in (5, 6) or saved[0] != "storage":
-        raise Refused("a persistent id that names no storage")
-    kind, key, count = saved[1], saved[2], saved[4]
-    if not isinstance(kind, Constructor) or kind.name.rpartition(".")[2] not in (*_STORAGES, _UNTYPED):
-        raise Refused("a storage of an unknown type")
-    if not isinstance(key, str) or len(key) > 64 or type(count) is not int or not 0 <= count < 1 << 62:
-        raise Refused(f"a storage of {bounded_repr(count, 40)} elements")
-    if saved[5:] not in ((), (None,)):
-        raise Refused("a view of a storage, which torch has not written since 0.4")
-    return _STORAGES.get(kind.name.rpartition(".")[2], "uint8"), key, count
 
 
 def _item_size(kind: str) -> int:

@@ -19,11 +19,17 @@ from core.compression.config_check.quantization import QUANTIZER_GROUPS
 from core.compression.config_check.rules import read_entries
 from core.compression.nncf_import import import_nncf
 from core.compression.nncf_setup import pruning_level_findings, quantizer_findings
+from core.compression.tracing import (
+    TRACING_FAULTS,
+    dummy_forward,
+    keep_out_of_graph,
+    postprocessing_obstacle,
+    tracing_forward,
+)
+from core.detectors.graph import forward_as
 
 logger = logging.getLogger(__name__)
 
-# What tracing an unknown head's post-processing can raise, as in core.compression.wrap.
-_TRACING_FAULTS = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError)
 # Algorithms whose builder lets a frozen layer pass, at 8 bits (torch/compression_method_api.py and its overrides).
 _FROZEN_ALLOWED = ("quantization", "const_sparsity")
 _MODEL_ENDS = ("nncf_model_input", "nncf_model_output")
@@ -111,12 +117,10 @@ def trace_layers(detector: Any, nncf_config: dict[str, Any], postprocessing: boo
     As in compression, the graph ends at the raw heads where ``postprocessing`` cannot be traced.
     """
     import_nncf()
-    from core.compression.tracing import postprocessing_obstacle
-
     if postprocessing and not postprocessing_obstacle(detector):
         try:
             return _trace(copy.deepcopy(detector), nncf_config, True)
-        except _TRACING_FAULTS:
+        except TRACING_FAULTS:
             logger.debug("tracing post-processing failed", exc_info=True)
     return _trace(copy.deepcopy(detector), nncf_config, False)
 
@@ -124,9 +128,6 @@ def trace_layers(detector: Any, nncf_config: dict[str, Any], postprocessing: boo
 def _trace(detector: Any, nncf_config: dict[str, Any], postprocessing: bool) -> TracedLayers:
     from nncf.torch.dynamic_graph.graph_tracer import create_input_infos
     from nncf.torch.nncf_network import NNCFNetwork
-
-    from core.compression.tracing import dummy_forward, keep_out_of_graph, tracing_forward
-    from core.detectors.graph import forward_as
 
     inputs = create_input_infos(nncf_config)
     keep_out_of_graph(detector, postprocessing)

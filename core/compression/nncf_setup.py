@@ -12,6 +12,7 @@ from typing import Any
 from core.base.suggest import listed
 from core.compression.config_check.entry import Entry
 from core.compression.config_check.finding import Finding, child
+from core.compression.tracing import tracing_forward
 from core.detectors.graph import forward_as
 
 _LISTED = 3
@@ -92,8 +93,6 @@ def pruning_level_findings(entry: Entry, nncf_config: dict[str, Any], network: A
     """
     from nncf import NNCFConfig
     from nncf.torch.pruning.filter_pruning.algo import FilterPruningBuilder
-
-    from core.compression.tracing import tracing_forward
 
     params = entry.section("params")
     key = next((key for key in ("load_ranking_coeffs_path", "pruning_flops_target") if params.has(key)), None)

@@ -10,6 +10,9 @@ from core.detectors.graph import untraced
 from core.detectors.patches import OPERATOR, UNTRACED, Patch
 from core.detectors.registry import families, find_adapter
 
+TRACING_FAULTS = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError)
+"""What tracing an unknown head's post-processing can raise; other errors are raised again where it is left out."""
+
 
 def keep_out_of_graph(detector: Any, postprocessing: bool = False) -> None:
     """Patch ``detector``'s parts as its adapter says, for one value of ``nncf_compress_postprocessing``."""

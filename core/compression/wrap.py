@@ -18,14 +18,18 @@ from core.compression.nncf_import import import_nncf
 from core.compression.shared_weights import share_weight_quantizers
 from core.compression.state import state_from_data, state_to_data
 from core.compression.statistics import controllers_of
-from core.compression.tracing import dummy_forward, keep_out_of_graph, postprocessing_obstacle, tracing_forward
+from core.compression.tracing import (
+    TRACING_FAULTS,
+    dummy_forward,
+    keep_out_of_graph,
+    postprocessing_obstacle,
+    tracing_forward,
+)
 from core.detectors.batch import require_two_images
 from core.detectors.closed_room import closed_room
 from core.detectors.graph import forward_as
 from core.detectors.registry import find_adapter, require_supported
 
-# What tracing an unknown head's post-processing can raise; what is wrong for another reason is raised again without.
-_TRACING_FAULTS = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError)
 _LISTED_QUANTIZERS = 3
 # As NNCF ends the name of a weight quantizer.
 _WEIGHT_SUFFIX = "|WEIGHT"
@@ -111,7 +115,7 @@ def _wrap_with_postprocessing(detector: Any, config: Any) -> tuple[tuple[Any, An
     """Return network and controller with post-processing in the graph, or None and why that cannot be."""
     try:
         network, controller = _wrap(detector, config, None, True)
-    except _TRACING_FAULTS as error:
+    except TRACING_FAULTS as error:
         logger.debug("tracing post-processing failed", exc_info=True)
         return None, f"tracing it raised {type(error).__name__}: {str(error)[:200]}"
     stranded = _stranded_quantizers(detector, controller, network, _sample_size(config))

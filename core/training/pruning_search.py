@@ -63,14 +63,12 @@ class SearchPlan:
     identity: str = ""
 
     def __post_init__(self) -> None:
-        self._require("baseline_map", 0 < self.baseline_map <= 1, "above 0 and at most 1: train the model first")
-        self._require("max_map_drop", 0 <= self.max_map_drop < 1, "from 0 and below 1, such as 0.01 for one point")
-        self._require("trials", self.trials >= 1, "at least 1")
-        self._require("highest", 0 < self.highest < 1, "between 0 and 1")
-
-    def _require(self, name: str, true: bool, rule: str) -> None:
-        if not true:
-            raise UserError(f"pruning search, {name}", getattr(self, name), f"It is {rule}.", "Change the value.")
+        for name, valid, rule in (
+                ("baseline_map", 0 < self.baseline_map <= 1, "above 0 and at most 1: train the model first"),
+                ("max_map_drop", 0 <= self.max_map_drop < 1, "from 0 and below 1, such as 0.01 for one point"),
+                ("trials", self.trials >= 1, "at least 1"), ("highest", 0 < self.highest < 1, "between 0 and 1")):
+            if not valid:
+                raise UserError(f"pruning search, {name}", getattr(self, name), f"It is {rule}.", "Change the value.")
 
     def accepts(self, trial: Trial) -> bool:
         """Return whether a trial's mAP is within the limit."""

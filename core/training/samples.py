@@ -76,12 +76,13 @@ class TrainLoader(DataLoader):
         self._entered = False
         # Not in the generator below: it would start the workers, and draw, at the first batch only.
         batches = super().__iter__()
-        return self._handed_out(batches) if self.num_workers else batches
 
-    def _handed_out(self, batches: Any) -> Iterator[Any]:
-        for number, state, batch in batches:
-            self._states[(number + self._start.first) % self.num_workers] = state
-            yield batch
+        def of_workers() -> Iterator[Any]:
+            for number, state, batch in batches:
+                self._states[(number + self._start.first) % self.num_workers] = state
+                yield batch
+
+        return of_workers() if self.num_workers else batches
 
 
 class _EnteredBatches:

@@ -228,25 +228,23 @@ class Section(Node):
     def parts(self, value: Any, path: str, findings: list[Finding]) -> Any:
         clean: dict[str, Any] = {}
         for key, item in value.items():
+            place = child(path, key)
             if isinstance(key, str) and key in self.keys:
-                clean[key] = self.keys[key].read(item, child(path, key), findings)
+                clean[key] = self.keys[key].read(item, place, findings)
+                continue
+            rule, deeper = self.unread, [name for name, node in self.keys.items()
+                                         if isinstance(node, Section) and key in node.keys]
+            if key in self.others:
+                rule, replacement = self.others[key].rule, self.others[key].replacement
+            elif deeper:
+                replacement = f"Move it into {child(path, deeper[0])}."
             else:
-                findings.append(self._unknown(key, item, path))
+                replacement = did_you_mean(str(key), self.keys, f"Remove it; known here are {', '.join(self.keys)}.")
+            findings.append(Finding(place, item, rule, replacement))
         for key in self.required:
             if key not in value:
                 findings.append(Finding(child(path, key), ABSENT, "It must be there.", f"Add {key}."))
         return clean
-
-    def _unknown(self, key: Any, value: Any, path: str) -> Finding:
-        place = child(path, key)
-        if key in self.others:
-            other = self.others[key]
-            return Finding(place, value, other.rule, other.replacement)
-        for name, node in self.keys.items():
-            if isinstance(node, Section) and key in node.keys:
-                return Finding(place, value, self.unread, f"Move it into {child(path, name)}.")
-        otherwise = f"Remove it; known here are {', '.join(self.keys)}."
-        return Finding(place, value, self.unread, did_you_mean(str(key), self.keys, otherwise))
 
 
 def pattern_problem(pattern: Any) -> tuple[str, str] | None:
