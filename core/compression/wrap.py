@@ -2,9 +2,10 @@
 
 import contextlib
 import copy
+import functools
 import logging
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -152,19 +153,29 @@ def _wrap(detector: Any, config: Any, restore: CompressionRecord | None, postpro
 
 def _stranded_quantizers(detector: Any, controller: Any, network: Any, size: tuple[int, ...]) -> list[str]:
     """Return the quantizers that a forward pass through the raw heads, which is that of training, does not reach."""
-    left = {quantizer: name for name, quantizer in named_quantizers(controller)}
-
-    def mark(module: Any, inputs: Any, output: Any) -> None:
-        left.pop(module, None)
-
-    handles = [quantizer.register_forward_hook(mark) for quantizer in list(left)]
     training = network.training
-    with torch.no_grad(), forward_as(detector, tracing_forward(detector, False)):
+    with torch.no_grad(), _recorded(controller) as calls, forward_as(detector, tracing_forward(detector, False)):
         network.eval()(torch.zeros(size, device=next(network.parameters()).device))
     network.train(training)
-    for handle in handles:
-        handle.remove()
-    return sorted(left.values())
+    return sorted({name for name, _ in named_quantizers(controller)} - {name for name, _ in calls})
+
+
+@contextlib.contextmanager
+def _recorded(controller: Any) -> Iterator[list[tuple[str, Any]]]:
+    """Give a list to which each call of a quantizer within the block adds its name and its autograd function."""
+    calls: list[tuple[str, Any]] = []
+
+    def record(name: str, module: Any, inputs: Any, output: Any) -> None:
+        # Now, not later: an activation that works in place gives the tensor another history.
+        calls.append((name, output.grad_fn))
+
+    handles = [quantizer.register_forward_hook(functools.partial(record, name))
+               for name, quantizer in named_quantizers(controller)]
+    try:
+        yield calls
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def named_quantizers(controller: Any) -> list[tuple[str, Any]]:
@@ -180,17 +191,8 @@ def fake_quantize_operators(compressed: CompressedDetector) -> int:
     concatenation they share one. Those whose result reaches no output do not count, for an export leaves them out:
     YOLOv3's MobileNetV2, for one, ends in a layer that nothing reads. A forward pass finds them by autograd.
     """
-    network, calls = compressed.network, []
-
-    def recorder(name: str) -> Any:
-        def record(module: Any, inputs: Any, output: Any) -> None:
-            # Now, not later: an activation that works in place gives the tensor another history.
-            calls.append((name, output.grad_fn))
-        return record
-
-    handles = [quantizer.register_forward_hook(recorder(name))
-               for name, quantizer in named_quantizers(compressed.controller)]
-    if not handles:
+    network = compressed.network
+    if not named_quantizers(compressed.controller):
         return 0
     detector = network.get_nncf_wrapped_model()
     size = _sample_size(compressed.nncf_config)
@@ -198,15 +200,14 @@ def fake_quantize_operators(compressed: CompressedDetector) -> int:
     network.eval()
     frozen = [parameter for parameter in network.parameters()
               if parameter.is_floating_point() and not parameter.requires_grad]
-    with torch.enable_grad(), forward_as(detector, tracing_forward(detector, False)):
+    with torch.enable_grad(), _recorded(compressed.controller) as calls, forward_as(
+            detector, tracing_forward(detector, False)):
         # Frozen layers would have no history.
         for parameter in frozen:
             parameter.requires_grad_(True)
         outputs = network(torch.zeros(size, device=next(network.parameters()).device))
     for parameter in frozen:
         parameter.requires_grad_(False)
-    for handle in handles:
-        handle.remove()
     reached = _history(outputs)
     weights = {name for name, function in calls if function in reached and name.endswith(_WEIGHT_SUFFIX)}
     return len(weights) + sum(function in reached and not name.endswith(_WEIGHT_SUFFIX) for name, function in calls)
