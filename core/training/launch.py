@@ -21,10 +21,10 @@ from core.base.cli import run_guarded, run_stage
 from core.base.errors import Terminated, UserError
 from core.base.supervision import SAVING_SECONDS, end_with_this_process, more_time
 from core.training.distributed import (
-    MEETING_VARIABLE,
     RANK_VARIABLE,
     RANKS_VARIABLE,
-    joined,
+    RENDEZVOUS_VARIABLE,
+    process_group,
     rank,
     ranks,
 )
@@ -76,7 +76,7 @@ def _rank_work(work: Callable[[argparse.Namespace, Any], int | None],
         if gpus:
             # Each rank sees one GPU, its own.
             require_gpus(1, f"GPU {rank()}" if ranks() > 1 else "GPU")
-        with joined():
+        with process_group():
             return work(arguments, output)
 
     return run
@@ -129,7 +129,7 @@ def launch(command: list[str], count: int, devices: Sequence[str] = ()) -> int:
                 environment = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo",
                                "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // count)), **os.environ,
                                RANK_VARIABLE: str(number), RANKS_VARIABLE: str(count),
-                               MEETING_VARIABLE: str(Path(folder) / "meeting"),
+                               RENDEZVOUS_VARIABLE: str(Path(folder) / "rendezvous"),
                                DEVICES_VARIABLE: devices[number] if number < len(devices) else ""}
                 # Later options win: only the first rank tells KFP of its outputs.
                 own = command if number == 0 else [*command, "--executor-input", ""]

@@ -13,7 +13,7 @@ from core.base.supervision import SAVING_SECONDS, more_time
 class Interruptions:
     """Holds SIGTERM back while its block runs; ``SAVING_SECONDS`` are then left until the process is killed.
 
-    :class:`core.base.errors.Terminated` is raised, once, by :meth:`check`, and at any moment within :meth:`welcome`.
+    :class:`core.base.errors.Terminated` is raised, once, by :meth:`check`, and anywhere within :meth:`interruptible`.
     Outside the main thread, where Python takes no signals, nothing is held back.
 
     Args:
@@ -22,13 +22,13 @@ class Interruptions:
 
     def __init__(self, saving: bool = True) -> None:
         self._saving = saving
-        self._asked = self._welcome = self._raised = False
+        self._asked = self._interruptible = self._raised = False
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> "Interruptions":
         def take(signum: int, frame: Any) -> None:
             self._asked = True
-            if self._welcome:
+            if self._interruptible:
                 self.check()
 
         if self._saving and threading.current_thread() is threading.main_thread():
@@ -46,11 +46,11 @@ class Interruptions:
             raise Terminated()
 
     @contextlib.contextmanager
-    def welcome(self) -> Iterator[None]:
+    def interruptible(self) -> Iterator[None]:
         """Let SIGTERM end the block wherever it is."""
         self.check()
-        self._welcome = True
+        self._interruptible = True
         try:
             yield
         finally:
-            self._welcome = False
+            self._interruptible = False
