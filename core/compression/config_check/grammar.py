@@ -19,6 +19,9 @@ REGEX_MARK = "{re}"
 # No scope of a traced graph holds these, so a pattern with one of them is a regular expression or a glob.
 _REGEX_SIGNS = ("*", "^", "$", "\\", "+", "?")
 
+Problem = tuple[str, str]
+"""What is wrong with a value: the rule that it breaks, and what to write instead."""
+
 
 class Node:
     """A kind of entry."""
@@ -31,7 +34,7 @@ class Node:
         findings.append(Finding(path or "nncf_config", value, *problem))
         return None
 
-    def problem(self, value: Any) -> tuple[str, str] | None:
+    def problem(self, value: Any) -> Problem | None:
         """Return rule and replacement where ``value`` is wrong as a whole."""
         raise NotImplementedError
 
@@ -52,7 +55,7 @@ class Number(Node):
     whole: bool = False
     example: Any = 1
 
-    def problem(self, value: Any) -> tuple[str, str] | None:
+    def problem(self, value: Any) -> Problem | None:
         number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
         if number and self.low <= value <= self.high and not (
                 self.low_excluded and value == self.low or self.high_excluded and value == self.high
@@ -76,7 +79,7 @@ class Choice(Node):
     values: tuple[str, ...]
     elsewhere: Mapping[str, str] = field(default_factory=dict)
 
-    def problem(self, value: Any) -> tuple[str, str] | None:
+    def problem(self, value: Any) -> Problem | None:
         if isinstance(value, str) and value in self.values:
             return None
         rule = f"{self.meaning} is one of {', '.join(self.values)}."
@@ -91,7 +94,7 @@ class Choice(Node):
 class Flag(Node):
     """True or False."""
 
-    def problem(self, value: Any) -> tuple[str, str] | None:
+    def problem(self, value: Any) -> Problem | None:
         return None if isinstance(value, bool) else ("It is a switch.", "Write True or False.")
 
 
@@ -101,7 +104,7 @@ class Text(Node):
 
     meaning: str
 
-    def problem(self, value: Any) -> tuple[str, str] | None:
+    def problem(self, value: Any) -> Problem | None:
         if isinstance(value, str) and value:
             return None
         return f"{self.meaning} is a text.", "Write it in quotes, or remove the key."
@@ -114,7 +117,7 @@ class ListOf(Node):
     meaning: str
     item: Node
 
-    def problem(self, value: Any) -> tuple[str, str] | None:
+    def problem(self, value: Any) -> Problem | None:
         return None if isinstance(value, list) else (f"{self.meaning} is a list.", _as_list(value))
 
     def parts(self, value: Any, path: str, findings: list[Finding]) -> Any:
@@ -129,7 +132,7 @@ class Pair(Node):
     first: Node
     second: Node
 
-    def problem(self, value: Any) -> tuple[str, str] | None:
+    def problem(self, value: Any) -> Problem | None:
         fits = isinstance(value, list) and len(value) == 2
         return None if fits else (f"{self.meaning} are a list of two.", _as_list(value))
 
@@ -144,7 +147,7 @@ class Scopes(Node):
 
     targets: bool = False
 
-    def problem(self, value: Any) -> tuple[str, str] | None:
+    def problem(self, value: Any) -> Problem | None:
         if not isinstance(value, (str, list)):
             return "Scopes are a text or a list of texts.", _as_list(value)
         if self.targets and not value:
@@ -168,7 +171,7 @@ class PerScope(Node):
 
     item: Node
 
-    def problem(self, value: Any) -> tuple[str, str] | None:
+    def problem(self, value: Any) -> Problem | None:
         return None if isinstance(value, dict) else ("It is a dict from scope patterns to settings.",
                                                      "Write such as {'{re}.*bbox_head.*': {...}}.")
 
@@ -194,35 +197,22 @@ class OneOrMany(Node):
 
 
 @dataclass(frozen=True)
-class OtherVersion:
-    """What to say of a key that another version of NNCF reads at this place.
-
-    Attributes:
-        rule: What happened to the key.
-        replacement: What NNCF 2.0.0 wants instead.
-    """
-
-    rule: str
-    replacement: str
-
-
-@dataclass(frozen=True)
 class Section(Node):
     """A dict with known keys.
 
     Attributes:
         keys: The keys NNCF 2.0.0 reads.
-        others: Keys of other versions.
+        others: What to say of keys that other versions of NNCF read at this place.
         required: Keys that must be there.
         unread: What NNCF 2.0.0 does with a key that it does not know here.
     """
 
     keys: Mapping[str, Node]
-    others: Mapping[str, OtherVersion] = field(default_factory=dict)
+    others: Mapping[str, Problem] = field(default_factory=dict)
     required: tuple[str, ...] = ()
     unread: str = "NNCF 2.0.0 has no such key here."
 
-    def problem(self, value: Any) -> tuple[str, str] | None:
+    def problem(self, value: Any) -> Problem | None:
         return None if isinstance(value, dict) else ("It is a dict.", f"Write a dict with {', '.join(self.keys)}.")
 
     def parts(self, value: Any, path: str, findings: list[Finding]) -> Any:
@@ -235,7 +225,7 @@ class Section(Node):
             rule, deeper = self.unread, [name for name, node in self.keys.items()
                                          if isinstance(node, Section) and key in node.keys]
             if key in self.others:
-                rule, replacement = self.others[key].rule, self.others[key].replacement
+                rule, replacement = self.others[key]
             elif deeper:
                 replacement = f"Move it into {child(path, deeper[0])}."
             else:
@@ -247,7 +237,7 @@ class Section(Node):
         return clean
 
 
-def pattern_problem(pattern: Any) -> tuple[str, str] | None:
+def pattern_problem(pattern: Any) -> Problem | None:
     """Return rule and replacement where a scope pattern can match nothing or is no regular expression."""
     if not isinstance(pattern, str) or not pattern.replace(REGEX_MARK, "").strip():
         return "A scope is a text that names layers.", "Write a layer's name, or {re} and a regular expression."
