@@ -18,6 +18,7 @@ Where there is no fork (Windows), as for a bundle's runner, a command runs as it
 
 import contextlib
 import ctypes
+import functools
 import mmap
 import os
 import select
@@ -101,12 +102,7 @@ def end_with_this_process() -> Callable[[], None]:
 
     The kernel counts the thread that starts the child as its parent (prctl(2)), so that thread must outlive it.
     """
-    parent = os.getpid()
-
-    def tie() -> None:
-        _kill_with_parent(parent)
-
-    return tie
+    return functools.partial(_kill_with_parent, os.getpid())
 
 
 def raise_once(error: type[BaseException]) -> Callable[[int, Any], None]:
