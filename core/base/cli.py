@@ -34,7 +34,14 @@ def stage_parser(stage: str, description: str) -> argparse.ArgumentParser:
 
 def json_object(text: str) -> dict[str, Any]:
     """argparse type for a parameter that travels as a JSON object; by hand also ``@FILE`` that holds one."""
-    value = _json(_contents(text[1:]) if text.startswith("@") else text, "an object such as '{}'")
+    content = text
+    if text.startswith("@"):
+        try:
+            content = Path(text[1:]).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise argparse.ArgumentTypeError(f"{bounded_repr(text[1:])} cannot be read ({shown(error)}); pass @FILE or "
+                                             "the JSON itself") from error
+    value = _json(content, "an object such as '{}'")
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError(f"{bounded_repr(text)} is not a JSON object; pass one such as '{{}}'")
     return value
@@ -111,14 +118,6 @@ def run_guarded(program: str, work: Callable[[], int]) -> int:
 def _fail(program: str, message: str, code: int) -> int:
     print(f"{program}: {message}", file=sys.stderr, flush=True)
     return code
-
-
-def _contents(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise argparse.ArgumentTypeError(f"{bounded_repr(path)} cannot be read ({shown(error)}); pass @FILE or the "
-                                         "JSON itself") from error
 
 
 def _json(text: str, example: str) -> Any:

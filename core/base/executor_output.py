@@ -50,14 +50,13 @@ class ExecutorOutput:
             self._metadata.keys() - self._outputs.get("artifacts", {}).keys())
         if undeclared:
             raise ValueError(f"outputs {sorted(undeclared)} are not declared by the component")
-        artifacts = {name: {"artifacts": [self._describe(name, listed["artifacts"][0])]}
-                     for name, listed in self._outputs.get("artifacts", {}).items()}
+        declared = {name: listed["artifacts"][0] for name, listed in self._outputs.get("artifacts", {}).items()}
+        artifacts = {name: {"artifacts": [{"name": artifact.get("name", name), "uri": artifact["uri"],
+                                           "metadata": self._metadata.get(name, {})}]}
+                     for name, artifact in declared.items()}
         path = Path(self._outputs["outputFile"])
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"parameterValues": self._parameters, "artifacts": artifacts}))
-
-    def _describe(self, name: str, declared: dict[str, Any]) -> dict[str, Any]:
-        return {"name": declared.get("name", name), "uri": declared["uri"], "metadata": self._metadata.get(name, {})}
 
 
 def storable(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Gathering what is wrong, so that a user is told of all of it at once."""
+"""Collecting errors, so that a user sees all of them at once."""
 
 from collections.abc import Callable, Iterable
 from typing import TypeVar

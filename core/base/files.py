@@ -25,7 +25,12 @@ def cache_folder() -> Path:
     Raises:
         UserError: The folder cannot be made.
     """
-    folder = _cache_location()
+    if own := os.environ.get(CACHE_VARIABLE):
+        folder = Path(own).expanduser().absolute()
+    else:
+        base = os.environ.get("XDG_CACHE_HOME", "")
+        # The XDG base directory specification has relative paths ignored.
+        folder = (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "mmdet-compress"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -34,15 +39,6 @@ def cache_folder() -> Path:
         raise UserError("cache folder", folder, f"It cannot be made ({error.strerror}).",
                         f"Set {CACHE_VARIABLE} to a folder that can be written.") from error
     return folder
-
-
-def _cache_location() -> Path:
-    if os.environ.get(CACHE_VARIABLE):
-        return Path(os.environ[CACHE_VARIABLE]).expanduser().absolute()
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG base directory specification has relative paths ignored.
-    parent = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
-    return parent / "mmdet-compress"
 
 
 @contextmanager
@@ -62,17 +58,11 @@ def new_file(path: Path) -> Iterator[Path]:
 
     Where the block fails or is interrupted, ``path`` stays as it was and nothing is left beside it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # mkdtemp, not mkstemp: the file inside gets the umask's rights, not 0600.
-    beside = Path(tempfile.mkdtemp(prefix=f".{path.name[:100]}.", suffix=PARTIAL_SUFFIX, dir=str(path.parent)))
-    try:
-        with naming_full_disk(path):
-            yield beside / path.name
-            with open(beside / path.name, "rb") as written:
-                os.fsync(written.fileno())
-        os.replace(beside / path.name, path)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    with _beside(path) as partial:
+        yield partial
+        with open(partial, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(partial, path)
 
 
 @contextmanager
@@ -80,19 +70,26 @@ def new_folder(path: Path) -> Iterator[Path]:
     """Give an empty folder beside ``path`` to fill; it becomes ``path`` when the block ends well.
 
     For content that ``path`` determines (a digest or all options in its name): where another process has
-    finished the same folder meanwhile, that one stays and this one is thrown away.
+    finished the same folder meanwhile, that one stays and this one is removed.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{path.name[:100]}.", suffix=PARTIAL_SUFFIX, dir=str(path.parent)))
-    try:
-        folder = beside / path.name
+    with _beside(path) as folder:
         folder.mkdir()
-        with naming_full_disk(path):
-            yield folder
+        yield folder
         try:
             os.rename(folder, path)
         except OSError as error:
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                 raise
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """Give a path of the same name in a folder beside ``path``, which is removed after the block."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # mkdtemp, not mkstemp: what is inside gets the umask's rights, not 0600.
+    beside = Path(tempfile.mkdtemp(prefix=f".{path.name[:100]}.", suffix=PARTIAL_SUFFIX, dir=path.parent))
+    try:
+        with naming_full_disk(path):
+            yield beside / path.name
     finally:
         shutil.rmtree(beside, ignore_errors=True)

@@ -137,19 +137,6 @@ def kind_of(content: bytes, size: int | None = None) -> str:
         return "a safetensors file"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "a WebP image"
-    return _kind_of_text(head, text)
-
-
-def not_text(content: bytes) -> str:
-    """Return what a file is that should be text of ours and holds something that a tool or a server put there.
-
-    Empty for any other text: what it says is its reader's affair.
-    """
-    kind = kind_of(content)
-    return kind if b"\0" in content[:HEAD_BYTES] or kind in _NO_TEXT_OF_OURS else ""
-
-
-def _kind_of_text(head: bytes, text: bytes) -> str:
     try:
         # The last character can be cut.
         letters = head.decode("utf-8") if len(head) < HEAD_BYTES else head[:-4].decode("utf-8", "ignore")
@@ -158,3 +145,12 @@ def _kind_of_text(head: bytes, text: bytes) -> str:
     if not all(letter.isprintable() or letter.isspace() for letter in letters):
         return ""
     return "JSON text" if text[:1] in (b"{", b"[") else "text"
+
+
+def not_text(content: bytes) -> str:
+    """Return what a file is that should be text of ours and holds something that a tool or a server put there.
+
+    Empty for any other text, whose content its reader checks.
+    """
+    kind = kind_of(content)
+    return kind if b"\0" in content[:HEAD_BYTES] or kind in _NO_TEXT_OF_OURS else ""

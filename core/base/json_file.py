@@ -42,7 +42,7 @@ def json_value(text: str | bytes, any_number: bool = False) -> Any:
     """Return the value of JSON text.
 
     Args:
-        text: The text; its size is its reader's affair.
+        text: The text; its size is limited by whoever reads the file.
         any_number: Whether integers beyond 64 bits, NaN and infinities are read, which are no JSON but in many files;
             who reads them looks at each number himself.
 

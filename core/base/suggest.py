@@ -34,8 +34,8 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {' or '.join(map(repr, names))}?)" if names else ""
 
 
-def listed(items: Iterable[str], separator: str = ", ") -> str:
-    """Join items for a message: the first ten, shortened where they are long, and how many more there are."""
+def listed(items: Iterable[str], separator: str = ", ", most: int = SHOWN) -> str:
+    """Join items for a message: the first ``most``, shortened where they are long, and how many more there are."""
     items = [item if len(item) <= LONGEST else f"{item[:LONGEST]}..." for item in items]
-    more = f"{separator}and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
-    return separator.join(items[:SHOWN]) + more
+    more = f"{separator}and {len(items) - most} more" if len(items) > most else ""
+    return separator.join(items[:most]) + more

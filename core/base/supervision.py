@@ -18,6 +18,7 @@ Where there is no fork (Windows), as for a bundle's runner, a command runs as it
 
 import contextlib
 import ctypes
+import functools
 import mmap
 import os
 import select
@@ -26,7 +27,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -101,12 +102,7 @@ def end_with_this_process() -> Callable[[], None]:
 
     The kernel counts the thread that starts the child as its parent (prctl(2)), so that thread must outlive it.
     """
-    parent = os.getpid()
-
-    def tie() -> None:
-        _kill_with_parent(parent)
-
-    return tie
+    return functools.partial(_kill_with_parent, os.getpid())
 
 
 def raise_once(error: type[BaseException]) -> Callable[[int, Any], None]:
@@ -154,7 +150,8 @@ class _Supervisor:
         self._program, self._worker, self._grace = program, worker, grace
         self._own, self._workers = own.read_end, workers.read_end
         self._pipes = [self._own, self._workers]
-        self._lifeline = _Lifeline.of(os.environ)
+        lifeline = os.environ.get(LIFELINE_VARIABLE)
+        self._lifeline = _Lifeline(lifeline) if lifeline else None
         self._first: int | None = None
         self._first_at = self._deadline = 0.0
         # The worker does the same: whoever comes first.
@@ -165,7 +162,10 @@ class _Supervisor:
     def watch(self) -> int:
         """Wait for the worker's end and return the command's exit code."""
         while True:
-            ready, _, _ = select.select(self._pipes, [], [], self._patience())
+            wait = None if self._lifeline is None else _LIFELINE_SECONDS
+            if self._first is not None:
+                wait = max(0.0, self._deadline - time.monotonic())
+            ready, _, _ = select.select(self._pipes, [], [], wait)
             second = any([self._take(pipe) for pipe in ready])
             if self._first is None and self._lifeline is not None and self._lifeline.broken():
                 self._begin(signal.SIGTERM)
@@ -175,12 +175,7 @@ class _Supervisor:
                 return self._kill("was killed at the second signal")
             if self._first is not None and time.monotonic() >= self._deadline:
                 seconds = self._deadline - self._first_at
-                return self._kill(f"did not come to its end within {seconds:g} s and was killed")
-
-    def _patience(self) -> float | None:
-        if self._first is not None:
-            return max(0.0, self._deadline - time.monotonic())
-        return None if self._lifeline is None else _LIFELINE_SECONDS
+                return self._kill(f"did not end within {seconds:g} s and was killed")
 
     def _begin(self, number: int, pass_on: bool = True) -> None:
         """Let the worker's end begin by a signal."""
@@ -195,7 +190,10 @@ class _Supervisor:
         if not numbers:
             self._pipes.remove(pipe)
         if signal.SIGTSTP in numbers and pipe == self._own:
-            self._pause()
+            # Ctrl-Z stops the worker's group and this process, until the shell continues it.
+            os.killpg(self._worker, signal.SIGSTOP)
+            os.kill(os.getpid(), signal.SIGSTOP)
+            os.killpg(self._worker, signal.SIGCONT)
         repeated = False
         for number in (number for number in numbers if number in _CODES):
             if self._first is None:
@@ -203,12 +201,6 @@ class _Supervisor:
             elif pipe == self._own and time.monotonic() - self._first_at >= _REPEAT_SECONDS:
                 repeated = True
         return repeated
-
-    def _pause(self) -> None:
-        """Stop the worker's group and this process, as Ctrl-Z asks, until the shell lets them go on."""
-        os.killpg(self._worker, signal.SIGSTOP)
-        os.kill(os.getpid(), signal.SIGSTOP)
-        os.killpg(self._worker, signal.SIGCONT)
 
     def _kill(self, what: str) -> int:
         with contextlib.suppress(ProcessLookupError):
@@ -227,7 +219,7 @@ class _Supervisor:
                 self._say("killed (SIGKILL), as happens where memory runs out.")
             return code if code >= 0 else 128 - code
         _kill_children()
-        # What had come to its end is done; any other failure was the signal's.
+        # A finished command keeps its code; any other failure was the signal's.
         return code if code in (0, EXIT_STATE_SAVED) else _CODES[self._first]
 
     def _say(self, what: str) -> None:
@@ -242,11 +234,6 @@ class _Lifeline:
         self._file = open(path, encoding="utf-8")  # noqa: SIM115 - until this process ends
         self._holder = self._file.read()
 
-    @classmethod
-    def of(cls, variables: Mapping[str, str]) -> "_Lifeline | None":
-        path = variables.get(LIFELINE_VARIABLE)
-        return cls(path) if path else None
-
     def broken(self) -> bool:
         """Return whether its holder is gone; the lock is then held here, too, so that nobody begins beside this."""
         import fcntl
@@ -260,7 +247,7 @@ class _Lifeline:
 
 
 def _kill_children() -> None:
-    """Kill all children of this process, and whoever becomes one by that."""
+    """Kill all children of this process, and those that become its children by that."""
     deadline = time.monotonic() + _SWEEP_SECONDS
     while time.monotonic() < deadline:
         with contextlib.suppress(ProcessLookupError):
@@ -314,7 +301,7 @@ def _work(program: str, main: Callable[[], int], mask: set[int]) -> int:
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
         os._exit(code)
-    # It has come to its end; a finalisation that hangs is the supervisor's to end.
+    # The work is done; the supervisor ends a finalisation that hangs.
     for number in _CODES:
         signal.signal(number, _do_nothing)
     return code

@@ -21,7 +21,7 @@ def printable(text: str, most: int = MOST_CHARACTERS, keep: str = "") -> str:
 
     Args:
         text: Any text; control characters, line ends, bidirectional marks and halves of characters are escaped.
-        most: Characters of ``text`` that are shown; where it has more, its length is told.
+        most: Characters of ``text`` that are shown; where it has more, its length is added.
         keep: Characters that stay as they are, such as a line end.
     """
     shown = str.__getitem__(text, slice(most))
@@ -61,10 +61,6 @@ class _Writer:
         self.pieces: list[str] = []
         self._characters, self._values = most, _MOST_VALUES
 
-    @property
-    def _full(self) -> bool:
-        return self._characters <= 0 or self._values <= 0
-
     def write(self, value: Any, depth: int) -> None:
         self._values -= 1
         kind = next((base for base in _BRACKETS if issubclass(type(value), base)), None)
@@ -90,7 +86,7 @@ class _Writer:
         for number, value in enumerate(islice(values, _MOST_VALUES)):
             if number:
                 self._add(", ")
-            if self._full:
+            if self._characters <= 0 or self._values <= 0:
                 self._add(f"... ({count:,} in all)")
                 return
             self.write(value, depth + 1)

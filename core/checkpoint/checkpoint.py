@@ -109,20 +109,31 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         UserError: The file cannot be read as data, or holds no weights.
     """
+    import torch
+
     contents = load_restricted(path)
     if not isinstance(contents, dict):
         raise UserError("checkpoint", path, f"It holds a {type(contents).__name__} where a dictionary is expected.",
                         "Save it with torch.save({'state_dict': model.state_dict()}).")
     state_dict = contents.get("state_dict", contents)
-    if not _is_state_dict(state_dict):
+    if not isinstance(state_dict, dict) or not state_dict or not all(
+            isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in state_dict.items()):
         raise UserError("checkpoint", path, f"It holds no weights (keys: {bounded_repr(list(contents))}).",
                         "Give a checkpoint with a 'state_dict' of tensors.")
+    compression, record = None, contents.get("nncf")
+    if record is not None:
+        if not isinstance(record, dict) or not all(isinstance(record.get(key), dict)
+                                                   for key in ("config", "compression_state")):
+            raise UserError("checkpoint", path, "Its 'nncf' entry has no config and compression state.",
+                            "Compress the model again with this tool.")
+        compression = CompressionRecord(record["config"], record["compression_state"],
+                                        bool(record.get("postprocessing", True)))
     meta = _entry(contents, "meta", dict, path) or {}
     return Checkpoint(
-        state_dict={_without_prefix(name): value for name, value in state_dict.items()},
+        state_dict={name.removeprefix("module."): value for name, value in state_dict.items()},
         classes=_classes(meta.get("CLASSES"), path),
         config_text=_entry(meta, "config", str, path) or "",
-        compression=_compression(contents.get("nncf"), path),
+        compression=compression,
         versions={shown(name): shown(value) for name, value in (_entry(meta, "versions", dict, path) or {}).items()},
         training=_training(contents, meta, path))
 
@@ -156,24 +167,3 @@ def _training(contents: Mapping[str, Any], meta: Mapping[str, Any], path: Path) 
     if "progress" in contents:
         training["progress"] = _entry(contents, "progress", dict, path)
     return training
-
-
-def _is_state_dict(value: Any) -> bool:
-    import torch
-
-    return isinstance(value, dict) and bool(value) and all(
-        isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in value.items())
-
-
-def _without_prefix(name: str) -> str:
-    return name[len("module."):] if name.startswith("module.") else name
-
-
-def _compression(record: Any, path: Path) -> CompressionRecord | None:
-    if record is None:
-        return None
-    if not isinstance(record, dict) or not all(isinstance(record.get(key), dict)
-                                               for key in ("config", "compression_state")):
-        raise UserError("checkpoint", path, "Its 'nncf' entry has no config and compression state.",
-                        "Compress the model again with this tool.")
-    return CompressionRecord(record["config"], record["compression_state"], bool(record.get("postprocessing", True)))

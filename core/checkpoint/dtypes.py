@@ -25,7 +25,8 @@ def check_dtypes(given: Mapping[str, Any], own: Mapping[str, Any], source: objec
     """
     cast = [name for name, tensor in own.items() if name in given and given[name].dtype != tensor.dtype]
     for name in cast:
-        if _kind(given[name]) != _kind(own[name]):
+        dtypes = given[name].dtype, own[name].dtype
+        if len({(dtype.is_floating_point, dtype.is_complex, str(dtype) == "torch.bool") for dtype in dtypes}) > 1:
             raise UserError("checkpoint", source, f"Its {name} is of {given[name].dtype}, and the model's is of "
                             f"{own[name].dtype}: numbers of another kind are not taken.",
                             "Save it again with the weights as they were trained.")
@@ -33,11 +34,3 @@ def check_dtypes(given: Mapping[str, Any], own: Mapping[str, Any], source: objec
         first = cast[0]
         logger.info("%d tensors of %s are cast, the first is %s from %s to %s", len(cast), source, first,
                     given[first].dtype, own[first].dtype)
-
-
-def _kind(tensor: Any) -> str:
-    import torch
-
-    if tensor.is_floating_point():
-        return "real"
-    return "truth" if tensor.dtype is torch.bool else "complex" if tensor.is_complex() else "whole"

@@ -4,12 +4,12 @@ Python's own ``find_class`` hook is not enough: what it returns can be called wi
 attributes. Here a name stands for a constructor of this project, which checks its arguments, and opcodes that no
 checkpoint needs are refused. What a constructor has checked is immutable, or its own copy: nothing that follows in the
 pickle changes it. What is returned is a tree of bounded size and depth, parts that it shares counted wherever they
-stand, so that whoever walks it comes to an end.
+stand, so that walking it ends.
 """
 
 import io
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,7 +90,7 @@ def load_plain_bytes(content: bytes, names: Names, persistent: Callable[[Any], A
 
 
 class _Opcodes:
-    """The unpickler's methods by opcode, handed out a bounded number of times."""
+    """The unpickler's methods by opcode, looked up a bounded number of times."""
 
     def __init__(self, methods: Mapping[int, Callable[[Any], None]]) -> None:
         self._methods, self._left = methods, MOST_OPCODES
@@ -107,7 +107,7 @@ class _Opcodes:
 
 
 class _Unpickler(pickle._Unpickler):
-    """Python's unpickler in Python: the one in C cannot be told which opcodes to refuse."""
+    """Python's unpickler in Python: the one in C cannot refuse opcodes."""
 
     def __init__(self, file: Any, names: Names, persistent: Callable[[Any], Any] | None) -> None:
         super().__init__(file, encoding="utf-8")
@@ -139,15 +139,12 @@ class _Unpickler(pickle._Unpickler):
         accept = self._states[type(target)]
         built = target if accept is None else accept(target, state)
         if built is not target:
-            self._replace(target, built)
-
-    def _replace(self, target: Any, built: Any) -> None:
-        """Put what BUILD made where its target stands: on the stack's top and in the memo."""
-        self.stack[-1] = built
-        self._count_copy((self.memo,))
-        for index, value in self.memo.items():
-            if value is target:
-                self.memo[index] = built
+            # It takes the target's place, on the stack's top and in the memo.
+            self.stack[-1] = built
+            self._count_copy((self.memo,))
+            for index, value in self.memo.items():
+                if value is target:
+                    self.memo[index] = built
 
     def _count_copy(self, arguments: Any) -> None:
         self._left -= _CALL
@@ -276,10 +273,10 @@ class _Measured:
     """A container on the way from the root: how many values it has so far, and how deep they go."""
 
     def __init__(self, container: Any) -> None:
-        self.container, self.values, self.depth = container, 1, 1
-        self.inner = (part for part in _parts(container) if isinstance(part, _CONTAINERS))
-        if isinstance(container, _CONTAINERS):
-            self.values += len(container)
+        parts = container if isinstance(container, _CONTAINERS) else ()
+        self.container, self.values, self.depth = container, 1 + len(parts), 1
+        values = parts.values() if isinstance(parts, dict) else parts
+        self.inner = (part for part in values if isinstance(part, _CONTAINERS))
 
     def add(self, values: int, depth: int) -> None:
         self.values += values
@@ -288,9 +285,3 @@ class _Measured:
             raise Refused(f"more than {MOST_VALUES:,} values, those that it shares counted wherever they stand")
         if self.depth > MOST_DEPTH:
             raise Refused(f"containers nested deeper than {MOST_DEPTH}")
-
-
-def _parts(container: Any) -> Iterable[Any]:
-    if isinstance(container, dict):
-        return container.values()
-    return container if isinstance(container, _CONTAINERS) else ()

@@ -6,13 +6,12 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from core.base.errors import UserError
 from core.base.foreign_file import CUT_ZIP, kind_of_file, open_foreign
 from core.base.text import shown
 from core.checkpoint.plain_pickle import Refused
-from core.checkpoint.torch_file import ZIP_BEGINNING, read_torch_file
 
 MOST_BYTES = 8 << 30
 """The largest detectors of MMDetection take a quarter of it, with their optimizer."""
@@ -30,10 +29,17 @@ def load_restricted(path: Path) -> Any:
         UserError: The file is absent, is not a checkpoint, is cut off, or holds something other than tensors,
             numpy arrays and plain containers; names what it is, where that is known.
     """
+    from core.checkpoint.torch_file import ZIP_BEGINNING, read_torch_file
+
     path = Path(path)
     with open_foreign(path, "checkpoint", MOST_BYTES) as file:
         size = os.fstat(file.fileno()).st_size
-        _check_kind(path, file)
+        kind = kind_of_file(file)
+        file.seek(0)
+        if kind == CUT_ZIP or file.read(len(ZIP_BEGINNING)) != ZIP_BEGINNING and kind != "a pickle":
+            raise UserError("checkpoint", path, f"It is {kind or 'a file of an unknown kind'}, and a checkpoint is "
+                            "what torch.save writes.", "Download or copy the checkpoint again, or give another one.")
+        file.seek(0)
         try:
             return read_torch_file(file, size)
         except Refused as error:
@@ -48,13 +54,3 @@ def load_restricted(path: Path) -> Any:
             raise UserError("checkpoint", path, f"It cannot be read as a PyTorch checkpoint ({shown(error)}).",
                             "Check that the download is complete and that the file was written by torch.save."
                             ) from error
-
-
-def _check_kind(path: Path, file: BinaryIO) -> None:
-    """Refuse what does not begin as torch.save's files do, and a zip archive whose end is not there."""
-    kind = kind_of_file(file)
-    file.seek(0)
-    if kind == CUT_ZIP or file.read(len(ZIP_BEGINNING)) != ZIP_BEGINNING and kind != "a pickle":
-        raise UserError("checkpoint", path, f"It is {kind or 'a file of an unknown kind'}, and a checkpoint is what "
-                        "torch.save writes.", "Download or copy the checkpoint again, or give another one.")
-    file.seek(0)

@@ -10,10 +10,13 @@ import zlib
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
+import numpy as np
+import torch
+
 from core.base.text import bounded_repr
 from core.checkpoint.plain_pickle import Constructor, Names, Refused, call, load_plain, load_plain_bytes
-from core.checkpoint.plain_values import plain_names
-from core.storage.zip_index import ZipEntry, open_zip
+from core.checkpoint.plain_values import PLAIN_NAMES, typed
+from core.storage.zip_index import open_zip
 
 ZIP_BEGINNING = b"PK\x03\x04"
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
@@ -55,7 +58,6 @@ class _Archive:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._storages: dict[str, Any] = {}
         entries = open_zip(file, MOST_INDEX_BYTES, MOST_RECORDS)[1]
         self._entries = {entry.info.orig_filename: entry for entry in entries}
         pickles = [name for name in self._entries if name.count("/") == 1 and name.endswith("/data.pkl")]
@@ -70,18 +72,14 @@ class _Archive:
             raise Refused("big-endian numbers")
 
     def read(self) -> Any:
-        content = self._record("data.pkl", MOST_PICKLE_BYTES)
-        return load_plain_bytes(bytes(content), _names(_tensor), self._storage)
-
-    def _entry(self, name: str) -> ZipEntry:
-        try:
-            return self._entries[f"{self._folder}/{name}"]
-        except KeyError:
-            raise ValueError(f"a record is missing: {bounded_repr(name)}") from None
+        storage = _storages({}, lambda key, most: self._record(f"data/{key}", most))
+        return load_plain_bytes(bytes(self._record("data.pkl", MOST_PICKLE_BYTES)), _NAMES, storage)
 
     def _record(self, name: str, most: int) -> bytearray:
         """Return a record of at most ``most`` bytes; the index was compared with the file, which has them."""
-        entry = self._entry(name)
+        entry = self._entries.get(f"{self._folder}/{name}")
+        if entry is None:
+            raise ValueError(f"a record is missing: {bounded_repr(name)}")
         if entry.info.file_size > most:
             raise ValueError(f"{name} has {entry.info.file_size:,} bytes where at most {most:,} are read")
         content = bytearray(entry.info.file_size)
@@ -92,55 +90,40 @@ class _Archive:
             raise ValueError(f"the checksum of {name} is another: its bytes have changed")
         return content
 
-    def _storage(self, saved: Any) -> Any:
-        kind, key, count = _storage_id(saved)
-        if key not in self._storages:
-            content = self._record(f"data/{key}", count * _item_size(kind))
-            self._storages[key] = _flat_tensor(kind, content, count)
-        return _checked(self._storages[key], kind, count)
-
 
 def _read_legacy(file: BinaryIO, size: int) -> Any:
     """Read the older format: three pickles, the contents' pickle, the storages' keys, and their bytes in that order."""
-    plain = plain_names()
     bounded = _Bounded(file, size)
-    if load_plain(bounded, plain) != _MAGIC:
+    if load_plain(bounded, PLAIN_NAMES) != _MAGIC:
         raise ValueError("neither of torch.save's formats")
-    if load_plain(bounded, plain) != _PROTOCOL:
+    if load_plain(bounded, PLAIN_NAMES) != _PROTOCOL:
         raise ValueError("an unknown version of torch.save's format")
-    load_plain(bounded, plain)
-    storages: dict[str, Any] = {}
+    load_plain(bounded, PLAIN_NAMES)
+    storages: dict[str, torch.Tensor] = {}
     claimed = 0
 
-    def storage(saved: Any) -> Any:
+    def empty(key: str, count: int) -> bytearray:
         nonlocal claimed
-        kind, key, count = _storage_id(saved)
-        if key not in storages:
-            claimed += count * _item_size(kind)
-            if claimed > size:
-                raise EOFError(f"its tensors claim {claimed:,} bytes, and the file has {size:,}")
-            storages[key] = _flat_tensor(kind, bytearray(count * _item_size(kind)), count)
-        return _checked(storages[key], kind, count)
+        claimed += count
+        if claimed > size:
+            raise EOFError(f"its tensors claim {claimed:,} bytes, and the file has {size:,}")
+        return bytearray(count)
 
-    contents = load_plain(bounded, _names(_tensor), storage)
-    keys = load_plain(bounded, plain)
+    contents = load_plain(bounded, _NAMES, _storages(storages, empty))
+    keys = load_plain(bounded, PLAIN_NAMES)
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or sorted(keys) != sorted(storages):
         raise ValueError("its list of storages is not that of its tensors")
-    for key in keys:
-        _fill(storages[key], bounded)
+    for flat in (storages[key] for key in keys):
+        count = int.from_bytes(bounded.read(8), "little")
+        if count != flat.numel():
+            raise ValueError("a storage has another size than its tensors say")
+        content = bounded.read_large(count * flat.element_size())
+        flat.copy_(_flat_tensor(str(flat.dtype).rpartition(".")[2], content, count))
     return contents
 
 
-def _fill(flat: Any, file: "_Bounded") -> None:
-    count = int.from_bytes(file.read(8), "little")
-    if count != flat.numel():
-        raise ValueError("a storage has another size than its tensors say")
-    content = file.read_large(count * flat.element_size())
-    flat.copy_(_flat_tensor(str(flat.dtype).rpartition(".")[2], content, count))
-
-
 class _Bounded:
-    """A file of which no more is asked for than it has: a pickle's lengths are anybody's word."""
+    """A file of which no more is read than it has: the lengths in a pickle are not trusted."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file, self._size = file, size
@@ -167,40 +150,31 @@ class _Bounded:
         return self._file.readline(1 << 10)
 
 
-def _names(make_tensor: Callable[..., Any]) -> Names:
-    import torch
+def _storages(made: dict[str, torch.Tensor], content: Callable[[str, int], bytearray]) -> Callable[[Any], torch.Tensor]:
+    """Return what gives a pickle the storage of a persistent id, as a tensor of one dimension; an untyped one of uint8.
 
-    names: dict[tuple[str, str], Any] = dict(plain_names())
-    names.update({("torch", name): Constructor(f"torch.{name}") for name in _STORAGES})
-    names.update({(module, _UNTYPED): Constructor(f"torch.{_UNTYPED}") for module in ("torch", "torch.storage")})
-    names.update({("torch", name): getattr(torch, name) for name in _DTYPES})
-    names["torch", "Size"] = Constructor("torch.Size", _size)
-    names["torch", "device"] = Constructor("torch.device", _device)
-    # torch.__version__ is of a class of its own (torch 1.10 and newer); it is read as plain text.
-    names["torch.torch_version", "TorchVersion"] = Constructor("torch.__version__", _version)
-    # Only ever the class of a tensor that had attributes, which are left out.
-    names.update({(module, name): Constructor(f"torch.{name}") for module, name in (
-        ("torch", "Tensor"), ("torch._tensor", "Tensor"), ("torch.nn.parameter", "Parameter"))})
-    names.update({("torch._utils", f"_rebuild_{name}"): Constructor(f"torch._utils._rebuild_{name}", make)
-                  for name, make in (("tensor", make_tensor), ("tensor_v2", make_tensor), ("tensor_v3", _tensor_v3),
-                                     ("parameter", _parameter), ("parameter_with_state", _parameter),
-                                     ("device_tensor_from_numpy", _tensor_from_numpy))})
-    names["torch._tensor", "_rebuild_from_type_v2"] = Constructor("tensor with attributes", _tensor_with_attributes)
-    return names
+    Args:
+        made: The storages so far, by their keys.
+        content: Returns a storage's bytes by its key and their number.
+    """
+    def storage(saved: Any) -> torch.Tensor:
+        if not isinstance(saved, tuple) or len(saved) not in (5, 6) or saved[0] != "storage":
+            raise Refused("a persistent id that names no storage")
+        name, key, count = saved[1], saved[2], saved[4]
+        if not isinstance(name, Constructor) or name.name.rpartition(".")[2] not in (*_STORAGES, _UNTYPED):
+            raise Refused("a storage of an unknown type")
+        if not isinstance(key, str) or len(key) > 64 or type(count) is not int or not 0 <= count < 1 << 62:
+            raise Refused(f"a storage of {bounded_repr(count, 40)} elements")
+        if saved[5:] not in ((), (None,)):
+            raise Refused("a view of a storage, which torch has not written since 0.4")
+        kind = _STORAGES.get(name.name.rpartition(".")[2], "uint8")
+        if key not in made:
+            made[key] = _flat_tensor(kind, content(key, count * _item_size(kind)), count)
+        if str(made[key].dtype) != f"torch.{kind}" or made[key].numel() != count:
+            raise Refused("one storage with two types or sizes")
+        return made[key]
 
-
-def _storage_id(saved: Any) -> tuple[str, str, int]:
-    """Return type, key and number of elements of a storage's persistent id; an untyped one's type is uint8."""
-    if not isinstance(saved, tuple) or len(saved) not in (5, 6) or saved[0] != "storage":
-        raise Refused("a persistent id that names no storage")
-    kind, key, count = saved[1], saved[2], saved[4]
-    if not isinstance(kind, Constructor) or kind.name.rpartition(".")[2] not in (*_STORAGES, _UNTYPED):
-        raise Refused("a storage of an unknown type")
-    if not isinstance(key, str) or len(key) > 64 or type(count) is not int or not 0 <= count < 1 << 62:
-        raise Refused(f"a storage of {bounded_repr(count, 40)} elements")
-    if saved[5:] not in ((), (None,)):
-        raise Refused("a view of a storage, which torch has not written since 0.4")
-    return _STORAGES.get(kind.name.rpartition(".")[2], "uint8"), key, count
+    return storage
 
 
 def _item_size(kind: str) -> int:
@@ -209,9 +183,6 @@ def _item_size(kind: str) -> int:
 
 def _flat_tensor(kind: str, content: bytearray, count: int) -> Any:
     """Return ``count`` elements as a tensor of one dimension that owns ``content``."""
-    import numpy as np
-    import torch
-
     if len(content) != count * _item_size(kind):
         raise ValueError(f"a storage of {count:,} elements has {len(content):,} bytes")
     held = {"bfloat16": "int16", "bool": "uint8"}.get(kind, kind)
@@ -221,17 +192,9 @@ def _flat_tensor(kind: str, content: bytearray, count: int) -> Any:
     return flat.bool() if kind == "bool" else flat
 
 
-def _checked(flat: Any, kind: str, count: int) -> Any:
-    if str(flat.dtype) != f"torch.{kind}" or flat.numel() != count:
-        raise Refused("one storage with two types or sizes")
-    return flat
-
-
 def _tensor(flat: Any, offset: Any, size: Any, stride: Any, requires_grad: Any = False, hooks: Any = None,
             metadata: Any = None) -> Any:
     """Return the view of a storage that a tensor is; all of it lies within the storage."""
-    import torch
-
     size, stride = _size(size), _size(stride)
     if not isinstance(flat, torch.Tensor) or flat.dim() != 1 or type(offset) is not int or not 0 <= offset < 1 << 62:
         raise Refused("a tensor that is no view of a storage")
@@ -254,8 +217,6 @@ def _tensor(flat: Any, offset: Any, size: Any, stride: Any, requires_grad: Any =
 def _tensor_v3(flat: Any, offset: Any, size: Any, stride: Any, requires_grad: Any, hooks: Any, dtype: Any,
                metadata: Any = None) -> Any:
     """Return the view of an untyped storage whose type the tensor tells; its numbers are aligned, as torch's are."""
-    import torch
-
     kind = str(dtype).rpartition(".")[2] if isinstance(dtype, torch.dtype) else ""
     if kind not in _STORAGES.values() or kind == "bool":
         raise Refused("a tensor of an untyped storage without one of its types")
@@ -266,8 +227,6 @@ def _tensor_v3(flat: Any, offset: Any, size: Any, stride: Any, requires_grad: An
 
 
 def _parameter(data: Any, requires_grad: Any = True, hooks: Any = None, state: Any = None) -> Any:
-    import torch
-
     if not isinstance(data, torch.Tensor):
         raise Refused("a parameter that is no tensor")
     return torch.nn.Parameter(data.detach(), requires_grad is True and data.is_floating_point())
@@ -275,9 +234,6 @@ def _parameter(data: Any, requires_grad: Any = True, hooks: Any = None, state: A
 
 def _tensor_from_numpy(data: Any, dtype: Any, device: Any, requires_grad: Any = False) -> Any:
     """Return a tensor of a device that torch saves as a numpy array, such as XLA's; it comes to the CPU."""
-    import numpy as np
-    import torch
-
     if not isinstance(data, np.ndarray) or not isinstance(dtype, torch.dtype):
         raise Refused("a tensor of something else than an array and a type")
     tensor = torch.from_numpy(np.array(data)).to(dtype)
@@ -285,8 +241,6 @@ def _tensor_from_numpy(data: Any, dtype: Any, device: Any, requires_grad: Any = 
 
 
 def _tensor_with_attributes(make: Any, kind: Any, arguments: Any, state: Any) -> Any:
-    import torch
-
     tensor = call(make, arguments)
     if not isinstance(tensor, torch.Tensor):
         raise Refused("attributes of something else than a tensor")
@@ -294,25 +248,33 @@ def _tensor_with_attributes(make: Any, kind: Any, arguments: Any, state: Any) ->
 
 
 def _size(sides: Any = ()) -> Any:
-    import torch
-
     if (not isinstance(sides, (tuple, list)) or len(sides) > MOST_DIMENSIONS
             or any(type(side) is not int or not 0 <= side < 1 << 62 for side in sides)):
         raise Refused(f"the tensor size {bounded_repr(sides, 60)}")
     return torch.Size(sides)
 
 
-def _version(text: Any) -> str:
-    if type(text) is not str:
-        raise Refused("a version that is no text")
-    return text
-
-
 def _device(name: Any, index: Any = None) -> Any:
-    import torch
-
     kind, _, number = name.partition(":") if isinstance(name, str) else ("", "", "")
     if kind not in _DEVICES or len(number) > 3 or not (number or "0").isdecimal() or not (
             index is None or not number and type(index) is int and 0 <= index < 128):
         raise Refused(f"the device {bounded_repr((name, index), 40)}")
     return torch.device(name) if index is None else torch.device(name, index)
+
+
+_NAMES: Names = {
+    **PLAIN_NAMES,
+    **{("torch", name): Constructor(f"torch.{name}") for name in _STORAGES},
+    **{(module, _UNTYPED): Constructor(f"torch.{_UNTYPED}") for module in ("torch", "torch.storage")},
+    **{("torch", name): getattr(torch, name) for name in _DTYPES},
+    ("torch", "Size"): Constructor("torch.Size", _size), ("torch", "device"): Constructor("torch.device", _device),
+    # torch.__version__ is of a class of its own (torch 1.10 and newer); it is read as plain text.
+    ("torch.torch_version", "TorchVersion"): Constructor("torch.__version__",
+                                                         typed(str, (str,), "a version that is no text")),
+    # Only ever the class of a tensor that had attributes, which are left out.
+    **{(module, name): Constructor(f"torch.{name}") for module, name in (
+        ("torch", "Tensor"), ("torch._tensor", "Tensor"), ("torch.nn.parameter", "Parameter"))},
+    **{("torch._utils", f"_rebuild_{name}"): Constructor(f"torch._utils._rebuild_{name}", make) for name, make in (
+        ("tensor", _tensor), ("tensor_v2", _tensor), ("tensor_v3", _tensor_v3), ("parameter", _parameter),
+        ("parameter_with_state", _parameter), ("device_tensor_from_numpy", _tensor_from_numpy))},
+    ("torch._tensor", "_rebuild_from_type_v2"): Constructor("tensor with attributes", _tensor_with_attributes)}

@@ -65,7 +65,14 @@ def check(arguments: argparse.Namespace) -> int:
         report, why_not = (None, "--no-trace") if arguments.no_trace else trace_source(source, nncf_config)
         findings = [*findings, *(report.findings if report else ())]
     print(*_verdict(arguments.config, findings, bool(changes) and not arguments.migrate), sep="\n", file=stream)
-    print(*_layers(report, arguments.scopes) if report else _not_checked(source, why_not), sep="\n", file=stream)
+    if report:
+        print(*_layers(report, arguments.scopes), sep="\n", file=stream)
+    else:
+        if not nncf_is_installed():
+            print("Not asked: NNCF's own schema (nncf is not installed in this environment).", file=stream)
+        if source.epochs is None:
+            print("Not checked: schedules against the epochs (the file does not say how many).", file=stream)
+        print(f"Not checked: scopes, frozen layers and pruned filters ({why_not}).", file=stream)
     if _errors(findings):
         return EXIT_USER_ERROR
     if arguments.migrate:
@@ -115,14 +122,6 @@ def _verdict(config: str, findings: Sequence[Finding], migratable: bool) -> Iter
         yield f"    {finding.replacement}"
     if migratable:
         yield "Keys of other NNCF versions are replaced as above by --migrate, which prints the whole dict."
-
-
-def _not_checked(source: Source, why_not: str) -> Iterator[str]:
-    if not nncf_is_installed():
-        yield "Not asked: NNCF's own schema (nncf is not installed in this environment)."
-    if source.epochs is None:
-        yield "Not checked: schedules against the epochs (the file does not say how many)."
-    yield f"Not checked: scopes, frozen layers and pruned filters ({why_not})."
 
 
 def _layers(report: LayerReport, scopes: bool) -> Iterator[str]:

@@ -66,7 +66,7 @@ def require_same(saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
         listed = "".join(f"\n  {difference}" for difference in serious)
         raise UserError("nncf_config", f"{len(serious)} {keys} from the compressed checkpoint's",
                         f"A compressed model is restored with the nncf_config it was made with.{listed}\n",
-                        "Restore these values, or compress anew from the plain checkpoint.")
+                        "Restore these values, or compress the plain checkpoint again.")
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, tuple[Any, bool]]]:
@@ -77,7 +77,13 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, tuple[Any, bool]]]:
     for key, item in value.items():
         place = child(path, key)
         if place == "compression":
-            yield from _algorithm_leaves(item)
+            entries = {str(entry.get("algorithm")) if isinstance(entry, Mapping) else bounded_repr(entry): entry
+                       for entry in (item if isinstance(item, (list, tuple)) else [item])}
+            yield place, (sorted(entries), False)
+            for name, entry in entries.items():
+                if isinstance(entry, Mapping):
+                    yield from _leaves({key: value for key, value in entry.items() if key != "algorithm"},
+                                       f"compression[{name}]")
         elif key in HARMLESS_KEYS:
             yield place, (_plain(item), True)
         elif key in _SCOPE_KEYS and isinstance(item, (str, list, tuple)):
@@ -87,16 +93,6 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, tuple[Any, bool]]]:
                 yield from _leaves(part, child(place, index))
         else:
             yield from _leaves(item, place)
-
-
-def _algorithm_leaves(section: Any) -> Iterator[tuple[str, tuple[Any, bool]]]:
-    algorithms: dict[str, Any] = {}
-    for entry in section if isinstance(section, (list, tuple)) else [section]:
-        algorithms[str(entry.get("algorithm")) if isinstance(entry, Mapping) else bounded_repr(entry)] = entry
-    yield "compression", (sorted(algorithms), False)
-    for name, entry in algorithms.items():
-        if isinstance(entry, Mapping):
-            yield from _leaves({key: item for key, item in entry.items() if key != "algorithm"}, f"compression[{name}]")
 
 
 def _plain(value: Any) -> Any:

@@ -1,18 +1,35 @@
 """The losses of compression algorithms in the train step, and knowledge distillation on a detector's raw heads.
 
 NNCF 2.0.0 compares what forward returns, and copies the detector as it stands while it is traced
-(torch/knowledge_distillation/algo.py). In training MMDetection returns losses: their difference teaches nothing, and
-the copied forward would call the student. So NNCF's handler gets the raw outputs of both heads instead.
+(torch/knowledge_distillation/algo.py). In training MMDetection returns losses: their difference carries no information,
+and the copied forward would call the student. So NNCF's handler gets the raw outputs of both heads instead.
 """
 
 from collections.abc import Mapping
 from typing import Any
+
+import torch
 
 from core.base.errors import UserError
 from core.compression.statistics import controllers_of
 
 ALGORITHM = "knowledge_distillation"
 LOSS_KEY = "loss_compression"
+
+
+class RawHeads(torch.nn.Module):
+    """A teacher whose forward returns its head's raw outputs; it is saved with the network, for resuming."""
+
+    def __init__(self, teacher: Any) -> None:
+        super().__init__()
+        for module in teacher.modules():
+            # NNCF copied the functions that keep parts out of its graph, and they are bound to the student's modules.
+            module.__dict__.pop("forward", None)
+        self.detector = teacher
+
+    def forward(self, img: Any, **kwargs: Any) -> Any:
+        plain = torch.Tensor.as_subclass(img, torch.Tensor)
+        return self.detector.bbox_head(self.detector.extract_feat(plain))
 
 
 def require_distillable(detector: Any, nncf_config: Mapping[str, Any]) -> None:
@@ -45,8 +62,17 @@ def add_compression_loss(network: Any, controller: Any) -> None:
 
     if all(isinstance(child.loss, ZeroCompressionLoss) for child in controllers_of(controller)):
         return
-    if network._kd_loss_handler is not None:
-        _distil_raw_heads(network)
+    handler = network._kd_loss_handler
+    if handler is not None:
+        raw: list[Any] = []
+
+        def keep(head: Any, inputs: Any, outputs: Any) -> None:
+            raw[:] = [outputs] if head.training else []
+
+        network.get_nncf_wrapped_model().bbox_head.register_forward_hook(keep)
+        # NNCF calls handler(what forward returned, *its arguments).
+        handler.register_forward_pre_hook(lambda module, inputs: (raw.pop(), *inputs[1:]))
+        handler._kd_original_model = RawHeads(handler._kd_original_model)
     train_step = network.train_step
 
     def run(data: Any, optimizer: Any) -> dict[str, Any]:
@@ -57,38 +83,3 @@ def add_compression_loss(network: Any, controller: Any) -> None:
         return {**outputs, "loss": total, "log_vars": logged}
 
     network.train_step = run
-
-
-def _distil_raw_heads(network: Any) -> None:
-    handler, student = network._kd_loss_handler, network.get_nncf_wrapped_model()
-    raw: list[Any] = []
-
-    def keep(head: Any, inputs: Any, outputs: Any) -> None:
-        raw[:] = [outputs] if head.training else []
-
-    student.bbox_head.register_forward_hook(keep)
-    # NNCF calls handler(what forward returned, *its arguments).
-    handler.register_forward_pre_hook(lambda module, inputs: (raw.pop(), *inputs[1:]))
-    handler._kd_original_model = _raw_heads(handler._kd_original_model)
-
-
-def _raw_heads(teacher: Any) -> Any:
-    """Return a module that runs ``teacher`` up to its raw heads; it is saved with the network, for resuming."""
-    import torch
-
-    for module in teacher.modules():
-        # NNCF copied the functions that keep parts out of its graph, and they are bound to the student's modules.
-        module.__dict__.pop("forward", None)
-
-    class RawHeads(torch.nn.Module):
-        """A detector whose forward returns its head's raw outputs."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.detector = teacher
-
-        def forward(self, img: Any, **kwargs: Any) -> Any:
-            plain = torch.Tensor.as_subclass(img, torch.Tensor)
-            return self.detector.bbox_head(self.detector.extract_feat(plain))
-
-    return RawHeads()

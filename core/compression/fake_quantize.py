@@ -85,7 +85,10 @@ def count_quantized(model: Any) -> int:
 
 def count_int8_weights(model: Any) -> int:
     """Return the number of 8-bit (or narrower) integer constants that an ``openvino.Model`` converts to float."""
-    return sum(_is_int8_weight(operation) for operation in model.get_ops())
+    sources = [operation.input_value(0) for operation in model.get_ops()
+               if operation.get_type_name() == "Convert" and operation.get_output_element_type(0).is_real()]
+    return sum(source.get_node().get_type_name() == "Constant" and source.get_element_type().is_integral_number()
+               and source.get_element_type().get_bitwidth() <= 8 for source in sources)
 
 
 def expect_fake_quantize(expected: int, found: int, where: object, at_least: int | None = None) -> None:
@@ -114,12 +117,3 @@ def _nodes(graph: Any) -> Iterator[Any]:
         for attribute in node.attribute:
             for subgraph in [attribute.g, *attribute.graphs]:
                 yield from _nodes(subgraph)
-
-
-def _is_int8_weight(operation: Any) -> bool:
-    if operation.get_type_name() != "Convert" or not operation.get_output_element_type(0).is_real():
-        return False
-    source = operation.input_value(0)
-    kind = source.get_element_type()
-    return (source.get_node().get_type_name() == "Constant" and kind.is_integral_number()
-            and kind.get_bitwidth() <= 8)

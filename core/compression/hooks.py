@@ -20,13 +20,13 @@ class CompressionHook(Hook):
     def __init__(self, compression: "CompressedDetector") -> None:
         self._controller = compression.controller
         self._quantizers = quantizers_of(compression.controller)
-        self._ran: list[bool] = [False] * len(self._quantizers)
+        self._silent = set(self._quantizers)
         self._handles: list[Any] = []
 
     def before_run(self, runner: Any) -> None:
         for pruning in pruning_controllers(self._controller):
             scheduler = pruning.scheduler
-            # A restored scheduler knows its epoch, but not that the masks were final: they would be chosen anew. Nor
+            # A restored scheduler knows its epoch, but not that the masks were final: they would be chosen again. Nor
             # the level, which NNCF's state leaves out and its compression_stage reads.
             if scheduler.current_epoch >= scheduler.freeze_epoch:
                 pruning.freeze()
@@ -34,8 +34,9 @@ class CompressionHook(Hook):
             elif scheduler.current_epoch >= 0:
                 scheduler._current_level = scheduler._calculate_pruning_level()
                 pruning._pruning_rate = scheduler.current_pruning_level
-        self._handles = [quantizer.register_forward_hook(self._mark(index))
-                         for index, quantizer in enumerate(self._quantizers)]
+        self._handles = [
+            quantizer.register_forward_hook(lambda module, inputs, output: self._silent.discard(module))
+            for quantizer in self._quantizers]
         self._log(runner, "before training")
 
     def before_train_epoch(self, runner: Any) -> None:
@@ -52,10 +53,11 @@ class CompressionHook(Hook):
         for handle in self._handles:
             handle.remove()
         self._handles = []
-        if not all(self._ran):
-            raise RuntimeError(f"only {sum(self._ran)} of {len(self._ran)} quantizers ran in the first training "
+        count = len(self._quantizers)
+        if self._silent:
+            raise RuntimeError(f"only {count - len(self._silent)} of {count} quantizers ran in the first training "
                                "iteration: the detector's training forward differs from the traced one")
-        runner.logger.info("all %d quantizers ran in the first training iteration", len(self._ran))
+        runner.logger.info("all %d quantizers ran in the first training iteration", count)
 
     def after_train_epoch(self, runner: Any) -> None:
         zero_pruned_filters(self._controller)
@@ -63,11 +65,6 @@ class CompressionHook(Hook):
 
     def _log(self, runner: Any, moment: str) -> None:
         runner.logger.info("compression %s: %s", moment, measure_compression(self._controller))
-
-    def _mark(self, index: int) -> Any:
-        def ran(module: Any, inputs: Any, output: Any) -> None:
-            self._ran[index] = True
-        return ran
 
 
 class AveragedMasksHook(Hook):

@@ -5,6 +5,7 @@ The detector is traced as for compression, with whatever weights it has; nothing
 
 import copy
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,11 +19,17 @@ from core.compression.config_check.quantization import QUANTIZER_GROUPS
 from core.compression.config_check.rules import read_entries
 from core.compression.nncf_import import import_nncf
 from core.compression.nncf_setup import pruning_level_findings, quantizer_findings
+from core.compression.tracing import (
+    TRACING_FAULTS,
+    dummy_forward,
+    keep_out_of_graph,
+    postprocessing_obstacle,
+    tracing_forward,
+)
+from core.detectors.graph import forward_as
 
 logger = logging.getLogger(__name__)
 
-# What tracing an unknown head's post-processing can raise, as in core.compression.wrap.
-_TRACING_FAULTS = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError)
 # Algorithms whose builder lets a frozen layer pass, at 8 bits (torch/compression_method_api.py and its overrides).
 _FROZEN_ALLOWED = ("quantization", "const_sparsity")
 _MODEL_ENDS = ("nncf_model_input", "nncf_model_output")
@@ -110,35 +117,23 @@ def trace_layers(detector: Any, nncf_config: dict[str, Any], postprocessing: boo
     As in compression, the graph ends at the raw heads where ``postprocessing`` cannot be traced.
     """
     import_nncf()
-    from core.compression.tracing import postprocessing_obstacle
-
     if postprocessing and not postprocessing_obstacle(detector):
         try:
             return _trace(copy.deepcopy(detector), nncf_config, True)
-        except _TRACING_FAULTS:
+        except TRACING_FAULTS:
             logger.debug("tracing post-processing failed", exc_info=True)
     return _trace(copy.deepcopy(detector), nncf_config, False)
 
 
 def _trace(detector: Any, nncf_config: dict[str, Any], postprocessing: bool) -> TracedLayers:
-    import torch
-    from nncf.torch import nncf_model_input
     from nncf.torch.dynamic_graph.graph_tracer import create_input_infos
-    from nncf.torch.dynamic_graph.io_handling import wrap_nncf_model_outputs_with_objwalk
     from nncf.torch.nncf_network import NNCFNetwork
 
-    from core.compression.tracing import keep_out_of_graph, tracing_forward
-    from core.detectors.graph import forward_as
-
     inputs = create_input_infos(nncf_config)
-
-    def dummy_forward(model: Any) -> Any:
-        return wrap_nncf_model_outputs_with_objwalk(model(nncf_model_input(torch.zeros(inputs[0].shape))))
-
     keep_out_of_graph(detector, postprocessing)
     with forward_as(detector.eval(), tracing_forward(detector, postprocessing)):
         network = NNCFNetwork(
-            detector, input_infos=inputs, dummy_forward_fn=dummy_forward,
+            detector, input_infos=inputs, dummy_forward_fn=dummy_forward(inputs[0].shape),
             wrap_inputs_fn=lambda args, kwargs: (args, kwargs), wrap_outputs_fn=lambda outputs: outputs,
             ignored_scopes=nncf_config.get("ignored_scopes"), target_scopes=nncf_config.get("target_scopes"),
             scopes_without_shape_matching=nncf_config.get("scopes_without_shape_matching", []))
@@ -164,7 +159,16 @@ def inspect_layers(detector: Any, nncf_config: dict[str, Any], postprocessing: b
         findings += _coverage(root, entry, traced)
         if entry.get("algorithm") == "filter_pruning":
             plan = _pruning_plan(root, entry, traced.graph)
-            findings += _pruning_findings(entry, plan)
+            if not plan.groups:
+                barriers = f" NNCF 2.0.0 cannot prune through {', '.join(plan.barriers)}." if plan.barriers else ""
+                findings.append(entry.finding(
+                    "params", f"No convolution of this detector can be pruned with these settings.{barriers}",
+                    "Allow more (prune_downsample_convs, prune_last_conv, fewer ignored_scopes), or use a detector "
+                    "without these operators."))
+            elif len(plan.untouched) == len(plan.groups):
+                findings.append(entry.section("params").finding(
+                    "pruning_target", "What stays is rounded up to a multiple of 8 filters, and here that is all of "
+                    "them.", "Raise the level, or use a detector with wider layers."))
             if not findings:
                 findings += pruning_level_findings(entry, nncf_config, traced.network, traced.postprocessing)
         elif entry.get("algorithm") == "quantization" and not findings:
@@ -203,16 +207,12 @@ def _unmatched(match: PatternMatch, traced: TracedLayers) -> Finding:
     below = [name for name in traced.operations if name.startswith(match.pattern)]
     similar = nearest(match.pattern.replace("{re}", ""), traced.operations)
     if below:
-        replacement = f"Since NNCF 2.0 a beginning is no match: write {'{re}^' + _escaped(match.pattern)!r}."
+        replacement = f"Since NNCF 2.0 a beginning is no match: write {'{re}^' + re.escape(match.pattern)!r}."
     elif similar:
         replacement = f"Did you mean {similar!r}?"
     else:
         replacement = f"Scopes look like {traced.weighted[0]!r}; --scopes lists them."
     return Finding(match.path, match.pattern, "No operation of the traced detector has this scope.", replacement)
-
-
-def _escaped(scope: str) -> str:
-    return "".join(f"\\{sign}" if sign in "[]().+*?|^$\\" else sign for sign in scope)
 
 
 def _coverage(root: Entry, entry: Entry, traced: TracedLayers) -> Iterator[Finding]:
@@ -262,18 +262,6 @@ def _pruning_plan(root: Entry, entry: Entry, graph: Any) -> PruningPlan:
     barriers = {kind: count for kind, count in kinds.most_common()
                 if PT_PRUNING_OPERATOR_METATYPES.get_operator_metatype_by_op_name(kind) is None}
     return PruningPlan(level, tuple(sorted(groups, key=lambda group: group.layers)), barriers)
-
-
-def _pruning_findings(entry: Entry, plan: PruningPlan) -> Iterator[Finding]:
-    if not plan.groups:
-        barriers = f" NNCF 2.0.0 cannot prune through {', '.join(plan.barriers)}." if plan.barriers else ""
-        yield entry.finding("params", f"No convolution of this detector can be pruned with these settings.{barriers}",
-                            "Allow more (prune_downsample_convs, prune_last_conv, fewer ignored_scopes), or use a "
-                            "detector without these operators.")
-    elif len(plan.untouched) == len(plan.groups):
-        yield entry.section("params").finding(
-            "pruning_target", "What stays is rounded up to a multiple of 8 filters, and here that is all of them.",
-            "Raise the level, or use a detector with wider layers.")
 
 
 def _listed(scopes: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""The one door through which NNCF comes in, so that its absence has one message."""
+"""The only place that imports NNCF, so that its absence has one message."""
 
 import fcntl
 import logging

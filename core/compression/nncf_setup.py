@@ -9,8 +9,10 @@ import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from core.base.suggest import listed
 from core.compression.config_check.entry import Entry
 from core.compression.config_check.finding import Finding, child
+from core.compression.tracing import tracing_forward
 from core.detectors.graph import forward_as
 
 _LISTED = 3
@@ -39,7 +41,14 @@ def quantizer_findings(entry: Entry, nncf_config: dict[str, Any], network: Any) 
                             "Loosen activations, weights or scope_overrides for that layer.")
         return
     yield from _range_findings(entry.section("initializer"), points)
-    yield from _precision_findings(entry.section("initializer").section("precision"), points)
+    # Scopes of bit widths that no quantizer has (torch/quantization/precision_init/manual_init.py).
+    precision = entry.section("initializer").section("precision")
+    places = [str(point.insertion_point) for point in points]
+    for index, pair in enumerate(precision.get("bitwidth_per_scope") or ()):
+        if pair and not any(str(pair[1]) in place for place in places):
+            yield Finding(child(child(precision.path, "bitwidth_per_scope"), index), pair,
+                          "No quantizer of this detector lies at a place with that name.",
+                          f"Places look like {places[0]!r}." if places else "Remove it.")
 
 
 def _range_findings(initializer: Entry, points: Sequence[Any]) -> Iterator[Finding]:
@@ -56,26 +65,18 @@ def _range_findings(initializer: Entry, points: Sequence[Any]) -> Iterator[Findi
         try:
             ranges.get_init_config_for_quantization_point(point)
         except ValueError as error:
-            (contested if "more than one" in str(error) else uncovered).append(_name(point))
+            kind = "weights" if point.is_weight_quantization_point() else "activations"
+            (contested if "more than one" in str(error) else uncovered).append(
+                f"{point.insertion_point.target_node_name} ({kind})")
     if uncovered:
         yield initializer.finding("range", f"Each quantizer needs an item of the list, and {len(uncovered)} of "
-                                  f"{len(points)} have none: {_some(uncovered)}.",
+                                  f"{len(points)} have none: {listed(uncovered, most=_LISTED)}.",
                                   "Widen target_scopes, or add an item with ignored_scopes that names what the others "
                                   "are for; a dict instead of a list is for all of them.")
     if contested:
         yield initializer.finding("range", f"Each quantizer needs one item of the list, and {len(contested)} of "
-                                  f"{len(points)} have several: {_some(contested)}.",
+                                  f"{len(points)} have several: {listed(contested, most=_LISTED)}.",
                                   "Narrow the scopes of the items, or give them a target_quantizer_group.")
-
-
-def _precision_findings(precision: Entry, points: Sequence[Any]) -> Iterator[Finding]:
-    """Yield scopes of bit widths that no quantizer has (torch/quantization/precision_init/manual_init.py)."""
-    places = [str(point.insertion_point) for point in points]
-    for index, pair in enumerate(precision.get("bitwidth_per_scope") or ()):
-        if pair and not any(str(pair[1]) in place for place in places):
-            yield Finding(child(child(precision.path, "bitwidth_per_scope"), index), pair,
-                          "No quantizer of this detector lies at a place with that name.",
-                          f"Places look like {places[0]!r}." if places else "Remove it.")
 
 
 def pruning_level_findings(entry: Entry, nncf_config: dict[str, Any], network: Any,
@@ -92,8 +93,6 @@ def pruning_level_findings(entry: Entry, nncf_config: dict[str, Any], network: A
     """
     from nncf import NNCFConfig
     from nncf.torch.pruning.filter_pruning.algo import FilterPruningBuilder
-
-    from core.compression.tracing import tracing_forward
 
     params = entry.section("params")
     key = next((key for key in ("load_ranking_coeffs_path", "pruning_flops_target") if params.has(key)), None)
@@ -112,13 +111,3 @@ def pruning_level_findings(entry: Entry, nncf_config: dict[str, Any], network: A
             logger.debug("pruning failed", exc_info=True)
             yield params.finding(key, f"NNCF cannot prune this detector so: {type(error).__name__}: {error}.",
                                  "Ask for less, or give coefficients of these very layers.")
-
-
-def _name(point: Any) -> str:
-    place = point.insertion_point.target_node_name
-    return f"{place} ({'weights' if point.is_weight_quantization_point() else 'activations'})"
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more

@@ -1,4 +1,4 @@
-"""A compressed detector from its checkpoint, whose compression state is checked before it is believed."""
+"""A compressed detector from its checkpoint, whose compression state is checked before NNCF restores it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -59,7 +59,7 @@ def restore_compression(detector: Any, nncf_config: dict[str, Any], checkpoint: 
 
     Raises:
         UserError: NNCF is missing, or the compression state is damaged, or state, config and weights do not belong
-            together.
+            together: a key is missing or unknown, a weight of another shape or kind, a quantizer has other bits.
     """
     record = checkpoint.compression
     check_state(nncf_config, record.state, source)
@@ -69,8 +69,22 @@ def restore_compression(detector: Any, nncf_config: dict[str, Any], checkpoint: 
     except _RESTORING_FAULTS as error:
         raise _misfit(source, f"NNCF cannot restore it: {type(error).__name__}: {str(error)[:200]}") from error
     if _unordered(rebuilt) != _unordered(record.state[BUILDER]):
-        raise _misfit(source, f"its {BUILDER} has entries that NNCF passes over")
-    load_compressed_weights(compressed, dict(checkpoint.state_dict), source)
+        raise _misfit(source, f"its {BUILDER} has entries that NNCF ignores")
+    from nncf.torch import load_state
+
+    state_dict, own = dict(checkpoint.state_dict), compressed.network.state_dict()
+    check_dtypes(state_dict, own, source)
+    # NNCF computes 2 to the power of these numbers wherever it finds them.
+    for name, tensor in own.items():
+        given = state_dict.get(name)
+        if name.endswith("num_bits") and given is not None and given.tolist() != tensor.tolist():
+            raise _misfit(source, f"{name} is {bounded_repr(given.tolist(), 80)}, and its quantizer has "
+                          f"{bounded_repr(tensor.tolist(), 80)}")
+    try:
+        load_state(compressed.network, state_dict, is_resume=True)
+    except RuntimeError as error:
+        raise _misfit(source, "its weights are not those of the model compressed so: "
+                      + " ".join(line.strip() for line in str(error).splitlines()[1:6])[:1000]) from error
     return compressed
 
 
@@ -95,34 +109,6 @@ def check_state(nncf_config: Mapping[str, Any], state: Mapping[str, Any], source
             found = ", ".join(map(str, state[part]))[:200]
             raise _misfit(source, f"its {part} is of the algorithms {found or 'none'}, and its nncf_config of "
                           f"{', '.join(names) or 'none'}")
-
-
-def load_compressed_weights(compressed: CompressedDetector, state_dict: dict[str, Any], source: object) -> None:
-    """Load a compressed checkpoint's weights into a restored network; every key must match.
-
-    Args:
-        compressed: The restored network.
-        state_dict: The weights.
-        source: The checkpoint, for messages.
-
-    Raises:
-        UserError: A key is missing, unknown, or of another shape or kind of number, or a quantizer has other bits.
-    """
-    from nncf.torch import load_state
-
-    own = compressed.network.state_dict()
-    check_dtypes(state_dict, own, source)
-    # NNCF computes 2 to the power of these numbers wherever it finds them.
-    for name, tensor in own.items():
-        given = state_dict.get(name)
-        if name.endswith("num_bits") and given is not None and given.tolist() != tensor.tolist():
-            raise _misfit(source, f"{name} is {bounded_repr(given.tolist(), 80)}, and its quantizer has "
-                          f"{bounded_repr(tensor.tolist(), 80)}")
-    try:
-        load_state(compressed.network, state_dict, is_resume=True)
-    except RuntimeError as error:
-        raise _misfit(source, "its weights are not those of the model compressed so: "
-                      + " ".join(line.strip() for line in str(error).splitlines()[1:6])[:1000]) from error
 
 
 def _unordered(value: Any) -> Any:

@@ -42,11 +42,11 @@ def measure_compression(controller: Any) -> CompressionStatistics:
     """Count the quantizers of an NNCF controller, and what the masks of pruning and sparsity remove."""
     filter_masks = [layer.operand.binary_filter_pruning_mask for child in pruning_controllers(controller)
                     for layer in _once(child.pruned_module_groups_info.get_all_nodes())]
-    weight_masks = [_sparsity_mask(layer.operand) for child in controllers_of(controller)
+    # rb_sparsity learns its mask and derives the binary one from it only when it is saved.
+    weight_masks = [layer.operand.mask > 0 if hasattr(layer.operand, "mask") else layer.operand.binary_mask
+                    for child in controllers_of(controller)
                     for layer in _once(getattr(child, "sparsified_module_info", ()))]
-    return CompressionStatistics(
-        quantizers=len(quantizers_of(controller)), filters=_count(filter_masks), pruned_filters=_zeros(filter_masks),
-        weights=_count(weight_masks), zero_weights=_zeros(weight_masks))
+    return CompressionStatistics(len(quantizers_of(controller)), *_counts(filter_masks), *_counts(weight_masks))
 
 
 def controllers_of(controller: Any) -> list[Any]:
@@ -70,14 +70,7 @@ def _once(layers: Iterable[Any]) -> list[Any]:
     return list({id(layer.module): layer for layer in layers}.values())
 
 
-def _sparsity_mask(operand: Any) -> Any:
-    # rb_sparsity learns its mask and derives the binary one from it only when it is saved.
-    return operand.mask > 0 if hasattr(operand, "mask") else operand.binary_mask
-
-
-def _count(masks: Iterable[Any]) -> int:
-    return sum(mask.numel() for mask in masks)
-
-
-def _zeros(masks: Iterable[Any]) -> int:
-    return sum(mask.numel() - int(mask.bool().sum()) for mask in masks)
+def _counts(masks: Iterable[Any]) -> tuple[int, int]:
+    """Return the elements of all masks, and those that are removed."""
+    kept = [(mask.numel(), int(mask.bool().sum())) for mask in masks]
+    return sum(count for count, _ in kept), sum(count - left for count, left in kept)

@@ -4,10 +4,13 @@ NNCF's own statistics echo the level that was asked for and count depthwise conv
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from core.base.errors import UserError
 from core.results.speed import LayerChange
@@ -18,6 +21,7 @@ _ONNX_KINDS = {"Conv": CONV, "ConvTranspose": TRANSPOSED, "Gemm": LINEAR, "MatMu
 _IR_KINDS = {"Convolution": CONV, "GroupConvolution": CONV, "ConvolutionBackpropData": TRANSPOSED,
              "GroupConvolutionBackpropData": TRANSPOSED, "MatMul": LINEAR}
 # What stands between a stored weight and the layer that uses it.
+_IR_ON_WEIGHTS = ("Convert", "Multiply", "Subtract", "FakeQuantize", "Reshape", "Transpose")
 _ON_WEIGHTS = ("FakeQuantize", "Identity", "Cast", "Reshape", "Transpose")
 
 # What computes the size of a Resize.
@@ -79,16 +83,6 @@ class StructureCounts:
         """Filters of all convolutions."""
         return sum(layer.out_channels for layer in self.layers if layer.kind != LINEAR)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the totals and the layers as plain JSON values."""
-        return {"parameters": self.parameters, "nonzero": self.nonzero, "flops": self.flops,
-                "channels": self.channels, "layers": [asdict(layer) for layer in self.layers]}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "StructureCounts":
-        """Return what ``to_json`` wrote."""
-        return cls(tuple(LayerCounts(**layer) for layer in values["layers"]), values["parameters"], values["nonzero"])
-
 
 def changed_layers(before: StructureCounts, after: StructureCounts) -> list[LayerChange]:
     """Return the layers whose channels differ; both must be counts of the same network, compressed or not.
@@ -117,10 +111,10 @@ def structure_of_onnx(path: Path) -> StructureCounts:
     weights, shapes = OnnxWeights(model.graph), _inferred_shapes(model)
     layers, used = [], []
     for node in model.graph.node:
-        if node.op_type not in _ONNX_KINDS or not weights.source_of(node.input[1]):
-            continue
-        used.append(weights.array_of(node.input[1]))
-        layers.append(_node_counts(node, used[-1], shapes, path))
+        weight = weights.array_of(node.input[1]) if node.op_type in _ONNX_KINDS else None
+        if weight is not None:
+            used.append(weight)
+            layers.append(_node_counts(node, weight, shapes, path))
     return StructureCounts(tuple(layers), *_totals(used))
 
 
@@ -128,26 +122,29 @@ def structure_of_ir(model: Any) -> StructureCounts:
     """Count the convolutions and fully connected layers of an ``openvino.Model`` with a fixed input size."""
     layers, used = [], []
     for operation in model.get_ordered_ops():
-        constant = _ir_weight(operation)
-        if constant is not None:
-            used.append(constant.data)
-            layers.append(_operation_counts(operation, used[-1]))
+        kind = _IR_KINDS.get(operation.get_type_name())
+        if kind is None:
+            continue
+        constant = operation.input_value(1).get_node()
+        while constant.get_type_name() in _IR_ON_WEIGHTS:
+            constant = constant.input_value(0).get_node()
+        if constant.get_type_name() != "Constant":
+            continue
+        used.append(constant.data)
+        source, output = (list(port.get_shape()) for port in (operation.input_value(0), operation.output(0)))
+        shape = list(operation.input_value(1).get_shape())
+        groups = shape[0] if operation.get_type_name().startswith("Group") else 1
+        channels = (source[-1], output[-1]) if kind == LINEAR else (source[1], output[1])
+        layers.append(LayerCounts(operation.get_friendly_name(), kind, int(channels[0]), int(channels[1]), int(groups),
+                                  math.prod(shape), int(np.count_nonzero(constant.data)),
+                                  2 * math.prod(shape) * _positions(kind, source, output)))
     return StructureCounts(tuple(layers), *_totals(used))
 
 
 def _totals(weights: Sequence[Any]) -> tuple[int, int]:
     """Return elements and non-zero elements; PyTorch exports a shared weight as equal copies, which count once."""
-    import numpy as np
-
     different = {(array.shape, hashlib.sha256(array.tobytes()).digest()): array for array in weights}.values()
     return sum(int(array.size) for array in different), sum(int(np.count_nonzero(array)) for array in different)
-
-
-def _product(sizes: Sequence[int]) -> int:
-    product = 1
-    for size in sizes:
-        product *= int(size)
-    return product
 
 
 def _positions(kind: str, source: Sequence[int], output: Sequence[int]) -> int:
@@ -156,9 +153,9 @@ def _positions(kind: str, source: Sequence[int], output: Sequence[int]) -> int:
     A convolution applies it at each position of its output, a transposed one at each of its input.
     """
     if kind == LINEAR:
-        return _product(output[:-1])
+        return math.prod(output[:-1])
     shape = source if kind == TRANSPOSED else output
-    return int(shape[0]) * _product(shape[2:])
+    return shape[0] * math.prod(shape[2:])
 
 
 class OnnxWeights:
@@ -176,15 +173,11 @@ class OnnxWeights:
             elif node.op_type in _ON_WEIGHTS:
                 self._before[node.output[0]] = node.input[0]
 
-    def source_of(self, name: str) -> str:
-        """Return the name of the constant that ``name`` is made of, empty where it is none."""
-        while name in self._before:
-            name = self._before[name]
-        return name if name in self._arrays else ""
-
     def array_of(self, name: str) -> Any:
         """Return the numpy array that ``name`` is made of, None where it is no constant."""
-        return self._arrays.get(self.source_of(name))
+        while name in self._before:
+            name = self._before[name]
+        return self._arrays.get(name)
 
 
 def _inferred_shapes(model: Any) -> dict[str, tuple[int, ...]]:
@@ -208,7 +201,6 @@ def _inferred_shapes(model: Any) -> dict[str, tuple[int, ...]]:
 
 def _fold_sizes(graph: Any, shapes: Mapping[str, tuple[int, ...]]) -> bool:
     """Replace operators that compute sizes from known shapes by constants; return whether there were any."""
-    import numpy as np
     from onnx import numpy_helper
     from onnx.helper import get_attribute_value
 
@@ -234,12 +226,10 @@ def _fold_sizes(graph: Any, shapes: Mapping[str, tuple[int, ...]]) -> bool:
 
 
 def _node_counts(node: Any, weight: Any, shapes: Mapping[str, tuple[int, ...]], path: Path) -> LayerCounts:
-    import numpy as np
-
     kind, name = _ONNX_KINDS[node.op_type], node.name or node.output[0]
     source, output = shapes.get(node.input[0], ()), shapes.get(node.output[0], ())
     if not output or 0 in output or (kind == TRANSPOSED and (not source or 0 in source)):
-        raise UserError("ONNX model", f"{path}, {name}", "The size of its output cannot be told.",
+        raise UserError("ONNX model", f"{path}, {name}", "The size of its output cannot be inferred.",
                         "Export the model with a fixed input size.")
     groups = next((item.i for item in node.attribute if item.name == "group"), 1)
     if kind == LINEAR:
@@ -251,33 +241,3 @@ def _node_counts(node: Any, weight: Any, shapes: Mapping[str, tuple[int, ...]], 
         channels = (weight.shape[1] * groups, weight.shape[0])
     return LayerCounts(name, kind, int(channels[0]), int(channels[1]), int(groups), int(weight.size),
                        int(np.count_nonzero(weight)), 2 * int(weight.size) * _positions(kind, source, output))
-
-
-def _ir_weight(operation: Any) -> Any:
-    """Return the Constant that a layer's weight is made of, None where the operation is no layer with weights."""
-    if operation.get_type_name() not in _IR_KINDS:
-        return None
-    return next((node for node in _upstream(operation.input_value(1).get_node()) if node.get_type_name() == "Constant"),
-                None)
-
-
-def _upstream(node: Any) -> Iterator[Any]:
-    """Yield ``node`` and what its first inputs are made of, as far as it is arithmetic on a constant."""
-    while True:
-        yield node
-        if node.get_type_name() not in ("Convert", "Multiply", "Subtract", "FakeQuantize", "Reshape", "Transpose"):
-            return
-        node = node.input_value(0).get_node()
-
-
-def _operation_counts(operation: Any, weight: Any) -> LayerCounts:
-    import numpy as np
-
-    kind = _IR_KINDS[operation.get_type_name()]
-    source, output = (list(port.get_shape()) for port in (operation.input_value(0), operation.output(0)))
-    shape = list(operation.input_value(1).get_shape())
-    groups = shape[0] if operation.get_type_name().startswith("Group") else 1
-    channels = (source[-1], output[-1]) if kind == LINEAR else (source[1], output[1])
-    return LayerCounts(operation.get_friendly_name(), kind, int(channels[0]), int(channels[1]), int(groups),
-                       _product(shape), int(np.count_nonzero(weight)), 2 * _product(shape)
-                       * _positions(kind, source, output))

@@ -1,14 +1,17 @@
-"""What NNCF may see of a detector: its adapter's patches applied, and NNCF taught what it lacks."""
+"""What NNCF traces of a detector: its adapter's patches are applied, and the operators that NNCF lacks registered."""
 
 import contextlib
 import functools
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from core.detectors.graph import untraced
 from core.detectors.patches import OPERATOR, UNTRACED, Patch
 from core.detectors.registry import families, find_adapter
+
+TRACING_FAULTS = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError)
+"""What tracing an unknown head's post-processing can raise; other errors are raised again where it is left out."""
 
 
 def keep_out_of_graph(detector: Any, postprocessing: bool = False) -> None:
@@ -38,6 +41,8 @@ def tracing_forward(detector: Any, postprocessing: bool) -> Callable[..., Any]:
 
 
 def _apply(patch: Patch, module: Any) -> None:
+    from nncf.torch import register_operator
+
     *path, name = patch.method.split(".")
     owner = functools.reduce(lambda part, step: getattr(part, step, None), path, module)
     method = getattr(owner, name, None)
@@ -45,8 +50,12 @@ def _apply(patch: Patch, module: Any) -> None:
         return
     if patch.function is not None:
         wrapped: Callable[..., Any] = functools.partial(patch.function, module)
+    elif patch.action == UNTRACED or hasattr(method, "_patched_for_nncf"):
+        wrapped = _untraced(method)
     else:
-        wrapped = _untraced(method) if patch.action == UNTRACED else _as_operator(method, patch.owner)
+        operator = register_operator(patch.owner)(lambda *args, **kwargs: method(*args, **kwargs))
+        wrapped = functools.wraps(method)(operator)
+        wrapped._patched_for_nncf = True  # type: ignore[attr-defined]
     # Straight into the instance: nn.Module would look for a parameter or a submodule.
     object.__setattr__(owner, name, wrapped)
 
@@ -61,16 +70,6 @@ def _untraced(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*_plain(args), **_plain(kwargs))
 
     run._patched_for_nncf = True  # type: ignore[attr-defined]
-    return run
-
-
-def _as_operator(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    from nncf.torch import register_operator
-
-    if hasattr(function, "_patched_for_nncf"):
-        return function
-    run = functools.wraps(function)(register_operator(name)(lambda *args, **kwargs: function(*args, **kwargs)))
-    run._patched_for_nncf = True
     return run
 
 
@@ -135,6 +134,22 @@ def _register_pruning_operators() -> None:
             PTIdentityMaskForwardOps.subtypes.append(metatype)
             for name in metatype.get_all_aliases():
                 PT_PRUNING_OPERATOR_METATYPES._op_name_to_op_class[name] = PTIdentityMaskForwardOps
+
+
+def dummy_forward(size: Sequence[int]) -> Callable[[Any], Any]:
+    """Return the forward pass by which NNCF traces a model: over a zero image of this size, [N, 3, H, W].
+
+    Fixed numbers: tracing must not depend on, or move, the random generators.
+    """
+    import torch
+    from nncf.torch import nncf_model_input
+    from nncf.torch.dynamic_graph.io_handling import wrap_nncf_model_outputs_with_objwalk
+
+    def run(model: Any) -> Any:
+        image = nncf_model_input(torch.zeros(tuple(size), device=next(model.parameters()).device))
+        return wrap_nncf_model_outputs_with_objwalk(model(image))
+
+    return run
 
 
 def _plain(value: Any) -> Any:

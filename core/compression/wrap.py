@@ -2,12 +2,15 @@
 
 import contextlib
 import copy
+import functools
 import logging
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from core.base.errors import UserError
 from core.checkpoint.checkpoint import CompressionRecord
@@ -15,14 +18,19 @@ from core.compression.distillation import add_compression_loss, require_distilla
 from core.compression.nncf_import import import_nncf
 from core.compression.shared_weights import share_weight_quantizers
 from core.compression.state import state_from_data, state_to_data
-from core.compression.tracing import keep_out_of_graph, postprocessing_obstacle, tracing_forward
+from core.compression.statistics import controllers_of
+from core.compression.tracing import (
+    TRACING_FAULTS,
+    dummy_forward,
+    keep_out_of_graph,
+    postprocessing_obstacle,
+    tracing_forward,
+)
 from core.detectors.batch import require_two_images
 from core.detectors.closed_room import closed_room
 from core.detectors.graph import forward_as
 from core.detectors.registry import find_adapter, require_supported
 
-# What tracing an unknown head's post-processing can raise; what is wrong for another reason is raised again without.
-_TRACING_FAULTS = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError)
 _LISTED_QUANTIZERS = 3
 # As NNCF ends the name of a weight quantizer.
 _WEIGHT_SUFFIX = "|WEIGHT"
@@ -38,7 +46,7 @@ class CompressedDetector:
         network: The ``NNCFNetwork``; it has the detector's ``train_step`` and ``val_step``.
         controller: NNCF's compression controller: schedulers, loss, statistics, export.
         nncf_config: The dictionary NNCF was given.
-        postprocessing: Whether post-processing is part of NNCF's graph; it may have been asked for in vain.
+        postprocessing: Whether post-processing is part of NNCF's graph; it can be False although it was asked for.
         obstacle: Why it is not where it was asked for, else empty.
     """
 
@@ -76,8 +84,7 @@ def compress_detector(detector: Any, nncf_config: dict[str, Any], data_loader: I
             batch does not suit the detector, or ``strict`` and post-processing cannot be traced.
     """
     import_nncf()
-    config = _nncf_config(nncf_config)
-    _check_sample_size(detector, _sample_size(config))
+    config = _checked(nncf_config, detector)
     require_distillable(detector, nncf_config)
     if restore is None:
         require_supported(detector)
@@ -88,32 +95,13 @@ def compress_detector(detector: Any, nncf_config: dict[str, Any], data_loader: I
         return CompressedDetector(*_wrap(detector, config, restore, postprocessing), nncf_config, postprocessing)
     obstacle = postprocessing_obstacle(detector)
     if not obstacle:
-        # Wrapping replaces the detector's modules, so after a failed attempt it gets back the parts it had.
+        # Wrapping replaces the detector's modules, so after a failed attempt it is given the parts it had.
         untouched = copy.deepcopy(detector).__dict__
         wrapped, obstacle = _wrap_with_postprocessing(detector, config)
         if wrapped is not None:
             return CompressedDetector(*wrapped, nncf_config, True)
         detector.__dict__.clear()
         detector.__dict__.update(untouched)
-    _report_obstacle(detector, obstacle, strict)
-    return CompressedDetector(*_wrap(detector, config, None, False), nncf_config, False, obstacle)
-
-
-def _wrap_with_postprocessing(detector: Any, config: Any) -> tuple[tuple[Any, Any] | None, str]:
-    """Return network and controller with post-processing in the graph, or None and why that cannot be."""
-    try:
-        network, controller = _wrap(detector, config, None, True)
-    except _TRACING_FAULTS as error:
-        logger.debug("tracing post-processing failed", exc_info=True)
-        return None, f"tracing it raised {type(error).__name__}: {str(error)[:200]}"
-    stranded = _stranded_quantizers(detector, controller, network, _sample_size(config))
-    if stranded:
-        shown = ", ".join(stranded[:_LISTED_QUANTIZERS])
-        return None, f"{len(stranded)} quantizers would lie in it, where training never comes ({shown})"
-    return (network, controller), ""
-
-
-def _report_obstacle(detector: Any, obstacle: str, strict: bool) -> None:
     kind = type(detector).__name__
     if strict:
         raise UserError("nncf_compress_postprocessing", f"True for {kind}",
@@ -121,6 +109,21 @@ def _report_obstacle(detector: Any, obstacle: str, strict: bool) -> None:
                         "Set nncf_compress_postprocessing=False, or leave strict (nncf_strict, --strict) out.")
     logger.warning("nncf_compress_postprocessing=True falls back to False for %s: its post-processing cannot be part "
                    "of NNCF's graph: %s", kind, obstacle)
+    return CompressedDetector(*_wrap(detector, config, None, False), nncf_config, False, obstacle)
+
+
+def _wrap_with_postprocessing(detector: Any, config: Any) -> tuple[tuple[Any, Any] | None, str]:
+    """Return network and controller with post-processing in the graph, or None and why that cannot be."""
+    try:
+        network, controller = _wrap(detector, config, None, True)
+    except TRACING_FAULTS as error:
+        logger.debug("tracing post-processing failed", exc_info=True)
+        return None, f"tracing it raised {type(error).__name__}: {str(error)[:200]}"
+    stranded = _stranded_quantizers(detector, controller, network, _sample_size(config))
+    if stranded:
+        shown = ", ".join(stranded[:_LISTED_QUANTIZERS])
+        return None, f"{len(stranded)} quantizers would lie in it, where training never comes ({shown})"
+    return (network, controller), ""
 
 
 def _wrap(detector: Any, config: Any, restore: CompressionRecord | None, postprocessing: bool) -> tuple[Any, Any]:
@@ -134,14 +137,14 @@ def _wrap(detector: Any, config: Any, restore: CompressionRecord | None, postpro
         with room, forward_as(detector, tracing_forward(detector, postprocessing)):
             controller, network = create_compressed_model(
                 detector, config, compression_state=state_from_data(restore.state) if restore else None,
-                dummy_forward_fn=_dummy_forward(_sample_size(config)), wrap_inputs_fn=_wrap_image,
+                dummy_forward_fn=dummy_forward(_sample_size(config)), wrap_inputs_fn=_wrap_image,
                 # Losses and detections are no outputs of the deployed graph: marking them would grow it.
                 wrap_outputs_fn=lambda outputs: outputs, dump_graphs=False)
     except ValueError as error:
         require_two_images(error, "Batch-norm adaptation")
         raise
     share_weight_quantizers(network)
-    # NNCFNetwork.__getattr__ hands out the inner detector's bound methods, which would train past every quantizer.
+    # NNCFNetwork.__getattr__ returns the inner detector's bound methods, which would train past every quantizer.
     for name in ("train_step", "val_step"):
         setattr(network, name, types.MethodType(getattr(type(detector), name), network))
     add_compression_loss(network, controller)
@@ -150,27 +153,34 @@ def _wrap(detector: Any, config: Any, restore: CompressionRecord | None, postpro
 
 def _stranded_quantizers(detector: Any, controller: Any, network: Any, size: tuple[int, ...]) -> list[str]:
     """Return the quantizers that a forward pass through the raw heads, which is that of training, does not reach."""
-    import torch
-
-    left = {quantizer: name for name, quantizer in named_quantizers(controller)}
-
-    def mark(module: Any, inputs: Any, output: Any) -> None:
-        left.pop(module, None)
-
-    handles = [quantizer.register_forward_hook(mark) for quantizer in list(left)]
     training = network.training
-    with torch.no_grad(), forward_as(detector, tracing_forward(detector, False)):
+    with torch.no_grad(), _recorded(controller) as calls, forward_as(detector, tracing_forward(detector, False)):
         network.eval()(torch.zeros(size, device=next(network.parameters()).device))
     network.train(training)
-    for handle in handles:
-        handle.remove()
-    return sorted(left.values())
+    return sorted({name for name, _ in named_quantizers(controller)} - {name for name, _ in calls})
+
+
+@contextlib.contextmanager
+def _recorded(controller: Any) -> Iterator[list[tuple[str, Any]]]:
+    """Give a list to which each call of a quantizer within the block adds its name and its autograd function."""
+    calls: list[tuple[str, Any]] = []
+
+    def record(name: str, module: Any, inputs: Any, output: Any) -> None:
+        # Now, not later: an activation that works in place gives the tensor another history.
+        calls.append((name, output.grad_fn))
+
+    handles = [quantizer.register_forward_hook(functools.partial(record, name))
+               for name, quantizer in named_quantizers(controller)]
+    try:
+        yield calls
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def named_quantizers(controller: Any) -> list[tuple[str, Any]]:
     """Return name and module of a controller's quantizers, of weights and of activations."""
-    children = getattr(controller, "child_ctrls", None) or [controller]
-    return [(str(key), quantizer) for child in children
+    return [(str(key), quantizer) for child in controllers_of(controller)
             for key, quantizer in getattr(child, "all_quantizations", {}).items()]
 
 
@@ -181,19 +191,8 @@ def fake_quantize_operators(compressed: CompressedDetector) -> int:
     concatenation they share one. Those whose result reaches no output do not count, for an export leaves them out:
     YOLOv3's MobileNetV2, for one, ends in a layer that nothing reads. A forward pass finds them by autograd.
     """
-    import torch
-
-    network, calls = compressed.network, []
-
-    def recorder(name: str) -> Any:
-        def record(module: Any, inputs: Any, output: Any) -> None:
-            # Now, not later: an activation that works in place gives the tensor another history.
-            calls.append((name, output.grad_fn))
-        return record
-
-    handles = [quantizer.register_forward_hook(recorder(name))
-               for name, quantizer in named_quantizers(compressed.controller)]
-    if not handles:
+    network = compressed.network
+    if not named_quantizers(compressed.controller):
         return 0
     detector = network.get_nncf_wrapped_model()
     size = _sample_size(compressed.nncf_config)
@@ -201,15 +200,14 @@ def fake_quantize_operators(compressed: CompressedDetector) -> int:
     network.eval()
     frozen = [parameter for parameter in network.parameters()
               if parameter.is_floating_point() and not parameter.requires_grad]
-    with torch.enable_grad(), forward_as(detector, tracing_forward(detector, False)):
+    with torch.enable_grad(), _recorded(compressed.controller) as calls, forward_as(
+            detector, tracing_forward(detector, False)):
         # Frozen layers would have no history.
         for parameter in frozen:
             parameter.requires_grad_(True)
         outputs = network(torch.zeros(size, device=next(network.parameters()).device))
     for parameter in frozen:
         parameter.requires_grad_(False)
-    for handle in handles:
-        handle.remove()
     reached = _history(outputs)
     weights = {name for name, function in calls if function in reached and name.endswith(_WEIGHT_SUFFIX)}
     return len(weights) + sum(function in reached and not name.endswith(_WEIGHT_SUFFIX) for name, function in calls)
@@ -217,8 +215,6 @@ def fake_quantize_operators(compressed: CompressedDetector) -> int:
 
 def _history(outputs: Any) -> set[Any]:
     """Return all autograd functions that the tensors in nested ``outputs`` come from."""
-    import torch
-
     found: set[Any] = set()
     waiting: list[Any] = [outputs]
     while waiting:
@@ -233,43 +229,28 @@ def _history(outputs: Any) -> set[Any]:
     return found
 
 
-def _nncf_config(nncf_config: dict[str, Any]) -> Any:
+def _checked(nncf_config: dict[str, Any], detector: Any) -> Any:
+    """Return the NNCFConfig, which NNCF's schema accepts and whose sample size the detector can work on."""
     import jsonschema
     from nncf import NNCFConfig
 
     try:
-        return NNCFConfig.from_dict(nncf_config)
+        config = NNCFConfig.from_dict(nncf_config)
     except jsonschema.ValidationError as error:
         path = "/".join(str(step) for step in error.absolute_path)
         raise UserError("nncf_config", path or "(root)", f"NNCF's schema refuses it: {error.message[:300]}.",
-                        "Mend the entry; NNCF 2.0.0's ConfigFile.md lists the valid ones.") from error
-
-
-def _check_sample_size(detector: Any, size: tuple[int, ...]) -> None:
-    adapter = find_adapter(detector)
+                        "Correct the entry; NNCF 2.0.0's ConfigFile.md lists the valid ones.") from error
+    adapter, size = find_adapter(detector), _sample_size(config)
     if any(side % adapter.input_divisor for side in size[-2:]):
         raise UserError("nncf_config.input_info.sample_size", list(size),
                         f"{adapter.name} needs sides that are multiples of {adapter.input_divisor}.",
                         "Use the size of the test pipeline, padded to such multiples.")
+    return config
 
 
 def _sample_size(config: Any) -> tuple[int, ...]:
     info = config["input_info"]
     return tuple((info[0] if isinstance(info, list) else info)["sample_size"])
-
-
-def _dummy_forward(size: tuple[int, ...]) -> Any:
-    import torch
-    from nncf.torch import nncf_model_input
-    from nncf.torch.dynamic_graph.io_handling import wrap_nncf_model_outputs_with_objwalk
-
-    def run(model: Any) -> Any:
-        device = next(model.parameters()).device
-        # Fixed numbers: tracing must not depend on, or move, the random generators.
-        image = nncf_model_input(torch.zeros(size, device=device))
-        return wrap_nncf_model_outputs_with_objwalk(model(image))
-
-    return run
 
 
 def _wrap_image(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

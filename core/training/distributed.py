@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 RANK_VARIABLE = "MMDET_COMPRESS_RANK"
 RANKS_VARIABLE = "MMDET_COMPRESS_RANKS"
-MEETING_VARIABLE = "MMDET_COMPRESS_MEETING"
+RENDEZVOUS_VARIABLE = "MMDET_COMPRESS_RENDEZVOUS"
 
 Value = TypeVar("Value")
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def first_rank() -> bool:
 
 
 @contextlib.contextmanager
-def joined() -> Iterator[None]:
+def process_group() -> Iterator[None]:
     """Work together with the other ranks within the block: by NCCL where there are GPUs, else by gloo."""
     if ranks() == 1:
         yield
@@ -48,8 +48,8 @@ def joined() -> Iterator[None]:
     from torch import distributed
 
     backend = "nccl" if torch.cuda.is_available() else "gloo"
-    meeting = Path(os.environ[MEETING_VARIABLE])
-    distributed.init_process_group(backend, init_method=meeting.as_uri(), rank=rank(), world_size=ranks())
+    rendezvous = Path(os.environ[RENDEZVOUS_VARIABLE])
+    distributed.init_process_group(backend, init_method=rendezvous.as_uri(), rank=rank(), world_size=ranks())
     try:
         yield
     finally:

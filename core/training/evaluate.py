@@ -7,12 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import torch
+
 from core.base.progress import progress
+from core.checkpoint.versions import versions
+from core.config.adapt import algorithms_of, set_data
+from core.config.fingerprint import file_digest, json_digest
 from core.evaluation.coco_map import evaluate_detections
 from core.evaluation.detections import Detections
 from core.evaluation.store import write_detections
 from core.results.accuracy import DetectionMetrics
 from core.results.evaluation import CheckpointFacts, Evaluation
+from core.training.device import data_parallel, device
+from core.training.distributed import first_rank, from_first_rank, gathered
+from core.training.model import restore_detector
+from core.training.samples import evaluation_loader
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset, Split
@@ -34,8 +44,6 @@ def evaluate_network(network: Any, config: Any, split: "Split", classes: tuple[s
 
     Ranks share the images; every one gets the whole result.
     """
-    from core.training.distributed import first_rank, from_first_rank
-
     started = time.time()
     loader = split_loader(config, split, classes)
     detections = {image: to_detections(per_class)
@@ -49,10 +57,7 @@ def results_of(network: Any, loader: Any) -> list[Any]:
 
     Ranks share the images.
     """
-    import torch
-
-    from core.training.device import data_parallel
-    from core.training.distributed import gathered
+    from mmdet.core import encode_mask_results
 
     indices = iter(loader.sampler)
     model = data_parallel(network).eval()
@@ -62,29 +67,17 @@ def results_of(network: Any, loader: Any) -> list[Any]:
         with torch.no_grad():
             results = model(return_loss=False, rescale=True, **batch)
         # Samplers even the ranks' shares out: a last image may come twice.
-        found.update((index, result) for result, index in zip(map(_encoded, results), indices))
+        for result, index in zip(results, indices):
+            # MMDetection's data sets want masks run-length encoded.
+            found[index] = (result[0], encode_mask_results(result[1])) if isinstance(result, tuple) else result
         bar.update(len(results))
     bar.close()
     everything = gathered(found)
     return [everything[index] for index in range(len(loader.dataset))]
 
 
-def _encoded(result: Any) -> Any:
-    """Return a result with its masks, where it has any, run-length encoded, as MMDetection's data sets want them."""
-    from mmdet.core import encode_mask_results
-
-    return (result[0], encode_mask_results(result[1])) if isinstance(result, tuple) else result
-
-
 def evaluate_checkpoint(checkpoint: Path, dataset: "Dataset", output: Path, detections: Path) -> DetectionMetrics:
     """Score a checkpoint on the test split; write evaluation.json to ``output`` and what it found to ``detections``."""
-    from core.checkpoint.versions import versions
-    from core.config.adapt import algorithms_of, set_data
-    from core.config.fingerprint import file_digest, json_digest
-    from core.training.device import device
-    from core.training.distributed import first_rank
-    from core.training.model import restore_detector
-
     restored = restore_detector(checkpoint, dataset.classes)
     set_data(restored.config, dataset)
     scored = evaluate_network(restored.network.to(device()), restored.config, dataset.test, dataset.classes)
@@ -103,8 +96,6 @@ def evaluate_checkpoint(checkpoint: Path, dataset: "Dataset", output: Path, dete
 
 def split_loader(config: Any, split: "Split", classes: tuple[str, ...]) -> Any:
     """Return MMDetection's loader of ``split`` through the config's test pipeline and ``data.test_dataloader``."""
-    from core.training.samples import evaluation_loader
-
     read_as = copy.deepcopy(config)
     read_as.data.test.update(type="CocoDataset", ann_file=str(split.annotation_file),
                              img_prefix=str(split.image_root), classes=list(classes))
@@ -117,8 +108,6 @@ def to_detections(per_class: Any) -> Detections:
     Args:
         per_class: A list over classes of [N, 5] arrays (x1, y1, x2, y2, score); with masks a tuple of that and them.
     """
-    import numpy as np
-
     if isinstance(per_class, tuple):
         per_class = per_class[0]
     boxes = np.concatenate([np.asarray(rows, dtype=np.float32).reshape(-1, 5) for rows in per_class])

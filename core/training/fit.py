@@ -1,6 +1,7 @@
 """Train a detector, or adopt one that is given, and leave a checkpoint and a log."""
 
 import logging
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,14 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.base.errors import UserError
-from core.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from core.base.files import new_file
+from core.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 from core.config.adapt import algorithms_of
 from core.detectors.building import build_detector
 from core.training.distributed import first_rank
-from core.training.log import copy_whole, write_head
+from core.training.log import write_head
 from core.training.model import load_plain_weights
 from core.training.snapshot import snapshot
-from core.training.trainer import Output, Trainer, log_head
+from core.training.trainer import Output, Trainer
 from core.training.weights import without_copies
 
 if TYPE_CHECKING:
@@ -81,24 +83,23 @@ def fit(config: Any, dataset: "Dataset", output_checkpoint: Path, log_file: Path
     try:
         trainer.run()
         if first_rank():
-            save_checkpoint(_result(trainer), output_checkpoint)
+            best = runner.messages.get("best_ckpt")
+            if best is not None and not Path(best).is_file():
+                logger.warning("the best checkpoint was lost with the machine that had written it: the last one is "
+                               "given")
+                best = None
+            if best is None:
+                result = trainer.snapshot()
+            else:
+                logger.info("the result is the best checkpoint, %s (evaluation.save_best)", Path(best).name)
+                result = without_copies(load_checkpoint(Path(best)))
+            save_checkpoint(result, output_checkpoint)
     finally:
         if first_rank():
-            copy_whole(output.json_log, log_file)
+            with new_file(log_file) as partial:
+                shutil.copyfile(output.json_log, partial)
     return FitResult(epochs=runner.epoch, seconds=time.time() - started, metrics=dict(runner.last_metrics),
                      best=dict(runner.best), algorithms=algorithms_of(config) if trainer.compression else ())
-
-
-def _result(trainer: Trainer) -> Checkpoint:
-    """Return the checkpoint that a training gives: its best one where the config asks for that, else the last."""
-    best = trainer.runner.messages.get("best_ckpt")
-    if best is None:
-        return trainer.snapshot()
-    if not Path(best).is_file():
-        logger.warning("the best checkpoint was lost with the machine that had written it: the last one is given")
-        return trainer.snapshot()
-    logger.info("the result is the best checkpoint, %s (evaluation.save_best)", Path(best).name)
-    return without_copies(load_checkpoint(Path(best)))
 
 
 def start_of(config: Any, fp32: Path) -> Path | None:
@@ -119,7 +120,7 @@ def adopt(parent: Path, config: Any, dataset: "Dataset", output_checkpoint: Path
     detector = fitting_detector(parent, config, dataset.classes)
     if first_rank():
         save_checkpoint(snapshot(config, dataset, detector, None, None), output_checkpoint)
-        write_head(log_file, log_head(0, 0, 0))
+        write_head(log_file, 0, 0, 0)
     return FitResult(epochs=0, seconds=time.time() - started)
 
 

@@ -82,11 +82,8 @@ def runs(capability: Capability, architectures: Iterable[str]) -> bool:
     Machine code runs within its major version from its minor one on, PTX on everything newer (NVIDIA's CUDA C++
     Programming Guide, Binary and PTX Compatibility).
     """
-    for name in architectures:
-        kind, number = _parts(name)
-        if number <= capability and (kind == "compute" or number[0] == capability[0]):
-            return True
-    return False
+    return any(number <= capability and (kind == "compute" or number[0] == capability[0])
+               for kind, number in map(_parts, architectures))
 
 
 def _parts(name: str) -> tuple[str, Capability]:

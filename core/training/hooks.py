@@ -79,7 +79,7 @@ class EvaluationHook(EvalHook):
         from core.training.evaluate import results_of
 
         # Minutes can pass here, and nothing is lost: the state after the last iteration is as good as that before it.
-        with self._interruptions.welcome():
+        with self._interruptions.interruptible():
             results = results_of(self._network, self.dataloader)
             self._network.train()
             runner.log_buffer.clear_output()

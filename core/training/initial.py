@@ -1,9 +1,7 @@
 """A compressed model before its first training step: scored, and refused where its initialisation is bad."""
 
-import contextlib
 import json
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,9 +85,12 @@ def initial_split(dataset: "Dataset", work_dir: Path) -> "Split":
 
 def score(network: Any, config: Any, split: "Split", classes: tuple[str, ...]) -> "DetectionMetrics":
     """Score ``network`` and leave it, and torch's random numbers, as training expects them."""
+    import torch
+
     from core.training.evaluate import evaluate_network
 
-    with _random_numbers_kept():
+    # A data loader draws its base seed from torch's generator, even where nothing is shuffled.
+    with torch.random.fork_rng():
         metrics = evaluate_network(network, config, split, classes).metrics
     network.train()
     return metrics
@@ -109,12 +110,3 @@ def require_good_start(initial: InitialScore, ratio: float, checkpoint: Path) ->
                     f"{ratio * initial.parent_map:.4f}.",
                     "Initialise on more samples (initializer.range.num_init_samples), ignore the layers that suffer "
                     f"(ignored_scopes), or lower {RATIO_KEY}. The initialised model is in {checkpoint}.")
-
-
-@contextlib.contextmanager
-def _random_numbers_kept() -> Iterator[None]:
-    # A data loader draws its base seed from torch's generator, even where nothing is shuffled.
-    import torch
-
-    with torch.random.fork_rng():
-        yield

@@ -21,10 +21,10 @@ from core.base.cli import run_guarded, run_stage
 from core.base.errors import Terminated, UserError
 from core.base.supervision import SAVING_SECONDS, end_with_this_process, more_time
 from core.training.distributed import (
-    MEETING_VARIABLE,
     RANK_VARIABLE,
     RANKS_VARIABLE,
-    joined,
+    RENDEZVOUS_VARIABLE,
+    process_group,
     rank,
     ranks,
 )
@@ -54,7 +54,13 @@ def run_on_ranks(parser: argparse.ArgumentParser, work: Callable[[argparse.Names
         return run_stage(parser, _rank_work(work, arguments.gpus), argv)
 
     def start() -> int:
-        count = _count(arguments)
+        check_count(arguments.gpus)
+        if arguments.cpu_processes < 1:
+            raise UserError("--cpu-processes", arguments.cpu_processes, "It must be 1 or more.", "Give such a number.")
+        if arguments.gpus and arguments.cpu_processes > 1:
+            raise UserError("--cpu-processes", f"{arguments.cpu_processes} beside --gpus {arguments.gpus}",
+                            "A stage works on GPUs or on the CPU.", "Leave one of them out.")
+        count = max(arguments.gpus, arguments.cpu_processes)
         if count == 1:
             with _only_devices(_devices(arguments.gpus)):
                 return run_stage(parser, _rank_work(work, arguments.gpus), argv)
@@ -64,23 +70,13 @@ def run_on_ranks(parser: argparse.ArgumentParser, work: Callable[[argparse.Names
     return run_guarded(parser.prog, start)
 
 
-def _count(arguments: argparse.Namespace) -> int:
-    check_count(arguments.gpus)
-    if arguments.cpu_processes < 1:
-        raise UserError("--cpu-processes", arguments.cpu_processes, "It must be 1 or more.", "Give such a number.")
-    if arguments.gpus and arguments.cpu_processes > 1:
-        raise UserError("--cpu-processes", f"{arguments.cpu_processes} beside --gpus {arguments.gpus}",
-                        "A stage works on GPUs or on the CPU.", "Leave one of them out.")
-    return max(arguments.gpus, arguments.cpu_processes)
-
-
 def _rank_work(work: Callable[[argparse.Namespace, Any], int | None],
                gpus: int) -> Callable[[argparse.Namespace, Any], int | None]:
     def run(arguments: argparse.Namespace, output: Any) -> int | None:
         if gpus:
             # Each rank sees one GPU, its own.
             require_gpus(1, f"GPU {rank()}" if ranks() > 1 else "GPU")
-        with joined():
+        with process_group():
             return work(arguments, output)
 
     return run
@@ -109,16 +105,10 @@ def _only_devices(names: Sequence[str]) -> Iterator[None]:
 
 @dataclass
 class _Rank:
-    number: int
+    """A rank's process, and the file of its messages; the first rank writes them to the screen."""
+
     process: "subprocess.Popen[bytes]"
     errors: IO[bytes] | None
-
-    def message(self) -> str:
-        """Return what a rank other than the first has written to standard error."""
-        if self.errors is None:
-            return ""
-        self.errors.seek(0)
-        return self.errors.read().decode(errors="replace").strip()
 
 
 def launch(command: list[str], count: int, devices: Sequence[str] = ()) -> int:
@@ -135,8 +125,19 @@ def launch(command: list[str], count: int, devices: Sequence[str] = ()) -> int:
         try:
             for number in range(count):
                 errors = None if number == 0 else stack.enter_context(tempfile.TemporaryFile())
-                environment = _environment(number, count, devices, Path(folder) / "meeting")
-                started.append(_Rank(number, _start(command, number, environment, errors), errors))
+                # Ranks are all on this machine, whose name need not lead to an address.
+                environment = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo",
+                               "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // count)), **os.environ,
+                               RANK_VARIABLE: str(number), RANKS_VARIABLE: str(count),
+                               RENDEZVOUS_VARIABLE: str(Path(folder) / "rendezvous"),
+                               DEVICES_VARIABLE: devices[number] if number < len(devices) else ""}
+                # Later options win: only the first rank tells KFP of its outputs.
+                own = command if number == 0 else [*command, "--executor-input", ""]
+                # A session of its own keeps group signals away, so that the launcher decides which rank gets them.
+                process = subprocess.Popen(
+                    own, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL if number else None,
+                    stderr=errors, start_new_session=True, preexec_fn=end_with_this_process())
+                started.append(_Rank(process, errors))
             return _wait(started)
         except Terminated:
             # The first alone: it may save its state, and needs no other for it.
@@ -146,45 +147,27 @@ def launch(command: list[str], count: int, devices: Sequence[str] = ()) -> int:
             _end(started)
 
 
-def _environment(number: int, count: int, devices: Sequence[str], meeting: Path) -> dict[str, str]:
-    own = {RANK_VARIABLE: str(number), RANKS_VARIABLE: str(count), MEETING_VARIABLE: str(meeting),
-           DEVICES_VARIABLE: devices[number] if number < len(devices) else ""}
-    # They are all on this machine, whose name need not lead to an address.
-    defaults = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo",
-                "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // count))}
-    return {**defaults, **os.environ, **own}
-
-
-def _start(command: list[str], number: int, environment: dict[str, str],
-           errors: IO[bytes] | None) -> "subprocess.Popen[bytes]":
-    silent: dict[str, Any] = {} if number == 0 else {"stdout": subprocess.DEVNULL, "stderr": errors}
-    # Later options win: only the first rank tells KFP of its outputs.
-    own = command if number == 0 else [*command, "--executor-input", ""]
-    # A session of its own keeps group signals away, so that the launcher decides who is told of them.
-    return subprocess.Popen(own, env=environment, stdin=subprocess.DEVNULL, start_new_session=True,
-                            preexec_fn=end_with_this_process(), **silent)
-
-
 def _wait(started: Sequence[_Rank]) -> int:
+    """Return 0 when all ranks have ended well, else the exit code of the first that failed.
+
+    Its message is shown where the first rank has not said the same.
+    """
     while True:
         codes = [each.process.poll() for each in started]
-        failed = next((each for each, code in zip(started, codes) if code), None)
+        failed = next((number for number, code in enumerate(codes) if code), None)
         if failed is not None:
-            return _failure(failed, started)
-        if all(code == 0 for code in codes):
+            break
+        if None not in codes:
             return 0
         time.sleep(_POLL_SECONDS)
-
-
-def _failure(failed: _Rank, started: Sequence[_Rank]) -> int:
-    """Return the exit code of a failed rank; show its message where the first rank has not said the same."""
-    code = failed.process.returncode
-    if failed.number:
+    code, errors = codes[failed], started[failed].errors
+    if errors is not None:
         with contextlib.suppress(subprocess.TimeoutExpired):
             started[0].process.wait(_SAME_REASON_SECONDS)
         if started[0].process.returncode != code:
-            print(f"rank {failed.number} of {len(started)} ended with {code}:\n{failed.message()}", file=sys.stderr,
-                  flush=True)
+            errors.seek(0)
+            print(f"rank {failed} of {len(started)} ended with {code}:\n"
+                  f"{errors.read().decode(errors='replace').strip()}", file=sys.stderr, flush=True)
     return _exit_code(code)
 
 

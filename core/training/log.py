@@ -2,14 +2,11 @@
 
 import json
 import logging
-import os
-import shutil
 import sys
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from core.checkpoint.versions import versions
 from core.config.mmcv_import import import_mmcv
 from core.training.distributed import first_rank
 
@@ -18,25 +15,11 @@ _RUNNER = "mmdet_compress.training"
 _FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
 
 
-def json_log(work_dir: Path, name: str) -> Path:
-    """Return the file that mmcv's TextLoggerHook appends to."""
-    return Path(work_dir) / f"{name}.log.json"
-
-
-def write_head(log_file: Path, head: Mapping[str, Any]) -> None:
-    """Begin a log of JSON lines with a line of mode ``env``."""
-    log_file = Path(log_file)
+def write_head(log_file: Path, epochs: int, iterations: int, seed: int) -> None:
+    """Begin a log of JSON lines with a line of mode ``env``; ``iterations`` are those of an epoch."""
     log_file.parent.mkdir(parents=True, exist_ok=True)
-    log_file.write_text(json.dumps({"mode": "env", **head}) + "\n")
-
-
-def copy_whole(source: Path, target: Path) -> None:
-    """Copy a file such that ``target`` is never seen half written."""
-    target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.copyfile(source, partial)
-    os.replace(partial, target)
+    log_file.write_text(json.dumps({"mode": "env", "epochs": epochs, "iters_per_epoch": iterations, "seed": seed,
+                                    "versions": versions()}) + "\n")
 
 
 def runner_logger(level: str = "INFO") -> logging.Logger:
@@ -68,7 +51,7 @@ def log_to_screen() -> None:
     if not root.handlers:
         handler = Screen(sys.stdout)
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-        # mmcv reports the initialisation of every parameter, and sets its logger's level anew.
+        # mmcv reports the initialisation of every parameter, and sets its logger's level again.
         handler.addFilter(_concerns_the_user)
         root.addHandler(handler)
     for name in OURS:

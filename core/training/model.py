@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.suggest import listed
 from core.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from core.checkpoint.dtypes import check_dtypes
+from core.compression.restoring import restore_compression
+from core.config.fingerprint import config_from_text
 from core.detectors.building import build_detector
-from core.training.weights import listed, load_what_fits, without_copies
+from core.training.weights import MOST_LISTED, load_what_fits, without_copies
 
 logger = logging.getLogger(__name__)
 
@@ -43,11 +46,13 @@ def load_plain_weights(detector: Any, checkpoint: Checkpoint, source: Path) -> N
     if result.misfits:
         raise UserError("checkpoint", source,
                         f"{len(result.misfits)} of the model's {len(detector.state_dict())} weights are not in it, and "
-                        f"a model that is not to be trained needs all of them. Not matching: {listed(result.misfits)}.",
+                        f"a model that is not to be trained needs all of them. Not matching: "
+                        f"{listed(result.misfits, most=MOST_LISTED)}.",
                         "Give the checkpoint of this model config and these classes, or the config it was made with. "
                         "To fine-tune from it, name it as load_from.")
     if result.unused:
-        logger.warning("entries of %s that this model does not have: %s", source, listed(result.unused))
+        logger.warning("entries of %s that this model does not have: %s", source,
+                       listed(result.unused, most=MOST_LISTED))
 
 
 def load_all_weights(network: Any, checkpoint: Checkpoint, source: object) -> None:
@@ -62,7 +67,7 @@ def load_all_weights(network: Any, checkpoint: Checkpoint, source: object) -> No
     except RuntimeError as error:
         raise UserError("checkpoint", source, "Its weights must be those of this model: "
                         + " ".join(line.strip() for line in str(error).splitlines()[1:6]),
-                        "Delete it to begin anew.") from error
+                        "Delete it to start from scratch.") from error
 
 
 def restore_detector(path: Path, classes: tuple[str, ...] = ()) -> RestoredDetector:
@@ -75,8 +80,6 @@ def restore_detector(path: Path, classes: tuple[str, ...] = ()) -> RestoredDetec
     Raises:
         UserError: The file carries no config, or has other classes.
     """
-    from core.config.fingerprint import config_from_text
-
     checkpoint = without_copies(load_checkpoint(path))
     if not checkpoint.config_text:
         raise UserError("checkpoint", path, "It carries no config, so the model cannot be rebuilt from it alone.",
@@ -84,14 +87,12 @@ def restore_detector(path: Path, classes: tuple[str, ...] = ()) -> RestoredDetec
     if classes and tuple(checkpoint.classes) != tuple(classes):
         raise UserError("checkpoint classes", ", ".join(checkpoint.classes),
                         f"The data set has {', '.join(classes)}, and both must be equal in names and order.",
-                        "Name the classes in the checkpoint's order (parameter classes) or train anew.")
+                        "Name the classes in the checkpoint's order (parameter classes) or train again.")
     config = config_from_text(checkpoint.config_text)
     detector = build_detector(config)
     detector.CLASSES = checkpoint.classes
     if checkpoint.compression is None:
         load_plain_weights(detector, checkpoint, path)
         return RestoredDetector(detector.eval(), detector, config, None, checkpoint)
-    from core.compression.restoring import restore_compression
-
     compression = restore_compression(detector, checkpoint.compression.config, checkpoint, path)
     return RestoredDetector(compression.network.eval(), detector, config, compression, checkpoint)

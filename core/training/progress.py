@@ -65,15 +65,15 @@ class ModuleMemory:
         self._network = network
         self._built = self._attributes()
 
-    def moved(self) -> list[tuple[str, str, Any]]:
+    def changed(self) -> list[tuple[str, str, Any]]:
         """Return module name, attribute and value of what has changed."""
         return [(*key, value) for key, value in sorted(self._attributes().items(), key=lambda item: item[0])
                 if key not in self._built or self._built[key] != value]
 
-    def restore(self, moved: list[tuple[str, str, Any]]) -> None:
-        """Set what :meth:`moved` returned; only attributes that the built network has."""
+    def restore(self, changed: list[tuple[str, str, Any]]) -> None:
+        """Set what :meth:`changed` returned; only attributes that the built network has."""
         modules = dict(self._network.named_modules())
-        for name, attribute, value in moved:
+        for name, attribute, value in changed:
             if (name, attribute) in self._built and _is_plain(value):
                 setattr(modules[name], attribute, value)
 
@@ -94,7 +94,7 @@ def progress_of(position: Position, runner: Any, memory: ModuleMemory, log_file:
     return {
         "position": {**asdict(position), "random": dict(position.random), "data": dict(position.data)},
         "parameters": parameter_names(runner),
-        "modules": memory.moved(),
+        "modules": memory.changed(),
         "metrics": {name: float(value) for name, value in runner.last_metrics.items()},
         "best": dict(runner.best), "messages": dict(runner.messages),
         "log": Path(log_file).read_text(encoding="utf-8"),
@@ -112,7 +112,7 @@ def restore_progress(progress: Mapping[str, Any], runner: Any, memory: ModuleMem
     """
     try:
         position = Position(**progress["position"])
-        names, moved, best = list(progress["parameters"]), list(progress["modules"]), dict(progress["best"])
+        names, changed, best = list(progress["parameters"]), list(progress["modules"]), dict(progress["best"])
         log, metrics, messages = str(progress["log"]), dict(progress["metrics"]), dict(progress["messages"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError("training state", f"{type(error).__name__}: {shown(error)}", "It lacks a part of itself.",
@@ -120,25 +120,24 @@ def restore_progress(progress: Mapping[str, Any], runner: Any, memory: ModuleMem
     if names != parameter_names(runner):
         raise UserError("training state", f"optimizer state of {len(names)} parameters",
                         "They are not this network's in name and order, so momenta would meet the wrong weights.",
-                        "Delete it to begin anew.")
+                        "Delete it to start from scratch.")
     # The other ranks' workers have states of their own, which are not kept.
     workers = position.data["workers"] if first_rank() else {}
     runner.loader.enter(position.inner_iter, {**position.data, "workers": workers})
-    runner.start_at(position.epoch, position.iteration, position.inner_iter,
-                    lambda: restore_moment(progress, runner))
+
+    def restore_moment() -> None:
+        """Put the random generators and the log buffer back; nothing may draw or log from here to the next batch."""
+        set_random_state(progress["position"]["random"])
+        buffer = runner.log_buffer
+        buffer.clear()
+        for part, kept in zip((buffer.val_history, buffer.n_history), progress["log_buffer"]):
+            part.update({name: list(values) for name, values in kept.items()})
+
+    runner.start_at(position.epoch, position.iteration, position.inner_iter, restore_moment)
     runner.last_metrics, runner.best, runner.messages = metrics, best, messages
-    memory.restore(moved)
+    memory.restore(changed)
     Path(log_file).write_text(log, encoding="utf-8")
     return position
-
-
-def restore_moment(progress: Mapping[str, Any], runner: Any) -> None:
-    """Put the random generators and the log buffer back; nothing may draw or log between this and the next batch."""
-    set_random_state(progress["position"]["random"])
-    buffer = runner.log_buffer
-    buffer.clear()
-    for part, kept in zip((buffer.val_history, buffer.n_history), progress["log_buffer"]):
-        part.update({name: list(values) for name, values in kept.items()})
 
 
 def parameter_names(runner: Any) -> list[str]:

@@ -63,14 +63,12 @@ class SearchPlan:
     identity: str = ""
 
     def __post_init__(self) -> None:
-        self._require("baseline_map", 0 < self.baseline_map <= 1, "above 0 and at most 1: train the model first")
-        self._require("max_map_drop", 0 <= self.max_map_drop < 1, "from 0 and below 1, such as 0.01 for one point")
-        self._require("trials", self.trials >= 1, "at least 1")
-        self._require("highest", 0 < self.highest < 1, "between 0 and 1")
-
-    def _require(self, name: str, true: bool, rule: str) -> None:
-        if not true:
-            raise UserError(f"pruning search, {name}", getattr(self, name), f"It is {rule}.", "Change the value.")
+        for name, valid, rule in (
+                ("baseline_map", 0 < self.baseline_map <= 1, "above 0 and at most 1: train the model first"),
+                ("max_map_drop", 0 <= self.max_map_drop < 1, "from 0 and below 1, such as 0.01 for one point"),
+                ("trials", self.trials >= 1, "at least 1"), ("highest", 0 < self.highest < 1, "between 0 and 1")):
+            if not valid:
+                raise UserError(f"pruning search, {name}", getattr(self, name), f"It is {rule}.", "Change the value.")
 
     def accepts(self, trial: Trial) -> bool:
         """Return whether a trial's mAP is within the limit."""
@@ -108,27 +106,24 @@ def search_pruning_level(run_trial: Callable[[float], Trial], plan: SearchPlan, 
             done[level] = run_trial(level)
             _append(record, asdict(done[level]))
         trials.append(done[level])
-        _report(trials[-1], plan)
-        if plan.accepts(trials[-1]):
-            accepted = level
-        else:
-            refused = level
+        good = plan.accepts(trials[-1])
+        logger.info("pruning level %.4f: mAP %.4f, %+.4f to the unpruned model: %s", level, trials[-1].map,
+                    trials[-1].map - plan.baseline_map, "accepted" if good else "refused")
+        accepted, refused = (level, refused) if good else (accepted, level)
         if accepted == plan.highest or refused - accepted < NEAREST_LEVELS:
             break
         level = round((accepted + refused) / 2, 4)
-    good = [trial for trial in trials if plan.accepts(trial)]
-    return SearchResult(tuple(trials), max(good, key=lambda trial: trial.level, default=None))
-
-
-def _report(trial: Trial, plan: SearchPlan) -> None:
-    logger.info("pruning level %.4f: mAP %.4f, %+.4f to the unpruned model: %s", trial.level, trial.map,
-                trial.map - plan.baseline_map, "accepted" if plan.accepts(trial) else "refused")
+    best = max(filter(plan.accepts, trials), key=lambda trial: trial.level, default=None)
+    return SearchResult(tuple(trials), best)
 
 
 def _open_record(record: Path, plan: SearchPlan) -> list[Trial]:
     """Return the trials in ``record``, which is begun where it is absent; a line that a kill cut off is removed."""
     try:
-        content = _content(record)
+        content = b""
+        if record.exists():
+            with open_regular(record, _MOST_RECORD_BYTES) as file:
+                content = file.read()
         whole = content[:content.rfind(b"\n") + 1]
         if content and not content.startswith(b"{"):
             raise ValueError("it begins with no object")
@@ -136,7 +131,7 @@ def _open_record(record: Path, plan: SearchPlan) -> list[Trial]:
         trials = [Trial(**line) for line in lines]
     except (OSError, ValueError, TypeError) as error:
         raise UserError("pruning search", record, f"It is no record of trials ({shown(error)}).",
-                        "Remove the file to begin anew.") from error
+                        "Remove the file to start from scratch.") from error
     if not whole:
         record.parent.mkdir(parents=True, exist_ok=True)
         record.write_text("", encoding="utf-8")
@@ -150,13 +145,6 @@ def _open_record(record: Path, plan: SearchPlan) -> list[Trial]:
         raise UserError("pruning search", record, f"It was begun with another {', '.join(different)}.",
                         "Give the values it was begun with, or another --work-dir.")
     return trials
-
-
-def _content(record: Path) -> bytes:
-    if not record.exists():
-        return b""
-    with open_regular(record, _MOST_RECORD_BYTES) as file:
-        return file.read()
 
 
 def _append(record: Path, line: dict[str, Any]) -> None:

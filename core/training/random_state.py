@@ -1,7 +1,11 @@
 """The random generators of this process, kept and restored."""
 
+import random
 from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
+import torch
 
 from core.base.errors import UserError
 
@@ -11,11 +15,6 @@ def random_state(devices: bool = True) -> dict[str, Any]:
 
     Those of the GPUs belong to it where ``devices`` is set: a loader's worker must not touch them.
     """
-    import random
-
-    import numpy as np
-    import torch
-
     state = {"python": random.getstate(), "numpy": np.random.get_state(), "torch": torch.get_rng_state()}
     if devices and torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state_all()
@@ -28,11 +27,6 @@ def set_random_state(state: Mapping[str, Any]) -> None:
     Raises:
         UserError: ``state`` is no such state.
     """
-    import random
-
-    import numpy as np
-    import torch
-
     try:
         random.setstate(state["python"])
         np.random.set_state(state["numpy"])

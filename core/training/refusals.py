@@ -38,8 +38,12 @@ def require_obeyed(config: Any, gpus: int | None = None) -> None:
     Raises:
         UserError: All of :func:`refused_of`.
     """
+    import torch
+
+    if gpus is None:
+        gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     faults = Faults()
-    faults.add(*refused_of(config, _gpus_here() if gpus is None else gpus))
+    faults.add(*refused_of(config, gpus))
     faults.stop()
 
 
@@ -55,8 +59,7 @@ def refused_of(config: Any, gpus: int | None) -> list[UserError]:
         # The other checks look into what stands there.
         return misshapen
     found = refusals(config, Situation(gpus, bool(config.get("nncf_config"))))
-    checks = (training_length, workflow_of, _workflow_has_data, loader_settings, require_intervals)
-    for check in checks:
+    for check in (training_length, workflow_of, loader_settings, require_intervals):
         try:
             check(config)
         except UserError as error:
@@ -92,18 +95,6 @@ def _misshapen(config: Any) -> Iterator[UserError]:
         yield UserError("config, workflow", bounded_repr(workflow, 80), "It is a list.", "Write [('train', 1)].")
 
 
-def _workflow_has_data(config: Any) -> None:
-    if any(mode == "val" for mode, _ in workflow_of(config)) and not config["data"].get("val"):
-        raise UserError("config, workflow", "('val', n)", "It needs data.val, and the data set has no val split.",
-                        "Give one, or write workflow = [('train', 1)].")
-
-
-def _gpus_here() -> int:
-    import torch
-
-    return torch.cuda.device_count() if torch.cuda.is_available() else 0
-
-
 def _unregistered(config: Any) -> Iterator[UserError]:
     """Yield what names a type that is not registered, or gives one an argument that it does not take."""
     # MMDetection's own hooks are registered where they are defined, some with the data sets.
@@ -118,9 +109,15 @@ def _unregistered(config: Any) -> Iterator[UserError]:
         if settings is not None:
             yield from _fit(place, {"type": default, **settings}, HOOKS)
     for place, suffix in (("lr_config", "LrUpdaterHook"), ("momentum_config", "MomentumUpdaterHook")):
-        settings = config.get(place)
-        if settings is not None:
-            yield from _policy(place, settings, suffix, HOOKS)
+        settings = dict(config.get(place) or {})
+        policy = settings.pop("policy", None)
+        if isinstance(policy, str):
+            # As mmcv's register_lr_hook: 'step' stands for StepLrUpdaterHook, mixed case stays.
+            kind = (policy.title() if policy == policy.lower() else policy) + suffix
+            yield from _fit(place, {**settings, "type": kind}, HOOKS)
+        elif config.get(place) is not None:
+            yield UserError(f"config, {place}", bounded_repr(config[place], 80), "It needs a policy.",
+                            "Write such as policy='step'.")
     optimizer = dict(config.get("optimizer") or {})
     constructor = optimizer.pop("constructor", "DefaultOptimizerConstructor")
     optimizer.pop("paramwise_cfg", None)
@@ -181,18 +178,6 @@ def _file_clients(place: str, node: Any) -> Iterator[UserError]:
         yield from _file_clients(f"{place}.{key}", value)
 
 
-def _policy(place: str, settings: Any, suffix: str, registry: Any) -> Iterator[UserError]:
-    policy = settings.get("policy")
-    if not isinstance(policy, str):
-        yield UserError(f"config, {place}", bounded_repr(settings, 80), "It needs a policy.",
-                        "Write such as policy='step'.")
-        return
-    # As mmcv's register_lr_hook: 'step' stands for StepLrUpdaterHook, mixed case stays.
-    kind = (policy.title() if policy == policy.lower() else policy) + suffix
-    yield from _fit(place, {**{key: value for key, value in settings.items() if key != "policy"}, "type": kind},
-                    registry)
-
-
 def _fit(place: str, settings: Mapping[str, Any], registry: Any, **given: Any) -> Iterator[UserError]:
     """Yield what keeps ``settings`` from being built: its type, or an argument; ``given`` ones come from the code."""
     kind = settings.get("type")
@@ -200,22 +185,19 @@ def _fit(place: str, settings: Mapping[str, Any], registry: Any, **given: Any) -
         yield _unknown(f"{place}.type", kind, registry)
         return
     arguments = {key: value for key, value in settings.items() if key != "type"}
-    unknown = _unknown_arguments(registry.get(kind), {*arguments, *given})
+    unknown = {*arguments, *given}
+    # Along the class's bases, as far as keywords are handed on.
+    for base in inspect.getmro(registry.get(kind)):
+        if "__init__" in vars(base):
+            parameters = inspect.signature(base.__init__).parameters.values()
+            unknown -= {item.name for item in parameters
+                        if item.kind in (item.POSITIONAL_OR_KEYWORD, item.KEYWORD_ONLY)}
+            if not any(item.kind is item.VAR_KEYWORD for item in parameters):
+                break
+    else:
+        unknown = set()
     for name in sorted(unknown & arguments.keys()):
         yield UserError(f"config, {place}", f"unknown key {name}", f"{kind} does not take it.", "Remove it.")
-
-
-def _unknown_arguments(kind: Any, names: set[str]) -> set[str]:
-    """Return the names that no constructor takes along a class's bases, as far as keywords are handed on."""
-    taken: set[str] = set()
-    for base in inspect.getmro(kind):
-        if "__init__" not in vars(base):
-            continue
-        parameters = inspect.signature(base.__init__).parameters.values()
-        taken.update(item.name for item in parameters if item.kind in (item.POSITIONAL_OR_KEYWORD, item.KEYWORD_ONLY))
-        if not any(item.kind is item.VAR_KEYWORD for item in parameters):
-            return names - taken
-    return set()
 
 
 def _unknown(place: str, kind: Any, registry: Any) -> UserError:

@@ -2,12 +2,12 @@
 
 import copy
 import importlib.util
-from collections.abc import Callable, Sequence
 from typing import Any
 
 from core.base.errors import UserError
 from core.base.faults import Faults
 from core.checkpoint.checkpoint import load_checkpoint
+from core.compression.nncf_import import import_nncf
 from core.config.adapt import nncf_config_of, plain_config, set_classes
 from core.config.test_pipeline import preprocessing_of
 from core.storage.parent import ParentRef, open_parent
@@ -30,13 +30,18 @@ def check_run(model: Any, compression: Any, gpus: int | None) -> None:
     """
     faults = Faults()
     faults.add(*refused_of(plain_config(model), gpus), *refused_of(compression, gpus))
-    checks: list[Callable[[], None]] = [
-        lambda: _require_plain(model), lambda: _require_nncf(compression),
-        lambda: _require_deployable(model, "model_config"),
-        lambda: _require_deployable(compression, "compression_config"),
-        lambda: require_same_detector(model, compression)]
-    for check in checks:
-        faults.of(check)
+    if faults.of(lambda: nncf_config_of(model)) is not None:
+        faults.add(UserError("model_config", "has an nncf_config", "It is the FP32 detector that the compressed one is "
+                             "compared with.", "Give the config as compression_config, and here the one that it is "
+                             "made of; to train a compressed model alone, use tools/train.py."))
+    if faults.of(lambda: nncf_config_of(compression)) is not None and importlib.util.find_spec("nncf") is None:
+        faults.of(import_nncf)
+    for parameter, config in (("model_config", model), ("compression_config", compression)):
+        try:
+            preprocessing_of(config)
+        except UserError as error:
+            faults.add(UserError(f"{parameter}, {error.thing}", error.value, error.rule, error.hint))
+    faults.of(lambda: require_same_detector(model, compression))
     faults.stop()
 
 
@@ -59,27 +64,6 @@ def is_compressed(start: ParentRef) -> bool:
     return path is not None and load_checkpoint(path).compression is not None
 
 
-def _require_plain(model: Any) -> None:
-    if nncf_config_of(model) is not None:
-        raise UserError("model_config", "has an nncf_config", "It is the FP32 detector that the compressed one is "
-                        "compared with.", "Give the config as compression_config, and here the one that it is made of; "
-                        "to train a compressed model alone, use tools/train.py.")
-
-
-def _require_nncf(compression: Any) -> None:
-    if nncf_config_of(compression) is not None and importlib.util.find_spec("nncf") is None:
-        from core.compression.nncf_import import import_nncf
-
-        import_nncf()
-
-
-def _require_deployable(config: Any, parameter: str) -> None:
-    try:
-        preprocessing_of(config)
-    except UserError as error:
-        raise UserError(f"{parameter}, {error.thing}", error.value, error.rule, error.hint) from error
-
-
 def require_same_detector(model: Any, compression: Any) -> None:
     """Check that both configs describe networks of the same weights.
 
@@ -97,9 +81,9 @@ def require_same_detector(model: Any, compression: Any) -> None:
                         "Let it inherit the model from model_config.")
 
 
-def _shapes(config: Any, classes: Sequence[str] = ("object",)) -> dict[str, tuple[int, ...]]:
+def _shapes(config: Any) -> dict[str, tuple[int, ...]]:
     from core.detectors.building import build_detector
 
     config = plain_config(copy.deepcopy(config))
-    set_classes(config, classes)
+    set_classes(config, ("object",))
     return {name: tuple(value.shape) for name, value in build_detector(config).state_dict().items()}

@@ -1,21 +1,32 @@
 """MMDetection's loader of training data, which can be entered at any batch to the same samples.
 
 Order and augmentation are MMDetection's own, drawn from the generators that it draws from: without workers this
-process's, with workers each worker's, seeded anew every epoch unless workers persist. Each batch therefore comes with
+process's, with workers each worker's, seeded again every epoch unless workers persist. Each batch therefore comes with
 the state of its worker's generators, so that a resumed run can begin its workers where the others had stopped.
 """
 
+import copy
+import logging
 import pickle
+import warnings
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from torch.utils.data import DataLoader, get_worker_info
 
 from core.base.errors import UserError
+from core.config.loading import pipelines
+from core.detectors.building import build_dataset
+from core.training.distributed import ranks
+from core.training.random_state import random_state, set_random_state
+from core.training.settings import EPOCHS, ITERATIONS, loader_settings, training_length
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset, Split
+
+logger = logging.getLogger(__name__)
 
 
 class TrainLoader(DataLoader):
@@ -50,7 +61,7 @@ class TrainLoader(DataLoader):
         self._entered = True
 
     def state(self) -> dict[str, Any]:
-        """Return where order and workers stand after the last batch that was handed out."""
+        """Return where order and workers stand after the last batch that was returned."""
         return {"order": self._batches.order,
                 "workers": {number: pickle.loads(state) for number, state in self._states.items()}}
 
@@ -65,12 +76,13 @@ class TrainLoader(DataLoader):
         self._entered = False
         # Not in the generator below: it would start the workers, and draw, at the first batch only.
         batches = super().__iter__()
-        return self._handed_out(batches) if self.num_workers else batches
 
-    def _handed_out(self, batches: Any) -> Iterator[Any]:
-        for number, state, batch in batches:
-            self._states[(number + self._start.first) % self.num_workers] = state
-            yield batch
+        def of_workers() -> Iterator[Any]:
+            for number, state, batch in batches:
+                self._states[(number + self._start.first) % self.num_workers] = state
+                yield batch
+
+        return of_workers() if self.num_workers else batches
 
 
 class _EnteredBatches:
@@ -88,8 +100,6 @@ class _EnteredBatches:
         return len(self.batches)
 
     def __iter__(self) -> Iterator[list[int]]:
-        import numpy as np
-
         batches, first, self.first = iter(self.batches), self.first, 0
         if not first:
             self.order = np.random.get_state()
@@ -114,8 +124,6 @@ class _WorkerStart:
         self.first, self._states = first, dict(states)
 
     def __call__(self, worker: int) -> None:
-        from core.training.random_state import set_random_state
-
         # Torch gives the first batch to the first worker, whichever batch of the epoch that is.
         number = (worker + self.first) % self._workers
         if self._seed is not None:
@@ -132,8 +140,6 @@ class _WithRandomState:
         self._collate = collate
 
     def __call__(self, samples: list[Any]) -> tuple[int, bytes, Any]:
-        from core.training.random_state import random_state
-
         return get_worker_info().id, pickle.dumps(random_state(devices=False)), self._collate(samples)
 
 
@@ -142,30 +148,18 @@ def train_loader(config: Any, dataset: "Dataset", seed: int, shared: bool = True
 
     Where training is ``shared`` by ranks it gives this rank's share, else everything.
     """
-    import logging
-
-    from core.detectors.building import build_dataset
-
     images = build_dataset(config.data.train, dataset.train)
     # MMDetection leaves out images without boxes and those below 32 pixels, and says nothing.
-    logging.getLogger(__name__).info("training on %d samples made of the %d images of split %s", len(images),
-                                     dataset.train.images, dataset.train.name)
+    logger.info("training on %d samples made of the %d images of split %s", len(images),
+                dataset.train.images, dataset.train.name)
     if not len(images):
         raise UserError("config, data.train", "no samples", "MMDetection leaves out images without boxes and those "
                         "below 32 pixels, and repeats them `times` times.", "Give data with boxes, and times above 0.")
-    return build_loader(images, config, seed, shared)
-
-
-def build_loader(images: Any, config: Any, seed: int, shared: bool = True) -> TrainLoader:
-    """Return a loader over an MMDetection training set; arguments as for :func:`train_loader`."""
     return TrainLoader(_mmdet_loader(images, config, seed, shared))
 
 
 def _mmdet_loader(images: Any, config: Any, seed: int, shared: bool) -> Any:
     from mmdet.datasets import build_dataloader
-
-    from core.training.distributed import ranks
-    from core.training.settings import EPOCHS, ITERATIONS, loader_settings, training_length
 
     kind = EPOCHS if training_length(config).by_epoch else ITERATIONS
     return build_dataloader(images, num_gpus=1, dist=shared and ranks() > 1, seed=seed, runner_type=kind,
@@ -174,14 +168,7 @@ def _mmdet_loader(images: Any, config: Any, seed: int, shared: bool) -> Any:
 
 def evaluation_loader(config: Any, key: str, split: "Split") -> Any:
     """Return the loader of the config's ``val`` or ``test`` data, as MMDetection builds it for validation."""
-    import copy
-    import warnings
-
     from mmdet.datasets import build_dataloader, replace_ImageToTensor
-
-    from core.detectors.building import build_dataset
-    from core.training.distributed import ranks
-    from core.training.settings import loader_settings
 
     data = copy.deepcopy(config.data[key])
     settings = loader_settings(config, f"{key}_dataloader", samples_per_gpu=data.pop("samples_per_gpu", 1))
@@ -200,17 +187,9 @@ def workflow_loaders(config: Any, loader: TrainLoader, workflow: list[tuple[str,
 
     MMDetection builds them so (mmdet's tools/train.py).
     """
-    import copy
-
-    from core.config.loading import pipelines
-    from core.detectors.building import build_dataset
-
-    loaders = []
-    for mode, _ in workflow:
-        if mode == "train":
-            loaders.append(loader)
-        else:
-            data = copy.deepcopy(config.data.val)
-            data.pipeline = next(pipelines(config.data.train))
-            loaders.append(_mmdet_loader(build_dataset(data, val), config, seed, True))
-    return loaders
+    if not any(mode == "val" for mode, _ in workflow):
+        return [loader]
+    data = copy.deepcopy(config.data.val)
+    data.pipeline = next(pipelines(config.data.train))
+    losses = _mmdet_loader(build_dataset(data, val), config, seed, True)
+    return [loader if mode == "train" else losses for mode, _ in workflow]

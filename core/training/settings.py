@@ -111,7 +111,7 @@ def workflow_of(config: Any) -> list[tuple[str, int]]:
     """Return ``workflow`` as mmcv's runners want it: pairs of a mode and how many epochs or iterations it lasts.
 
     Raises:
-        UserError: It is no list of such pairs, or none of them trains.
+        UserError: It is no list of such pairs, none of them trains, or one needs data that are not there.
     """
     given = config.get("workflow", [("train", 1)])
     pairs = [tuple(item) if isinstance(item, (list, tuple)) else item for item in given]
@@ -121,6 +121,9 @@ def workflow_of(config: Any) -> list[tuple[str, int]]:
     if modes not in (["train"], ["train", "val"], ["val", "train"]):
         raise UserError("config, workflow", bounded_repr(given, 80), "It is [('train', n)], or that and ('val', n).",
                         "Write workflow = [('train', 1)].")
+    if "val" in modes and not config["data"].get("val"):
+        raise UserError("config, workflow", "('val', n)", "It needs data.val, and the data set has no val split.",
+                        "Give one, or write workflow = [('train', 1)].")
     return pairs
 
 

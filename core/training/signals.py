@@ -13,7 +13,7 @@ from core.base.supervision import SAVING_SECONDS, more_time
 class Interruptions:
     """Holds SIGTERM back while its block runs; ``SAVING_SECONDS`` are then left until the process is killed.
 
-    :class:`core.base.errors.Terminated` is raised, once, by :meth:`check`, and at any moment within :meth:`welcome`.
+    :class:`core.base.errors.Terminated` is raised, once, by :meth:`check`, and anywhere within :meth:`interruptible`.
     Outside the main thread, where Python takes no signals, nothing is held back.
 
     Args:
@@ -22,13 +22,18 @@ class Interruptions:
 
     def __init__(self, saving: bool = True) -> None:
         self._saving = saving
-        self._asked = self._welcome = self._raised = False
+        self._asked = self._interruptible = self._raised = False
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> "Interruptions":
+        def take(signum: int, frame: Any) -> None:
+            self._asked = True
+            if self._interruptible:
+                self.check()
+
         if self._saving and threading.current_thread() is threading.main_thread():
             self._stack.enter_context(more_time(SAVING_SECONDS, signal.SIGTERM))
-            self._stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, self._take))
+            self._stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, take))
         return self
 
     def __exit__(self, *exception: Any) -> None:
@@ -41,16 +46,11 @@ class Interruptions:
             raise Terminated()
 
     @contextlib.contextmanager
-    def welcome(self) -> Iterator[None]:
+    def interruptible(self) -> Iterator[None]:
         """Let SIGTERM end the block wherever it is."""
         self.check()
-        self._welcome = True
+        self._interruptible = True
         try:
             yield
         finally:
-            self._welcome = False
-
-    def _take(self, signum: int, frame: Any) -> None:
-        self._asked = True
-        if self._welcome:
-            self.check()
+            self._interruptible = False

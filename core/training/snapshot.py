@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from core.checkpoint.checkpoint import Checkpoint
 from core.checkpoint.versions import versions
+from core.config.fingerprint import config_to_text
 from core.config.keys import WEIGHTS_KEY
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 def snapshot(config: Any, dataset: "Dataset", network: Any, compression: Optional["CompressedDetector"],
              runner: Any | None, progress: dict[str, Any] | None = None) -> Checkpoint:
     """Return the present state of training as a checkpoint; with ``progress`` it can be resumed to the bit."""
-    from core.config.fingerprint import config_to_text
-
     training = None
     if runner is not None:
         training = {"optimizer": runner.optimizer.state_dict(), "epoch": runner.epoch, "iter": runner.iter,

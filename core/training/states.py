@@ -15,6 +15,9 @@ from core.base.digest import sha256_file
 from core.base.errors import UserError
 from core.checkpoint.checkpoint import Checkpoint, load_checkpoint, weights_digest
 from core.checkpoint.versions import versions
+from core.config.adapt import nncf_config_of
+from core.config.fingerprint import config_digest, json_digest
+from core.storage.store import ObjectNotFound, open_store
 from core.training.progress import Position
 
 if TYPE_CHECKING:
@@ -64,14 +67,12 @@ def check_state(settings: StateSettings | None) -> None:
         UserError: The location is malformed or cannot be reached.
     """
     if settings is not None:
-        from core.storage.store import open_store
-
         open_store(settings.location, "training_state").find(IDENTITY)
 
 
 def training_identity(config: Any, dataset: "Dataset", parent: Checkpoint | None, seed: int,
                       files: Sequence[str] = ()) -> dict[str, Any]:
-    """Return all that shapes a training's result, as digests: an interrupted one is gone on with where all are equal.
+    """Return all that shapes a training's result, as digests: an interrupted one is resumed where all are equal.
 
     Args:
         config: The resolved config without this machine's locations.
@@ -81,9 +82,6 @@ def training_identity(config: Any, dataset: "Dataset", parent: Checkpoint | None
         files: Digests of the files that the config names, such as a backbone's weights.
     """
     from mmcv.runner import get_dist_info
-
-    from core.config.adapt import nncf_config_of
-    from core.config.fingerprint import config_digest, json_digest
 
     start = None
     if parent is not None:
@@ -114,9 +112,6 @@ class TrainingStates:
     """
 
     def __init__(self, settings: StateSettings, identity: dict[str, Any]) -> None:
-        from core.config.fingerprint import json_digest
-        from core.storage.store import open_store
-
         self._store = open_store(f"{settings.location.rstrip('/')}/{json_digest(identity)}", "training_state")
         # Written first, so that a place that cannot be written is known before hours of training.
         self._store.write(IDENTITY, json.dumps(identity, indent=2).encode())
@@ -129,10 +124,8 @@ class TrainingStates:
         """Return the newest state that is whole, None where there is none; ``folder`` is for the download.
 
         Raises:
-            UserError: The storage cannot be read: beginning anew would not be what was asked for.
+            UserError: The storage cannot be read: starting from scratch is not what was asked for.
         """
-        from core.storage.store import ObjectNotFound
-
         file = Path(folder) / "resumed.pth"
         for name in reversed(self._names()):
             with contextlib.suppress(ObjectNotFound):
@@ -151,7 +144,7 @@ class TrainingStates:
             if "progress" not in (state.training or {}):
                 raise UserError("training state", self._store.uri(name), "It holds no progress.", "")
         except UserError as error:
-            logger.warning("a damaged training state is passed over: %s", error)
+            logger.warning("a damaged training state is skipped: %s", error)
             return None
         return state
 
@@ -177,7 +170,7 @@ class TrainingStates:
         return True
 
     def finish(self) -> None:
-        """Keep the last state only: training has come to its end."""
+        """Keep the last state only: training is complete."""
         self._drop(1)
 
     def _upload(self, file: Path, name: str, digest: str) -> None:

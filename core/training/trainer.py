@@ -11,21 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 from core.base.errors import StateSaved, Terminated, UserError
 from core.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from core.checkpoint.versions import versions
 from core.compression.config_check import epochs_of, require_valid
 from core.compression.differences import require_same
 from core.compression.nncf_import import SUPPORTED_VERSION
+from core.compression.restoring import restore_compression
+from core.compression.wrap import CompressedDetector, compress_detector
 from core.config.adapt import algorithms_of, nncf_config_of
 from core.detectors.batch import require_two_images
 from core.detectors.building import build_detector, build_optimizer, building
 from core.detectors.initialising import initialise
+from core.detectors.named_files import file_digests
 from core.detectors.pretrained import weights_file, weights_location
 from core.training.device import data_parallel, device
 from core.training.distributed import distributed_model, first_rank, ranks, scale_learning_rate
 from core.training.initial import InitialScore, initial_split, min_initial_map_ratio, require_good_start, score
-from core.training.log import json_log, log_to_screen, runner_logger, write_head
+from core.training.log import log_to_screen, runner_logger, write_head
 from core.training.model import load_all_weights, load_plain_weights
 from core.training.progress import ModuleMemory, Position, progress_of, restore_progress
+from core.training.refusals import require_obeyed
 from core.training.samples import evaluation_loader, train_loader, workflow_loaders
 from core.training.settings import log_settings, training_length, workflow_of
 from core.training.signals import Interruptions
@@ -35,7 +38,6 @@ from core.training.sync_bn import replace_sync_bn
 from core.training.weights import fine_tune_from, load_what_fits, without_copies
 
 if TYPE_CHECKING:
-    from core.compression.wrap import CompressedDetector
     from core.data.dataset import Dataset
     from core.training.hooks import StateHook
 
@@ -69,8 +71,8 @@ class Output:
 
     @property
     def json_log(self) -> Path:
-        """The log in JSON lines."""
-        return json_log(self.folder, self.name)
+        """The log in JSON lines, which mmcv's TextLoggerHook appends to."""
+        return self.folder / f"{self.name}.log.json"
 
 
 class Trainer:
@@ -108,11 +110,17 @@ class Trainer:
         log_to_screen()
         self.config, self.dataset, self.output, self._seed = config, dataset, output, seed
         self._nncf_config = nncf_config_of(config)
-        self._check()
+        min_initial_map_ratio(config)
+        require_obeyed(config)
+        if self._nncf_config is not None:
+            require_valid(self._nncf_config, epochs_of(config))
         config.work_dir, config.seed = str(output.folder), seed
         output.folder.mkdir(parents=True, exist_ok=True)
         _prepare_process(config, seed)
-        source = _source(config, parent)
+        key = "resume_from" if config.get("resume_from") else "load_from"
+        source = Path(parent) if parent is not None else None
+        if source is None and config.get(key):
+            source = weights_file(config[key], weights_location(config), key)
         given = load_checkpoint(source) if source else None
         resumes = parent is None and bool(config.get("resume_from"))
         _check_parent(self._nncf_config, given, source, resumes)
@@ -128,8 +136,8 @@ class Trainer:
         self.runner = self._build_runner()
         self._register_hooks()
         if first_rank():
-            length = training_length(self.config)
-            write_head(output.json_log, log_head(length.number if length.by_epoch else 0, len(self.loader), self._seed))
+            length = training_length(config)
+            write_head(output.json_log, length.number if length.by_epoch else 0, len(self.loader), seed)
         if resumed is not None:
             self._resume(resumed, source)
         self.state = self._register_state(resumed)
@@ -143,37 +151,42 @@ class Trainer:
         """
         if self.compression is not None and not self.resumed:
             self._score_start()
+        states, state = self.states, self.state
+        workflow = workflow_of(self.config)
         with self._interruptions:
-            self._train()
+            try:
+                loaders = workflow_loaders(self.config, self.loader, workflow, self._seed, self.dataset.val)
+                self.runner.run(loaders, workflow)
+            except ValueError as error:
+                require_two_images(error, "Training")
+                raise
+            except Terminated:
+                if states is None or state.position is None:
+                    raise
+                state.save()
+                if not states.wait():
+                    raise
+                raise StateSaved(states.place, str(state.position)) from None
+            finally:
+                if states is not None:
+                    states.wait()
+            if states is not None:
+                states.finish()
 
     def snapshot(self) -> Checkpoint:
         """Return the trained model as a checkpoint that others start from: without what EMA hooks keep beside it."""
         return without_copies(snapshot(self.config, self.dataset, self.network, self.compression, self.runner))
-
-    def _check(self) -> None:
-        """Check what the config asks of training, before anything expensive."""
-        from core.training.refusals import require_obeyed
-
-        min_initial_map_ratio(self.config)
-        require_obeyed(self.config)
-        if self._nncf_config is not None:
-            require_valid(self._nncf_config, epochs_of(self.config))
 
     def _stored(self, given: Checkpoint | None,
                 state: StateSettings | None) -> tuple[TrainingStates | None, Checkpoint | None]:
         """Return where this training's states are stored, and the newest of them."""
         if state is None:
             return None, None
-        states = TrainingStates(state, training_identity(
-            portable(self.config), self.dataset, given, self._seed, self._named_files()))
-        return states, states.newest(self.output.folder)
-
-    def _named_files(self) -> list[str]:
-        """Return the digests of the files that the config names; its start is known by its weights."""
-        from core.detectors.named_files import file_digests
-
+        # The start is known by its weights.
         others = {key: value for key, value in self.config.items() if key not in ("load_from", "resume_from")}
-        return sorted(file_digests(others).values())
+        states = TrainingStates(state, training_identity(
+            portable(self.config), self.dataset, given, self._seed, sorted(file_digests(others).values())))
+        return states, states.newest(self.output.folder)
 
     def _build(self, given: Checkpoint | None, saved: Checkpoint | None, source: Path | None) -> Any:
         """Return the network with its weights."""
@@ -185,7 +198,13 @@ class Trainer:
                 load_all_weights(detector, without_copies(saved), origin)
             return detector
         if min_initial_map_ratio(self.config) > 0 and not self.resumed:
-            self.parent_map = self._parent_map(detector, given)
+            if given is not None and given.compression is not None:
+                logger.warning("min_initial_map_ratio is not checked: the checkpoint is compressed already, so there "
+                               "is no plain model to compare with")
+            else:
+                split = initial_split(self.dataset, self.output.folder)
+                self.parent_map = score(detector, self.config, split, self.dataset.classes).map
+                logger.info("mAP before compression: %.4f", self.parent_map)
         self.compression = self._compress(detector, saved or given, origin)
         return self.compression.network
 
@@ -203,10 +222,7 @@ class Trainer:
                 fine_tune_from(detector, given, source)
         return detector.to(device())
 
-    def _compress(self, detector: Any, given: Checkpoint | None, source: object) -> "CompressedDetector":
-        from core.compression.restoring import restore_compression
-        from core.compression.wrap import compress_detector
-
+    def _compress(self, detector: Any, given: Checkpoint | None, source: object) -> CompressedDetector:
         algorithms = ", ".join(algorithms_of(self.config))
         if given is not None and given.compression is not None:
             logger.info("restoring compression (%s)", algorithms)
@@ -222,16 +238,6 @@ class Trainer:
         logger.info("compression initialised in %.0f s", time.time() - started)
         return compression
 
-    def _parent_map(self, detector: Any, given: Checkpoint | None) -> float | None:
-        if given is not None and given.compression is not None:
-            logger.warning("min_initial_map_ratio is not checked: the checkpoint is compressed already, so there is no "
-                           "plain model to compare with")
-            return None
-        split = initial_split(self.dataset, self.output.folder)
-        parent_map = score(detector, self.config, split, self.dataset.classes).map
-        logger.info("mAP before compression: %.4f", parent_map)
-        return parent_map
-
     def _build_runner(self) -> Any:
         from core.training.runner import ResumableIterRunner, ResumableRunner
 
@@ -240,28 +246,26 @@ class Trainer:
         scale_learning_rate(optimizer, self.config)
         length = training_length(self.config)
         kind, number = (ResumableRunner, "max_epochs") if length.by_epoch else (ResumableIterRunner, "max_iters")
+        if ranks() == 1:
+            model = data_parallel(self.network)
+        else:
+            model = distributed_model(self.network, self.config.get("find_unused_parameters", False))
+            if self.compression is not None:
+                # After the wrapping, as NNCF asks (nncf/torch/compression_method_api.py, distributed).
+                self.compression.controller.distributed()
         # Without meta: it would head the log, which begins before the runner does.
-        runner = kind(self._trained(), optimizer=optimizer, work_dir=self.config.work_dir,
+        runner = kind(model, optimizer=optimizer, work_dir=self.config.work_dir,
                       logger=runner_logger(self.config.get("log_level", "INFO")), **{number: length.number})
         runner.timestamp = self.output.name
         runner.prepare(self.loader, self._save, self._read)
         return runner
 
-    def _trained(self) -> Any:
-        """Return the network wrapped as it is trained: by itself, or by ranks together."""
-        if ranks() == 1:
-            return data_parallel(self.network)
-        model = distributed_model(self.network, self.config.get("find_unused_parameters", False))
-        if self.compression is not None:
-            # After the wrapping, as NNCF asks (nncf/torch/compression_method_api.py, distributed).
-            self.compression.controller.distributed()
-        return model
-
     def _register_hooks(self) -> None:
         """Register mmcv's and MMDetection's hooks in MMDetection's order, and ours among them."""
         from mmcv.runner import DistSamplerSeedHook
 
-        from core.training.hooks import AverageStatisticsHook, CheckLossHook, optimizer_hook
+        from core.compression.hooks import AveragedMasksHook, CompressionHook
+        from core.training.hooks import AverageStatisticsHook, CheckLossHook, averages_weights, optimizer_hook
 
         # mmcv takes the settings apart.
         config, runner = copy.deepcopy(self.config), self.runner
@@ -272,22 +276,16 @@ class Trainer:
                 config.get("momentum_config"), custom_hooks_config=config.get("custom_hooks"))
         runner.register_hook(CheckLossHook(), priority="ABOVE_NORMAL")
         if self.compression is not None:
-            self._register_compression()
+            runner.register_hook(CompressionHook(self.compression), priority="HIGH")
+            if any(averages_weights(hook) for hook in runner.hooks):
+                for priority in (_AFTER_EMA, "BELOW_NORMAL"):
+                    runner.register_hook(AveragedMasksHook(self.compression), priority=priority)
         if ranks() > 1:
             runner.register_hook(AverageStatisticsHook(self.network), priority="BELOW_NORMAL")
             if runner.max_epochs is not None:
                 runner.register_hook(DistSamplerSeedHook())
         if self.output.validate and self.dataset.val is not None:
             self._register_evaluation(config)
-
-    def _register_compression(self) -> None:
-        from core.compression.hooks import AveragedMasksHook, CompressionHook
-        from core.training.hooks import averages_weights
-
-        self.runner.register_hook(CompressionHook(self.compression), priority="HIGH")
-        if any(averages_weights(hook) for hook in self.runner.hooks):
-            for priority in (_AFTER_EMA, "BELOW_NORMAL"):
-                self.runner.register_hook(AveragedMasksHook(self.compression), priority=priority)
 
     def _register_evaluation(self, config: Any) -> None:
         from core.training.hooks import EvaluationHook
@@ -296,17 +294,20 @@ class Trainer:
         for key in _RANKS_DO_WITHOUT:
             settings.pop(key, None)
         for key in _WRITTEN_BY_EVALUATION:
-            if settings.get(key) is not None:
-                _require_within(config.work_dir, f"config, evaluation.{key}", settings[key])
-        loader = evaluation_loader(config, "val", self.dataset.val)
-        hook = EvaluationHook(self.network, loader, self._interruptions, self._may_be_best, **settings)
-        self.runner.register_hook(hook, priority="LOW")
+            place = settings.get(key)
+            if place is not None and not (isinstance(place, str) and Path(place).resolve().is_relative_to(
+                    Path(config.work_dir).resolve())):
+                raise UserError(f"config, evaluation.{key}", place, "Training writes to its own work folder alone.",
+                                "Remove it from the config.")
 
-    def _may_be_best(self) -> bool:
-        """Return whether the model is what the config asks for: a compressed one is while its schedule has ended."""
-        if self.compression is None:
-            return True
-        return self.compression.controller.compression_stage().name == "FULLY_COMPRESSED"
+        def may_be_best() -> bool:
+            """Return whether the model is what the config asks for: a compressed one is when its schedule has ended."""
+            return (self.compression is None
+                    or self.compression.controller.compression_stage().name == "FULLY_COMPRESSED")
+
+        loader = evaluation_loader(config, "val", self.dataset.val)
+        hook = EvaluationHook(self.network, loader, self._interruptions, may_be_best, **settings)
+        self.runner.register_hook(hook, priority="LOW")
 
     def _register_state(self, resumed: Checkpoint | None) -> "StateHook":
         from core.training.hooks import StateHook
@@ -332,8 +333,17 @@ class Trainer:
             self.runner.messages = dict(resumed.training["hook_msgs"])
             logger.info("resumed epoch %d, iter %d", self.runner.epoch, self.runner.iter)
         else:
-            position = restore_progress(progress, self.runner, self._memory, self.output.json_log)
-            _catch_up(self.runner)
+            runner = self.runner
+            position = restore_progress(progress, runner, self._memory, self.output.json_log)
+            if runner.max_epochs is not None:
+                runner.data_loader, present = runner.loader, runner.epoch
+                for hook in runner.hooks:
+                    # MMDetection's YOLOXModeSwitchHook and SyncNormHook change training at one epoch, perhaps behind.
+                    changes_at = runner.max_epochs - 1 - getattr(hook, "num_last_epochs", runner.max_epochs)
+                    if 0 <= changes_at < present:
+                        runner._epoch = changes_at
+                        hook.before_train_epoch(runner)
+                        runner._epoch = present
             logger.info("an interrupted training is resumed after %s", position)
         self._load_optimizer(resumed.training["optimizer"])
 
@@ -379,33 +389,6 @@ class Trainer:
                     metrics.map, metrics.map50, split.images, split.name)
         require_good_start(initial, min_initial_map_ratio(self.config), saved)
 
-    def _train(self) -> None:
-        states, state = self.states, self.state
-        workflow = workflow_of(self.config)
-        try:
-            loaders = workflow_loaders(self.config, self.loader, workflow, self._seed, self.dataset.val)
-            self.runner.run(loaders, workflow)
-        except ValueError as error:
-            require_two_images(error, "Training")
-            raise
-        except Terminated:
-            if states is None or state.position is None:
-                raise
-            state.save()
-            if not states.wait():
-                raise
-            raise StateSaved(states.place, str(state.position)) from None
-        finally:
-            if states is not None:
-                states.wait()
-        if states is not None:
-            states.finish()
-
-
-def log_head(epochs: int, iterations: int, seed: int) -> dict[str, Any]:
-    """Return the first line of a training's log."""
-    return {"epochs": epochs, "iters_per_epoch": iterations, "seed": seed, "versions": versions()}
-
 
 def _prepare_process(config: Any, seed: int) -> None:
     """Set what MMDetection's tools/train.py sets for the whole process."""
@@ -416,13 +399,6 @@ def _prepare_process(config: Any, seed: int) -> None:
     setup_multi_processes(config)
     torch.backends.cudnn.benchmark = bool(config.get("cudnn_benchmark", False))
     set_random_seed(seed, deterministic=bool(config.get("deterministic", False)))
-
-
-def _source(config: Any, parent: Path | None) -> Path | None:
-    if parent is not None:
-        return Path(parent)
-    key = "resume_from" if config.get("resume_from") else "load_from"
-    return weights_file(config[key], weights_location(config), key) if config.get(key) else None
 
 
 def _check_parent(nncf_config: dict[str, Any] | None, given: Checkpoint | None, source: Path | None,
@@ -443,25 +419,3 @@ def _check_parent(nncf_config: dict[str, Any] | None, given: Checkpoint | None, 
     if written_by is not None and written_by != installed:
         logger.warning("%s was written with NNCF %s, here is %s: it may not restore the same model; compare its mAP",
                        source, written_by, installed)
-
-
-def _catch_up(runner: Any) -> None:
-    """Let hooks that change training at one epoch do so where a resumed training stands behind it.
-
-    They are MMDetection's YOLOXModeSwitchHook and SyncNormHook, which look at ``num_last_epochs``.
-    """
-    if runner.max_epochs is None:
-        return
-    runner.data_loader, present = runner.loader, runner.epoch
-    for hook in runner.hooks:
-        changes_at = runner.max_epochs - 1 - getattr(hook, "num_last_epochs", runner.max_epochs)
-        if 0 <= changes_at < present:
-            runner._epoch = changes_at
-            hook.before_train_epoch(runner)
-            runner._epoch = present
-
-
-def _require_within(work_dir: str, thing: str, place: Any) -> None:
-    """Refuse a place of a config that lies outside of training's own work folder."""
-    if not isinstance(place, str) or not Path(place).resolve().is_relative_to(Path(work_dir).resolve()):
-        raise UserError(thing, place, "Training writes to its own work folder alone.", "Remove it from the config.")

@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.suggest import listed
 from core.checkpoint.checkpoint import Checkpoint
 from core.checkpoint.dtypes import check_dtypes
 
 EMA_PREFIX = "ema_"
 # mmcv's loader does not count it as missing (mmcv/runner/checkpoint.py, load_state_dict): old files lack it.
 _UNCOUNTED = "num_batches_tracked"
-_LISTED_KEYS = 40
+MOST_LISTED = 40
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,9 @@ def load_what_fits(detector: Any, checkpoint: Checkpoint, source: object, copies
     """
     own: Mapping[str, Any] = detector.state_dict()
     given = dict(checkpoint.state_dict) if copies else without_ema(checkpoint.state_dict)
-    odd = {name for name, value in given.items() if name in own and not _fits(value, own[name])}
+    # torch takes a counter of shape (1,) for one of shape ().
+    odd = {name for name, value in given.items() if name in own and value.shape != own[name].shape
+           and not (own[name].dim() == 0 and value.numel() == 1)}
     fitting = {name: value for name, value in given.items() if name not in odd}
     check_dtypes({name: value for name, value in fitting.items() if name in own}, own, source)
     try:
@@ -79,9 +82,10 @@ def fine_tune_from(detector: Any, checkpoint: Checkpoint, source: object) -> Loa
     logger.info("%d of the model's %d weights are loaded from %s", result.loaded, len(detector.state_dict()), source)
     if result.misfits:
         logger.warning("left as they were initialised, as a head for other classes should be: %s",
-                       listed(result.misfits))
+                       listed(result.misfits, most=MOST_LISTED))
     if result.unused:
-        logger.warning("entries of %s that this model does not have: %s", source, listed(result.unused))
+        logger.warning("entries of %s that this model does not have: %s", source,
+                       listed(result.unused, most=MOST_LISTED))
     return result
 
 
@@ -98,14 +102,3 @@ def without_ema(state_dict: Mapping[str, Any]) -> dict[str, Any]:
 def without_copies(checkpoint: Checkpoint) -> Checkpoint:
     """Return ``checkpoint`` without the copies that EMA hooks keep beside its weights."""
     return replace(checkpoint, state_dict=without_ema(checkpoint.state_dict))
-
-
-def listed(names: tuple[str, ...]) -> str:
-    """Return the names as a text of bounded length."""
-    more = len(names) - _LISTED_KEYS
-    return ", ".join(names[:_LISTED_KEYS]) + (f" and {more} more" if more > 0 else "")
-
-
-def _fits(given: Any, own: Any) -> bool:
-    # torch takes a counter of shape (1,) for one of shape ().
-    return given.shape == own.shape or own.dim() == 0 and given.numel() == 1

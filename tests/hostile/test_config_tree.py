@@ -105,10 +105,11 @@ def attempt(data, dataset, folder, compressed=True):
     from core.config.loading import load_config
     from core.detectors.building import build_detector
     from core.detectors.initialising import check_weights, initialise
+    from core.detectors.pretrained import weights_file, weights_location
     from core.training.evaluate import evaluate_network
     from core.training.model import restore_detector
     from core.training.samples import train_loader
-    from core.training.trainer import Output, Trainer, _source
+    from core.training.trainer import Output, Trainer
 
     done = []
 
@@ -129,7 +130,9 @@ def attempt(data, dataset, folder, compressed=True):
     with step("weights"):
         check_weights(copy.deepcopy(config), dataset.classes)
     with step("source"):
-        _source(config, None)
+        key = "resume_from" if config.get("resume_from") else "load_from"
+        if config.get(key):
+            weights_file(config[key], weights_location(config), key)
     with step("classes"):
         set_classes(config, dataset.classes)
         set_data(config, dataset)
@@ -143,7 +146,7 @@ def attempt(data, dataset, folder, compressed=True):
     if detector is None:
         return done
     # What is refused before anything is built is built all the same.
-    with step("trainer"), mock.patch("core.training.refusals.require_obeyed"):
+    with step("trainer"), mock.patch("core.training.trainer.require_obeyed"):
         Trainer(config if compressed else plain_config(config), dataset, Output(folder / "work"))
     with step("evaluation"):
         detector.bbox_head.retina_cls.bias.data.fill_(3.0)

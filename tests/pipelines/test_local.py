@@ -252,7 +252,7 @@ def test_interrupted_run_ends_its_stage_and_goes_on_later(toy, shown, state, sen
     assert process.returncode == code
     assert error.startswith(said) and error.count("\n") == 1
     assert "report | report: terminated by SIGTERM" in output
-    assert ("did not come to its end within 3 s and was killed" in output) == (state == "stuck")
+    assert ("did not end within 3 s and was killed" in output) == (state == "stuck")
     assert is_dead(pid)
     assert (toy.runs[0] / "checkpoints/fp32.pth/part/weights.txt").exists()
 

@@ -6,7 +6,7 @@ Rules that compare entries work on the copy and need not ask for types again.
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,21 +19,28 @@ REGEX_MARK = "{re}"
 # No scope of a traced graph holds these, so a pattern with one of them is a regular expression or a glob.
 _REGEX_SIGNS = ("*", "^", "$", "\\", "+", "?")
 
+Problem = tuple[str, str]
+"""What is wrong with a value: the rule that it breaks, and what to write instead."""
+
 
 class Node:
     """A kind of entry."""
 
     def read(self, value: Any, path: str, findings: list[Finding]) -> Any:
         """Return a clean copy of ``value``, None where it is wrong; append what is wrong to ``findings``."""
-        problem = self._problem(value)
+        problem = self.problem(value)
         if problem is None:
-            return list(value) if isinstance(value, list) else value
-        findings.append(Finding(path, value, *problem))
+            return self.parts(value, path, findings)
+        findings.append(Finding(path or "nncf_config", value, *problem))
         return None
 
-    def _problem(self, value: Any) -> tuple[str, str] | None:
-        """Return rule and replacement where ``value`` is wrong."""
+    def problem(self, value: Any) -> Problem | None:
+        """Return rule and replacement where ``value`` is wrong as a whole."""
         raise NotImplementedError
+
+    def parts(self, value: Any, path: str, findings: list[Finding]) -> Any:
+        """Return a clean copy of a value that is right as a whole, its parts read."""
+        return list(value) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
@@ -48,29 +55,20 @@ class Number(Node):
     whole: bool = False
     example: Any = 1
 
-    def _problem(self, value: Any) -> tuple[str, str] | None:
+    def problem(self, value: Any) -> Problem | None:
         number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-        if number and self._within(value) and not (self.whole and value != int(value)):
+        if number and self.low <= value <= self.high and not (
+                self.low_excluded and value == self.low or self.high_excluded and value == self.high
+                or self.whole and value != int(value)):
             return None
-        kind = "whole number" if self.whole else "number"
-        return f"{self.meaning} is a {kind} {self._range()}.", self._replacement(value if number else None)
-
-    def _within(self, value: float) -> bool:
-        above = value > self.low if self.low_excluded else value >= self.low
-        return above and (value < self.high if self.high_excluded else value <= self.high)
-
-    def _range(self) -> str:
-        low = f"above {self.low:g}" if self.low_excluded else f"of at least {self.low:g}"
-        if self.high == math.inf:
-            return low
-        if not self.low_excluded and not self.high_excluded:
-            return f"from {self.low:g} to {self.high:g}"
-        return f"{low} and {'below' if self.high_excluded else 'at most'} {self.high:g}"
-
-    def _replacement(self, value: float | None) -> str:
-        if self.high == 1 and value is not None and 2 <= value < 100:
-            return f"Write {value / 100:g} where {value:g} % is meant, or another one such as {self.example}."
-        return f"Write a number such as {self.example}."
+        within = f"above {self.low:g}" if self.low_excluded else f"of at least {self.low:g}"
+        if self.high != math.inf:
+            within = f"{within} and {'below' if self.high_excluded else 'at most'} {self.high:g}" if (
+                self.low_excluded or self.high_excluded) else f"from {self.low:g} to {self.high:g}"
+        rule = f"{self.meaning} is a {'whole number' if self.whole else 'number'} {within}."
+        if number and self.high == 1 and 2 <= value < 100:
+            return rule, f"Write {value / 100:g} where {value:g} % is meant, or another one such as {self.example}."
+        return rule, f"Write a number such as {self.example}."
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ class Choice(Node):
     values: tuple[str, ...]
     elsewhere: Mapping[str, str] = field(default_factory=dict)
 
-    def _problem(self, value: Any) -> tuple[str, str] | None:
+    def problem(self, value: Any) -> Problem | None:
         if isinstance(value, str) and value in self.values:
             return None
         rule = f"{self.meaning} is one of {', '.join(self.values)}."
@@ -96,7 +94,7 @@ class Choice(Node):
 class Flag(Node):
     """True or False."""
 
-    def _problem(self, value: Any) -> tuple[str, str] | None:
+    def problem(self, value: Any) -> Problem | None:
         return None if isinstance(value, bool) else ("It is a switch.", "Write True or False.")
 
 
@@ -106,7 +104,7 @@ class Text(Node):
 
     meaning: str
 
-    def _problem(self, value: Any) -> tuple[str, str] | None:
+    def problem(self, value: Any) -> Problem | None:
         if isinstance(value, str) and value:
             return None
         return f"{self.meaning} is a text.", "Write it in quotes, or remove the key."
@@ -119,11 +117,11 @@ class ListOf(Node):
     meaning: str
     item: Node
 
-    def read(self, value: Any, path: str, findings: list[Finding]) -> Any:
-        if isinstance(value, list):
-            return [self.item.read(item, child(path, index), findings) for index, item in enumerate(value)]
-        findings.append(Finding(path, value, f"{self.meaning} is a list.", _as_list(value)))
-        return None
+    def problem(self, value: Any) -> Problem | None:
+        return None if isinstance(value, list) else (f"{self.meaning} is a list.", _as_list(value))
+
+    def parts(self, value: Any, path: str, findings: list[Finding]) -> Any:
+        return [self.item.read(item, child(path, index), findings) for index, item in enumerate(value)]
 
 
 @dataclass(frozen=True)
@@ -134,12 +132,13 @@ class Pair(Node):
     first: Node
     second: Node
 
-    def read(self, value: Any, path: str, findings: list[Finding]) -> Any:
-        if isinstance(value, list) and len(value) == 2:
-            return [node.read(item, child(path, index), findings)
-                    for index, (node, item) in enumerate(zip((self.first, self.second), value))]
-        findings.append(Finding(path, value, f"{self.meaning} are a list of two.", _as_list(value)))
-        return None
+    def problem(self, value: Any) -> Problem | None:
+        fits = isinstance(value, list) and len(value) == 2
+        return None if fits else (f"{self.meaning} are a list of two.", _as_list(value))
+
+    def parts(self, value: Any, path: str, findings: list[Finding]) -> Any:
+        return [node.read(item, child(path, index), findings)
+                for index, (node, item) in enumerate(zip((self.first, self.second), value))]
 
 
 @dataclass(frozen=True)
@@ -148,14 +147,15 @@ class Scopes(Node):
 
     targets: bool = False
 
-    def read(self, value: Any, path: str, findings: list[Finding]) -> Any:
+    def problem(self, value: Any) -> Problem | None:
         if not isinstance(value, (str, list)):
-            findings.append(Finding(path, value, "Scopes are a text or a list of texts.", _as_list(value)))
-            return None
+            return "Scopes are a text or a list of texts.", _as_list(value)
         if self.targets and not value:
-            findings.append(Finding(path, value, "With no target scope nothing is compressed.",
-                                    "Remove the key to compress every layer, or name layers."))
-            return None
+            return ("With no target scope nothing is compressed.",
+                    "Remove the key to compress every layer, or name layers.")
+        return None
+
+    def parts(self, value: Any, path: str, findings: list[Finding]) -> Any:
         single = isinstance(value, str)
         items = [value] if single else value
         for index, pattern in enumerate(items):
@@ -171,11 +171,11 @@ class PerScope(Node):
 
     item: Node
 
-    def read(self, value: Any, path: str, findings: list[Finding]) -> Any:
-        if not isinstance(value, dict):
-            findings.append(Finding(path, value, "It is a dict from scope patterns to settings.",
-                                    "Write such as {'{re}.*bbox_head.*': {...}}."))
-            return None
+    def problem(self, value: Any) -> Problem | None:
+        return None if isinstance(value, dict) else ("It is a dict from scope patterns to settings.",
+                                                     "Write such as {'{re}.*bbox_head.*': {...}}.")
+
+    def parts(self, value: Any, path: str, findings: list[Finding]) -> Any:
         for pattern in value:
             problem = pattern_problem(pattern)
             if problem:
@@ -197,63 +197,47 @@ class OneOrMany(Node):
 
 
 @dataclass(frozen=True)
-class OtherVersion:
-    """What to say of a key that another version of NNCF reads at this place.
-
-    Attributes:
-        rule: What happened to the key.
-        replacement: What NNCF 2.0.0 wants instead.
-    """
-
-    rule: str
-    replacement: str
-
-
-@dataclass(frozen=True)
 class Section(Node):
     """A dict with known keys.
 
     Attributes:
         keys: The keys NNCF 2.0.0 reads.
-        others: Keys of other versions.
+        others: What to say of keys that other versions of NNCF read at this place.
         required: Keys that must be there.
         unread: What NNCF 2.0.0 does with a key that it does not know here.
     """
 
     keys: Mapping[str, Node]
-    others: Mapping[str, OtherVersion] = field(default_factory=dict)
+    others: Mapping[str, Problem] = field(default_factory=dict)
     required: tuple[str, ...] = ()
     unread: str = "NNCF 2.0.0 has no such key here."
 
-    def read(self, value: Any, path: str, findings: list[Finding]) -> Any:
-        if not isinstance(value, dict):
-            findings.append(Finding(path or "nncf_config", value, "It is a dict.",
-                                    f"Write a dict with {_listed(self.keys)}."))
-            return None
+    def problem(self, value: Any) -> Problem | None:
+        return None if isinstance(value, dict) else ("It is a dict.", f"Write a dict with {', '.join(self.keys)}.")
+
+    def parts(self, value: Any, path: str, findings: list[Finding]) -> Any:
         clean: dict[str, Any] = {}
         for key, item in value.items():
+            place = child(path, key)
             if isinstance(key, str) and key in self.keys:
-                clean[key] = self.keys[key].read(item, child(path, key), findings)
+                clean[key] = self.keys[key].read(item, place, findings)
+                continue
+            rule, deeper = self.unread, [name for name, node in self.keys.items()
+                                         if isinstance(node, Section) and key in node.keys]
+            if key in self.others:
+                rule, replacement = self.others[key]
+            elif deeper:
+                replacement = f"Move it into {child(path, deeper[0])}."
             else:
-                findings.append(self._unknown(key, item, path))
+                replacement = did_you_mean(str(key), self.keys, f"Remove it; known here are {', '.join(self.keys)}.")
+            findings.append(Finding(place, item, rule, replacement))
         for key in self.required:
             if key not in value:
                 findings.append(Finding(child(path, key), ABSENT, "It must be there.", f"Add {key}."))
         return clean
 
-    def _unknown(self, key: Any, value: Any, path: str) -> Finding:
-        place = child(path, key)
-        if key in self.others:
-            other = self.others[key]
-            return Finding(place, value, other.rule, other.replacement)
-        for name, node in self.keys.items():
-            if isinstance(node, Section) and key in node.keys:
-                return Finding(place, value, self.unread, f"Move it into {child(path, name)}.")
-        otherwise = f"Remove it; known here are {_listed(self.keys)}."
-        return Finding(place, value, self.unread, did_you_mean(str(key), self.keys, otherwise))
 
-
-def pattern_problem(pattern: Any) -> tuple[str, str] | None:
+def pattern_problem(pattern: Any) -> Problem | None:
     """Return rule and replacement where a scope pattern can match nothing or is no regular expression."""
     if not isinstance(pattern, str) or not pattern.replace(REGEX_MARK, "").strip():
         return "A scope is a text that names layers.", "Write a layer's name, or {re} and a regular expression."
@@ -276,7 +260,3 @@ def pattern_problem(pattern: Any) -> tuple[str, str] | None:
 
 def _as_list(value: Any) -> str:
     return f"Write {bounded_repr(list(value))}." if isinstance(value, tuple) else "Write a list in square brackets."
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)

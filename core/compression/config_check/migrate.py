@@ -83,31 +83,34 @@ class _Migration:
         self._initializer(_dict(entry, "initializer"), child(path, "initializer"))
         if name == "quantization":
             self._preset(entry, path)
-            self._overflow_fix(entry, path)
+            fix = entry.get("overflow_fix")
+            if isinstance(fix, str) and fix in _OVERFLOW_FIX:
+                entry.pop("overflow_fix")
+                self._note(child(path, "overflow_fix"), fix, child(path, "disable_saturation_fix"),
+                           entry.setdefault("disable_saturation_fix", _OVERFLOW_FIX[fix]),
+                           "NNCF 2.1 renamed the saturation fix")
         elif name == "filter_pruning":
-            self._rename(params, child(path, "params"), "weight_importance", "filter_importance")
+            self._replace(params, child(path, "params"), "weight_importance", "filter_importance")
             self._move(params, child(path, "params"), "pruning_init", entry, path)
         elif name in ("magnitude_sparsity", "rb_sparsity"):
-            self._rename(params, child(path, "params"), "steps", "multistep_steps")
-            self._rename(params, child(path, "params"), "sparsity_levels", "multistep_sparsity_levels")
+            self._replace(params, child(path, "params"), "steps", "multistep_steps")
+            self._replace(params, child(path, "params"), "sparsity_levels", "multistep_sparsity_levels")
             self._move(params, child(path, "params"), "sparsity_init", entry, path)
 
     def _initializer(self, initializer: dict[str, Any], path: str) -> None:
         section = initializer.get("range")
         for index, item in enumerate(section if isinstance(section, list) else [section]):
-            if isinstance(item, dict):
-                place = child(path, "range")
-                self._range(item, child(place, index) if isinstance(section, list) else place)
+            if not isinstance(item, dict):
+                continue
+            place = child(child(path, "range"), index) if isinstance(section, list) else child(path, "range")
+            self._to_samples(item, place, "num_init_steps", "num_init_samples")
+            for key in ("min_percentile", "max_percentile"):
+                if key in item and isinstance(item.setdefault("params", {}), dict):
+                    self._move(item, place, key, item["params"], child(place, "params"))
         adaptation, place = _dict(initializer, "batchnorm_adaptation"), child(path, "batchnorm_adaptation")
         self._to_samples(adaptation, place, "num_bn_adaptation_steps", "num_bn_adaptation_samples")
         for key in ("num_bn_forget_steps", "num_bn_forget_samples"):
             self._remove(adaptation, place, key, "NNCF 2.0 has no forgetting step any more")
-
-    def _range(self, item: dict[str, Any], path: str) -> None:
-        self._to_samples(item, path, "num_init_steps", "num_init_samples")
-        for key in ("min_percentile", "max_percentile"):
-            if key in item and isinstance(item.setdefault("params", {}), dict):
-                self._move(item, path, key, item["params"], child(path, "params"))
 
     def _preset(self, entry: dict[str, Any], path: str) -> None:
         modes = _PRESETS.get(entry["preset"]) if isinstance(entry.get("preset"), str) else None
@@ -122,46 +125,31 @@ class _Migration:
         if not self.changes or self.changes[-1].path != child(path, "preset"):
             self._note(child(path, "preset"), preset, "", ABSENT, "the modes are given")
 
-    def _overflow_fix(self, entry: dict[str, Any], path: str) -> None:
-        value = entry.get("overflow_fix")
-        if not isinstance(value, str) or value not in _OVERFLOW_FIX:
-            return
-        entry.pop("overflow_fix")
-        entry.setdefault("disable_saturation_fix", _OVERFLOW_FIX[value])
-        self._note(child(path, "overflow_fix"), value, child(path, "disable_saturation_fix"),
-                   entry["disable_saturation_fix"], "NNCF 2.1 renamed the saturation fix")
-
     def _to_samples(self, section: dict[str, Any], path: str, old: str, new: str) -> None:
         steps = section.get(old)
-        if isinstance(steps, bool) or not isinstance(steps, (int, float)):
-            return
-        samples = steps * self._batch_size
-        self._replace(section, path, old, section, path, new, samples,
-                      f"{steps:g} steps x batch size {self._batch_size}")
+        if not isinstance(steps, bool) and isinstance(steps, (int, float)):
+            self._replace(section, path, old, new, f"{steps:g} steps x batch size {self._batch_size}",
+                          steps * self._batch_size)
 
-    def _rename(self, section: dict[str, Any], path: str, old: str, new: str) -> None:
-        self._replace(section, path, old, section, path, new, section.get(old), "renamed")
-
-    def _move(self, section: dict[str, Any], path: str, key: str, target: dict[str, Any], target_path: str) -> None:
-        self._replace(section, path, key, target, target_path, key, section.get(key), "moved")
-
-    def _replace(self, section: dict[str, Any], path: str, old: str, target: dict[str, Any], target_path: str,
-                 new: str, value: Any, reason: str) -> None:
-        if old not in section:
-            return
-        if new in target:
-            self._remove(section, path, old, f"{child(target_path, new)} is given and counts")
-            return
-        before = section[old]
-        if target is section:
-            # Replaced where it stands, so that a diff shows just that line.
-            items = [(new, value) if key == old else (key, item) for key, item in section.items()]
+    def _replace(self, section: dict[str, Any], path: str, old: str, new: str, reason: str = "renamed",
+                 value: Any = None) -> None:
+        """Replace a key where it stands, so that a diff shows just that line; ``value`` None keeps its value."""
+        if old in section and new in section:
+            self._remove(section, path, old, f"{child(path, new)} is given and counts")
+        elif old in section:
+            before = section[old]
+            after = before if value is None else value
+            items = [(new, after) if key == old else (key, item) for key, item in section.items()]
             section.clear()
             section.update(items)
-        else:
-            section.pop(old)
-            target[new] = value
-        self._note(child(path, old), before, child(target_path, new), value, reason)
+            self._note(child(path, old), before, child(path, new), after, reason)
+
+    def _move(self, section: dict[str, Any], path: str, key: str, target: dict[str, Any], target_path: str) -> None:
+        if key in section and key in target:
+            self._remove(section, path, key, f"{child(target_path, key)} is given and counts")
+        elif key in section:
+            target[key] = section.pop(key)
+            self._note(child(path, key), target[key], child(target_path, key), target[key], "moved")
 
     def _remove(self, section: dict[str, Any], path: str, key: str, reason: str) -> None:
         if key in section:

@@ -18,19 +18,29 @@ _ROUNDING = 1e-9
 def filter_pruning_rules(entry: Entry, device: str, epochs: int | None) -> Iterator[Finding]:
     """Yield what is wrong between the entries of ``filter_pruning``."""
     params = entry.section("params")
-    yield from _target_rules(params)
-    yield from _start_rules(entry, params)
-    yield from _duration_rules(params, epochs)
-    yield from _ranking_rules(params)
-
-
-def _target_rules(params: Entry) -> Iterator[Finding]:
-    if params.has("pruning_target") and params.has("pruning_flops_target"):
+    targets = [key for key in ("pruning_target", "pruning_flops_target") if params.has(key)]
+    if len(targets) == 2:
         yield params.finding("pruning_flops_target", "Filters are pruned to a level or to a share of FLOPs, not both.",
                              "Keep one of pruning_target and pruning_flops_target.")
-    elif not params.has("pruning_target") and not params.has("pruning_flops_target"):
+    elif not targets:
         yield params.warning("pruning_target", f"Without a target NNCF prunes {DEFAULT_TARGET:.0%} of the filters.",
                              f"Write the level that is meant, such as pruning_target={DEFAULT_TARGET}.")
+    yield from _start_rules(entry, params)
+    yield from _duration_rules(params, epochs)
+    if params.has("save_ranking_coeffs_path"):
+        yield params.finding("save_ranking_coeffs_path", "NNCF would write to this path, and no ranking is learned "
+                             "here that could be saved.", "Remove the key.")
+    if params.get("interlayer_ranking_type") != "learned_ranking":
+        if params.has("legr_params"):
+            yield params.warning("legr_params", "Only learned_ranking reads them.", "Remove them.")
+        return
+    if params.get("all_weights") is False:
+        yield params.finding("all_weights", "learned_ranking ranks filters across layers.",
+                             "Write True, or remove the key.")
+    if not params.has("load_ranking_coeffs_path"):
+        yield params.finding("interlayer_ranking_type", "Learning a ranking wants training and evaluation functions "
+                             "from the training script, which are not given here.",
+                             "Write 'unweighted_ranking', or give load_ranking_coeffs_path.")
 
 
 def _start_rules(entry: Entry, params: Entry) -> Iterator[Finding]:
@@ -73,20 +83,3 @@ def _duration_rules(params: Entry, epochs: int | None) -> Iterator[Finding]:
         yield params.finding("pruning_steps", f"num_init_steps + pruning_steps ({warmup:g} + {steps:g}) are below the "
                              f"{epochs} epochs of the training{default}: else the target is never trained with.",
                              shorter)
-
-
-def _ranking_rules(params: Entry) -> Iterator[Finding]:
-    if params.has("save_ranking_coeffs_path"):
-        yield params.finding("save_ranking_coeffs_path", "NNCF would write to this path, and no ranking is learned "
-                             "here that could be saved.", "Remove the key.")
-    if params.get("interlayer_ranking_type") != "learned_ranking":
-        if params.has("legr_params"):
-            yield params.warning("legr_params", "Only learned_ranking reads them.", "Remove them.")
-        return
-    if params.get("all_weights") is False:
-        yield params.finding("all_weights", "learned_ranking ranks filters across layers.",
-                             "Write True, or remove the key.")
-    if not params.has("load_ranking_coeffs_path"):
-        yield params.finding("interlayer_ranking_type", "Learning a ranking wants training and evaluation functions "
-                             "from the training script, which are not given here.",
-                             "Write 'unweighted_ranking', or give load_ranking_coeffs_path.")

@@ -37,8 +37,13 @@ LIMITS: dict[str, dict[str, QuantizerLimits]] = {
 def quantization_rules(entry: Entry, device: str, epochs: int | None) -> Iterator[Finding]:
     """Yield what is wrong between the entries of ``quantization``."""
     for group in QUANTIZER_GROUPS:
-        yield from _device_rules(entry.section(group), group, device)
-        yield from _scope_rules(entry, group)
+        section = entry.section(group)
+        yield from _device_rules(section, group, device)
+        owners = (entry, section)
+        for owner in owners if any(owner.get("target_scopes") is not None for owner in owners) else ():
+            if owner.has("ignored_scopes") and (group == "weights" or owner is section):
+                yield owner.warning("ignored_scopes", f"With target_scopes NNCF ignores nothing among the {group}.",
+                                    "Name in target_scopes just the layers that are meant.")
     yield from _override_rules(entry.section("scope_overrides"), device)
     yield from _initializer_rules(entry.section("initializer"), device)
     yield from _staged_rules(entry.section("params"), epochs)
@@ -73,18 +78,10 @@ def _device_rules(quantizer: Entry, group: str, device: str) -> Iterator[Finding
                                 "Remove the key.")
 
 
-def _scope_rules(entry: Entry, group: str) -> Iterator[Finding]:
-    section = entry.section(group)
-    targets = [owner for owner in (entry, section) if owner.get("target_scopes") is not None]
-    for owner in (entry, section) if targets else ():
-        if owner.has("ignored_scopes") and (group == "weights" or owner is section):
-            yield owner.warning("ignored_scopes", f"With target_scopes NNCF ignores nothing among the {group}.",
-                                "Name in target_scopes just the layers that are meant.")
-
-
 def _override_rules(overrides: Entry, device: str) -> Iterator[Finding]:
-    for pattern in overrides.section("activations").clean:
-        yield from _device_rules(overrides.section("activations").section(pattern), "activations", device)
+    activations = overrides.section("activations")
+    for pattern in activations.clean:
+        yield from _device_rules(activations.section(pattern), "activations", device)
     if overrides.section("weights").clean and device != "TRIAL":
         yield overrides.warning("weights", f"NNCF 2.0.0 ignores overrides of weights for target_device {device}.",
                                 "Remove them, or set target_device='TRIAL'.")

@@ -1,7 +1,7 @@
-"""Whether a regular expression comes to an end: Python's matcher tries every way, and nothing interrupts it.
+"""Whether searching for a regular expression ends in time: Python's matcher tries every way, and nothing interrupts it.
 
 NNCF searches for a scope's expression in the name of every layer, in the process that a signal cannot end meanwhile.
-An expression whose repetitions stand in one another takes exponential time and is refused by its form; one with many
+An expression with nested repetitions takes exponential time and is refused by its form; one with many
 repetitions in a row is tried on names like NNCF's by a process of its own, which is ended when its time is up.
 """
 
@@ -31,23 +31,24 @@ def cost_problem(pattern: str) -> str:
     """Return why an expression, which compiles, may take too long to search for; an empty text where it does not."""
     if len(pattern) > _LONGEST:
         return f"It has {len(pattern)} characters, more than {_LONGEST}"
+    # The standard library's own parser, which its documentation does not name.
+    parser: Any = vars(re)["_parser"]
     try:
-        depths = list(_repetitions(_parsed(pattern)))
+        depths = list(_repetitions(parser.parse(pattern)))
     except RecursionError:
         return "Its groups stand too deep in one another"
     if any(depth > 1 for depth in depths):
         return "A repetition stands in another, which can take exponential time"
     if len(depths) > _MOST_REPETITIONS:
         return f"It has {len(depths)} repetitions, more than {_MOST_REPETITIONS}"
-    if len(depths) > _CHEAP and not _ends(pattern):
-        return f"Searching the names of four layers for it takes longer than {_SECONDS} s"
+    if len(depths) > _CHEAP:
+        try:
+            # In a process that reads nothing of the user's.
+            subprocess.run([sys.executable, "-I", "-S", "-c", _TRIAL], input=json.dumps([pattern, _NAMES]), text=True,
+                           timeout=_SECONDS, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        except subprocess.TimeoutExpired:
+            return f"Searching the names of four layers for it takes longer than {_SECONDS} s"
     return ""
-
-
-def _parsed(pattern: str) -> Any:
-    # The standard library's own parser, which its documentation does not name.
-    parser: Any = vars(re)["_parser"]
-    return parser.parse(pattern)
 
 
 def _repetitions(node: Any, depth: int = 0) -> Iterator[int]:
@@ -68,13 +69,3 @@ def _repetitions(node: Any, depth: int = 0) -> Iterator[int]:
     elif isinstance(node, (list, tuple)):
         for part in node:
             yield from _repetitions(part, depth)
-
-
-def _ends(pattern: str) -> bool:
-    """Return whether searching names for a pattern ends in time, in a process that reads nothing of the user's."""
-    try:
-        subprocess.run([sys.executable, "-I", "-S", "-c", _TRIAL], input=json.dumps([pattern, _NAMES]), text=True,
-                       timeout=_SECONDS, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-    except subprocess.TimeoutExpired:
-        return False
-    return True

@@ -32,14 +32,29 @@ def check_nncf_config(nncf_config: Any, epochs: int | None = None) -> list[Findi
     """
     findings: list[Finding] = []
     root, algorithms = read_entries(nncf_config, findings)
-    findings += _combination_rules(algorithms)
+    first: dict[str, Entry] = {}
+    for entry in algorithms:
+        name = entry.get("algorithm")
+        if name in first:
+            findings.append(entry.finding("algorithm", f"An algorithm stands once, and {first[name].path} is {name} "
+                                          "too.", f"Merge both into {first[name].path}."))
+        first.setdefault(name, entry)
+    if list(first) == ["knowledge_distillation"]:
+        findings.append(algorithms[0].finding("algorithm", "Distillation alone compresses nothing.",
+                                              "Add quantization, filter_pruning or a sparsity beside it."))
     findings += _scope_rules(root, algorithms)
     # A device that is wrong has no limits of its own.
     device = root.get("target_device", "ANY") or "TRIAL"
     for entry in algorithms:
-        findings += _RULES.get(entry.get("algorithm"), _no_rules)(entry, device, epochs)
+        if entry.get("algorithm") in _RULES:
+            findings += _RULES[entry.get("algorithm")](entry, device, epochs)
     said = [finding.path for finding in findings]
-    findings += [refusal for refusal in schema_findings(nncf_config) if not _covered(refusal.path, said)]
+    for refusal in schema_findings(nncf_config):
+        path = refusal.path
+        # A finding of ours stands at, above or below that place.
+        if not any(path in ("nncf_config", place) or place.startswith((f"{path}.", f"{path}["))
+                   or path.startswith((f"{place}.", f"{place}[")) for place in said):
+            findings.append(refusal)
     return findings
 
 
@@ -68,30 +83,13 @@ def epochs_of(config: Mapping[str, Any]) -> int | None:
 def read_entries(nncf_config: Any, findings: list[Finding]) -> tuple[Entry, list[Entry]]:
     """Return the top of an nncf_config and its algorithms, read; append what is wrong with their form to ``findings``.
 
-    An algorithm that cannot be told from its name is left out.
+    An algorithm without a valid name is left out.
     """
     clean = ROOT.read(nncf_config, "", findings)
     if isinstance(nncf_config, dict) and "compression" not in nncf_config:
         ROOT.keys["compression"].read(ABSENT, "compression", findings)
     root = Entry("", nncf_config if isinstance(nncf_config, dict) else {}, clean or {})
     return root, [entry for entry in root.sections("compression") if entry.get("algorithm")]
-
-
-def _no_rules(entry: Entry, device: str, epochs: int | None) -> Iterator[Finding]:
-    return iter(())
-
-
-def _combination_rules(algorithms: list[Entry]) -> Iterator[Finding]:
-    first: dict[str, Entry] = {}
-    for entry in algorithms:
-        name = entry.get("algorithm")
-        if name in first:
-            yield entry.finding("algorithm", f"An algorithm stands once, and {first[name].path} is {name} too.",
-                                f"Merge both into {first[name].path}.")
-        first.setdefault(name, entry)
-    if list(first) == ["knowledge_distillation"]:
-        yield algorithms[0].finding("algorithm", "Distillation alone compresses nothing.",
-                                    "Add quantization, filter_pruning or a sparsity beside it.")
 
 
 def _scope_rules(root: Entry, algorithms: list[Entry]) -> Iterator[Finding]:
@@ -112,9 +110,3 @@ def _scope_rules(root: Entry, algorithms: list[Entry]) -> Iterator[Finding]:
         if entry.has("target_scopes"):
             yield entry.finding("target_scopes", "NNCF reads the top's target_scopes instead of these.",
                                 "Keep one of both.")
-
-
-def _covered(path: str, said: list[str]) -> bool:
-    """Return whether a finding of ours stands at, above or below the place of a refusal by NNCF's schema."""
-    return any(path in ("nncf_config", place) or place.startswith((f"{path}.", f"{path}["))
-               or path.startswith((f"{place}.", f"{place}[")) for place in said)

@@ -1,7 +1,7 @@
 """NNCF's own JSON schema, where NNCF is installed."""
 
 import importlib.util
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from core.compression.config_check.finding import Finding, child
@@ -25,7 +25,9 @@ def schema_findings(nncf_config: dict[str, Any]) -> list[Finding]:
     from nncf.config.schema import REF_VS_ALGO_SCHEMA, ROOT_NNCF_CONFIG_SCHEMA
 
     findings = list(_refusals(nncf_config, ROOT_NNCF_CONFIG_SCHEMA, ""))
-    for path, algorithm in _algorithms(nncf_config):
+    section = nncf_config.get("compression") if isinstance(nncf_config, dict) else None
+    for index, algorithm in enumerate(section if isinstance(section, list) else [section]):
+        path = child("compression", index) if isinstance(section, list) else "compression"
         name = algorithm.get("algorithm") if isinstance(algorithm, dict) else None
         if isinstance(name, str) and name in REF_VS_ALGO_SCHEMA:
             findings += _refusals(algorithm, REF_VS_ALGO_SCHEMA[name], path)
@@ -36,13 +38,6 @@ def _has_text_keys(value: Any) -> bool:
     if isinstance(value, dict):
         return all(isinstance(key, str) and _has_text_keys(item) for key, item in value.items())
     return not isinstance(value, (list, tuple)) or all(map(_has_text_keys, value))
-
-
-def _algorithms(nncf_config: Any) -> Iterable[tuple[str, Any]]:
-    section = nncf_config.get("compression") if isinstance(nncf_config, dict) else None
-    if isinstance(section, list):
-        return [(child("compression", index), item) for index, item in enumerate(section)]
-    return [("compression", section)]
 
 
 def _refusals(value: Any, schema: dict[str, Any], path: str) -> Iterator[Finding]:

@@ -52,7 +52,12 @@ def read_source(path: str, options: Mapping[str, Any] | None = None, trust: bool
         UserError: As ``core.config.loading.load_config``.
     """
     file, root = locate_config(path)
-    values = _as_data(file, root, trust)
+    try:
+        values = read_config(file, root)
+    except NotData:
+        if not trust:
+            raise
+        values = None
     if values is None or "model" in values:
         config = load_data(path, options, trust)
         found = config["data"].get("samples_per_gpu", DEFAULT_BATCH_SIZE)
@@ -77,13 +82,3 @@ def swapped_size(source: Source, nncf_config: Any) -> list[Finding]:
                           f"Write {[entry.get('sample_size')[0], 3, pixels.input_height, pixels.input_width]}.")
             for entry in root.sections("input_info") if pixels.input_width != pixels.input_height
             and (entry.get("sample_size") or [])[2:] == [pixels.input_width, pixels.input_height]]
-
-
-def _as_data(file: Path, root: Path | None, trust: bool) -> dict[str, Any] | None:
-    """Return the values of a file, None where it has to be run and may be."""
-    try:
-        return read_config(file, root)
-    except NotData:
-        if not trust:
-            raise
-        return None

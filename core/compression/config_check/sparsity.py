@@ -24,16 +24,12 @@ def sparsity_rules(entry: Entry, device: str, epochs: int | None) -> Iterator[Fi
     elif schedule == "multistep":
         yield from _multistep_rules(params, epochs)
     elif schedule is not None:
-        yield from _level_rules(entry, params)
+        start, target = entry.get("sparsity_init", 0), params.get("sparsity_target", DEFAULT_TARGET)
+        if start is not None and target is not None and start > target:
+            yield entry.finding("sparsity_init", f"Sparsity starts at a level that is not above sparsity_target "
+                                f"({target:g}).", "Write 0, or remove the key.")
         if schedule != "adaptive":
             yield from _epoch_rules(params, epochs)
-
-
-def _level_rules(entry: Entry, params: Entry) -> Iterator[Finding]:
-    start, target = entry.get("sparsity_init", 0), params.get("sparsity_target", DEFAULT_TARGET)
-    if start is not None and target is not None and start > target:
-        yield entry.finding("sparsity_init", f"Sparsity starts at a level that is not above sparsity_target "
-                            f"({target:g}).", "Write 0, or remove the key.")
 
 
 def _epoch_rules(params: Entry, epochs: int | None) -> Iterator[Finding]:

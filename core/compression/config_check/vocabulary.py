@@ -15,9 +15,9 @@ from core.compression.config_check.grammar import (
     Node,
     Number,
     OneOrMany,
-    OtherVersion,
     Pair,
     PerScope,
+    Problem,
     Scopes,
     Section,
     Text,
@@ -40,25 +40,25 @@ def _count(meaning: str, low: int = 0, example: int = 1) -> Number:
     return Number(meaning, low, whole=True, example=example)
 
 
-def _steps_to_samples(new: str) -> OtherVersion:
-    return OtherVersion("NNCF 2.0.0 counts samples, not steps, and would take its default.",
-                        f"Write {new}: the steps times the batch size (data.samples_per_gpu).")
+def _steps_to_samples(new: str) -> Problem:
+    return ("NNCF 2.0.0 counts samples, not steps, and would take its default.",
+            f"Write {new}: the steps times the batch size (data.samples_per_gpu).")
 
 
 _SCOPED: dict[str, Node] = {"ignored_scopes": Scopes(), "target_scopes": Scopes(targets=True)}
 _MULTIPLIER = Number("A multiplier of the learning rate")
-_COMMON_OTHERS = {"accuracy_aware_training": OtherVersion(
+_COMMON_OTHERS = {"accuracy_aware_training": (
     "NNCF's accuracy-aware loop is not run here, and in 2.0.0 it never covers quantization.",
     "Remove it; the parameter max_map_drop limits the loss of accuracy.")}
 
-_NO_FORGETTING = OtherVersion("NNCF 2.0 has no forgetting step any more.", "Remove it.")
+_NO_FORGETTING = ("NNCF 2.0 has no forgetting step any more.", "Remove it.")
 _BATCHNORM = Section({"num_bn_adaptation_samples": _count("A count of samples", example=512)},
                      {"num_bn_adaptation_steps": _steps_to_samples("num_bn_adaptation_samples"),
                       "num_bn_forget_steps": _NO_FORGETTING, "num_bn_forget_samples": _NO_FORGETTING})
 _INITIALIZER = Section({"batchnorm_adaptation": _BATCHNORM})
 
 _PERCENTILE = Number("A percentile", high=100, example=99.9)
-_INTO_PARAMS = OtherVersion("NNCF 2.0.0 reads percentiles in params only.", "Move it into params.")
+_INTO_PARAMS = ("NNCF 2.0.0 reads percentiles in params only.", "Move it into params.")
 _RANGE_KEYS: dict[str, Node] = {
     "num_init_samples": _count("A count of samples", example=256),
     "type": Choice("The type of range estimation",
@@ -97,30 +97,32 @@ STAGED_EPOCHS = ("activations_quant_start_epoch", "weights_quant_start_epoch")
 _STAGED = Section({**{name: Number("It") for name in STAGED_UNREAD},
                    **{name: _count("An epoch's index") for name in STAGED_EPOCHS}})
 
-_QUANTIZATION = Section(
-    {"algorithm": Text("An algorithm"), "compression_lr_multiplier": _MULTIPLIER,
+
+def _algorithm(keys: Mapping[str, Node], others: Mapping[str, Problem] | None = None) -> Section:
+    return Section({"algorithm": Text("An algorithm"), **keys, **_SCOPED}, {**_COMMON_OTHERS, **(others or {})})
+
+
+_QUANTIZATION = _algorithm(
+    {"compression_lr_multiplier": _MULTIPLIER,
      "initializer": _QUANTIZATION_INITIALIZER, "weights": Section(_GROUP),
      "activations": Section({**_GROUP, "unified_scale_ops": ListOf(
          "The operations of one scale", ListOf("A group of operations", Text("An operation")))}),
      "quantize_inputs": Flag(), "quantize_outputs": Flag(),
      "scope_overrides": Section({group: _OVERRIDES for group in QUANTIZER_GROUPS}),
-     "export_to_onnx_standard_ops": Flag(), "disable_saturation_fix": Flag(), "params": _STAGED, **_SCOPED},
-    {**_COMMON_OTHERS,
-     "preset": OtherVersion("Presets came with NNCF 2.1.",
-                            "Set the modes: 'performance' is symmetric weights and activations, 'mixed' is symmetric "
-                            "weights and asymmetric activations."),
-     "overflow_fix": OtherVersion("It came with NNCF 2.1; 2.0.0 knows the fix for all layers or none.",
-                                  "Write disable_saturation_fix=False for 'enable' (the default), True for "
-                                  "'disable'; 'first_layer_only' has no counterpart."),
-     "quantizable_subgraph_patterns": OtherVersion("NNCF 2.0 chooses the places of quantizers itself.",
-                                                   "Remove it.")})
-_BINARIZATION = Section(
-    {"algorithm": Text("An algorithm"), "compression_lr_multiplier": _MULTIPLIER,
-     "initializer": _QUANTIZATION_INITIALIZER, "mode": Choice("The mode of binarization", ("xnor", "dorefa")),
-     "params": _STAGED, **_SCOPED}, _COMMON_OTHERS)
+     "export_to_onnx_standard_ops": Flag(), "disable_saturation_fix": Flag(), "params": _STAGED},
+    {"preset": ("Presets came with NNCF 2.1.",
+                "Set the modes: 'performance' is symmetric weights and activations, 'mixed' is symmetric weights and "
+                "asymmetric activations."),
+     "overflow_fix": ("It came with NNCF 2.1; 2.0.0 knows the fix for all layers or none.",
+                      "Write disable_saturation_fix=False for 'enable' (the default), True for "
+                      "'disable'; 'first_layer_only' has no counterpart."),
+     "quantizable_subgraph_patterns": ("NNCF 2.0 chooses the places of quantizers itself.", "Remove it.")})
+_BINARIZATION = _algorithm(
+    {"compression_lr_multiplier": _MULTIPLIER, "initializer": _QUANTIZATION_INITIALIZER,
+     "mode": Choice("The mode of binarization", ("xnor", "dorefa")), "params": _STAGED})
 
-_FILTER_PRUNING = Section(
-    {"algorithm": Text("An algorithm"), "initializer": _INITIALIZER, "pruning_init": _level("A pruning level"),
+_FILTER_PRUNING = _algorithm(
+    {"initializer": _INITIALIZER, "pruning_init": _level("A pruning level"),
      "params": Section(
          {"schedule": Choice("The schedule", ("baseline", "exponential", "exponential_with_bias")),
           "pruning_target": _share("A pruning level"), "pruning_flops_target": _share("A share of the FLOPs"),
@@ -133,10 +135,8 @@ _FILTER_PRUNING = Section(
           "save_ranking_coeffs_path": Text("A path"), "load_ranking_coeffs_path": Text("A path"),
           "legr_params": Section({"generations": _count("A count", 1), "train_steps": _count("A count", 1),
                                   "max_pruning": _share("A pruning level"), "random_seed": _count("A seed")})},
-         {"weight_importance": OtherVersion("That is its name in NNCF 1.x and in sparsity.",
-                                            "Rename it to filter_importance."),
-          "pruning_init": OtherVersion("NNCF 2.0.0 reads it beside params, not in it.", "Move it one level up.")}),
-     **_SCOPED}, _COMMON_OTHERS)
+         {"weight_importance": ("That is its name in NNCF 1.x and in sparsity.", "Rename it to filter_importance."),
+          "pruning_init": ("NNCF 2.0.0 reads it beside params, not in it.", "Move it one level up.")})})
 
 _SPARSITY_PARAMS: dict[str, Node] = {
     "schedule": Choice("The schedule", ("polynomial", "exponential", "adaptive", "multistep")),
@@ -149,32 +149,29 @@ _SPARSITY_PARAMS: dict[str, Node] = {
     "multistep_sparsity_levels": ListOf("The levels", _level("A sparsity level")),
     "sparsity_level_setting_mode": Choice("The mode of setting levels", ("global", "local"))}
 _SPARSITY_OTHERS = {
-    "steps": OtherVersion("NNCF 1.x called it so.", "Rename it to multistep_steps."),
-    "sparsity_levels": OtherVersion("NNCF 1.x called it so.", "Rename it to multistep_sparsity_levels."),
-    "sparsity_init": OtherVersion("NNCF 2.0.0 reads it beside params, not in it.", "Move it one level up."),
-    "sparsity_steps": OtherVersion("NNCF 1.x counted the raises of the level.",
-                                   "Write sparsity_target_epoch: the epoch from which the target holds."),
-    "sparsity_training_steps": OtherVersion("NNCF 1.x called it so.",
-                                            "Write sparsity_freeze_epoch: the epoch from which the mask is frozen.")}
+    "steps": ("NNCF 1.x called it so.", "Rename it to multistep_steps."),
+    "sparsity_levels": ("NNCF 1.x called it so.", "Rename it to multistep_sparsity_levels."),
+    "sparsity_init": ("NNCF 2.0.0 reads it beside params, not in it.", "Move it one level up."),
+    "sparsity_steps": ("NNCF 1.x counted the raises of the level.",
+                       "Write sparsity_target_epoch: the epoch from which the target holds."),
+    "sparsity_training_steps": ("NNCF 1.x called it so.",
+                                "Write sparsity_freeze_epoch: the epoch from which the mask is frozen.")}
 _IMPORTANCE = Choice("The weights' importance", ("normed_abs", "abs"))
-_MAGNITUDE_SPARSITY = Section(
-    {"algorithm": Text("An algorithm"), "sparsity_init": _level("A sparsity level"), "initializer": _INITIALIZER,
+_MAGNITUDE_SPARSITY = _algorithm(
+    {"sparsity_init": _level("A sparsity level"), "initializer": _INITIALIZER,
      "params": Section({**_SPARSITY_PARAMS, "weight_importance": _IMPORTANCE},
-                       {**_SPARSITY_OTHERS, "filter_importance": OtherVersion(
-                           "That is its name in filter pruning.", "Write weight_importance: normed_abs or abs.")}),
-     **_SCOPED}, _COMMON_OTHERS)
-_RB_SPARSITY = Section(
-    {"algorithm": Text("An algorithm"), "compression_lr_multiplier": _MULTIPLIER,
-     "sparsity_init": _level("A sparsity level"), "params": Section(_SPARSITY_PARAMS, _SPARSITY_OTHERS), **_SCOPED},
-    _COMMON_OTHERS)
+                       {**_SPARSITY_OTHERS, "filter_importance": (
+                           "That is its name in filter pruning.", "Write weight_importance: normed_abs or abs.")})})
+_RB_SPARSITY = _algorithm(
+    {"compression_lr_multiplier": _MULTIPLIER, "sparsity_init": _level("A sparsity level"),
+     "params": Section(_SPARSITY_PARAMS, _SPARSITY_OTHERS)})
 
 ALGORITHMS: Mapping[str, Section] = {
     "quantization": _QUANTIZATION, "filter_pruning": _FILTER_PRUNING, "magnitude_sparsity": _MAGNITUDE_SPARSITY,
-    "rb_sparsity": _RB_SPARSITY, "const_sparsity": Section({"algorithm": Text("An algorithm"), **_SCOPED},
-                                                           _COMMON_OTHERS),
+    "rb_sparsity": _RB_SPARSITY, "const_sparsity": _algorithm({}),
     "knowledge_distillation": Section(
         {"algorithm": Text("An algorithm"), "type": Choice("The loss of distillation", ("mse", "softmax"))},
-        {name: OtherVersion("It came with NNCF 2.1.", "Remove it.") for name in ("scale", "temperature")},
+        {name: ("It came with NNCF 2.1.", "Remove it.") for name in ("scale", "temperature")},
         required=("type",)),
     "binarization": _BINARIZATION}
 
@@ -184,10 +181,10 @@ class _Algorithm(Node):
 
     _name = Choice("An algorithm", tuple(ALGORITHMS))
 
-    def read(self, value: Any, path: str, findings: list[Finding]) -> Any:
-        if not isinstance(value, dict):
-            findings.append(Finding(path, value, "It is a dict.", "Write such as dict(algorithm='quantization')."))
-            return None
+    def problem(self, value: Any) -> Problem | None:
+        return None if isinstance(value, dict) else ("It is a dict.", "Write such as dict(algorithm='quantization').")
+
+    def parts(self, value: Any, path: str, findings: list[Finding]) -> Any:
         name = self._name.read(value.get("algorithm", ABSENT), f"{path}.algorithm", findings)
         return None if name is None else ALGORITHMS[name].read(value, path, findings)
 
@@ -195,7 +192,7 @@ class _Algorithm(Node):
 class _SampleSize(Node):
     """The shape of the network's input, [N, 3, H, W]."""
 
-    def _problem(self, value: Any) -> tuple[str, str] | None:
+    def problem(self, value: Any) -> Problem | None:
         rule = "The input of a detector is [batch, 3, height, width], whole numbers of at least 1."
         if not isinstance(value, list):
             return rule, f"Write {list(value)}." if isinstance(value, tuple) else "Write such as [1, 3, 300, 300]."
@@ -212,24 +209,24 @@ class _SampleSize(Node):
 class _Compression(Node):
     """One algorithm or a list of them; at least one."""
 
-    def read(self, value: Any, path: str, findings: list[Finding]) -> Any:
-        if value and value is not ABSENT:
-            return OneOrMany(_Algorithm(), _Algorithm()).read(value, path, findings)
-        findings.append(Finding(path, value, "Without an algorithm NNCF leaves the model uncompressed.",
-                                "Add one, such as dict(algorithm='quantization'); for plain training take nncf_config "
-                                "out."))
-        return None
+    def problem(self, value: Any) -> Problem | None:
+        return None if value and value is not ABSENT else (
+            "Without an algorithm NNCF leaves the model uncompressed.",
+            "Add one, such as dict(algorithm='quantization'); for plain training take nncf_config out.")
+
+    def parts(self, value: Any, path: str, findings: list[Finding]) -> Any:
+        return OneOrMany(_Algorithm(), _Algorithm()).read(value, path, findings)
 
 
 class _InputInfo(Node):
     """The one input of a detector, or a list of it."""
 
-    def read(self, value: Any, path: str, findings: list[Finding]) -> Any:
-        if not isinstance(value, list) or len(value) == 1:
-            return OneOrMany(_INPUT, _INPUT).read(value, path, findings)
-        findings.append(Finding(path, value, "A detector has one input, the image.",
-                                "Write one dict, such as dict(sample_size=[1, 3, 300, 300])."))
-        return None
+    def problem(self, value: Any) -> Problem | None:
+        return None if not isinstance(value, list) or len(value) == 1 else (
+            "A detector has one input, the image.", "Write one dict, such as dict(sample_size=[1, 3, 300, 300]).")
+
+    def parts(self, value: Any, path: str, findings: list[Finding]) -> Any:
+        return OneOrMany(_INPUT, _INPUT).read(value, path, findings)
 
 
 _INPUT = Section({
@@ -242,8 +239,8 @@ ROOT = Section(
      "target_device": Choice("The target device", TARGET_DEVICES), "compression_lr_multiplier": _MULTIPLIER,
      "disable_shape_matching": Flag(), "log_dir": Text("A folder"), **_SCOPED,
      "scopes_without_shape_matching": ListOf("It", Text("A scope"))},
-    {"accuracy_aware_training": OtherVersion(
+    {"accuracy_aware_training": (
         "NNCF reads it here from 2.1 on; 2.0.0 ignores it, and its loop is not run here.",
         "Remove it; the parameter max_map_drop limits the loss of accuracy."),
-     "hw_config_type": OtherVersion("NNCF 1.x called it so.", "Write target_device, such as 'CPU'.")},
+     "hw_config_type": ("NNCF 1.x called it so.", "Write target_device, such as 'CPU'.")},
     required=("input_info",), unread="NNCF 2.0.0 ignores this key without a word.")

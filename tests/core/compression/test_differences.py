@@ -73,7 +73,7 @@ def test_other_differences_stop_with_both_values(given, path, saved, now):
     message = str(caught.value)
     assert "1 key differs" in message
     assert f"{path}: the checkpoint has {saved!r}, now it is {now!r}" in message
-    assert "compress anew" in message
+    assert "compress the plain checkpoint again" in message
 
 
 def test_every_key_is_listed_and_harmless_ones_are_not():

@@ -1,7 +1,6 @@
 """Counts of small networks against counting by hand, the same from ONNX and IR."""
 
 import importlib.util
-import json
 
 import numpy as np
 import onnx
@@ -130,13 +129,6 @@ def test_a_size_that_cannot_be_told_is_an_error(tmp_path):
 
 def layer(name, channels, filters):
     return LayerCounts(name, CONV, channels, filters, 1, channels * filters, channels * filters, 0)
-
-
-def test_json_and_back(onnx_file):
-    counts = structure_of_onnx(onnx_file)
-    text = json.dumps(counts.to_json())
-    assert StructureCounts.from_json(json.loads(text)) == counts
-    assert json.loads(text)["flops"] == counts.flops
 
 
 def test_changed_layers_are_named():

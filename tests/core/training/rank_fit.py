@@ -17,14 +17,14 @@ def main(job):
     from core.config.fingerprint import config_from_text
     from core.data.dataset import open_dataset
     from core.data.reference import DataRef
-    from core.training.distributed import joined, rank
+    from core.training.distributed import process_group, rank
     from core.training.fit import fit
     from core.training.states import StateSettings
 
     if job.get("stop_after"):
         stop_after(job["stop_after"])
     folder = Path(job["folder"])
-    with joined():
+    with process_group():
         dataset = open_dataset(DataRef.from_json(job["data"]))
         config = config_from_text(job["config"])
         set_data(config, dataset)

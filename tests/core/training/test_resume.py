@@ -231,7 +231,7 @@ def test_a_damaged_state_is_passed_over_and_the_one_before_it_taken(train, undis
     newest.write_bytes(newest.read_bytes()[:-100])
     with caplog.at_level(logging.INFO):
         resumed, _ = train("plain", "resumed", every_iteration(tmp_path))
-    assert "a damaged training state is passed over" in caplog.text
+    assert "a damaged training state is skipped" in caplog.text
     assert "an interrupted training is resumed after epoch 1" in caplog.text
     assert weights_digest(resumed.state_dict) == weights_digest(undisturbed.state_dict)
 

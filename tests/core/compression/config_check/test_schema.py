@@ -40,7 +40,7 @@ class TestWithNncf:
         assert not any("schema" in finding.rule for finding in check_nncf_config(wrong))
 
     def test_a_refusal_that_no_rule_of_ours_foresees_is_listed(self, monkeypatch):
-        monkeypatch.setattr(Choice, "_problem", lambda self, value: None)
+        monkeypatch.setattr(Choice, "problem", lambda self, value: None)
         finding, = check_nncf_config({**VALID, "target_device": "NPU"})
         assert finding.path == "target_device" and "NNCF's schema refuses it" in finding.rule
 
