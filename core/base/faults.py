@@ -26,7 +26,7 @@ class SeveralFaults(UserError):
 
 
 class Faults:
-    """Faults as they are found."""
+    """Collects faults."""
 
     def __init__(self) -> None:
         self._found: dict[str, UserError] = {}

@@ -32,7 +32,7 @@ _WEB = (b"<!doctype html", b"<html", b"<head", b"<body")
 
 
 class NotAFile(OSError):
-    """Something else than a regular file lies there, or one that is too large; says what."""
+    """The path is not a regular file, or the file is too large; says what it is."""
 
 
 def open_regular(path: Path, most: int | None = None) -> BinaryIO:
@@ -43,8 +43,8 @@ def open_regular(path: Path, most: int | None = None) -> BinaryIO:
         most: Bytes that it may have.
 
     Raises:
-        NotAFile: It is none, or has more bytes.
-        OSError: As the system says it: there is none, it may not be read, its links lead in a circle.
+        NotAFile: It is not one, or has more bytes.
+        OSError: As the system says it: there is none, it may not be read, its links form a circle.
         ValueError: No file can have that name.
     """
     _check_status(os.stat(path), most)
@@ -65,7 +65,7 @@ def open_foreign(path: Path, thing: str, most: int | None = None, hint: str = ""
         path: Where it lies.
         thing: What it should be, for messages.
         most: Bytes that it may have.
-        hint: What to do where it is none, for messages.
+        hint: What to do where it is not one, for messages.
 
     Raises:
         UserError: It cannot be opened, or is empty; says what lies there.
@@ -86,7 +86,7 @@ def open_foreign(path: Path, thing: str, most: int | None = None, hint: str = ""
 def read_foreign(path: Path, thing: str, most: int, hint: str = "") -> bytes:
     """Return the content of a file of at most ``most`` bytes; arguments and errors as :func:`open_foreign`."""
     with open_foreign(path, thing, most, hint) as file:
-        # Python allocates as many bytes as it is asked for, so the bound itself is no size to ask for.
+        # Python allocates as many bytes as it is asked for, so the bound itself must not be asked for.
         return file.read(os.fstat(file.fileno()).st_size)
 
 

@@ -29,7 +29,7 @@ def read_json(path: Path, thing: str, hint: str, most: int = MOST_BYTES, any_num
         any_number: As for :func:`json_value`.
 
     Raises:
-        UserError: There is none, it is no regular file or too large, or it is not JSON in UTF-8; says what it is.
+        UserError: There is none, it is not a regular file or too large, or it is not JSON in UTF-8; says what it is.
     """
     content = read_foreign(path, thing, most, hint)
     try:

@@ -106,7 +106,7 @@ def end_with_this_process() -> Callable[[], None]:
 
 
 def raise_once(error: type[BaseException]) -> Callable[[int, Any], None]:
-    """Return a signal handler that raises ``error`` once: a second signal must not break off the clean-up."""
+    """Return a signal handler that raises ``error`` once: a second signal must not interrupt the clean-up."""
     def handle(number: int, frame: Any) -> None:
         signal.signal(number, _do_nothing)
         raise error()
@@ -178,7 +178,7 @@ class _Supervisor:
                 return self._kill(f"did not end within {seconds:g} s and was killed")
 
     def _begin(self, number: int, pass_on: bool = True) -> None:
-        """Let the worker's end begin by a signal."""
+        """Start ending the worker by a signal."""
         self._first, self._first_at = number, time.monotonic()
         self._deadline = self._first_at + self._grace.get(number)
         if pass_on:
@@ -235,7 +235,7 @@ class _Lifeline:
         self._holder = self._file.read()
 
     def broken(self) -> bool:
-        """Return whether its holder is gone; the lock is then held here, too, so that nobody begins beside this."""
+        """Return whether its holder is gone; the lock is then held here, so that nothing else starts meanwhile."""
         import fcntl
 
         try:
@@ -262,7 +262,7 @@ def _kill_children() -> None:
 
 
 def _become_worker(supervisor: int, handlers: dict[int, Any], grace: _Grace) -> None:
-    """Make of a fork what the module's text says of a worker; ``handlers`` are those before the fork."""
+    """Set up a fork as the worker that the module's docstring describes; ``handlers`` are those before the fork."""
     global _grace
     _grace = grace
     os.setpgid(0, 0)
@@ -276,7 +276,7 @@ def _become_worker(supervisor: int, handlers: dict[int, Any], grace: _Grace) -> 
         forked_by[0] = os.getpid(), threading.current_thread() is threading.main_thread()
 
     def in_child() -> None:
-        # A signal to a child, such as the end of a data loader's worker, is none to this command.
+        # A signal to a child, such as the end of a data loader's worker, is not meant for this command.
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         parent, by_main_thread = forked_by[0]
@@ -312,7 +312,7 @@ def _do_nothing(number: int, frame: Any) -> None:
 
 
 def _kill_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when the thread that forked it ends; at once where it has already."""
+    """Have the kernel kill this process when the thread that forked it ends; at once where it has ended already."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(128 + signal.SIGKILL)

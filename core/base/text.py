@@ -131,6 +131,6 @@ def _of_exception(error: BaseException, most: int) -> str:
     elif type(error).__str__ is BaseException.__str__ or isinstance(error, KeyError):
         said = bounded_repr(error.args[0] if len(error.args) == 1 else error.args, most)
     else:
-        # The class has words of its own, such as UnicodeDecodeError's, which quote one byte.
+        # The class has a message of its own, such as UnicodeDecodeError's, which quote one byte.
         said = str(error)
     return said or type(error).__name__

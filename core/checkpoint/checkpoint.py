@@ -53,7 +53,7 @@ class Checkpoint:
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
-    """Write ``checkpoint`` to ``path`` in mmcv's layout, beside and renamed, so that no half file is ever seen."""
+    """Write ``checkpoint`` to ``path`` in mmcv's layout, atomically."""
     write_checkpoint(checkpoint_bytes(checkpoint), path)
 
 

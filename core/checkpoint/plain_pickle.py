@@ -42,7 +42,7 @@ Names = Mapping[tuple[str, str], Any]
 
 
 class Refused(Exception):
-    """Something that is no data; says what."""
+    """Raised for something that is not data; says what it is."""
 
 
 class DataDict(dict):
@@ -68,7 +68,7 @@ class Constructor:
 
 
 def load_plain(file: Any, names: Names, persistent: Callable[[Any], Any] | None = None) -> Any:
-    """Return the data of the pickle that begins where ``file`` stands.
+    """Return the data of the pickle that starts at the position of ``file``.
 
     Args:
         file: A binary file.

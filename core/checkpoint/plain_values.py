@@ -97,7 +97,7 @@ def _array_of(content: Any, dtype: Any, shape: Any, order: Any) -> Any:
 
 
 def _check_content(content: Any, dtype: Any, shape: Any) -> None:
-    """Refuse what is no array of numbers or text whose content has exactly the bytes that it needs."""
+    """Refuse anything but an array of numbers or text whose content has exactly the bytes that it needs."""
     if not isinstance(dtype, np.dtype) or dtype.hasobject or dtype.fields is not None:
         raise Refused("a numpy array of objects or records")
     if (not isinstance(shape, tuple) or len(shape) > _MOST_DIMENSIONS
@@ -115,7 +115,7 @@ def _moment(kind: Callable[..., Any], widths: tuple[int, ...], content: Any, zon
     if not isinstance(content, bytes) or len(content) != sum(widths):
         raise Refused(f"a datetime.{kind.__name__} of something else than its {sum(widths)} bytes")
     if zone is not None and type(zone) is not datetime.timezone:
-        raise Refused("a time zone that is none of Python's own")
+        raise Refused("a time zone that is not one of Python's own")
     numbers = (int.from_bytes(content[end - width:end], "big") for width, end in zip(widths, accumulate(widths)))
     return kind(*numbers) if zone is None else kind(*numbers, zone)
 

@@ -25,7 +25,7 @@ _STORAGES = {"FloatStorage": "float32", "DoubleStorage": "float64", "HalfStorage
              "IntStorage": "int32", "LongStorage": "int64", "BoolStorage": "bool"}
 # Bytes whose tensors say themselves of which type they are (torch 2).
 _UNTYPED = "UntypedStorage"
-# What a value of a checkpoint may be, beside those of tensors: it is a name alone.
+# Data types that a checkpoint may name, in addition to those of its tensors.
 _DTYPES = (*_STORAGES.values(), "complex32", "complex64", "complex128", "quint8", "qint8", "qint32")
 _DEVICES = ("cpu", "cuda", "mps", "xpu", "meta", "hpu", "xla", "npu", "mlu")
 # A pickle describes tensors, and is small; the tensors are beside it.
@@ -44,12 +44,12 @@ def read_torch_file(file: BinaryIO, size: int) -> Any:
         size: Its bytes.
 
     Raises:
-        Refused: It holds something that is no data.
+        Refused: It holds something that is not data.
         zipfile.BadZipFile, pickle.UnpicklingError, EOFError, ValueError and others: It is damaged.
     """
     begins = file.read(len(ZIP_BEGINNING))
     file.seek(0)
-    # As torch tells them apart: a zip archive may also begin behind something else.
+    # As torch tells them apart: a zip archive may also start behind something else.
     return _Archive(file).read() if begins == ZIP_BEGINNING else _read_legacy(file, size)
 
 
@@ -228,7 +228,7 @@ def _tensor_v3(flat: Any, offset: Any, size: Any, stride: Any, requires_grad: An
 
 def _parameter(data: Any, requires_grad: Any = True, hooks: Any = None, state: Any = None) -> Any:
     if not isinstance(data, torch.Tensor):
-        raise Refused("a parameter that is no tensor")
+        raise Refused("a parameter that is not a tensor")
     return torch.nn.Parameter(data.detach(), requires_grad is True and data.is_floating_point())
 
 
@@ -270,7 +270,7 @@ _NAMES: Names = {
     ("torch", "Size"): Constructor("torch.Size", _size), ("torch", "device"): Constructor("torch.device", _device),
     # torch.__version__ is of a class of its own (torch 1.10 and newer); it is read as plain text.
     ("torch.torch_version", "TorchVersion"): Constructor("torch.__version__",
-                                                         typed(str, (str,), "a version that is no text")),
+                                                         typed(str, (str,), "a version that is not text")),
     # Only ever the class of a tensor that had attributes, which are left out.
     **{(module, name): Constructor(f"torch.{name}") for module, name in (
         ("torch", "Tensor"), ("torch._tensor", "Tensor"), ("torch.nn.parameter", "Parameter"))},

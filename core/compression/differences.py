@@ -70,7 +70,7 @@ def require_same(saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, tuple[Any, bool]]]:
-    """Yield path, value and whether it is harmless, for everything in ``value`` that is no dict."""
+    """Yield path, value and whether it is harmless, for everything in ``value`` that is not a dict."""
     if not isinstance(value, Mapping):
         yield path, (_plain(value), False)
         return

@@ -70,7 +70,7 @@ class CompressionHook(Hook):
 class AveragedMasksHook(Hook):
     """Keeps an EMA hook's averages off NNCF's masks, and lets averaged weights be those of the pruned model.
 
-    It is registered behind the EMA hook: an average of masks is none, and an average of weights that were pruned
+    It is registered behind the EMA hook: an average of masks is not a mask, and an average of weights that were pruned
     lately is not zero.
     """
 

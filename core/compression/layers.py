@@ -207,7 +207,7 @@ def _unmatched(match: PatternMatch, traced: TracedLayers) -> Finding:
     below = [name for name in traced.operations if name.startswith(match.pattern)]
     similar = nearest(match.pattern.replace("{re}", ""), traced.operations)
     if below:
-        replacement = f"Since NNCF 2.0 a beginning is no match: write {'{re}^' + re.escape(match.pattern)!r}."
+        replacement = f"Since NNCF 2.0 a prefix does not match: write {'{re}^' + re.escape(match.pattern)!r}."
     elif similar:
         replacement = f"Did you mean {similar!r}?"
     else:

@@ -54,7 +54,7 @@ def import_nncf() -> Any:
 def _keep_exported_types() -> None:
     """Let an exported FakeQuantize have its input's type and shape.
 
-    Operators of a domain of one's own have none for torch 2.1's exporter, which then fails where a shape is needed
+    Operators of a custom domain have none for torch 2.1's exporter, which then fails where a shape is needed
     further on ("kernel of unknown shape"); NNCF 2.0.0's symbolic (nncf/torch/quantization/quantize_functions.py,
     ExportQuantizeToFakeQuantize) does not set it.
     """

@@ -74,7 +74,7 @@ def _untraced(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _register_opaque_operators() -> None:
-    """Tell NNCF of ``Tensor.detach``, with which MMDetection's post-processing begins, and of the OPERATOR patches.
+    """Register ``Tensor.detach``, with which MMDetection's post-processing starts, and the OPERATOR patches' operators.
 
     A quantizer that a layer after such an operator needs must stay behind it: OpenVINO runs none of them in int8.
     """

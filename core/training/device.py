@@ -11,7 +11,7 @@ def device() -> str:
 
 
 def data_parallel(network: Any) -> Any:
-    """Wrap ``network`` as mmcv wants it: scatters DataContainers, on one GPU or on the CPU."""
+    """Wrap ``network`` as mmcv expects it: scatters DataContainers, on one GPU or on the CPU."""
     from mmdet.utils import build_dp
 
     return build_dp(network, device(), device_ids=[0])

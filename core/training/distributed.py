@@ -70,7 +70,7 @@ def first_rank_first() -> Iterator[None]:
 
 
 def distributed_model(network: Any, find_unused_parameters: bool) -> Any:
-    """Wrap ``network`` such that gradients are averaged over the ranks; it begins with the first rank's weights.
+    """Wrap ``network`` such that gradients are averaged over the ranks; it starts with the first rank's weights.
 
     Buffers are not broadcast in every step: NNCF's masks and batch norm's statistics are the ranks' own.
     """

@@ -35,7 +35,7 @@ class CheckLossHook(Hook):
 
 
 class AverageStatisticsHook(Hook):
-    """Lets the ranks end an epoch with one network: batch norm's statistics are averaged before it is scored."""
+    """Averages batch norm's statistics over the ranks at the end of an epoch, before it is scored."""
 
     def __init__(self, network: Any) -> None:
         self._network = network
@@ -71,7 +71,7 @@ class EvaluationHook(EvalHook):
         self.best_ckpt_path = best if within else None
 
     def _should_evaluate(self, runner: Any) -> bool:
-        # The end is scored, too, whatever the interval: it is what training gives.
+        # The last epoch is scored whatever the interval: it is the result.
         at_the_end = self.start is None and (self.is_last_epoch(runner) if self.by_epoch else self.is_last_iter(runner))
         return at_the_end or super()._should_evaluate(runner)
 
@@ -208,7 +208,7 @@ class StateHook(Hook):
         self._interruptions.check()
 
     def save(self) -> None:
-        """Save the present state, in the first rank; storing it goes on while training does."""
+        """Save the present state, in the first rank; it is uploaded while training continues."""
         if not first_rank() or self._path is None:
             return
         content = checkpoint_bytes(self._take_snapshot(self.position))

@@ -1,6 +1,6 @@
 """The highest pruning level within a limit on accuracy: ``python -m core.training.pruning_search CONFIG ...``.
 
-NNCF 2.0.0's accuracy-aware training wants a training loop of its own, so the level is searched outside: each trial is
+NNCF 2.0.0's accuracy-aware training needs a training loop of its own, so the level is searched outside: each trial is
 a whole fine-tuning at one level.
 """
 
@@ -118,7 +118,7 @@ def search_pruning_level(run_trial: Callable[[float], Trial], plan: SearchPlan, 
 
 
 def _open_record(record: Path, plan: SearchPlan) -> list[Trial]:
-    """Return the trials in ``record``, which is begun where it is absent; a line that a kill cut off is removed."""
+    """Return the trials in ``record``, which is created where it is absent; a last line that is cut off is removed."""
     try:
         content = b""
         if record.exists():
@@ -126,11 +126,11 @@ def _open_record(record: Path, plan: SearchPlan) -> list[Trial]:
                 content = file.read()
         whole = content[:content.rfind(b"\n") + 1]
         if content and not content.startswith(b"{"):
-            raise ValueError("it begins with no object")
+            raise ValueError("it does not start with an object")
         head, *lines = [json_object(line) for line in whole.splitlines()] or [{}]
         trials = [Trial(**line) for line in lines]
     except (OSError, ValueError, TypeError) as error:
-        raise UserError("pruning search", record, f"It is no record of trials ({shown(error)}).",
+        raise UserError("pruning search", record, f"It is not a record of trials ({shown(error)}).",
                         "Remove the file to start from scratch.") from error
     if not whole:
         record.parent.mkdir(parents=True, exist_ok=True)
@@ -142,8 +142,8 @@ def _open_record(record: Path, plan: SearchPlan) -> list[Trial]:
     # More trials than before continue the same search.
     different = [key for key, value in asdict(plan).items() if key != "trials" and head.get(key) != value]
     if different:
-        raise UserError("pruning search", record, f"It was begun with another {', '.join(different)}.",
-                        "Give the values it was begun with, or another --work-dir.")
+        raise UserError("pruning search", record, f"It was started with another {', '.join(different)}.",
+                        "Give the values it was started with, or another --work-dir.")
     return trials
 
 

@@ -25,7 +25,7 @@ def set_random_state(state: Mapping[str, Any]) -> None:
     """Put every generator back where :func:`random_state` found it.
 
     Raises:
-        UserError: ``state`` is no such state.
+        UserError: ``state`` is not such a state.
     """
     try:
         random.setstate(state["python"])

@@ -73,7 +73,7 @@ def refused_of(config: Any, gpus: int | None) -> list[UserError]:
 
 
 def _misshapen(config: Any) -> Iterator[UserError]:
-    """Yield what is no dictionary or no list of dictionaries where training takes it for one."""
+    """Yield what is not a dictionary, or a list of dictionaries, where training expects one."""
     found = {key: config.get(key) for key in _DICTIONARIES}
     hooks = {"custom_hooks": config.get("custom_hooks")}
     if isinstance(found["log_config"], Mapping):

@@ -1,4 +1,4 @@
-"""mmcv's runners, which can begin at any iteration and read and write checkpoints in our way."""
+"""mmcv's runners, made to start at any iteration and to read and write checkpoints by core.checkpoint."""
 
 import contextlib
 import time
@@ -80,7 +80,7 @@ class _Resumable:
                 getattr(hook, fn_name)(self)
 
     def load_checkpoint(self, filename: str, *arguments: Any, **options: Any) -> None:
-        """Refuse mmcv's way in: it unpickles whatever the file holds."""
+        """Refuse mmcv's own loader, which unpickles anything."""
         raise NotImplementedError("checkpoints are read by core.checkpoint")
 
     def save_checkpoint(self, out_dir: str, filename_tmpl: str | None = None, save_optimizer: bool = True,
@@ -104,7 +104,7 @@ class _Resumable:
 
 
 def _room_of(hook: Any, work_dir: str) -> contextlib.AbstractContextManager[None]:
-    """Return what a hook is called in: our own, and those of a user's trusted modules, act freely."""
+    """Return the context of a hook's calls; our own, and those of a user's trusted modules, are not restricted."""
     kind = type(hook)
     if isinstance(hook, TensorboardLoggerHook):
         # Its import searches the whole of sys.path; what it writes stays in the work folder.
@@ -149,7 +149,7 @@ class ResumableRunner(_Resumable, EpochBasedRunner):
 
 
 class ResumableIterRunner(_Resumable, IterBasedRunner):
-    """Trains from any iteration on, whatever the epoch."""
+    """Trains from any iteration on."""
 
     def train(self, data_loader: Any, **options: Any) -> None:
         """Train one iteration."""

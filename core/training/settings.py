@@ -33,7 +33,7 @@ def training_length(config: Any) -> Length:
     """Return how long a config trains: its ``runner``, else ``total_epochs`` as in MMDetection's older configs.
 
     Raises:
-        UserError: Neither says it, both say it and differ, or the runner is none of mmcv's.
+        UserError: Neither says it, both say it and differ, or the runner is not one of mmcv's.
     """
     total, runner = config.get("total_epochs"), config.get("runner")
     if runner is None:
@@ -63,7 +63,7 @@ def loader_settings(config: Any, name: str = "train_dataloader", **defaults: Any
     Args:
         config: The config.
         name: The loader's key in ``data``.
-        defaults: What holds where the config says nothing, beside MMDetection's own defaults.
+        defaults: What holds where the config says nothing, in addition to MMDetection's own defaults.
 
     Raises:
         UserError: A key stands in both places (mmdet/utils/compat_config.py asserts the same), or is for workers where
@@ -100,7 +100,7 @@ def require_intervals(config: Any) -> None:
     """Check how often a config validates.
 
     Raises:
-        UserError: ``evaluation.interval`` is no whole number above 0, which mmcv's hook finds out in training.
+        UserError: ``evaluation.interval`` is not a whole number above 0, which mmcv's hook only checks in training.
     """
     interval = (config.get("evaluation") or {}).get("interval")
     if interval is not None:
@@ -111,7 +111,7 @@ def workflow_of(config: Any) -> list[tuple[str, int]]:
     """Return ``workflow`` as mmcv's runners want it: pairs of a mode and how many epochs or iterations it lasts.
 
     Raises:
-        UserError: It is no list of such pairs, none of them trains, or one needs data that are not there.
+        UserError: It is not a list of such pairs, none of them trains, or one needs data that are not there.
     """
     given = config.get("workflow", [("train", 1)])
     pairs = [tuple(item) if isinstance(item, (list, tuple)) else item for item in given]

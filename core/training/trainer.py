@@ -231,7 +231,7 @@ class Trainer:
         started = time.time()
         compression = compress_detector(
             detector, self._nncf_config,
-            # NNCF wants to be initialised on the same data in every rank.
+            # NNCF must be initialised on the same data in every rank.
             data_loader=train_loader(self.config, self.dataset, self._seed, shared=False),
             postprocessing=bool(self.config.get("nncf_compress_postprocessing", True)),
             strict=bool(self.config.get("nncf_strict", False)))
@@ -353,10 +353,10 @@ class Trainer:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError("optimizer state", f"{type(error).__name__}: {error}", "It must be of this config's "
                             "optimizer and this network's parameters.", "Name the checkpoint as load_from instead, to "
-                            "begin with a new optimizer.") from error
+                            "start with a new optimizer.") from error
 
     def _save(self, path: Path, with_optimizer: bool) -> None:
-        """Write ``epoch_N.pth`` and its like, which says that the epoch that is ending has ended."""
+        """Write ``epoch_N.pth`` and its like, in which the present epoch counts as done."""
         if not first_rank():
             return
         state = snapshot(self.config, self.dataset, self.network, self.compression, self.runner)
@@ -403,7 +403,7 @@ def _prepare_process(config: Any, seed: int) -> None:
 
 def _check_parent(nncf_config: dict[str, Any] | None, given: Checkpoint | None, source: Path | None,
                   resumes: bool) -> None:
-    """Refuse a checkpoint that cannot be what the config wants to start from."""
+    """Refuse a checkpoint that the config cannot start from."""
     if given is None:
         return
     if given.compression is None:

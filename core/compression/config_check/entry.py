@@ -9,7 +9,7 @@ from core.compression.config_check.finding import ABSENT, ERROR, WARNING, Findin
 
 @dataclass(frozen=True)
 class Entry:
-    """What the rules ask: values without their types' doubts, and places for findings.
+    """What the rules read: values of the right type, and places for findings.
 
     Attributes:
         path: The place of the dict.
@@ -22,7 +22,7 @@ class Entry:
     clean: Mapping[str, Any] = field(default_factory=dict)
 
     def has(self, key: str) -> bool:
-        """Return whether the user wrote ``key``, be its value right or wrong."""
+        """Return whether the user wrote ``key``, valid or not."""
         return key in self.given
 
     def get(self, key: str, default: Any = None) -> Any:

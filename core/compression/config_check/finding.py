@@ -52,5 +52,5 @@ def child(path: str, key: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """Return ``value`` for a message, on one line and not endless."""
+    """Return ``value`` for a message, on one line and of bounded length."""
     return repr(value) if value is ABSENT else bounded_repr(value, _SHOWN)

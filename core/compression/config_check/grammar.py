@@ -238,14 +238,14 @@ class Section(Node):
 
 
 def pattern_problem(pattern: Any) -> Problem | None:
-    """Return rule and replacement where a scope pattern can match nothing or is no regular expression."""
+    """Return rule and replacement where a scope pattern can match nothing or is not a regular expression."""
     if not isinstance(pattern, str) or not pattern.replace(REGEX_MARK, "").strip():
         return "A scope is a text that names layers.", "Write a layer's name, or {re} and a regular expression."
     if REGEX_MARK in pattern:
         try:
             re.compile(pattern.replace(REGEX_MARK, ""))
         except re.error as error:
-            return (f"What follows {REGEX_MARK} is a regular expression, and this is none: {error}.",
+            return (f"What follows {REGEX_MARK} must be a regular expression, and this is not one: {error}.",
                     "Correct it; brackets of a name are escaped, as in BasicBlock\\[0\\].")
         except (OverflowError, RecursionError) as error:
             return f"Python cannot compile this regular expression: {error}.", "Write a simpler one."

@@ -38,7 +38,7 @@ def filter_pruning_rules(entry: Entry, device: str, epochs: int | None) -> Itera
         yield params.finding("all_weights", "learned_ranking ranks filters across layers.",
                              "Write True, or remove the key.")
     if not params.has("load_ranking_coeffs_path"):
-        yield params.finding("interlayer_ranking_type", "Learning a ranking wants training and evaluation functions "
+        yield params.finding("interlayer_ranking_type", "Learning a ranking needs training and evaluation functions "
                              "from the training script, which are not given here.",
                              "Write 'unweighted_ranking', or give load_ranking_coeffs_path.")
 

@@ -17,7 +17,7 @@ _BOTH = ("symmetric", "asymmetric")
 
 @dataclass(frozen=True)
 class QuantizerLimits:
-    """What a device lets one choose for the quantizers of convolutions; None: nothing may be said."""
+    """What a device allows for the quantizers of convolutions; None where a key must be left out."""
 
     bits: tuple[int, ...]
     mode: tuple[str, ...]
@@ -103,7 +103,7 @@ def _initializer_rules(initializer: Entry, device: str) -> Iterator[Finding]:
                                "Add target_scopes or ignored_scopes.")
     precision = initializer.section("precision")
     if precision.get("type", "manual") in ("hawq", "autoq"):
-        yield precision.finding("type", "hawq and autoq want a loss and an evaluation from the training script, "
+        yield precision.finding("type", "hawq and autoq need a loss and an evaluation from the training script, "
                                 "which is not given here.", "Write 'manual' with bitwidth_per_scope, or remove it.")
     limits = LIMITS.get(device)
     allowed = sorted({*limits["weights"].bits, *limits["activations"].bits}) if limits else None

@@ -41,7 +41,7 @@ def check_nncf_config(nncf_config: Any, epochs: int | None = None) -> list[Findi
         first.setdefault(name, entry)
     if list(first) == ["knowledge_distillation"]:
         findings.append(algorithms[0].finding("algorithm", "Distillation alone compresses nothing.",
-                                              "Add quantization, filter_pruning or a sparsity beside it."))
+                                              "Add quantization, filter_pruning or a sparsity algorithm."))
     findings += _scope_rules(root, algorithms)
     # A device that is wrong has no limits of its own.
     device = root.get("target_device", "ANY") or "TRIAL"

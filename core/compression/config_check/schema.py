@@ -10,14 +10,14 @@ _LONGEST = 300
 
 
 def nncf_is_installed() -> bool:
-    """Return whether NNCF's schema can be asked in this environment."""
+    """Return whether NNCF, and with it its schema, is installed in this environment."""
     return importlib.util.find_spec("nncf") is not None
 
 
 def schema_findings(nncf_config: dict[str, Any]) -> list[Finding]:
     """Return what NNCF's schema refuses, with the place of each; empty where NNCF is not installed.
 
-    Keys that are no text are left to our own rules: JSON has none, and the schema's validator fails on them.
+    Keys that are not text are left to our own rules: JSON has none, and the schema's validator fails on them.
     ``NNCFConfig.from_dict`` tells the first refusal only and, within an algorithm, not its place.
     """
     if not nncf_is_installed() or not _has_text_keys(nncf_config):

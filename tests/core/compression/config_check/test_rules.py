@@ -196,7 +196,7 @@ BROKEN = {
     "override pattern": (config(quantization(scope_overrides={"activations": {"{re}(": {}}})),
                          "compression[0].scope_overrides.activations", "regular expression"),
     "hawq": (config(quantization(initializer={"precision": {"type": "hawq"}})),
-             "compression[0].initializer.precision.type", "want a loss"),
+             "compression[0].initializer.precision.type", "need a loss"),
     "precision type": (config(quantization(initializer={"precision": {"type": "hwaq"}})),
                        "compression[0].initializer.precision.type", "Write 'hawq'."),
     "bit widths per scope": (
