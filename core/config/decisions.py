@@ -92,12 +92,6 @@ def is_file_name(template: Any) -> bool:
         template.replace("{}", ""))
 
 
-def _runner(value: Any, situation: Situation) -> str:
-    counted = isinstance(value, Mapping) and value.get("type") == "IterBasedRunner"
-    return "NNCF's schedules count epochs, so a compressed model is trained by EpochBasedRunner." \
-        if counted and situation.compressed else ""
-
-
 _only_disk = _must(lambda value: value == {"backend": "disk"}, "Checkpoints are written to a folder.")
 
 
@@ -153,7 +147,8 @@ KEYS: tuple[Key, ...] = (
     Key("lr_config", _O, "The learning rate's schedule; its policy must be registered."),
     Key("momentum_config", _O, "The momentum's schedule; its policy must be registered."),
     Key("runner", _O, "How long training is. IterBasedRunner is refused with an nncf_config: NNCF counts epochs.",
-        _runner),
+        lambda value, situation: "NNCF's schedules count epochs, so a compressed model is trained by EpochBasedRunner."
+        if situation.compressed and isinstance(value, Mapping) and value.get("type") == "IterBasedRunner" else ""),
     Key("runner.type", _O, "EpochBasedRunner or IterBasedRunner."),
     Key("runner.max_epochs", _O, "Epochs in all."),
     Key("runner.max_iters", _O, "Iterations in all."),

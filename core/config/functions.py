@@ -180,12 +180,6 @@ def _format(bill: Bill, template: str, /, *values: Any, **named: Any) -> str:
     return "".join(parts)
 
 
-def _join(bill: Bill, text: str, values: Any) -> str:
-    parts = items_of(bill, values)
-    bill.copy(sum(map(len, parts)) + len(text) * len(parts))
-    return text.join(parts)
-
-
 def _shifting(name: str) -> Callable[..., Any]:
     """Return a method of list that moves or compares its items."""
     def call(bill: Bill, values: list[Any], *given: Any, **named: Any) -> Any:
@@ -227,7 +221,7 @@ METHODS: dict[type, dict[str, Callable[..., Any]]] = {
             "capitalize", "count", "endswith", "find", "isdigit", "lower", "lstrip", "rsplit", "rstrip", "split",
             "splitlines", "startswith", "strip", "title", "upper")},
         "format": _format,
-        "join": _join,
+        "join": _paying(lambda text, values: sum(map(len, values)) + (len(text) + 1) * len(values), str.join),
         "replace": _paying(lambda text, old, new, *count: len(text) + text.count(old) * len(new), str.replace),
     },
 }

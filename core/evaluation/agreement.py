@@ -77,24 +77,22 @@ def compare(first: Mapping[int, Detections], second: Mapping[int, Detections], l
     Neither is one that the other model may have found as well and had no place for: its list is full, and the box is
     scored no higher than the lowest in it.
     """
-    found = [_compare(image, first[image], second[image], limits) for image in sorted(first.keys() & second.keys())]
-    return Agreement(tuple(sorted(found, key=lambda item: -item.disagreement)))
-
-
-def _compare(image: int, first: Detections, second: Detections, limits: Limits) -> ImageAgreement:
-    pairs = _pairs(first, second)
-    looked_at = [(one, other, overlap) for one, other, overlap in pairs
-                 if max(first.scores[one], second.scores[other]) >= MIN_SCORE]
-    with_partner = {one for one, _, _ in looked_at}, {other for _, other, _ in looked_at}
-    alone = [[found.scores[index] for index in np.flatnonzero(found.scores >= MIN_SCORE) if index not in partners]
-             for found, partners in zip((first, second), with_partner)]
-    # A full list may have had no place for a box that is scored no higher than the lowest in it.
-    cut_off = [int(np.sum(np.array(scores) <= other.scores.min())) if limit and len(other) >= limit else 0
-               for scores, other, limit in zip(alone, (second, first), reversed(limits))]
-    only_first, only_second = (len(scores) - cut for scores, cut in zip(alone, cut_off))
-    return ImageAgreement(image, len(looked_at), only_first, only_second, sum(cut_off),
-                          tuple(float(abs(first.scores[one] - second.scores[other])) for one, other, _ in looked_at),
-                          tuple(overlap for _, _, overlap in looked_at))
+    images = []
+    for image in sorted(first.keys() & second.keys()):
+        ours, theirs = first[image], second[image]
+        pairs = [(one, other, overlap) for one, other, overlap in _pairs(ours, theirs)
+                 if max(ours.scores[one], theirs.scores[other]) >= MIN_SCORE]
+        with_partner = {one for one, _, _ in pairs}, {other for _, other, _ in pairs}
+        alone = [[found.scores[index] for index in np.flatnonzero(found.scores >= MIN_SCORE) if index not in partners]
+                 for found, partners in zip((ours, theirs), with_partner)]
+        cut_off = [int(np.sum(np.array(scores) <= other.scores.min())) if limit and len(other) >= limit else 0
+                   for scores, other, limit in zip(alone, (theirs, ours), reversed(limits))]
+        only_first, only_second = (len(scores) - cut for scores, cut in zip(alone, cut_off))
+        images.append(ImageAgreement(
+            image, len(pairs), only_first, only_second, sum(cut_off),
+            tuple(float(abs(ours.scores[one] - theirs.scores[other])) for one, other, _ in pairs),
+            tuple(overlap for _, _, overlap in pairs)))
+    return Agreement(tuple(sorted(images, key=lambda item: -item.disagreement)))
 
 
 def _pairs(first: Detections, second: Detections) -> list[tuple[int, int, float]]:

@@ -90,8 +90,20 @@ class Downloader:
         Raises:
             UserError: It cannot be read, or its content differs from its ETag or stored sha256 again and again.
         """
-        if info.size > SPAN_BYTES or not self._download_small(info, target, advance):
-            self._download_spans(info, target, advance)
+        if info.size <= SPAN_BYTES and self._download_small(info, target, advance):
+            return
+        for _ in range(_TRIES):
+            with DaemonThreadPool(SPAN_THREADS) as pool:
+                if self._download_spans(info, target, pool, advance):
+                    return
+            advance(-info.size)
+            target.path.unlink()
+            if target.journal is not None:
+                target.journal.unlink(missing_ok=True)
+        raise UserError(f"object {self._uri(info)}",
+                        f"its content does not match its ETag {info.etag} or its stored sha256",
+                        f"What arrives must be what is stored; {_TRIES} downloads were not.",
+                        "Look for a faulty network or server, or write the object again.")
 
     def download_all(self, infos: Sequence[StoredObject], folder: Path, work: Path, advance: Advance) -> None:
         """Download objects into a folder under their names; existing files are kept, a killed call is resumed.
@@ -146,21 +158,7 @@ class Downloader:
                 break
         return False
 
-    def _download_spans(self, info: StoredObject, target: Target, advance: Advance) -> None:
-        for _ in range(_TRIES):
-            with DaemonThreadPool(SPAN_THREADS) as pool:
-                if self._download_once(info, target, pool, advance):
-                    return
-            advance(-info.size)
-            target.path.unlink()
-            if target.journal is not None:
-                target.journal.unlink(missing_ok=True)
-        raise UserError(f"object {self._uri(info)}",
-                        f"its content does not match its ETag {info.etag} or its stored sha256",
-                        f"What arrives must be what is stored; {_TRIES} downloads were not.",
-                        "Look for a faulty network or server, or write the object again.")
-
-    def _download_once(self, info: StoredObject, target: Target, pool: DaemonThreadPool, advance: Advance) -> bool:
+    def _download_spans(self, info: StoredObject, target: Target, pool: DaemonThreadPool, advance: Advance) -> bool:
         answer = self._read(info, (0, min(info.size, 1)), lambda block, place: None)
         metadata = answer.get("Metadata", {})
         check = _Check(info.etag, metadata.get(SHA256_KEY, ""))
