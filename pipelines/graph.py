@@ -165,8 +165,9 @@ def define_pipeline() -> Any:
         published = publish(
             ir_compressed=irs["compressed"].outputs["ir"], ir_fp32=irs["fp32"].outputs["ir"],
             summary=reported.outputs["summary"], html=reported.outputs["html"],
-            validation=validated.outputs["validation"], run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
-            destination=destination, model_name=model_name, version=model_version)
+            validation=validated.outputs["validation"], run=dsl.PIPELINE_JOB_RESOURCE_NAME_PLACEHOLDER,
+            run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, destination=destination, model_name=model_name,
+            version=model_version)
         published.after(judged)
 
         placement = Placement(
