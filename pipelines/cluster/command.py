@@ -57,6 +57,7 @@ class ClusterCommand:
         timeout = duration_seconds(arguments.wait_timeout, "--wait-timeout") if arguments.wait_timeout else None
         pause = _checked_pause(arguments.poll)
         settings = self._settings(parameters, arguments.run_name or runs.default_run_name(self._name))
+        self._remark(settings)
         connection = self._connect()
         run_id = runs.start_run(connection, self._upload(connection), settings)
         self._console.line(f"run {settings.name}: {connection.run_url(run_id)}")
@@ -78,6 +79,7 @@ class ClusterCommand:
         if trigger.notice:
             self._console.line(trigger.notice)
         settings = self._settings(parameters, arguments.run_name or self._name)
+        self._remark(settings)
         connection = self._connect()
         version = self._upload(connection)
         done = schedules.set_schedule(connection, version, settings, trigger)
@@ -102,6 +104,12 @@ class ClusterCommand:
                                     arguments.service_account, arguments.pipeline_root)
         runs.check_settings(settings, self._root)
         return settings
+
+    def _remark(self, settings: runs.RunSettings) -> None:
+        """Say what is allowed and costs something where a pod vanishes."""
+        if settings.parameters.get("gpus") and not settings.parameters.get("training_state"):
+            self._console.line("notice: training_state is empty, so a GPU pod that vanishes begins its training anew; "
+                               "with -p training_state=s3://bucket/states it resumes")
 
     def _connect(self) -> Connection:
         arguments = self._arguments

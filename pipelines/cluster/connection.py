@@ -104,7 +104,11 @@ class Connection:
             logging.disable(before)
 
     def text(self, path: str, **query: str) -> str | None:
-        """Return the body of a GET below the host, or None where it is not there or not plain text."""
+        """Return the body of a GET below the host, or None where it is not there or not plain text.
+
+        A log that is not there is an answer of 200 and plain text as well, which holds the error as JSON
+        (backend/src/apiserver/server/run_log_server.go:61-79 of KFP 2.17.0).
+        """
         try:
             with self.asking("log", path):
                 body, _, headers = self.client._run_api.api_client.call_api(
@@ -113,7 +117,26 @@ class Connection:
         except UserError:
             return None
         plain = headers.get("Content-Type", "text/plain").startswith("text/plain")
-        return str(body) if plain and body else None
+        return str(body) if plain and body and not str(body).lstrip().startswith('{"error_') else None
+
+    def workflow_manifest(self, run_id: str) -> str | None:
+        """Return the workflow of a run as JSON text, which only the v1beta1 API hands out; None where it does not.
+
+        Raises:
+            Unreachable: No answer, or none at the moment.
+        """
+        try:
+            with self.asking("run", run_id):
+                body, _, _ = self.client._run_api.api_client.call_api(
+                    f"/apis/v1beta1/runs/{run_id}", "GET", header_params={"Accept": "application/json"},
+                    auth_settings=["Bearer"], response_type="object")
+        except Unreachable:
+            raise
+        except UserError:
+            return None
+        runtime = body.get("pipeline_runtime") if isinstance(body, dict) else None
+        manifest = runtime.get("workflow_manifest") if isinstance(runtime, dict) else None
+        return manifest if isinstance(manifest, str) else None
 
     def _watch_answers(self) -> None:
         """Give each request a deadline, and take a web page for no answer.
