@@ -160,15 +160,15 @@ def _toleration_fault(toleration: dict[str, Any]) -> str | None:
 
 def _check_volume_secret(name: str, value: Any) -> None:
     if not isinstance(value, str) or not re.fullmatch(_LABEL, value):
-        raise _wrong(name, value, "It must be a secret's name of at most 63 small letters, digits and '-': the back-end "
-                     "names a volume after it, and stops a run where it is empty.",
+        raise _wrong(name, value, "It must be a secret's name of at most 63 small letters, digits and '-': the "
+                     "back-end names a volume after it, and stops a run where it is empty.",
                      "Leave the default where there is no secret: it may be absent.")
 
 
 def _check_secret(name: str, value: Any) -> None:
     if not isinstance(value, str) or len(value) > 253 or not re.fullmatch(_SUBDOMAIN, value):
-        raise _wrong(name, value, "It must be a secret's name of small letters, digits, '-' and '.'; the back-end stops "
-                     "a run where it is empty.", "Leave the default where there is no secret: it may be absent.")
+        raise _wrong(name, value, "It must be a secret's name of small letters, digits, '-' and '.'; the back-end "
+                     "stops a run where it is empty.", "Leave the default where there is no secret: it may be absent.")
 
 
 def _wrong(name: str, value: Any, rule: str, hint: str) -> UserError:

@@ -126,7 +126,7 @@ def define_pipeline() -> Any:
             cpu_tolerations: Taints that the other stages tolerate.
             s3_secret: Name of the Kubernetes secret with the access to object storage; it may be absent.
             image_pull_secret: Name of the Kubernetes secret of the image registry; it may be absent.
-            train_cpu: CPUs kept for each pod of train and compress; the defaults fit a node of 4 CPUs, 16 GiB and a GPU.
+            train_cpu: CPUs kept for each pod of train and compress; defaults fit a node of 4 CPUs, 16 GiB and a GPU.
             train_memory: Memory of each of these pods; more is not given.
             eval_cpu: CPUs kept for each pod of evaluate.
             eval_memory: Memory of each of these pods.

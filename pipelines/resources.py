@@ -13,10 +13,10 @@ WAITING_SECONDS = 7 * 24 * HOUR
 SHARED_MEMORY_PATH = "/dev/shm"
 SECRET_PATH = "/etc/mmdet-compress/s3"
 # Names of the secret's entries, which are those of boto3's variables; each may be missing. Every stage gets them, since
-# the launcher that moves its artifacts runs in the stage's container and reads certificates, and with fromEnv keys, from
-# these variables too (backend/src/v2/objectstore/object_store.go:339 of KFP 2.17.0).
-SECRET_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "AWS_REGION",
-                    "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE", "SSL_CERT_FILE")
+# the launcher that moves its artifacts runs in the stage's container and reads certificates, and with fromEnv keys,
+# from these variables too (backend/src/v2/objectstore/object_store.go:339 of KFP 2.17.0).
+SECRET_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION",
+                    "AWS_REGION", "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE", "SSL_CERT_FILE")
 # The taint that GPU nodes carry by NVIDIA's convention.
 GPU_TOLERATION = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
 IMAGE_PULL_POLICY = "IfNotPresent"

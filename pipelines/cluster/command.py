@@ -50,7 +50,16 @@ class ClusterCommand:
             schedules.end_schedule(self._connect(), arguments.unschedule)
             self._console.line(f"The schedule {arguments.unschedule} is gone; runs that it has started continue.")
             return 0
+        if arguments.doctor:
+            return self._examine(parameters)
         return self._submit(parameters) if arguments.submit else self._schedule(parameters)
+
+    def _examine(self, parameters: Mapping[str, Any]) -> int:
+        from pipelines.cluster.doctor import Doctor, report
+        from pipelines.cluster.kubernetes_api import Kubernetes
+
+        doctor = Doctor(self._connect(), Kubernetes, parameters, self._arguments.pipeline_root, _list_bucket)
+        return 0 if report(doctor.findings(), self._console.line) else EXIT_FAILED
 
     def _submit(self, parameters: Mapping[str, Any]) -> int:
         arguments = self._arguments
@@ -129,6 +138,20 @@ class ClusterCommand:
         self._console.line(f"pipeline {self._name}, version {version.name}"
                            + ("" if version.uploaded else " (there already)"))
         return version
+
+
+def _list_bucket(address: str) -> None:
+    """List the beginning of an address on S3 with this machine's access.
+
+    Raises:
+        UserError: It cannot be listed.
+    """
+    from core.storage.location import parse_location
+    from core.storage.s3_client import connect, s3_errors
+
+    location = parse_location(address, "address")
+    with s3_errors(address, "list"):
+        connect(attempts=2).list_objects_v2(Bucket=location.bucket, Prefix=location.key, MaxKeys=1)
 
 
 def names_registry(image: str) -> bool:

@@ -119,6 +119,20 @@ class Connection:
         plain = headers.get("Content-Type", "text/plain").startswith("text/plain")
         return str(body) if plain and body and not str(body).lstrip().startswith('{"error_') else None
 
+    def version(self) -> str | None:
+        """Return the API server's version, None where it does not tell; asked through the UI, it has another name.
+
+        Raises:
+            UserError: No answer, or a refusal.
+        """
+        with self.asking("the API server", "its health"):
+            body, _, _ = self.client._run_api.api_client.call_api(
+                "/apis/v2beta1/healthz", "GET", header_params={"Accept": "application/json"}, auth_settings=["Bearer"],
+                response_type="object")
+        told = body if isinstance(body, dict) else {}
+        version = told.get("tag_name") or told.get("apiServerTagName")
+        return version if isinstance(version, str) and version != "unknown" else None
+
     def workflow_manifest(self, run_id: str) -> str | None:
         """Return the workflow of a run as JSON text, which only the v1beta1 API hands out; None where it does not.
 
@@ -181,7 +195,7 @@ class Connection:
                              f"--cookies-file or ${COOKIES_VARIABLE}.")
         if error.status == 403:
             return UserError(thing, value, f"You have no right to this (403, {said}).",
-                             "Check --namespace and --service-account, or have deploy/rbac.yaml applied for you.")
+                             "Check --namespace and --service-account, or have deploy/base/rbac.yaml applied for you.")
         if error.status == 404 and thing == "the API server":
             return UserError("--host", self.host, "It has no Kubeflow Pipelines API of version 2 (404): a back-end "
                              "older than 2.0, or another address.",

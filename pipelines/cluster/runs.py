@@ -62,8 +62,8 @@ def check_settings(settings: RunSettings, root: Path) -> None:
         ClusterSettings) if field.name in settings.parameters}).check)
     account = settings.service_account
     if account is not None and not re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", account):
-        faults.add(UserError("--service-account", repr(account), "It must be a service account's name of small letters, "
-                             "digits, '-' and '.'.", "Leave it out for the installation's own."))
+        faults.add(UserError("--service-account", repr(account), "It must be a service account's name of small "
+                             "letters, digits, '-' and '.'.", "Leave it out for the installation's own."))
     faults.stop()
 
 

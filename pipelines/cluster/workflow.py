@@ -2,8 +2,9 @@
 
 The v2beta1 API says less than the workflow: a stage whose pod waits is RUNNING there, one from the cache SUCCEEDED, and
 none has a message (api_converter.go:1908-1922 and common/util/workflow.go:906-920 of KFP 2.17.0). The v1beta1 API hands
-out the workflow itself (api_converter.go:1695-1714), as Argo writes it: a node for each pod, and above it a node for its
-retries where it has any, whose messages are those of the pods (Argo v4.0.5, workflow/controller/operator.go:1400-1807).
+out the workflow itself (api_converter.go:1695-1714), as Argo writes it: a node for each pod, and above it a node for
+its retries where it has any, whose messages are those of the pods (Argo v4.0.5,
+workflow/controller/operator.go:1400-1807).
 """
 
 import base64

@@ -33,8 +33,8 @@ TASKS = PIPELINE["root"]["dag"]["tasks"]
 GPU_STAGES = {"train", "compress", "evaluate"}
 DEFAULTS = {name: declared.get("defaultValue") for name, declared in PIPELINE["root"]["inputDefinitions"][
     "parameters"].items()}
-# workflowDefaults.spec.templateDefaults.retryStrategy of a stock installation (manifests/kustomize/third-party/argo/base/
-# workflow-controller-configmap-patch.yaml:56-59 of KFP 2.17.0).
+# workflowDefaults.spec.templateDefaults.retryStrategy of a stock installation (manifests/kustomize/third-party/argo/
+# base/workflow-controller-configmap-patch.yaml:56-59 of KFP 2.17.0).
 STOCK = {"limit": 2, "retryPolicy": "OnError"}
 # The phase that Argo v4.0.5 gives a pod (workflow/controller/operator.go).
 OUTCOMES = {
@@ -154,7 +154,7 @@ def test_every_pod_has_a_deadline(row, config):
 
 
 def strategy(task):
-    """Return a task's retryStrategy as Argo merges it: a template's own keys before the defaults' (operator.go:4448)."""
+    """Return a task's retryStrategy as Argo merges it: a template's own keys before defaults (operator.go:4448)."""
     policy = task.get("retryPolicy")
     # The back-end's compiler writes limit and backoff and never a policy (argocompiler/container.go:667-685).
     own = {"limit": policy["maxRetryCount"], "backoff": int(policy["backoffMaxDuration"].rstrip("s"))} if policy else {}
@@ -174,7 +174,7 @@ def test_attempts_fit_into_the_window_that_counts_from_the_first_one_with_their_
 
 
 def test_stock_installation_brings_back_what_vanished_and_nothing_that_failed(task, row):
-    assert (BACKEND_RETRIES, BACKEND_POLICY) == (STOCK["limit"], STOCK["retryPolicy"])
+    assert (STOCK["limit"], STOCK["retryPolicy"]) == (BACKEND_RETRIES, BACKEND_POLICY)
     merged = strategy(task)
     assert merged["limit"] == (row.retries or BACKEND_RETRIES) and merged["retryPolicy"] == "OnError"
 

@@ -3,6 +3,7 @@
 import io
 
 import pytest
+
 from kfp_api.workflow import CACHED, Look, driver_name, node_id, pod_name
 
 FAST = ["--wait", "--poll", "0.01"]

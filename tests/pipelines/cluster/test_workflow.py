@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from kfp_api.workflow import CACHED, Look, manifest, pod_name
 
+from kfp_api.workflow import CACHED, Look, manifest, pod_name
 from pipelines.cluster.following import Stages
 from pipelines.cluster.workflow import State, Workflow, reason
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, urlsplit
 
-from .contract import ContractError, Request, contract
 from . import workflow
+from .contract import ContractError, Request, contract
 from .rules import Refused, check_parameters, check_schedule, read_package
 
 
@@ -49,6 +49,7 @@ class StandIn:
         faults: What goes wrong.
         script: What runs go through: each look at a run takes the next, and the last one stays.
         logs: Log by a pod's name, while it is there, or by its node's id, from the archive.
+        version: What the server says its version is.
         workflows: Whether the v1beta1 API, which alone hands out workflows, is there.
         page_size: Most entries of a page, so that paging is used.
         broken: Requests and answers that broke the contract.
@@ -62,6 +63,7 @@ class StandIn:
     faults: list = field(default_factory=list)
     script: list = field(default_factory=lambda: [workflow.Look("SUCCEEDED", {})])
     logs: dict = field(default_factory=dict)
+    version: str = "2.17.0"
     workflows: bool = True
     page_size: int = 100
     broken: list = field(default_factory=list)
@@ -79,10 +81,11 @@ class StandIn:
         self.contract = contract()
         self.lock = threading.Lock()
 
-    # One method an operation of the contract, found by method and path; each returns the answer.
+    def health(self):
+        """Return what the server says of itself, which is more than the contract knows."""
+        return {"commit_sha": "unknown", "tag_name": self.version, "multi_user": self.namespaces is not None}
 
-    def get_healthz(self, request):
-        return {"multi_user": self.namespaces is not None}
+    # One method an operation of the contract, found by method and path; each returns the answer.
 
     def get_pipelines(self, request):
         return self._page(request, "pipelines", self._visible(self.pipelines, request))
@@ -294,6 +297,8 @@ class Handler(BaseHTTPRequestHandler):
     def _work(self, stand_in, url, content):
         if not self._is_known(stand_in):
             return 401, {"code": 16, "message": "Unauthenticated: token is expired or not valid"}, "application/json"
+        if (self.command, url.path) == ("GET", "/apis/v2beta1/healthz"):
+            return 200, stand_in.health(), "application/json"
         log = re.fullmatch(r"/apis/v1alpha1/runs/[^/]+/nodes/([^/]+)/log", url.path)
         if log:
             return 200, stand_in.log_of(log.group(1)), "text/plain; charset=utf-8"

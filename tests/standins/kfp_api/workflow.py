@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 NAME = "compress-x7k2p"
 # train and compress have retries of their own, all stages three labels (argocompiler/container.go:364-389).
-TEMPLATES = {"train": "metadata-0-3-retry-system-container-impl", "compress": "metadata-0-3-retry-system-container-impl"}
+TEMPLATES = dict.fromkeys(("train", "compress"), "metadata-0-3-retry-system-container-impl")
 TEMPLATE, DRIVER_TEMPLATE = "metadata-0-3-system-container-impl", "system-container-driver"
 CACHED = "cached"
 
