@@ -117,6 +117,8 @@ def apply_resources(task: Any, stage: str, placement: Placement) -> None:
 
     row = STAGES[stage]
     cpu, memory = (placement.sizes.get(given, given) for given in (row.cpu, row.memory))
+    # In a loop the compiler hands on what it knows of as an input alone (compiler_utils.get_inputs_for_all_groups).
+    task.register_pipeline_channels([given for given in (cpu, memory) if not isinstance(given, str)])
     task.set_cpu_request(cpu)
     if row.cpu_limited:
         task.set_cpu_limit(cpu)

@@ -20,6 +20,7 @@ HOST_VARIABLE = "KF_PIPELINES_ENDPOINT"
 IN_CLUSTER_VARIABLE = "KUBERNETES_SERVICE_HOST"
 IN_CLUSTER_HOST = "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
 CONNECT_SECONDS, ANSWER_SECONDS = 10, 60
+LOG_BYTES = 1 << 16
 
 
 class Unreachable(UserError):
@@ -103,21 +104,26 @@ class Connection:
         finally:
             logging.disable(before)
 
-    def text(self, path: str, **query: str) -> str | None:
-        """Return the body of a GET below the host, or None where it is not there or not plain text.
+    def log(self, path: str, **query: str) -> str | None:
+        """Return the end of a log below the host, or None where it is not there or not plain text.
 
-        A log that is not there is an answer of 200 and plain text as well, which holds the error as JSON
-        (backend/src/apiserver/server/run_log_server.go:61-79 of KFP 2.17.0).
+        A log that is not there is an answer of 200 and plain text as well, which holds the error as JSON, also behind
+        what had been sent before (backend/src/apiserver/server/run_log_server.go:61-79 of KFP 2.17.0).
         """
+        kept = b""
         try:
             with self.asking("log", path):
-                body, _, headers = self.client._run_api.api_client.call_api(
+                answer = self.client._run_api.api_client.call_api(
                     path, "GET", query_params=list(query.items()), header_params={"Accept": "text/plain"},
-                    auth_settings=["Bearer"], response_type="str")
+                    auth_settings=["Bearer"], _preload_content=False)
+                if not (answer.getheader("Content-Type") or "text/plain").startswith("text/plain"):
+                    answer.close()
+                    return None
+                for piece in answer.stream(LOG_BYTES):
+                    kept = (kept + piece)[-LOG_BYTES:]
         except UserError:
             return None
-        plain = headers.get("Content-Type", "text/plain").startswith("text/plain")
-        return str(body) if plain and body and not str(body).lstrip().startswith('{"error_') else None
+        return kept.decode("utf-8", errors="replace").partition('{"error_message"')[0].strip() or None
 
     def version(self) -> str | None:
         """Return the API server's version, None where it does not tell; asked through the UI, it has another name.

@@ -143,7 +143,7 @@ class RunFollower:
     def _say(self, name: str, status: StageStatus, now: float) -> None:
         """Print a status that has not been printed; a reason comes again and again with other numbers in its words."""
         why = reason(status.message) if status.state is State.WAITS else ""
-        said = (name, status.attempts, status.state, why)
+        said = (name, max(status.attempts, 1), status.state, why)
         if said in self._said:
             return
         self._said.add(said)
@@ -174,7 +174,7 @@ class RunFollower:
     def _print_log(self, name: str, pod: Pod, workflow: Workflow | None) -> None:
         log = self._log_of(pod, workflow.created if workflow else "")
         if log:
-            for line in log.rstrip().splitlines()[-LOG_LINES:]:
+            for line in log.splitlines()[-LOG_LINES:]:
                 self._console.line(f"{name} | {line}")
             return
         self._console.line(
@@ -189,9 +189,9 @@ class RunFollower:
         if self._connection.namespace:
             query["podnamespace"] = self._connection.namespace
         nodes = f"/apis/v1alpha1/runs/{self._run_id}/nodes"
-        return (self._connection.text(f"{nodes}/{pod.name}/log", follow="false")
-                or self._connection.text(f"{nodes}/{pod.node}/log", follow="false")
-                or self._connection.text("/k8s/pod/logs", **query))
+        return (self._connection.log(f"{nodes}/{pod.name}/log", follow="false")
+                or self._connection.log(f"{nodes}/{pod.node}/log", follow="false")
+                or self._connection.log("/k8s/pod/logs", **query))
 
     def _too_long(self, timeout: float) -> UserError:
         running = [name for name, status in self._statuses.items() if status.state is State.RUNS]
@@ -206,6 +206,9 @@ class RunFollower:
         known = {"Unschedulable": "No node has room for it or fits its selector and tolerations",
                  "ImagePullBackOff": f"Its image {image} cannot be pulled",
                  "ErrImagePull": f"Its image {image} cannot be pulled"}.get(reason(status.message))
+        if "exceeded quota" in status.message:
+            # Argo asks again until there is room (workflow/controller/operator.go:3427-3431).
+            known = "The namespace's quota is used up"
         said = f" ({status.message})" if status.message else ""
         return (f"{known or f'No node may have room for it, or its image {image} may not be to be had'}{said}. "
                 f"Look with: kubectl -n {self._namespace()} describe pod {status.pod.name}")

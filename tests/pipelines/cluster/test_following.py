@@ -78,6 +78,12 @@ def test_failed_run_names_its_stage_its_reason_and_the_last_lines(wait, cluster,
     assert lines[-2:] == ["train | epoch 29", "The run has ended: FAILED."]
 
 
+def test_log_that_breaks_off_ends_before_the_servers_error(wait, cluster):
+    cluster.stand_in.logs[pod_name("train")] = 'x' * 200_000 + '\n{"loss": 1}\n{"error_message":"Failed to read logs"}'
+    _, lines, _ = wait([Look("FAILED", {"train": ("Failed", "OOMKilled (exit code 137)")})])
+    assert lines[-2] == 'train | {"loss": 1}'
+
+
 def test_where_no_log_is_to_be_had_the_places_for_it_are_shown(wait, cluster):
     code, lines, _ = wait([Look("FAILED", {"train": ("Failed", "OOMKilled (exit code 137)")})])
     assert code == 1
@@ -171,6 +177,8 @@ def fixture_follower(cluster, pipeline):
     (UNSCHEDULABLE, f"No node has room for it or fits its selector and tolerations ({UNSCHEDULABLE})"),
     ("ImagePullBackOff: no such host",
      "Its image mmdet-compress/train:0.1.0 cannot be pulled (ImagePullBackOff: no such host)"),
+    ('pods "x" is forbidden: exceeded quota: mmdet-compress', "The namespace's quota is used up "
+     '(pods "x" is forbidden: exceeded quota: mmdet-compress)'),
     ("", "No node may have room for it, or its image mmdet-compress/train:0.1.0 may not be to be had")])
 def test_stage_that_waits_long_is_named_with_the_cause(follower, cluster, message, cause):
     cluster.stand_in.script = [*[Look("RUNNING", {"train": ("Pending", message)})] * 8, Look("SUCCEEDED", {})]
