@@ -15,6 +15,8 @@ FINAL_STATES = ("SUCCEEDED", "SKIPPED", "FAILED", "CANCELED")
 LOG_LINES = 20
 PENDING_HINT_SECONDS = 600
 LOST_SECONDS = 1800
+# A run has no workflow at first.
+NO_WORKFLOW_SECONDS = 120
 LONGEST_PAUSE = 60
 Path = tuple[str | int, ...]
 
@@ -78,6 +80,7 @@ class RunFollower:
         self._since: dict[str, float] = {}
         self._said: set[tuple[str, int, State, str]] = set()
         self._hinted: set[str] = set()
+        self._blind = False
         self._began = clock()
 
     def follow(self, timeout: float | None = None) -> str:
@@ -91,6 +94,9 @@ class RunFollower:
             run, workflow = self._look()
             if workflow is not None:
                 self._show(workflow)
+            elif not self._blind and self._clock() - self._began >= NO_WORKFLOW_SECONDS:
+                self._blind = True
+                self._console.line("The API server hands out no workflow, so only the end of the run can be told.")
             if run.state in FINAL_STATES:
                 if run.state != "SUCCEEDED":
                     self._explain(workflow)

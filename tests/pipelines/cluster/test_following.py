@@ -189,6 +189,14 @@ def test_stage_that_waits_long_is_named_with_the_cause(follower, cluster, messag
                     f"{pod_name('train')}")
 
 
+def test_api_server_that_hands_out_no_workflow_is_said_to_once(follower, cluster):
+    cluster.stand_in.workflows = False
+    cluster.stand_in.script = [*[Look("RUNNING", {"train": "Running"})] * 4, Look("SUCCEEDED", {})]
+    shown = io.StringIO()
+    assert follower(shown).follow() == "SUCCEEDED"
+    assert shown.getvalue() == "The API server hands out no workflow, so only the end of the run can be told.\n"
+
+
 def test_timeout_names_the_image_that_does_not_come(follower, cluster):
     from core.base.errors import UserError
 
