@@ -79,6 +79,7 @@ class Element:
         folder: Whether an artifact is a folder rather than a file.
         metavar: What stands for the value in the command line's help.
         presence: Whether the KFP component has it.
+        convert: Makes a parameter's value of its text; None for what its type says.
     """
 
     role: Role
@@ -88,6 +89,7 @@ class Element:
     folder: bool = False
     metavar: str = ""
     presence: Presence = Presence.REQUIRED
+    convert: Callable[[str], Any] | None = None
     name: str = ""
     type: type = Path
 
@@ -110,7 +112,7 @@ class Element:
 
 
 def parameter(help: str, default: Any = REQUIRED, *, metavar: str = "",
-              presence: Presence = Presence.REQUIRED) -> Any:
+              presence: Presence = Presence.REQUIRED, convert: Callable[[str], Any] | None = None) -> Any:
     """Declare a parameter: text, a number, a boolean, a JSON object or a list of names, as the field's type says.
 
     Args:
@@ -118,8 +120,9 @@ def parameter(help: str, default: Any = REQUIRED, *, metavar: str = "",
         default: The command line's default; the graph gives every value but those of an ``OPTIONAL`` one.
         metavar: What stands for the value in the command line's help; by default the type's.
         presence: Whether the KFP component has it.
+        convert: Makes the value of its text; by default as its type says.
     """
-    return _field(Element(Role.PARAMETER, help, default, metavar=metavar, presence=presence))
+    return _field(Element(Role.PARAMETER, help, default, metavar=metavar, presence=presence, convert=convert))
 
 
 def input_artifact(kind: str, help: str, *, folder: bool = False, optional: bool = False) -> Any:
@@ -188,7 +191,8 @@ class Stage:
             if element.type is bool:
                 choice |= {"nargs": "?", "const": True}
             parser.add_argument(element.option, metavar=element.placeholder, help=element.help.replace("%", "%%"),
-                                type=Path if element.is_path else _CONVERSIONS[element.type], **choice)
+                                type=Path if element.is_path else element.convert or _CONVERSIONS[element.type],
+                                **choice)
         return parser
 
     def main(self, argv: list[str] | None = None) -> int:

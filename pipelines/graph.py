@@ -69,6 +69,14 @@ def define_pipeline() -> Any:
         cpu_tolerations: list = [],  # noqa: B006
         s3_secret: str = "mmdet-compress-s3",
         image_pull_secret: str = "mmdet-compress-registry",
+        train_cpu: str = "3",
+        train_memory: str = "11Gi",
+        eval_cpu: str = "3",
+        eval_memory: str = "8Gi",
+        export_cpu: str = "2",
+        export_memory: str = "8Gi",
+        measure_cpu: str = "3",
+        measure_memory: str = "8Gi",
     ):
         """Compresses an MMDetection detector with NNCF and proves that the OpenVINO model is still good.
 
@@ -118,7 +126,21 @@ def define_pipeline() -> Any:
             cpu_tolerations: Taints that the other stages tolerate.
             s3_secret: Name of the Kubernetes secret with the access to object storage; it may be absent.
             image_pull_secret: Name of the Kubernetes secret of the image registry; it may be absent.
+            train_cpu: CPUs kept for each pod of train and compress; defaults fit a node of 4 CPUs, 16 GiB and a GPU.
+            train_memory: Memory of each of these pods; more is not given.
+            eval_cpu: CPUs kept for each pod of evaluate.
+            eval_memory: Memory of each of these pods.
+            export_cpu: CPUs kept for each pod of export and convert.
+            export_memory: Memory of each of these pods.
+            measure_cpu: CPUs of validate, which throughput is measured on; another number gives another throughput.
+            measure_memory: Memory of validate.
         """
+        sizes = {"train_cpu": train_cpu, "train_memory": train_memory, "eval_cpu": eval_cpu, "eval_memory": eval_memory,
+                 "export_cpu": export_cpu, "export_memory": export_memory, "measure_cpu": measure_cpu,
+                 "measure_memory": measure_memory}
+        nodes = {"accelerator": accelerator, "gpu_node_selector": gpu_node_selector, "gpu_tolerations": gpu_tolerations,
+                 "cpu_node_selector": cpu_node_selector, "cpu_tolerations": cpu_tolerations, "s3_secret": s3_secret,
+                 "image_pull_secret": image_pull_secret}
         resolved = resolve(
             model_config=model_config, compression_config=compression_config, model_options=model_options,
             compression_options=compression_options, data=data, data_format=data_format, classes=classes,
@@ -127,7 +149,8 @@ def define_pipeline() -> Any:
             max_map_drop=max_map_drop, max_class_drop=max_class_drop, min_speedup=min_speedup, min_map=min_map,
             destination=destination, model_name=model_name, model_version=model_version, preflight=preflight,
             min_initial_map_ratio=min_initial_map_ratio, dynamic_shape=dynamic_shape, strict=strict, gpus=gpus,
-            training_state=training_state, checkpoint_minutes=checkpoint_minutes, trust_config=trust_config)
+            training_state=training_state, checkpoint_minutes=checkpoint_minutes, trust_config=trust_config, **sizes,
+            **nodes)
         data_ref, model_ref = resolved.outputs["resolved_data"], resolved.outputs["resolved_model"]
         compression_ref, parent_ref = resolved.outputs["resolved_compression"], resolved.outputs["resolved_parent"]
 
@@ -165,14 +188,12 @@ def define_pipeline() -> Any:
         published = publish(
             ir_compressed=irs["compressed"].outputs["ir"], ir_fp32=irs["fp32"].outputs["ir"],
             summary=reported.outputs["summary"], html=reported.outputs["html"],
-            validation=validated.outputs["validation"], run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
-            destination=destination, model_name=model_name, version=model_version)
+            validation=validated.outputs["validation"], run=dsl.PIPELINE_JOB_RESOURCE_NAME_PLACEHOLDER,
+            run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, destination=destination, model_name=model_name,
+            version=model_version)
         published.after(judged)
 
-        placement = Placement(
-            gpu_count=resolved.outputs["gpu_count"], accelerator=accelerator, gpu_node_selector=gpu_node_selector,
-            gpu_tolerations=gpu_tolerations, cpu_node_selector=cpu_node_selector, cpu_tolerations=cpu_tolerations,
-            s3_secret=s3_secret, image_pull_secret=image_pull_secret)
+        placement = Placement(gpu_count=resolved.outputs["gpu_count"], sizes=sizes, **nodes)
         for stage, tasks in {
                 "resolve": [resolved], "train": [trained], "compress": [compressed],
                 "evaluate": evaluations.values(), "export": exports.values(), "convert": irs.values(),

@@ -236,13 +236,18 @@ def executor_images(spec: pipeline_spec_pb2.PipelineSpec) -> list[str]:
 
 
 def with_run_name(spec: pipeline_spec_pb2.PipelineSpec, name: str) -> pipeline_spec_pb2.PipelineSpec:
-    """Return ``spec`` with the run's name where a task asks for it: kfp.local knows that placeholder in argv only."""
+    """Return ``spec`` with the run's name where a task asks for it: kfp.local knows such placeholders in argv only.
+
+    A run of this machine has no id.
+    """
+    known = {dsl.PIPELINE_JOB_RESOURCE_NAME_PLACEHOLDER: name, dsl.PIPELINE_JOB_ID_PLACEHOLDER: ""}
     named = pipeline_spec_pb2.PipelineSpec()
     named.CopyFrom(spec)
     for task in named.root.dag.tasks.values():
         for parameter in task.inputs.parameters.values():
-            if parameter.runtime_value.constant.string_value == dsl.PIPELINE_JOB_NAME_PLACEHOLDER:
-                parameter.runtime_value.constant.string_value = name
+            text = parameter.runtime_value.constant.string_value
+            if text in known:
+                parameter.runtime_value.constant.string_value = known[text]
     return named
 
 

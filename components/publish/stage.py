@@ -27,7 +27,9 @@ class Publish:
     html: Path = input_artifact("HTML", "The run's report.")
     validation: Path = input_artifact(
         "Artifact", "Folder that validate wrote; its golden image goes into the bundle.", folder=True)
-    run: str = parameter("Name of the run, for the model's metadata.", "by hand", metavar="NAME")
+    run: str = parameter("Name of the run, for the model's metadata; on a cluster that of its workflow.", "by hand",
+                         metavar="NAME")
+    run_id: str = parameter("Id of the run, likewise; empty where it has none.", "", metavar="ID")
     publication: Publication
     version: int = parameter(
         "Version to publish as, refused where it holds other content; 0 takes the next one.", 0)
@@ -48,7 +50,7 @@ def publish(stage: Publish, output: ExecutorOutput) -> None:
         return
     sources = BundleSources(stage.ir_compressed, stage.ir_fp32, stage.validation / GOLDEN, stage.summary, stage.html)
     with tempfile.TemporaryDirectory(prefix="mmdet-compress-bundle-") as folder:
-        assemble(sources, Path(folder), model_name, stage.run)
+        assemble(sources, Path(folder), model_name, stage.run, stage.run_id)
         publication = publish_bundle(Path(folder), destination, model_name, stage.version or None)
     print(f"published version {publication.version}: {publication.location}" if publication.created else
           f"already published as version {publication.version}: {publication.location}", flush=True)

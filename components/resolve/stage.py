@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.cluster_settings import ClusterSettings
 from components.compress.stage import CompressionLimits
 from components.export.stage import Shape
 from components.gate.stage import Limits
@@ -56,6 +57,7 @@ class Resolve:
     devices: Gpus
     state: TrainingState
     trust: Trust
+    cluster: ClusterSettings
     resolved_data: Path = result(dict, "The data set with its digest.")
     resolved_model: Path = result(dict, "The model config with its digest.")
     resolved_compression: Path = result(dict, "The compression config with its digest.")

@@ -66,6 +66,11 @@ def name_list(text: str) -> list[str]:
     return names
 
 
+def json_list(text: str) -> list[Any]:
+    """argparse type for a parameter that travels as a JSON list of anything."""
+    return _json(text, "a list such as '[]'")
+
+
 def run_stage(parser: argparse.ArgumentParser,
               work: Callable[[argparse.Namespace, ExecutorOutput], int | None],
               argv: list[str] | None = None) -> int:

@@ -43,7 +43,7 @@ class BundleSources:
     html: Path
 
 
-def assemble(sources: BundleSources, folder: Path, model_name: str, run: str) -> Manifest:
+def assemble(sources: BundleSources, folder: Path, model_name: str, run: str, run_id: str = "") -> Manifest:
     """Write a complete bundle into ``folder``, check it as its user would, and return its manifest.
 
     The compressed model lies at the top, where a model server looks for ``*.xml`` and ``*.bin``
@@ -53,6 +53,7 @@ def assemble(sources: BundleSources, folder: Path, model_name: str, run: str) ->
     Args:
         folder: A new or empty folder.
         run: Name of the pipeline run that publishes.
+        run_id: Its id, by which a cluster knows it; empty where there is none.
 
     Raises:
         UserError: The summary is not of this model, a file is missing, or the bundle fails its own check.
@@ -67,7 +68,7 @@ def assemble(sources: BundleSources, folder: Path, model_name: str, run: str) ->
         shutil.copytree(source, folder / place, dirs_exist_ok=True)
     shutil.copyfile(sources.summary, folder / SUMMARY_FILE)
     shutil.copyfile(sources.html, folder / REPORT_FILE)
-    entries = _model_info(summary, sha256_file(sources.summary), run)
+    entries = _model_info(summary, sha256_file(sources.summary), run, run_id)
     (folder / MODEL_XML).write_bytes(add_model_info((sources.compressed / MODEL_XML).read_bytes(), entries))
     spec = ModelSpec.read(folder)
     write_labels(folder, spec.classes)
@@ -84,8 +85,8 @@ def assemble(sources: BundleSources, folder: Path, model_name: str, run: str) ->
     return manifest
 
 
-def _model_info(summary: Summary, summary_sha256: str, run: str) -> dict[str, str]:
+def _model_info(summary: Summary, summary_sha256: str, run: str, run_id: str) -> dict[str, str]:
     measured = {entry: str(summary.figures()[key]) for entry, key in _MEASURED.items()
                 if math.isfinite(summary.figures()[key])}
-    return {"source_run": run, **measured, "data_sha256": summary.provenance.sha256.data,
-            "summary_sha256": summary_sha256}
+    return {"source_run": run, **({"source_run_id": run_id} if run_id else {}), **measured,
+            "data_sha256": summary.provenance.sha256.data, "summary_sha256": summary_sha256}

@@ -11,7 +11,8 @@ from xml.sax.saxutils import quoteattr
 from core.base.errors import UserError
 
 # Only these are ever added; each is one line.
-KEYS = ("source_run", "measured_map", "measured_map50", "measured_map_fp32", "data_sha256", "summary_sha256")
+KEYS = ("source_run", "source_run_id", "measured_map", "measured_map50", "measured_map_fp32", "data_sha256",
+        "summary_sha256")
 
 _START = b"<model_info>\n"
 _ENTRY = re.compile(rb"[\t ]*<(?:" + "|".join(KEYS).encode() + rb") value=(?:\"[^\"\n]*\"|'[^'\n]*') />\n")

@@ -50,13 +50,23 @@ class ClusterCommand:
             schedules.end_schedule(self._connect(), arguments.unschedule)
             self._console.line(f"The schedule {arguments.unschedule} is gone; runs that it has started continue.")
             return 0
+        if arguments.doctor:
+            return self._examine(parameters)
         return self._submit(parameters) if arguments.submit else self._schedule(parameters)
+
+    def _examine(self, parameters: Mapping[str, Any]) -> int:
+        from pipelines.cluster.doctor import Doctor, report
+        from pipelines.cluster.kubernetes_api import Kubernetes
+
+        doctor = Doctor(self._connect(), Kubernetes, parameters, self._arguments.pipeline_root, _list_bucket)
+        return 0 if report(doctor.findings(), self._console.line) else EXIT_FAILED
 
     def _submit(self, parameters: Mapping[str, Any]) -> int:
         arguments = self._arguments
         timeout = duration_seconds(arguments.wait_timeout, "--wait-timeout") if arguments.wait_timeout else None
         pause = _checked_pause(arguments.poll)
         settings = self._settings(parameters, arguments.run_name or runs.default_run_name(self._name))
+        self._remark(settings)
         connection = self._connect()
         run_id = runs.start_run(connection, self._upload(connection), settings)
         self._console.line(f"run {settings.name}: {connection.run_url(run_id)}")
@@ -78,6 +88,7 @@ class ClusterCommand:
         if trigger.notice:
             self._console.line(trigger.notice)
         settings = self._settings(parameters, arguments.run_name or self._name)
+        self._remark(settings)
         connection = self._connect()
         version = self._upload(connection)
         done = schedules.set_schedule(connection, version, settings, trigger)
@@ -103,6 +114,12 @@ class ClusterCommand:
         runs.check_settings(settings, self._root)
         return settings
 
+    def _remark(self, settings: runs.RunSettings) -> None:
+        """Say what is allowed and costs something where a pod vanishes."""
+        if settings.parameters.get("gpus") and not settings.parameters.get("training_state"):
+            self._console.line("notice: training_state is empty, so a GPU pod that vanishes begins its training anew; "
+                               "with -p training_state=s3://bucket/states it resumes")
+
     def _connect(self) -> Connection:
         arguments = self._arguments
         return Connection(host_of(arguments.host, os.environ), access_of(arguments, os.environ), arguments.namespace)
@@ -121,6 +138,20 @@ class ClusterCommand:
         self._console.line(f"pipeline {self._name}, version {version.name}"
                            + ("" if version.uploaded else " (there already)"))
         return version
+
+
+def _list_bucket(address: str) -> None:
+    """List the beginning of an address on S3 with this machine's access.
+
+    Raises:
+        UserError: It cannot be listed.
+    """
+    from core.storage.location import parse_location
+    from core.storage.s3_client import connect, s3_errors
+
+    location = parse_location(address, "address")
+    with s3_errors(address, "list"):
+        connect(attempts=2).list_objects_v2(Bucket=location.bucket, Prefix=location.key, MaxKeys=1)
 
 
 def names_registry(image: str) -> bool:

@@ -20,6 +20,7 @@ HOST_VARIABLE = "KF_PIPELINES_ENDPOINT"
 IN_CLUSTER_VARIABLE = "KUBERNETES_SERVICE_HOST"
 IN_CLUSTER_HOST = "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
 CONNECT_SECONDS, ANSWER_SECONDS = 10, 60
+LOG_BYTES = 1 << 16
 
 
 class Unreachable(UserError):
@@ -103,17 +104,59 @@ class Connection:
         finally:
             logging.disable(before)
 
-    def text(self, path: str, **query: str) -> str | None:
-        """Return the body of a GET below the host, or None where it is not there or not plain text."""
+    def log(self, path: str, **query: str) -> str | None:
+        """Return the end of a log below the host, or None where it is not there or not plain text.
+
+        A log that is not there is an answer of 200 and plain text as well, which holds the error as JSON, also behind
+        what had been sent before (backend/src/apiserver/server/run_log_server.go:61-79 of KFP 2.17.0).
+        """
+        kept = b""
         try:
             with self.asking("log", path):
-                body, _, headers = self.client._run_api.api_client.call_api(
+                answer = self.client._run_api.api_client.call_api(
                     path, "GET", query_params=list(query.items()), header_params={"Accept": "text/plain"},
-                    auth_settings=["Bearer"], response_type="str")
+                    auth_settings=["Bearer"], _preload_content=False)
+                if not (answer.getheader("Content-Type") or "text/plain").startswith("text/plain"):
+                    answer.close()
+                    return None
+                for piece in answer.stream(LOG_BYTES):
+                    kept = (kept + piece)[-LOG_BYTES:]
         except UserError:
             return None
-        plain = headers.get("Content-Type", "text/plain").startswith("text/plain")
-        return str(body) if plain and body else None
+        return kept.decode("utf-8", errors="replace").partition('{"error_message"')[0].strip() or None
+
+    def version(self) -> str | None:
+        """Return the API server's version, None where it does not tell; asked through the UI, it has another name.
+
+        Raises:
+            UserError: No answer, or a refusal.
+        """
+        with self.asking("the API server", "its health"):
+            body, _, _ = self.client._run_api.api_client.call_api(
+                "/apis/v2beta1/healthz", "GET", header_params={"Accept": "application/json"}, auth_settings=["Bearer"],
+                response_type="object")
+        told = body if isinstance(body, dict) else {}
+        version = told.get("tag_name") or told.get("apiServerTagName")
+        return version if isinstance(version, str) and version != "unknown" else None
+
+    def workflow_manifest(self, run_id: str) -> str | None:
+        """Return the workflow of a run as JSON text, which only the v1beta1 API hands out; None where it does not.
+
+        Raises:
+            Unreachable: No answer, or none at the moment.
+        """
+        try:
+            with self.asking("run", run_id):
+                body, _, _ = self.client._run_api.api_client.call_api(
+                    f"/apis/v1beta1/runs/{run_id}", "GET", header_params={"Accept": "application/json"},
+                    auth_settings=["Bearer"], response_type="object")
+        except Unreachable:
+            raise
+        except UserError:
+            return None
+        runtime = body.get("pipeline_runtime") if isinstance(body, dict) else None
+        manifest = runtime.get("workflow_manifest") if isinstance(runtime, dict) else None
+        return manifest if isinstance(manifest, str) else None
 
     def _watch_answers(self) -> None:
         """Give each request a deadline, and take a web page for no answer.
@@ -158,7 +201,7 @@ class Connection:
                              f"--cookies-file or ${COOKIES_VARIABLE}.")
         if error.status == 403:
             return UserError(thing, value, f"You have no right to this (403, {said}).",
-                             "Check --namespace and --service-account, or have deploy/rbac.yaml applied for you.")
+                             "Check --namespace and --service-account, or have deploy/base/rbac.yaml applied for you.")
         if error.status == 404 and thing == "the API server":
             return UserError("--host", self.host, "It has no Kubeflow Pipelines API of version 2 (404): a back-end "
                              "older than 2.0, or another address.",

@@ -1,21 +1,24 @@
 """Follow a run on the cluster to its end."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from core.base.errors import UserError
 from pipelines.cluster.connection import Connection, Unreachable
+from pipelines.cluster.workflow import Pod, StageStatus, State, Workflow, reason
 from pipelines.console import Console, duration
 
 # RuntimeState of the v2beta1 API. kfp.Client.wait_for_run_completion does not know CANCELED and waits on.
 FINAL_STATES = ("SUCCEEDED", "SKIPPED", "FAILED", "CANCELED")
-QUIET_STATES = (None, "", "RUNTIME_STATE_UNSPECIFIED")
 LOG_LINES = 20
 PENDING_HINT_SECONDS = 600
 LOST_SECONDS = 1800
+# A run has no workflow at first.
+NO_WORKFLOW_SECONDS = 120
 LONGEST_PAUSE = 60
+Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
@@ -23,27 +26,41 @@ class Stages:
     """What is known of the pipeline's tasks beforehand.
 
     Attributes:
-        names: Display name by task id and by display name: the API uses now the one, now the other.
+        names: Display name by the path of a task: the names of the tasks it lies in, and its own.
         images: Image by display name.
     """
 
-    names: Mapping[str, str]
+    names: Mapping[Path, str]
     images: Mapping[str, str]
 
     @classmethod
     def of(cls, spec: Any) -> "Stages":
         """Return those of a PipelineSpec message."""
-        names, images = {}, {}
+        names: dict[Path, str] = {}
+        images: dict[str, str] = {}
         executors = spec.deployment_spec["executors"]
-        for task_id, task in spec.root.dag.tasks.items():
-            name = task.task_info.name
-            names.update({task_id: name, name: name})
-            images[name] = executors[spec.components[task.component_ref.name].executor_label]["container"]["image"]
+
+        def walk(dag: Any, path: Path) -> None:
+            for task_id, task in dag.tasks.items():
+                component = spec.components[task.component_ref.name]
+                if component.HasField("dag"):
+                    walk(component.dag, (*path, task_id))
+                else:
+                    names[*path, task_id] = name = task.task_info.name
+                    images[name] = executors[component.executor_label]["container"]["image"]
+
+        walk(spec.root.dag, ())
         return cls(names, images)
+
+    def name(self, path: Path) -> str | None:
+        """Return what a task of the workflow is called, with the number of its iteration; None for what is none."""
+        name = self.names.get(tuple(part for part in path if isinstance(part, str)))
+        numbers = [part for part in path if isinstance(part, int)]
+        return name and " ".join([name, *(f"[{number}]" for number in numbers)])
 
 
 class RunFollower:
-    """Prints each change of a run's tasks until the run has ended.
+    """Prints each change of a run's stages until the run has ended.
 
     Args:
         connection: The cluster.
@@ -59,9 +76,11 @@ class RunFollower:
                  clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep) -> None:
         self._connection, self._run_id, self._stages, self._console = connection, run_id, stages, console
         self._pause, self._clock, self._sleep = pause, clock, sleep
-        self._states: dict[str, str] = {}
+        self._statuses: dict[str, StageStatus] = {}
         self._since: dict[str, float] = {}
-        self._hinted: list[str] = []
+        self._said: set[tuple[str, int, State, str]] = set()
+        self._hinted: set[str] = set()
+        self._blind = False
         self._began = clock()
 
     def follow(self, timeout: float | None = None) -> str:
@@ -72,19 +91,22 @@ class RunFollower:
                 hour, or it refuses.
         """
         while True:
-            run = self._look()
-            details = self._details(run)
-            self._show(details)
+            run, workflow = self._look()
+            if workflow is not None:
+                self._show(workflow)
+            elif not self._blind and self._clock() - self._began >= NO_WORKFLOW_SECONDS:
+                self._blind = True
+                self._console.line("The API server hands out no workflow, so only the end of the run can be told.")
             if run.state in FINAL_STATES:
                 if run.state != "SUCCEEDED":
-                    self._explain(run, details)
+                    self._explain(workflow)
                 return run.state
             if timeout is not None and self._clock() - self._began >= timeout:
                 raise self._too_long(timeout)
             self._sleep(self._pause)
 
-    def _look(self) -> Any:
-        """Return the run as it is now; go on asking through dropped connections and failing answers."""
+    def _look(self) -> tuple[Any, Workflow | None]:
+        """Return the run and its workflow as they are now; go on asking through lost connections."""
         lost: float | None = None
         pause = self._pause
         while True:
@@ -93,7 +115,8 @@ class RunFollower:
                     run = self._connection.client.get_run(self._run_id)
                 if lost is not None:
                     self._console.line("The connection is back.")
-                return run
+                manifest = self._connection.workflow_manifest(self._run_id)
+                return run, Workflow.read(manifest) if manifest else None
             except Unreachable as error:
                 if lost is None:
                     lost = self._clock()
@@ -103,81 +126,106 @@ class RunFollower:
                 self._sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
 
-    def _show(self, details: Mapping[str, Any]) -> None:
+    def _show(self, workflow: Workflow) -> None:
         now = self._clock()
-        for name, detail in details.items():
-            if detail.state in QUIET_STATES:
+        for path, status in workflow.stages.items():
+            name = self._stages.name(path)
+            if name is None and status.state is State.FAILED:
+                # The driver of the run itself or of a loop.
+                name = " ".join(map(str, path))
+            if name is None:
                 continue
-            if self._states.get(name) != detail.state:
-                self._states[name], self._since[name] = detail.state, now
-                self._console.line(f"{duration(now - self._began)} {name} {_in_words(detail.state)}")
-            elif detail.state == "PENDING" and name not in self._hinted and (
+            before = self._statuses.get(name)
+            if before is None or (before.state, before.attempts) != (status.state, status.attempts):
+                self._since[name] = now
+            self._statuses[name] = status
+            self._say(name, status, now)
+            if status.state is State.WAITS and name not in self._hinted and (
                     now - self._since[name] >= PENDING_HINT_SECONDS):
-                self._hinted.append(name)
+                self._hinted.add(name)
                 self._console.line(f"{name} has been waiting for {duration(now - self._since[name])}. "
-                                   f"{self._pending_causes(name)}")
+                                   f"{self._causes(name, status)}")
 
-    def _explain(self, run: Any, details: Mapping[str, Any]) -> None:
+    def _say(self, name: str, status: StageStatus, now: float) -> None:
+        """Print a status that has not been printed; a reason comes again and again with other numbers in its words."""
+        why = reason(status.message) if status.state is State.WAITS else ""
+        said = (name, max(status.attempts, 1), status.state, why)
+        if said in self._said:
+            return
+        self._said.add(said)
+        words = status.state.value
+        if status.state is State.RETRIED:
+            words += f", after attempt {status.attempts}: {status.message or 'its pod vanished'}"
+        elif why:
+            words += f": {status.message}"
+        elif status.state in (State.RUNS, State.DONE) and status.attempts > 1:
+            words += f", attempt {status.attempts}"
+        self._console.line(f"{duration(now - self._began)} {name} {words}")
+
+    def _explain(self, workflow: Workflow | None) -> None:
         """Print what failed, why, and the last lines of its log as far as they can be had."""
-        failed = [name for name, detail in details.items() if detail.state == "FAILED"]
-        if getattr(run.error, "message", None):
-            self._console.line(f"The run: {run.error.message}")
-        for name in failed:
-            detail = details[name]
-            message = getattr(detail.error, "message", None) or "no reason given"
-            self._console.line(f"{name} failed: {message} (image {self._stages.images[name]})")
-            self._print_log(name, detail)
-        if run.state == "FAILED" and not failed:
-            self._console.line(f"No task says why. Look at the run's pods: {self._kubectl('describe pod')}")
+        if workflow is not None and workflow.terminated:
+            self._console.line("The run was terminated.")
+            return
+        failed = {name: status for name, status in self._statuses.items() if status.state is State.FAILED}
+        for name, status in failed.items():
+            image = self._stages.images.get(_plain(name))
+            what = "its driver, which prepares it, failed" if status.driver else f"failed (image {image})"
+            self._console.line(f"{name}: {what}: {status.message or 'the workflow gives no reason'}")
+            self._print_log(name, status.pod, workflow)
+        if not failed:
+            said = f" Its workflow says: {workflow.message}." if workflow and workflow.message else ""
+            self._console.line(f"No stage says why.{said} Look at the run's pods: {self._kubectl('describe pod')}")
 
-    def _print_log(self, name: str, detail: Any) -> None:
-        for pod in _pods(detail):
-            log = self._log_of(pod)
-            if log:
-                for line in log.rstrip().splitlines()[-LOG_LINES:]:
-                    self._console.line(f"{name} | {line}")
-                return
-        self._console.line(f"Its log is not to be had from {self._connection.host}. Look with: "
-                           f"{self._kubectl('logs --tail=50 -c main', name)}")
+    def _print_log(self, name: str, pod: Pod, workflow: Workflow | None) -> None:
+        log = self._log_of(pod, workflow.created if workflow else "")
+        if log:
+            for line in log.splitlines()[-LOG_LINES:]:
+                self._console.line(f"{name} | {line}")
+            return
+        self._console.line(
+            f"Its log is not to be had from {self._connection.host}. Look with: kubectl -n {self._namespace()} logs "
+            f"--tail=50 -c main {pod.name}; where the pod is gone, at the artifact executor-logs of the stage in the "
+            "UI, or in Argo's archive under this pod's name")
 
-    def _log_of(self, pod: str) -> str | None:
-        """Return a pod's log from the API server or from the UI, or None."""
-        query = {"podname": pod, "runid": self._run_id}
+    def _log_of(self, pod: Pod, created: str) -> str | None:
+        """Return a pod's log, or None: from the API server, which knows a pod by its name and an archived log by its
+        node (resource_manager.go:1152-1227, archive/log.go:257-265 of KFP 2.17.0), or from the UI."""
+        query = {"podname": pod.name, "runid": self._run_id, "createdat": created}
         if self._connection.namespace:
             query["podnamespace"] = self._connection.namespace
-        return (self._connection.text(f"/apis/v1alpha1/runs/{self._run_id}/nodes/{pod}/log", follow="false")
-                or self._connection.text("/k8s/pod/logs", **query))
+        nodes = f"/apis/v1alpha1/runs/{self._run_id}/nodes"
+        return (self._connection.log(f"{nodes}/{pod.name}/log", follow="false")
+                or self._connection.log(f"{nodes}/{pod.node}/log", follow="false")
+                or self._connection.log("/k8s/pod/logs", **query))
 
     def _too_long(self, timeout: float) -> UserError:
-        pending = [name for name, state in self._states.items() if state == "PENDING"]
-        running = [name for name, state in self._states.items() if state == "RUNNING"]
+        running = [name for name, status in self._statuses.items() if status.state is State.RUNS]
         what = f"{', '.join(running)} running" if running else "nothing running"
-        causes = "".join(f" {name} is waiting. {self._pending_causes(name)}" for name in pending)
+        causes = "".join(f" {name} is waiting. {self._causes(name, status)}"
+                         for name, status in self._statuses.items() if status.state is State.WAITS)
         return UserError("--wait-timeout", duration(timeout), f"The run has not ended, with {what}.{causes}",
                          f"It continues: {self._connection.run_url(self._run_id)}")
 
-    def _pending_causes(self, name: str) -> str:
-        return (f"No node has room for it or fits its selector, or its image {self._stages.images[name]} cannot be "
-                f"pulled. Look with: {self._kubectl('describe pod', name)}")
+    def _causes(self, name: str, status: StageStatus) -> str:
+        image = self._stages.images.get(_plain(name))
+        known = {"Unschedulable": "No node has room for it or fits its selector and tolerations",
+                 "ImagePullBackOff": f"Its image {image} cannot be pulled",
+                 "ErrImagePull": f"Its image {image} cannot be pulled"}.get(reason(status.message))
+        if "exceeded quota" in status.message:
+            # Argo asks again until there is room (workflow/controller/operator.go:3427-3431).
+            known = "The namespace's quota is used up"
+        said = f" ({status.message})" if status.message else ""
+        return (f"{known or f'No node may have room for it, or its image {image} may not be to be had'}{said}. "
+                f"Look with: kubectl -n {self._namespace()} describe pod {status.pod.name}")
 
-    def _kubectl(self, verb: str, name: str | None = None) -> str:
-        labels = f"pipeline/runid={self._run_id}"
-        if name is not None:
-            labels += f",app.kubernetes.io/component={name.split('-')[0]}"
-        return f"kubectl -n {self._connection.namespace or 'kubeflow'} {verb} -l {labels}"
+    def _kubectl(self, verb: str) -> str:
+        return f"kubectl -n {self._namespace()} {verb} -l pipeline/runid={self._run_id}"
 
-    def _details(self, run: Any) -> dict[str, Any]:
-        """Return the pipeline's own tasks by display name: the API lists drivers and executors beside them."""
-        listed = (run.run_details.task_details if run.run_details else None) or []
-        return {self._stages.names[detail.display_name]: detail for detail in listed
-                if detail.display_name in self._stages.names}
-
-
-def _pods(detail: Any) -> Iterator[str]:
-    yield from filter(None, [detail.pod_name, *(child.pod_name for child in detail.child_tasks or [])])
+    def _namespace(self) -> str:
+        return self._connection.namespace or "kubeflow"
 
 
-def _in_words(state: str) -> str:
-    return {"PENDING": "waits for its pod", "RUNNING": "runs", "SUCCEEDED": "is done", "SKIPPED": "was in the cache",
-            "FAILED": "FAILED", "CANCELING": "is being cancelled", "CANCELED": "was cancelled",
-            "PAUSED": "is paused"}.get(state, state.lower())
+def _plain(name: str) -> str:
+    """Return a stage's name without the number of its iteration."""
+    return name.partition(" [")[0]

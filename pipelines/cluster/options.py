@@ -3,7 +3,7 @@
 import argparse
 
 PIPELINE_NAME = "mmdet-compress"
-ACTIONS = ("submit", "schedule", "every", "list_schedules", "unschedule")
+ACTIONS = ("submit", "schedule", "every", "list_schedules", "unschedule", "doctor")
 SHAPES_A_RUN = ("experiment", "run_name", "service_account", "pipeline_root")
 REACHES_THE_CLUSTER = ("host", "namespace", "pipeline_name", "token_file", "cookies_file", "ca_cert")
 FOLLOWS_A_RUN = ("wait", "wait_timeout", "poll")
@@ -18,6 +18,8 @@ def add_cluster_options(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--every", metavar="TIME", help="start runs at an interval, such as 12h or 7d")
     what.add_argument("--list-schedules", action="store_true", default=None, help="show this pipeline's schedules")
     what.add_argument("--unschedule", metavar="NAME", help="end the schedule of this name")
+    what.add_argument("--doctor", action="store_true", default=None, help="look at an installation and say what it "
+                      "lacks for such a run; changes nothing")
     run = parser.add_argument_group("the run or schedule")
     run.add_argument("--experiment", metavar="NAME", help=f"experiment that runs belong to (default: {PIPELINE_NAME})")
     run.add_argument("--run-name", metavar="NAME",
@@ -58,7 +60,7 @@ def check_cluster_options(parser: argparse.ArgumentParser, arguments: argparse.N
         stray = followed or _given(arguments, SHAPES_A_RUN) or _given(arguments, REACHES_THE_CLUSTER)
         if stray:
             parser.error(f"{stray[0]} says something about a cluster: add --submit, --schedule, --every, "
-                         "--list-schedules or --unschedule")
+                         "--list-schedules, --unschedule or --doctor")
         return
     local = [option for option, given in (
         ("--compile", arguments.compile), ("--list-params", arguments.list_params), ("--name", arguments.name),

@@ -1,13 +1,17 @@
 """Runs on the cluster: what they take, and how one is started."""
 
 import contextlib
+import dataclasses
 import datetime
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.cluster_settings import ClusterSettings
 from core.base.errors import UserError
+from core.base.faults import Faults
 from pipelines.cluster.connection import Connection, Unreachable
 from pipelines.cluster.listing import entries
 from pipelines.cluster.versions import Version
@@ -52,6 +56,18 @@ def check_settings(settings: RunSettings, root: Path) -> None:
     Raises:
         UserError: A value cannot work in a pod.
     """
+    faults = Faults()
+    faults.of(lambda: _check_places(settings, root))
+    faults.of(ClusterSettings(**{field.name: settings.parameters[field.name] for field in dataclasses.fields(
+        ClusterSettings) if field.name in settings.parameters}).check)
+    account = settings.service_account
+    if account is not None and not re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", account):
+        faults.add(UserError("--service-account", repr(account), "It must be a service account's name of small "
+                             "letters, digits, '-' and '.'.", "Leave it out for the installation's own."))
+    faults.stop()
+
+
+def _check_places(settings: RunSettings, root: Path) -> None:
     for name in PLACES:
         value = settings.parameters.get(name, "")
         if value and "://" not in value or value.startswith("file:"):

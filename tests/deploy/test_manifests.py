@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import jsonschema_rs
@@ -11,10 +13,16 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from pipelines.resources import SECRET_PATH, SECRET_VARIABLES
+from components.cluster_settings import ClusterSettings
+from pipelines.resources import GPU_TOLERATION, SECRET_PATH, SECRET_VARIABLES, labels
 
 PROJECT = Path(__file__).parents[2]
-FILES = sorted((PROJECT / "deploy").glob("*.yaml"))
+DEPLOY = PROJECT / "deploy"
+# What is no manifest of Kubernetes' own kinds: kustomizations, eksctl's file and run parameters.
+OTHER = {"kustomization.yaml", "eks-nodegroup.yaml", "gke.yaml", "eks.yaml", "bare-metal.yaml"}
+FILES = sorted(path for path in DEPLOY.rglob("*.yaml") if path.name not in OTHER)
+PARAMETERS = sorted(path for path in (DEPLOY / "gpu-nodes").glob("*.yaml") if path.name in OTHER and
+                    "nodegroup" not in path.name)
 VERSIONS = ["1.27", kubernetes_validate.latest_version().rpartition(".")[0]]
 SCHEMAS = Path(kubernetes_validate.__file__).parent / "kubernetes-json-schema"
 
@@ -34,8 +42,17 @@ def documents(path):
 
 
 def manifest(name):
-    (document,) = documents(PROJECT / "deploy" / name)
+    (document,) = documents(DEPLOY / name)
     return document
+
+
+@pytest.fixture(name="rendered", scope="session")
+def fixture_rendered():
+    """Return what the example overlay renders to, by kind and name."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("no kubectl, which renders kustomizations")
+    done = subprocess.run(["kubectl", "kustomize", str(DEPLOY / "example")], check=True, capture_output=True, text=True)
+    return {(document["kind"], document["metadata"]["name"]): document for document in yaml.safe_load_all(done.stdout)}
 
 
 @pytest.fixture(name="defaults")
@@ -46,41 +63,116 @@ def fixture_defaults():
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_manifest_keeps_the_schema(path, version):
     for document in documents(path):
         validate(document, version)
 
 
 def test_schema_notices_a_field_that_is_not_there():
-    document = {**manifest("s3-secret.yaml"), "stringdata": {}}
+    document = {**manifest("example/s3-secret.yaml"), "stringdata": {}}
     with pytest.raises(jsonschema_rs.ValidationError):
         validate(document, VERSIONS[-1])
 
 
 def test_secrets_have_the_names_that_runs_ask_for(defaults):
-    assert manifest("s3-secret.yaml")["metadata"]["name"] == defaults["s3_secret"]
-    assert manifest("registry-secret.yaml")["metadata"]["name"] == defaults["image_pull_secret"]
+    assert manifest("example/s3-secret.yaml")["metadata"]["name"] == defaults["s3_secret"]
+    assert manifest("example/registry-secret.yaml")["metadata"]["name"] == defaults["image_pull_secret"]
 
 
 def test_storage_secret_has_entries_that_stages_read(defaults):
-    entries = manifest("s3-secret.yaml")["stringData"]
+    entries = manifest("example/s3-secret.yaml")["stringData"]
     assert entries.keys() - {"ca.crt"} <= set(SECRET_VARIABLES)
-    assert entries["AWS_CA_BUNDLE"] == f"{SECRET_PATH}/ca.crt"
+    assert entries["AWS_CA_BUNDLE"] == entries["SSL_CERT_FILE"] == f"{SECRET_PATH}/ca.crt"
     assert entries["AWS_SECRET_ACCESS_KEY"] == "fill in"
 
 
 def test_launcher_reads_the_same_secret(defaults):
-    data = manifest("kfp-launcher.yaml")["data"]
+    data = manifest("base/kfp-launcher.yaml")["data"]
     settings = yaml.safe_load(data["providers"])["s3"]["default"]
     reference = settings["credentials"]["secretRef"]
     assert reference["secretName"] == defaults["s3_secret"]
-    assert {reference["accessKeyKey"], reference["secretKeyKey"]} <= manifest("s3-secret.yaml")["stringData"].keys()
+    entries = manifest("example/s3-secret.yaml")["stringData"]
+    assert {reference["accessKeyKey"], reference["secretKeyKey"]} <= entries.keys()
     assert data["defaultPipelineRoot"].startswith("s3://")
 
 
 def test_role_is_bound_to_its_service_account():
-    account, role, binding = documents(PROJECT / "deploy" / "rbac.yaml")
+    account, role, binding = documents(DEPLOY / "base" / "rbac.yaml")
     assert binding["roleRef"]["name"] == role["metadata"]["name"]
-    assert {document["metadata"]["namespace"] for document in (account, role, binding)} == {"team-a"}
-    assert {"kind": "ServiceAccount", "name": account["metadata"]["name"], "namespace": "team-a"} in binding["subjects"]
+    assert [subject["name"] for subject in binding["subjects"]] == [account["metadata"]["name"]]
+
+
+def test_every_file_of_a_kustomization_is_there_and_every_manifest_in_one():
+    used = set()
+    for path in DEPLOY.rglob("kustomization.yaml"):
+        (content,) = documents(path)
+        named = [*content.get("resources", []), *content.get("components", []),
+                 *(patch["path"] for patch in content.get("patches", []) if "path" in patch)]
+        for name in named:
+            assert (path.parent / name).exists(), (path, name)
+            used.add((path.parent / name).resolve())
+    assert {path for path in FILES if path.parent.name in ("base", "example", "from-env")} <= used
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_overlay_renders_to_what_kubernetes_takes(rendered, version):
+    for document in rendered.values():
+        validate(document, version)
+        assert document["metadata"]["namespace"] == "team-a"
+        for subject in document.get("subjects", []):
+            assert subject.get("namespace", "team-a") == "team-a"
+
+
+def test_overlay_puts_bucket_access_and_subjects_in_their_places(rendered):
+    launcher = rendered["ConfigMap", "kfp-launcher"]["data"]
+    assert launcher["defaultPipelineRoot"] == "s3://my-bucket/kfp"
+    assert yaml.safe_load(launcher["providers"])["s3"]["default"]["credentials"] == {"fromEnv": True}
+    subjects = rendered["RoleBinding", "mmdet-compress-submitter"]["subjects"]
+    assert [subject["kind"] for subject in subjects] == ["ServiceAccount", "User"]
+    assert rendered["ResourceQuota", "mmdet-compress"]["spec"]["hard"] == {"requests.nvidia.com/gpu": "4"}
+
+
+def test_variant_from_the_environment_differs_in_the_access_alone():
+    base, variant = (yaml.safe_load(manifest(f"{folder}/kfp-launcher.yaml")["data"]["providers"])["s3"]["default"]
+                     for folder in ("base", "from-env"))
+    assert base.pop("credentials")["fromEnv"] is False
+    assert variant.pop("credentials") == {"fromEnv": True}
+    assert base == variant
+
+
+def test_network_policy_holds_for_the_pods_of_stages():
+    policy = manifest("base/network-policy.yaml")["spec"]
+    assert policy["podSelector"]["matchLabels"].items() <= labels("train").items()
+    assert policy["policyTypes"] == ["Ingress", "Egress"] and "ingress" not in policy
+
+
+def test_retries_for_spot_nodes_keep_the_rest_of_the_stock_entry():
+    spec = yaml.safe_load(manifest("argo-retry.yaml")["data"]["workflowDefaults"])["spec"]
+    assert set(spec["ttlStrategy"].values()) == {3600}
+    strategy = spec["templateDefaults"]["retryStrategy"]
+    assert strategy["retryPolicy"] == "Always" and strategy["limit"] == "2"
+    # What a stage that failed by itself ends with is not among them: the launcher's 1.
+    assert re.search(r"in \[137, 143\]", strategy["expression"])
+
+
+@pytest.mark.parametrize("path", PARAMETERS, ids=lambda path: path.name)
+def test_parameters_for_gpu_nodes_are_ones_of_the_pipeline(path):
+    from pipelines.graph import define_pipeline
+    from pipelines.parameters import load_parameters, read_parameters
+
+    given = load_parameters(path, read_parameters(define_pipeline().pipeline_spec))
+    ClusterSettings(**{name: value for name, value in given.items() if name != "gpus"}).check()
+
+
+def test_parameters_lead_to_the_nodes_of_eks():
+    from pipelines.cluster.doctor import fits
+
+    (group,) = manifest("gpu-nodes/eks-nodegroup.yaml")["managedNodeGroups"]
+    given = manifest("gpu-nodes/eks.yaml")
+    node = {"metadata": {"labels": group["labels"]}, "spec": {"taints": group["taints"]},
+            "status": {"allocatable": {"cpu": "3920m", "memory": "15Gi", "nvidia.com/gpu": "1"}}}
+    size = {"cpu": "3", "memory": "11Gi", "nvidia.com/gpu": "1"}
+    assert fits(node, size, given["gpu_node_selector"], [*given["gpu_tolerations"], GPU_TOLERATION])
+    assert not fits(node, size, given["gpu_node_selector"], [GPU_TOLERATION])
+    assert not fits(node, {**size, "memory": "16Gi"}, given["gpu_node_selector"], given["gpu_tolerations"])

@@ -207,10 +207,14 @@ def test_the_run_s_name_reaches_the_task_that_asks_for_it():
     asked = {name: task for name, task in spec.root.dag.tasks.items()
              if "run" in task.inputs.parameters}
     assert list(asked) == ["publish"]
-    named = with_run_name(spec, "digits-1").root.dag.tasks["publish"].inputs.parameters["run"]
-    assert named.runtime_value.constant.string_value == "digits-1"
-    given = spec.root.dag.tasks["publish"].inputs.parameters["run"].runtime_value.constant.string_value
-    assert given == dsl.PIPELINE_JOB_NAME_PLACEHOLDER == "{{$.pipeline_job_name}}"
+    def constants(of):
+        inputs = of.root.dag.tasks["publish"].inputs.parameters
+        return {name: inputs[name].runtime_value.constant.string_value for name in ("run", "run_id")}
+
+    assert constants(with_run_name(spec, "digits-1")) == {"run": "digits-1", "run_id": ""}
+    # Not the job's name: of a run that a schedule starts it is empty (v2_template.go:108 and 336 of KFP 2.17.0).
+    assert constants(spec) == {"run": dsl.PIPELINE_JOB_RESOURCE_NAME_PLACEHOLDER,
+                               "run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER}
 
 
 def alive(pid):

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from components.cluster_settings import SMALLEST_MEMORY, quantity
 from pipelines.resources import (
+    BACKEND_POLICY,
+    BACKEND_RETRIES,
     BACKOFF_FACTOR,
     BACKOFF_SECONDS,
     GPU_TOLERATION,
@@ -13,6 +16,7 @@ from pipelines.resources import (
     SECRET_VARIABLES,
     SHARED_MEMORY_PATH,
     STAGES,
+    WAITING_SECONDS,
 )
 
 COMPILED = Path(__file__).parents[2] / "pipelines" / "compress.yaml"
@@ -27,6 +31,20 @@ def documents():
 PIPELINE, PLATFORM = documents()
 TASKS = PIPELINE["root"]["dag"]["tasks"]
 GPU_STAGES = {"train", "compress", "evaluate"}
+DEFAULTS = {name: declared.get("defaultValue") for name, declared in PIPELINE["root"]["inputDefinitions"][
+    "parameters"].items()}
+# workflowDefaults.spec.templateDefaults.retryStrategy of a stock installation (manifests/kustomize/third-party/argo/
+# base/workflow-controller-configmap-patch.yaml:56-59 of KFP 2.17.0).
+STOCK = {"limit": 2, "retryPolicy": "OnError"}
+# The phase that Argo v4.0.5 gives a pod (workflow/controller/operator.go).
+OUTCOMES = {
+    "it was deleted, and is gone when Argo looks": "Error",  # 1289
+    "Argo's own containers beside the stage failed": "Error",  # 1773-1778
+    "it was deleted, and Argo saw its end": "Failed",  # 1776
+    "the stage failed, whatever its exit code": "Failed",  # 1776
+    "out of memory": "Failed",  # 1776
+    "its deadline, an eviction, a node's shutdown": "Failed",  # 1710
+}
 
 
 def parameter(name):
@@ -60,24 +78,37 @@ def fixture_config(task):
     return PLATFORM["platforms"]["kubernetes"]["deploymentSpec"]["executors"][label]
 
 
-def quantity(text):
-    """Return a Kubernetes quantity as a number."""
-    units = {"m": 1e-3, "Ki": 2 ** 10, "Mi": 2 ** 20, "Gi": 2 ** 30}
-    unit = next((unit for unit in units if text.endswith(unit)), "")
-    return float(text[:-len(unit)] if unit else text) * units.get(unit, 1)
+def given(value):
+    """Return what the compiled pipeline has for a value of the table: itself, or the channel of a run parameter."""
+    return f"{{{{$.inputs.parameters['pipelinechannel--{value}']}}}}" if value in DEFAULTS else value
+
+
+def amount(value):
+    """Return a value of the table as a number, that of a run parameter by its default."""
+    return quantity(DEFAULTS.get(value, value))
 
 
 def test_every_stage_of_the_table_is_a_task_and_the_other_way_round():
     assert {name.split("-")[0] for name in TASKS} == STAGES.keys()
 
 
-def test_cpu_and_memory(row, container):
-    resources = container["resources"]
-    assert (resources["resourceCpuRequest"], resources["resourceCpuLimit"], resources["resourceMemoryRequest"],
-            resources["resourceMemoryLimit"]) == (row.cpu_request, row.cpu_limit, row.memory_request,
-                                                  row.memory_limit)
-    assert quantity(row.cpu_request) <= quantity(row.cpu_limit)
-    assert quantity(row.memory_request) <= quantity(row.memory_limit)
+def test_cpu_and_memory(name, row, task, container):
+    assert container["resources"].items() >= {
+        "resourceCpuRequest": given(row.cpu), "resourceMemoryRequest": given(row.memory),
+        "resourceMemoryLimit": given(row.memory_limit or row.memory)}.items()
+    assert container["resources"].get("resourceCpuLimit") == (given(row.cpu) if row.cpu_limited else None)
+    assert amount(row.memory) <= amount(row.memory_limit or row.memory)
+    for value in {row.cpu, row.memory} & DEFAULTS.keys():
+        assert task["inputs"]["parameters"][f"pipelinechannel--{value}"] == parameter(value)
+    # The first stage checks the others' sizes, so its own must not be wrong.
+    assert name != "resolve" or not {row.cpu, row.memory} & DEFAULTS.keys()
+
+
+def test_defaults_fit_a_node_of_four_cpus_16_gib_and_one_gpu(row):
+    # Of 4 CPUs and 16 GiB, GKE reserves 80m and 2.6 GiB plus 100 MiB for eviction, EKS and AKS less CPU and about as
+    # much memory; what runs on every node takes about 300m and 1 GiB.
+    assert amount(row.cpu) <= 4 - 0.08 - 0.3
+    assert amount(row.memory) <= (16 - 2.6 - 0.1 - 1.0) * 2 ** 30
 
 
 def test_accelerators_are_asked_for_by_train_compress_and_evaluate_alone(name, task, row, container):
@@ -114,14 +145,23 @@ def test_shared_memory_is_a_part_of_the_memory_limit(row, config):
                         "sizeLimit": row.shared_memory}] if row.shared_memory else [])
     assert bool(row.shared_memory) == row.gpu
     if mounts:
-        assert quantity(row.shared_memory) < quantity(row.memory_limit)
+        group = row.memory.removesuffix("_memory")
+        assert quantity(row.shared_memory) < quantity(SMALLEST_MEMORY[group]) <= amount(row.memory)
 
 
 def test_every_pod_has_a_deadline(row, config):
     assert int(config["activeDeadlineSeconds"]) == row.timeout > 0
 
 
-def test_retries_fit_into_the_window_that_counts_from_the_first_attempt(row, task):
+def strategy(task):
+    """Return a task's retryStrategy as Argo merges it: a template's own keys before defaults (operator.go:4448)."""
+    policy = task.get("retryPolicy")
+    # The back-end's compiler writes limit and backoff and never a policy (argocompiler/container.go:667-685).
+    own = {"limit": policy["maxRetryCount"], "backoff": int(policy["backoffMaxDuration"].rstrip("s"))} if policy else {}
+    return {**STOCK, **own}
+
+
+def test_attempts_fit_into_the_window_that_counts_from_the_first_one_with_their_waiting(row, task):
     policy = task.get("retryPolicy")
     assert (policy["maxRetryCount"] if policy else 0) == row.retries
     if policy:
@@ -130,7 +170,21 @@ def test_retries_fit_into_the_window_that_counts_from_the_first_attempt(row, tas
         for _ in range(policy["maxRetryCount"]):
             needed += pause + row.timeout
             pause *= BACKOFF_FACTOR
-        assert int(policy["backoffMaxDuration"].rstrip("s")) >= needed
+        assert int(policy["backoffMaxDuration"].rstrip("s")) >= needed + WAITING_SECONDS
+
+
+def test_stock_installation_brings_back_what_vanished_and_nothing_that_failed(task, row):
+    assert (STOCK["limit"], STOCK["retryPolicy"]) == (BACKEND_RETRIES, BACKEND_POLICY)
+    merged = strategy(task)
+    assert merged["limit"] == (row.retries or BACKEND_RETRIES) and merged["retryPolicy"] == "OnError"
+
+
+def test_documentation_says_what_brings_a_pod_back():
+    page = (COMPILED.parents[1] / "docs" / "cluster.md").read_text(encoding="utf-8")
+    policies = {strategy(task)["retryPolicy"] for task in TASKS.values()}
+    for outcome, phase in OUTCOMES.items():
+        comes_again = policies == {"OnError"} and phase == "Error"
+        assert f"| {outcome} | {phase} | {'yes' if comes_again else 'no'} |" in page
 
 
 def test_image_is_pulled_by_policy_and_with_the_named_secret(config):
@@ -138,10 +192,7 @@ def test_image_is_pulled_by_policy_and_with_the_named_secret(config):
     assert config["imagePullSecret"] == [{"secretNameParameter": parameter("image_pull_secret")}]
 
 
-def test_storage_secret_reaches_those_that_use_storage_and_no_key_has_to_be_there(row, config):
-    if not row.storage:
-        assert not config.keys() & {"secretAsEnv", "secretAsVolume"}
-        return
+def test_storage_secret_reaches_every_stage_since_the_launcher_reads_it_there_and_no_key_has_to_be_there(config):
     assert config["secretAsEnv"] == [{
         "secretNameParameter": parameter("s3_secret"), "optional": True,
         "keyToEnv": [{"secretKey": name, "envVar": name} for name in SECRET_VARIABLES]}]
@@ -164,19 +215,26 @@ def duration(seconds):
     return f"{seconds // 3600} h" if seconds % 3600 == 0 else f"{seconds // 60} min"
 
 
+def shown(value):
+    return f"`{value}` ({DEFAULTS[value]})" if value in DEFAULTS else value
+
+
 def test_documentation_has_the_same_table():
     page = (COMPILED.parents[1] / "docs" / "cluster.md").read_text(encoding="utf-8")
     for name, row in STAGES.items():
-        assert (f"| {name} | {row.cpu_request} - {row.cpu_limit} | {row.memory_request} - {row.memory_limit} | "
-                f"{duration(row.timeout)} | {row.retries} | {'yes' if row.cached else 'no'} | "
-                f"{'yes' if row.gpu else 'no'} | {row.shared_memory or '-'} | {'yes' if row.storage else 'no'} |"
+        memory = shown(row.memory) + (f", at most {row.memory_limit}" if row.memory_limit else "")
+        cpu = shown(row.cpu) + (", no more" if row.cpu_limited else "")
+        assert (f"| {name} | {cpu} | {memory} | {duration(row.timeout)} | {row.retries or BACKEND_RETRIES} | "
+                f"{'yes' if row.cached else 'no'} | {'yes' if row.gpu else 'no'} | {row.shared_memory or '-'} |"
                 ) in page, name
 
 
 def test_documentation_adds_up_what_a_run_can_take_at_most():
-    page = (COMPILED.parents[1] / "docs" / "cluster.md").read_text(encoding="utf-8")
-    hours = {True: 0.0, False: 0.0}
-    for name in TASKS:
+    page = " ".join((COMPILED.parents[1] / "docs" / "cluster.md").read_text(encoding="utf-8").split())
+    once, most = {True: 0.0, False: 0.0}, {True: 0.0, False: 0.0}
+    for name, task in TASKS.items():
         row = STAGES[name.split("-")[0]]
-        hours[row.gpu] += row.timeout * (row.retries + 1) / 3600
-    assert f"{hours[True]:.0f} hours of GPU pods and {hours[False]:.1f} hours of others" in page
+        once[row.gpu] += row.timeout / 3600
+        most[row.gpu] += row.timeout * (strategy(task)["limit"] + 1) / 3600
+    assert f"{once[True]:.0f} hours of GPU pods and {once[False]:.1f} hours of others" in page
+    assert f"{most[True]:.0f} and {most[False]:.1f} hours" in page

@@ -23,11 +23,13 @@ def test_without_destination_nothing_is_published(options, tmp_path, capsys):
 def test_location_of_the_version_is_written(options, tmp_path, capsys):
     published = tmp_path / "models" / "cells" / "1"
     for run, said in (("first", "published version 1"), ("second", "already published as version 1")):
-        assert main([*options, "--destination", str(tmp_path / "models"), "--model-name", "cells", "--run", run]) == 0
+        assert main([*options, "--destination", str(tmp_path / "models"), "--model-name", "cells", "--run", run,
+                     "--run-id", f"id of {run}"]) == 0
         assert capsys.readouterr().out == f"{said}: {published}\n"
         assert (tmp_path / "out" / "location").read_text() == str(published)
     manifest = json.loads((published / "bundle.json").read_text())
-    assert (manifest["model_name"], manifest["model_info"]["source_run"]) == ("cells", "first")
+    assert manifest["model_name"] == "cells"
+    assert (manifest["model_info"]["source_run"], manifest["model_info"]["source_run_id"]) == ("first", "id of first")
 
 
 def test_model_of_another_summary_is_not_published(options, tmp_path, capsys, sources):  # noqa: F811

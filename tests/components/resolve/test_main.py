@@ -72,6 +72,7 @@ def test_without_data_those_of_the_config_are_used(options, tmp_path):
     ("--model-options", '{"runner.max_epoch": 1}', "max_epoch"),
     ("--min-initial-map-ratio", "1.5", "parameter min_initial_map_ratio: 1.5"),
     ("--gpus", "9", "parameter gpus: 9"), ("--gpus", "-1", "parameter gpus: -1"),
+    ("--gpu-node-selector", '{"gpu": true}', "parameter gpu_node_selector"),
     ("--compression-options", '{"nncf_config.target_device": "TOASTER"}', "TOASTER"),
     ("--compression-options", '{"model.test_cfg.nms.type": "soft_nms"}', "model.test_cfg.nms.type: 'soft_nms'"),
     ("--model-options", '{"model.bbox_head.bbox_coder.type": "LegacyDeltaXYWHBBoxCoder"}', "detector: RetinaNet"),

@@ -77,6 +77,11 @@ def test_what_is_looked_for_is_found_on_a_later_page(cluster):
     (["-p", "compression_config=configs/../../x.py"], "parameter compression_config"),
     (["-p", "seed=x"], "parameter seed: 'x'. It must be a whole number"),
     (["-p", "seeds=1"], "Did you mean `seed`"),
+    (["-p", "s3_secret="], "parameter s3_secret: ''. It must be a secret's name"),
+    (["-p", 'gpu_node_selector={"gpu": true}'], "parameter gpu_node_selector"),
+    (["-p", 'cpu_tolerations=["spot"]'], "parameter cpu_tolerations: 'spot'. It is no object"),
+    (["-p", "train_memory=11"], "parameter train_memory: '11'"), (["-p", "accelerator="], "parameter accelerator: ''"),
+    (["--service-account", "My Account"], "--service-account: 'My Account'"),
     (["--pipeline-root", "/runs"], "--pipeline-root: /runs. Artifacts go to object storage"),
     (["--wait", "--poll", "0"], "--poll: 0.0"), (["--wait", "--wait-timeout", "soon"], "--wait-timeout: 'soon'")])
 def test_bad_input_stops_before_the_cluster_is_asked(cluster, options, message):
@@ -151,6 +156,13 @@ def test_image_without_a_registry_is_remarked_on(cluster):
         "as docs/cluster.md says" for name in ("openvino", "train")]
 
 
+@pytest.mark.parametrize(("options", "remarked"), [
+    (["-p", "gpus=1"], True), (["-p", "gpus=1", "-p", "training_state=s3://bucket/states"], False), ([], False)])
+def test_training_that_a_vanished_pod_would_begin_anew_is_remarked_on(cluster, options, remarked):
+    code, lines, _ = cluster.run("--submit", *options, quiet=False)
+    assert code == 0 and any("training_state is empty" in line for line in lines) == remarked
+
+
 @pytest.mark.parametrize(("image", "registry"), [
     ("registry.example.com/a/train@sha256:0", True), ("localhost:5000/train:1", True), ("localhost/train", True),
     ("mmdet-compress/train:0.1.0", False), ("train", False)])
@@ -169,6 +181,7 @@ def test_registry_is_told_from_a_folder_of_docker_hub(image, registry):
     (["--submit", "--every", "1d"], "not allowed with"), (["--every", "1d", "--wait"], "--wait follows a run"),
     (["--submit", "--poll", "1"], "--poll goes with --wait"),
     (["--list-schedules", "-p", "seed=1"], "-p shapes a run"),
+    (["--doctor", "--wait"], "--wait follows a run"), (["--doctor", "--submit"], "not allowed with"),
     (["--unschedule", "a", "--run-name", "b"], "--run-name shapes a run")])
 def test_options_that_do_not_go_together(options, message, capsys):
     from pipelines import compress

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, urlsplit
 
+from . import workflow
 from .contract import ContractError, Request, contract
 from .rules import Refused, check_parameters, check_schedule, read_package
 
@@ -46,9 +47,10 @@ class StandIn:
         token: The bearer token that is asked for, if any.
         cookie: The cookie that will do instead.
         faults: What goes wrong.
-        script: What runs go through: each look at a run takes the next (state, {task id: state}, error), and the
-            last one stays.
-        logs: Log by pod.
+        script: What runs go through: each look at a run takes the next, and the last one stays.
+        logs: Log by a pod's name, while it is there, or by its node's id, from the archive.
+        version: What the server says its version is.
+        workflows: Whether the v1beta1 API, which alone hands out workflows, is there.
         page_size: Most entries of a page, so that paging is used.
         broken: Requests and answers that broke the contract.
         seen: Method and path of every request.
@@ -59,8 +61,10 @@ class StandIn:
     token: str = ""
     cookie: str = ""
     faults: list = field(default_factory=list)
-    script: list = field(default_factory=lambda: [("SUCCEEDED", {}, None)])
+    script: list = field(default_factory=lambda: [workflow.Look("SUCCEEDED", {})])
     logs: dict = field(default_factory=dict)
+    version: str = "2.17.0"
+    workflows: bool = True
     page_size: int = 100
     broken: list = field(default_factory=list)
     seen: list = field(default_factory=list)
@@ -77,10 +81,11 @@ class StandIn:
         self.contract = contract()
         self.lock = threading.Lock()
 
-    # One method an operation of the contract, found by method and path; each returns the answer.
+    def health(self):
+        """Return what the server says of itself, which is more than the contract knows."""
+        return {"commit_sha": "unknown", "tag_name": self.version, "multi_user": self.namespaces is not None}
 
-    def get_healthz(self, request):
-        return {"multi_user": self.namespaces is not None}
+    # One method an operation of the contract, found by method and path; each returns the answer.
 
     def get_pipelines(self, request):
         return self._page(request, "pipelines", self._visible(self.pipelines, request))
@@ -155,9 +160,20 @@ class StandIn:
         identity = request.path["run_id"]
         run = self._found(self.runs, identity, "Run")
         look = self.looks[identity] = self.looks.get(identity, -1) + 1
-        state, tasks, error = self.script[min(look, len(self.script) - 1)]
-        run.update(state=state, run_details={"task_details": _task_details(tasks, error)})
+        shown = self.script[min(look, len(self.script) - 1)]
+        run.update(state=shown.state, run_details={"task_details": workflow.task_details(shown)})
         return run
+
+    def run_of_v1beta1(self, identity):
+        """Return a run as the v1beta1 API does, with its workflow as it was at the last look."""
+        shown = self.script[min(max(self.looks.get(identity, 0), 0), len(self.script) - 1)]
+        return {"run": {"id": identity}, "pipeline_runtime": {"workflow_manifest": workflow.manifest(shown)}}
+
+    def log_of(self, node):
+        """Return the body of an answer about a log: it is 200 and plain text where there is none, too."""
+        found = self.logs.get(node)
+        missing = {"error_message": f"Failed to read logs from pod {node}", "error_details": "pods not found"}
+        return json.dumps(missing) if found is None else found
 
     def get_recurringruns(self, request):
         return self._page(request, "recurringRuns", list(self.schedules.values()))
@@ -244,19 +260,6 @@ def _passes(entry, condition):
     return entry["display_name"] == predicate.get("string_value", predicate.get("stringValue"))
 
 
-def _task_details(tasks, error):
-    """Return a run's tasks as the API lists them: the task, its driver, and the pod's node."""
-    details = []
-    for name, state in tasks.items():
-        detail = {"display_name": name, "state": state, "task_id": f"id-{name}",
-                  "child_tasks": [{"pod_name": f"pod-{name}"}]}
-        if state == "FAILED":
-            detail["error"] = {"code": 13, "message": error}
-        details += [{"display_name": f"{name}-driver", "state": "SUCCEEDED"}, detail,
-                    {"display_name": "executor", "state": state}]
-    return details
-
-
 class Handler(BaseHTTPRequestHandler):
     """Takes a request through faults, access, contract and the stand-in's method."""
 
@@ -294,9 +297,14 @@ class Handler(BaseHTTPRequestHandler):
     def _work(self, stand_in, url, content):
         if not self._is_known(stand_in):
             return 401, {"code": 16, "message": "Unauthenticated: token is expired or not valid"}, "application/json"
+        if (self.command, url.path) == ("GET", "/apis/v2beta1/healthz"):
+            return 200, stand_in.health(), "application/json"
         log = re.fullmatch(r"/apis/v1alpha1/runs/[^/]+/nodes/([^/]+)/log", url.path)
-        if log and log.group(1) in stand_in.logs:
-            return 200, stand_in.logs[log.group(1)], "text/plain"
+        if log:
+            return 200, stand_in.log_of(log.group(1)), "text/plain; charset=utf-8"
+        run = re.fullmatch(r"/apis/v1beta1/runs/([^/]+)", url.path)
+        if run and self.command == "GET" and stand_in.workflows:
+            return 200, stand_in.run_of_v1beta1(run.group(1)), "application/json"
         files, body = {}, None
         if self.headers.get_content_type() == "multipart/form-data":
             files = _files(self.headers["Content-Type"], content)

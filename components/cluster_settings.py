@@ -1,0 +1,175 @@
+"""What a run asks of its cluster: CPU and memory, nodes and secrets.
+
+The back-end checks little of it and late: a driver or the API server of Kubernetes refuses a wrong value after the
+stages before it have run, in words about pods, and an empty accelerator gives a stage no GPU at all. So the values are
+checked where a run is submitted, and again in resolve for runs that are started from the UI.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from components.stage import parameter
+from core.base.cli import json_list
+from core.base.errors import UserError
+from core.base.faults import Faults
+from core.base.text import bounded_repr
+
+_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
+_VALUE = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+_UNITS = {"m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2.0 ** 10, "Mi": 2.0 ** 20,
+          "Gi": 2.0 ** 30, "Ti": 2.0 ** 40}
+_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+_TOLERATION_KEYS = ("key", "operator", "value", "effect", "tolerationSeconds")
+_SMALLEST_CPU, _LARGEST_CPU = 0.1, 1024.0
+SMALLEST_MEMORY = {"train": "6Gi", "eval": "4Gi", "export": "2Gi", "measure": "2Gi"}
+"""Of each group of stages; /dev/shm is a part of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterSettings:
+    """CPU and memory, nodes and secrets of a run's stages; without effect on a run of this machine."""
+
+    train_cpu: str = parameter("CPUs kept for train and compress, each.", "3")
+    train_memory: str = parameter("Memory of train and compress, each; more is not given.", "11Gi")
+    eval_cpu: str = parameter("CPUs kept for evaluate.", "3")
+    eval_memory: str = parameter("Memory of evaluate.", "8Gi")
+    export_cpu: str = parameter("CPUs kept for export and convert.", "2")
+    export_memory: str = parameter("Memory of export and convert.", "8Gi")
+    measure_cpu: str = parameter("CPUs of validate, which it measures on.", "3")
+    measure_memory: str = parameter("Memory of validate.", "8Gi")
+    accelerator: str = parameter("Resource name of the GPUs.", "nvidia.com/gpu")
+    gpu_node_selector: dict[str, Any] = parameter("Labels of the nodes for train, compress and evaluate.", {})
+    gpu_tolerations: list[Any] = parameter("Taints that these stages tolerate besides nvidia.com/gpu.", [],
+                                           convert=json_list)
+    cpu_node_selector: dict[str, Any] = parameter("Labels of the nodes for all other stages.", {})
+    cpu_tolerations: list[Any] = parameter("Taints that the other stages tolerate.", [], convert=json_list)
+    s3_secret: str = parameter("Name of the secret with the access to object storage; it may be absent.",
+                               "mmdet-compress-s3")
+    image_pull_secret: str = parameter("Name of the secret of the image registry; it may be absent.",
+                                       "mmdet-compress-registry")
+
+    def check(self) -> None:
+        """Check every value by Kubernetes' rules and the back-end's.
+
+        Raises:
+            UserError: Values cannot be what they are; all are named.
+        """
+        faults = Faults()
+        for group, smallest in SMALLEST_MEMORY.items():
+            cpu, memory = f"{group}_cpu", f"{group}_memory"
+            faults.of(lambda name=cpu: _check_cpu(name, getattr(self, name)))
+            faults.of(lambda name=memory, least=smallest: _check_memory(name, getattr(self, name), least))
+        checks: dict[str, Callable[[str, Any], None]] = {
+            "accelerator": _check_accelerator, "gpu_node_selector": _check_selector, "gpu_tolerations":
+            _check_tolerations, "cpu_node_selector": _check_selector, "cpu_tolerations": _check_tolerations,
+            "s3_secret": _check_volume_secret, "image_pull_secret": _check_secret}
+        for name, check in checks.items():
+            faults.of(lambda name=name, check=check: check(name, getattr(self, name)))
+        faults.stop()
+
+
+def quantity(text: str) -> float:
+    """Return a Kubernetes quantity such as ``500m`` or ``8Gi`` as a number of CPUs or bytes.
+
+    Raises:
+        ValueError: It is none.
+    """
+    match = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)(m|k|M|G|T|Ki|Mi|Gi|Ti|)", text)
+    if match is None:
+        raise ValueError(text)
+    return float(match.group(1)) * _UNITS[match.group(2)]
+
+
+def _check_cpu(name: str, value: Any) -> None:
+    try:
+        right = _SMALLEST_CPU <= quantity(value) <= _LARGEST_CPU
+    except (TypeError, ValueError):
+        right = False
+    if not right:
+        raise _wrong(name, value, "It must be a number of CPUs as Kubernetes writes them, from 100m to 1024.",
+                     "Write for example 3 or 3500m; of a node with four, the system keeps a part for itself.")
+
+
+def _check_memory(name: str, value: Any, smallest: str) -> None:
+    try:
+        right = quantity(smallest) <= quantity(value) <= quantity("64Ti")
+    except (TypeError, ValueError):
+        right = False
+    if not right:
+        raise _wrong(name, value, f"It must be an amount of memory as Kubernetes writes it, at least {smallest}.",
+                     "Write for example 11Gi; without a unit it would be bytes.")
+
+
+def _check_accelerator(name: str, value: Any) -> None:
+    prefix, _, resource = value.partition("/") if isinstance(value, str) else ("", "", "")
+    if not re.fullmatch(_SUBDOMAIN, prefix) or not re.fullmatch(_VALUE, resource):
+        raise _wrong(name, value, "It must be a resource name of the cluster's nodes; with an empty one the back-end "
+                     "asks for no GPU.", "Write for example nvidia.com/gpu or nvidia.com/mig-1g.10gb.")
+
+
+def _check_selector(name: str, value: Any) -> None:
+    if not isinstance(value, dict):
+        raise _wrong(name, value, "It must be an object of labels.", "Write for example {\"gpu\": \"a10\"}.")
+    for key, label in value.items():
+        prefix, slash, last = key.rpartition("/")
+        if not re.fullmatch(_VALUE, last) or (slash and not re.fullmatch(_SUBDOMAIN, prefix)):
+            raise _wrong(name, key, "It is no label of Kubernetes.", "See 'kubectl get nodes --show-labels'.")
+        if not isinstance(label, str) or not re.fullmatch(f"({_VALUE})?", label):
+            raise _wrong(name, {key: label}, "A label's value is text of at most 63 letters, digits, '-', '_' and '.'.",
+                         f"Write it in quotes, such as {{\"{key}\": \"true\"}}.")
+
+
+def _check_tolerations(name: str, value: Any) -> None:
+    if not isinstance(value, list):
+        raise _wrong(name, value, "It must be a list of tolerations.", _TOLERATION_HINT)
+    for one in value:
+        reason = "It is no object." if not isinstance(one, dict) else _toleration_fault(one)
+        if reason:
+            raise _wrong(name, one, reason, _TOLERATION_HINT)
+
+
+_TOLERATION_HINT = "Write for example [{\"key\": \"spot\", \"operator\": \"Exists\", \"effect\": \"NoSchedule\"}]."
+
+
+def _toleration_fault(toleration: dict[str, Any]) -> str | None:
+    """Return what Kubernetes would refuse in a toleration, None where nothing."""
+    unknown = [key for key in toleration if key not in _TOLERATION_KEYS]
+    if unknown:
+        return f"A toleration has no {bounded_repr(unknown[0])}; it has {', '.join(_TOLERATION_KEYS)}."
+    texts = {key: toleration.get(key, "") for key in _TOLERATION_KEYS[:4]}
+    wrong = [key for key, text in texts.items() if not isinstance(text, str)]
+    if wrong:
+        return f"Its {wrong[0]} must be text."
+    if texts["operator"] not in ("", "Equal", "Exists"):
+        return "Its operator must be Equal or Exists."
+    if texts["operator"] == "Exists" and texts["value"]:
+        return "With the operator Exists it has no value."
+    if texts["operator"] != "Exists" and not texts["key"]:
+        return "Without a key its operator must be Exists."
+    if texts["effect"] not in ("", *_EFFECTS):
+        return f"Its effect must be one of {', '.join(_EFFECTS)}."
+    seconds = toleration.get("tolerationSeconds")
+    if seconds is not None and (texts["effect"] != "NoExecute" or type(seconds) not in (int, float)
+                                or seconds != int(seconds)):
+        return "Its tolerationSeconds must be a whole number and go with the effect NoExecute."
+    return None
+
+
+def _check_volume_secret(name: str, value: Any) -> None:
+    if not isinstance(value, str) or not re.fullmatch(_LABEL, value):
+        raise _wrong(name, value, "It must be a secret's name of at most 63 small letters, digits and '-': the "
+                     "back-end names a volume after it, and stops a run where it is empty.",
+                     "Leave the default where there is no secret: it may be absent.")
+
+
+def _check_secret(name: str, value: Any) -> None:
+    if not isinstance(value, str) or len(value) > 253 or not re.fullmatch(_SUBDOMAIN, value):
+        raise _wrong(name, value, "It must be a secret's name of small letters, digits, '-' and '.'; the back-end "
+                     "stops a run where it is empty.", "Leave the default where there is no secret: it may be absent.")
+
+
+def _wrong(name: str, value: Any, rule: str, hint: str) -> UserError:
+    return UserError(f"parameter {name}", bounded_repr(value), rule, hint)

@@ -1,0 +1,290 @@
+"""What an installation still lacks for runs, as far as the client's side can tell: one line a thing, and what to do."""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from components import images
+from components.cluster_settings import ClusterSettings, quantity
+from core.base.errors import UserError
+from core.base.text import shown
+from core.config.data_only import data_from_yaml
+from pipelines.cluster.connection import Connection
+from pipelines.cluster.kubernetes_api import Kubernetes, NoAccess
+from pipelines.cluster.listing import entries
+from pipelines.resources import GPU_TOLERATION, SECRET_PATH, SECRET_VARIABLES
+
+LAUNCHER = "kfp-launcher"
+CA_ENTRY = "ca.crt"
+TESTED_VERSION = "2.17"
+# What this command line asks of the back-end and a person of a cluster; deploy/base/rbac.yaml grants it.
+RIGHTS = (("create", "pipelines.kubeflow.org", "runs"), ("create", "pipelines.kubeflow.org", "pipelines"),
+          ("create", "pipelines.kubeflow.org", "jobs"), ("get", "", "pods/log"))
+
+
+class Verdict(StrEnum):
+    """How a thing stands."""
+
+    OK = "ok"
+    LACKS = "lacks"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        verdict: How it stands.
+        thing: What was looked at.
+        found: What was found.
+        advice: What to do; empty where nothing.
+    """
+
+    verdict: Verdict
+    thing: str
+    found: str
+    advice: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.verdict:<8}{self.thing}: {self.found}" + (f"\n{'':8}{self.advice}" if self.advice else "")
+
+
+class Doctor:
+    """Looks at one installation for a run with these parameters.
+
+    Args:
+        connection: The API server.
+        kubernetes: Opens the cluster's own API; raises NoAccess where there is none.
+        parameters: A value for every parameter of the run.
+        pipeline_root: Where artifacts are to go, None for the namespace's own.
+        list_bucket: Lists an address on S3 with the access of this machine; raises UserError where it cannot.
+    """
+
+    def __init__(self, connection: Connection, kubernetes: Callable[[], Kubernetes], parameters: Mapping[str, Any],
+                 pipeline_root: str | None, list_bucket: Callable[[str], Any]) -> None:
+        self._connection, self._open, self._parameters = connection, kubernetes, parameters
+        self._root, self._list_bucket = pipeline_root, list_bucket
+        self._namespace = connection.namespace or "kubeflow"
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield what is found, the nearest first."""
+        yield Finding(Verdict.OK, "API server", self._connection.host)
+        yield self._version()
+        yield self._lists()
+        wrong = self._wrong_parameters()
+        yield wrong or Finding(Verdict.OK, "parameters", "names, selectors, tolerations and sizes are well formed")
+        yield from self._images()
+        try:
+            kubernetes = self._open()
+        except NoAccess as error:
+            yield Finding(Verdict.UNKNOWN, "Kubernetes", shown(error),
+                          "Rights, secrets, nodes and the launcher's settings are looked at where a kubeconfig is: set "
+                          "$KUBECONFIG, or let someone who has one run this.")
+            yield from self._buckets(self._root)
+            return
+        yield from self._rights(kubernetes)
+        yield from self._secrets(kubernetes)
+        settings, found = self._launcher(kubernetes)
+        yield from found
+        yield from self._nodes(kubernetes) if wrong is None else ()
+        yield from self._buckets(self._root or settings)
+
+    def _version(self) -> Finding:
+        version = self._connection.version()
+        if version is None:
+            return Finding(Verdict.UNKNOWN, "version", "the API server does not tell its own",
+                           f"This is made for {TESTED_VERSION}.")
+        if version.lstrip("v").startswith(f"{TESTED_VERSION}."):
+            return Finding(Verdict.OK, "version", version)
+        return Finding(Verdict.UNKNOWN, "version", version, f"This is made for {TESTED_VERSION}: of an older one "
+                       "optional secrets and sizes as parameters may not be known.")
+
+    def _lists(self) -> Finding:
+        try:
+            list(entries(self._connection, "run", "-", lambda **page: self._connection.client.list_runs(
+                namespace=self._connection.namespace, **page), "runs"))
+        except UserError as error:
+            return Finding(Verdict.LACKS, f"namespace {self._namespace}", error.rule, error.hint)
+        return Finding(Verdict.OK, f"namespace {self._namespace}", "its runs can be listed")
+
+    def _wrong_parameters(self) -> Finding | None:
+        settings = ClusterSettings(**{field.name: self._parameters[field.name]
+                                      for field in dataclasses.fields(ClusterSettings)})
+        try:
+            settings.check()
+        except UserError as error:
+            return Finding(Verdict.LACKS, "parameters", shown(error))
+        return None
+
+    def _images(self) -> Iterator[Finding]:
+        for name in (images.TRAIN, images.OPENVINO):
+            if "@sha256:" in name:
+                yield Finding(Verdict.OK, "image", name)
+            else:
+                yield Finding(Verdict.LACKS, "image", f"{name} is named by a tag", "Push it (make push REGISTRY=...), "
+                              "so that it is named by its digest; behind a tag a cached stage may be of another image.")
+
+    def _rights(self, kubernetes: Kubernetes) -> Iterator[Finding]:
+        for verb, group, resource in RIGHTS:
+            if group and self._connection.namespace is None:
+                # An installation for one user asks nobody.
+                continue
+            thing = f"right to {verb} {resource}{'.' if group else ''}{group} in {self._namespace}"
+            try:
+                allowed = kubernetes.may(self._namespace, verb, group, resource)
+            except NoAccess as error:
+                yield Finding(Verdict.UNKNOWN, thing, shown(error))
+                continue
+            yield Finding(Verdict.OK, thing, "yes, of the kubeconfig's user") if allowed else Finding(
+                Verdict.LACKS, thing, "no, of the kubeconfig's user", "Have deploy/base/rbac.yaml applied.")
+
+    def _secrets(self, kubernetes: Kubernetes) -> Iterator[Finding]:
+        name = self._parameters["s3_secret"]
+        try:
+            secret = kubernetes.secret(self._namespace, name)
+        except NoAccess as error:
+            yield Finding(Verdict.UNKNOWN, f"secret {name}", shown(error))
+        else:
+            yield self._storage_secret(name, secret)
+        name = self._parameters["image_pull_secret"]
+        try:
+            there = kubernetes.secret(self._namespace, name) is not None
+        except NoAccess as error:
+            yield Finding(Verdict.UNKNOWN, f"secret {name}", shown(error))
+        else:
+            yield Finding(Verdict.OK, f"secret {name}", "is there") if there else Finding(
+                Verdict.UNKNOWN, f"secret {name}", "is not there", "Right where the registry asks for no password.")
+
+    def _storage_secret(self, name: str, secret: Mapping[str, str] | None) -> Finding:
+        thing = f"secret {name}"
+        if secret is None:
+            return Finding(Verdict.UNKNOWN, thing, f"is not there in {self._namespace}",
+                           "Right where a role gives access; else fill in and apply deploy/example.")
+        unknown = sorted(secret.keys() - {*SECRET_VARIABLES, CA_ENTRY})
+        if unknown:
+            return Finding(Verdict.LACKS, thing, f"stages do not read its entries {', '.join(unknown)}",
+                           f"They read {', '.join(SECRET_VARIABLES)} and the file {CA_ENTRY}.")
+        halves = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} & secret.keys()
+        if len(halves) == 1:
+            return Finding(Verdict.LACKS, thing, f"holds only {halves.pop()} of a pair of keys", "Add the other one.")
+        placeholders = sorted(entry for entry, text in secret.items() if "fill in" in text)
+        if placeholders:
+            return Finding(Verdict.LACKS, thing, f"{', '.join(placeholders)} still read 'fill in'",
+                           "Fill them in, or leave them out.")
+        for entry in ("AWS_CA_BUNDLE", "SSL_CERT_FILE"):
+            if secret.get(entry, "").startswith(SECRET_PATH) and CA_ENTRY not in secret:
+                return Finding(Verdict.LACKS, thing, f"{entry} names {secret[entry]}, and there is no entry {CA_ENTRY}",
+                               "Add the certificate.")
+        return Finding(Verdict.OK, thing, f"has {', '.join(sorted(secret))}")
+
+    def _launcher(self, kubernetes: Kubernetes) -> tuple[str | None, list[Finding]]:
+        """Return the default pipeline root and what is found of the launcher's settings."""
+        thing = f"ConfigMap {LAUNCHER}"
+        try:
+            data = kubernetes.config_map(self._namespace, LAUNCHER)
+        except NoAccess as error:
+            return None, [Finding(Verdict.UNKNOWN, thing, shown(error))]
+        if data is None:
+            return None, [Finding(Verdict.UNKNOWN, thing, "is not there: artifacts go to the installation's own store",
+                                  "For a bucket of yours fill in and apply deploy/example.")]
+        root = data.get("defaultPipelineRoot", "")
+        if not root or root.startswith("s3://my-bucket/"):
+            return None, [Finding(Verdict.LACKS, thing, f"its defaultPipelineRoot is {root or 'not set'!r}",
+                                  "Write there where artifacts go, such as s3://bucket/kfp.")]
+        try:
+            providers = data_from_yaml(data.get("providers", "") or "{}", thing)
+            credentials = providers.get("s3", {}).get("default", {}).get("credentials", {})
+            reference = credentials.get("secretRef") or {}
+        except (UserError, AttributeError):
+            return root, [Finding(Verdict.LACKS, thing, "its providers cannot be read",
+                                  "See deploy/base/kfp-launcher.yaml.")]
+        if not root.startswith("s3://") or credentials.get("fromEnv") or not credentials:
+            return root, [Finding(Verdict.OK, thing, f"artifacts go to {root}, with the stages' own access")]
+        try:
+            secret = kubernetes.secret(self._namespace, str(reference.get("secretName", "")))
+        except NoAccess:
+            return root, [Finding(Verdict.UNKNOWN, thing,
+                                  f"artifacts go to {root}, with a secret that cannot be looked at")]
+        keys = {str(reference.get(key, "")) for key in ("accessKeyKey", "secretKeyKey")}
+        if secret is None or not keys <= secret.keys():
+            return root, [Finding(Verdict.LACKS, thing, f"the secret {reference.get('secretName')!r} has no entries "
+                                  f"{' and '.join(sorted(keys))}", "Without keys the launcher stops: fill them in, or "
+                                  "take deploy/from-env where a role gives access.")]
+        if "AWS_SESSION_TOKEN" in secret:
+            return root, [Finding(Verdict.LACKS, thing, "the launcher drops the session token of its secret",
+                                  "Take deploy/from-env.")]
+        return root, [Finding(Verdict.OK, thing, f"artifacts go to {root}, with the secret {reference['secretName']}")]
+
+    def _nodes(self, kubernetes: Kubernetes) -> Iterator[Finding]:
+        try:
+            nodes = kubernetes.nodes()
+        except NoAccess as error:
+            yield Finding(Verdict.UNKNOWN, "nodes", shown(error))
+            return
+        given = self._parameters
+        kinds = [("train", "gpu", given["gpus"])] if given["gpus"] else []
+        for group, place, gpus in [*kinds, ("measure", "cpu", 0)]:
+            wanted = {"cpu": given[f"{group}_cpu"], "memory": given[f"{group}_memory"]} | (
+                {given["accelerator"]: str(gpus)} if gpus else {})
+            tolerations = given[f"{place}_tolerations"] + ([GPU_TOLERATION] if place == "gpu" else [])
+            fitting = [node["metadata"]["name"] for node in nodes
+                       if fits(node, wanted, given[f"{place}_node_selector"], tolerations)]
+            words = ", ".join(f"{amount} {resource}" for resource, amount in wanted.items())
+            if fitting:
+                yield Finding(Verdict.OK, f"node for {group}", f"{len(fitting)} of {len(nodes)} could hold {words}")
+            else:
+                yield Finding(Verdict.LACKS, f"node for {group}", f"none of {len(nodes)} has {words}, its labels and "
+                              "taints allowing", "Right where an autoscaler makes one; else give smaller sizes, "
+                              f"another {place}_node_selector or {place}_tolerations, or add a node "
+                              "(deploy/gpu-nodes).")
+
+    def _buckets(self, root: str | None) -> Iterator[Finding]:
+        places = {name: self._parameters.get(name, "") for name in ("destination", "training_state")} | {
+            "pipeline root": root or ""}
+        for name, address in places.items():
+            if not address.startswith("s3://"):
+                continue
+            try:
+                self._list_bucket(address)
+            except UserError as error:
+                yield Finding(Verdict.UNKNOWN, name, f"{address} cannot be listed from here ({error.value})",
+                              "Stages have the secret's access, not this machine's: resolve tries it, within a minute.")
+            else:
+                yield Finding(Verdict.OK, name, f"{address} can be listed with this machine's access")
+
+
+def report(findings: Iterable[Finding], line: Callable[[str], None]) -> bool:
+    """Print findings as they come; return whether nothing is lacking."""
+    counts = dict.fromkeys(Verdict, 0)
+    for finding in findings:
+        counts[finding.verdict] += 1
+        line(str(finding))
+    line(f"{counts[Verdict.OK]} ok, {counts[Verdict.LACKS]} lacking, {counts[Verdict.UNKNOWN]} that cannot be told "
+         "from here.")
+    return not counts[Verdict.LACKS]
+
+
+def fits(node: Mapping[str, Any], wanted: Mapping[str, str], selector: Mapping[str, str],
+          tolerations: Iterable[Mapping[str, Any]]) -> bool:
+    """Return whether an empty node could take a pod of this size; what runs there already is not counted."""
+    allocatable, labels = node["status"].get("allocatable", {}), node["metadata"].get("labels", {})
+    for resource, amount in wanted.items():
+        has = 0.0
+        # Kubernetes writes quantities in more ways than it is given them in.
+        with contextlib.suppress(ValueError):
+            has = quantity(str(allocatable.get(resource, "0")))
+        if has < quantity(amount):
+            return False
+    taints = [taint for taint in node["spec"].get("taints") or [] if taint["effect"] != "PreferNoSchedule"]
+    return selector.items() <= labels.items() and all(
+        any(_tolerates(toleration, taint) for toleration in tolerations) for taint in taints)
+
+
+def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
+    if toleration.get("effect", "") not in ("", taint["effect"]) or toleration.get("key", "") not in ("", taint["key"]):
+        return False
+    return toleration.get("operator") == "Exists" or toleration.get("value", "") == taint.get("value", "")

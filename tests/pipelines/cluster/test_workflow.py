@@ -1,0 +1,49 @@
+"""Stages read from a workflow's nodes."""
+
+import json
+
+import pytest
+
+from kfp_api.workflow import CACHED, Look, manifest, pod_name
+from pipelines.cluster.following import Stages
+from pipelines.cluster.workflow import State, Workflow, reason
+
+LOOK = Look("RUNNING", {
+    "resolve": "Succeeded", "loop/0/compress": [("Error", "pod deleted"), "Running"], "loop/1/compress": CACHED,
+    "train": ("Pending", "Unschedulable:  0/1\n nodes"), "report": "driver: Pending: Unschedulable"})
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_stages_by_the_path_of_their_task(compressed):
+    LOOK.compressed = compressed
+    workflow = Workflow.read(manifest(LOOK))
+    assert (workflow.name, workflow.created, workflow.terminated) == ("compress-x7k2p", "2026-11-29", False)
+    assert {path: (status.state, status.attempts, status.message, status.driver)
+            for path, status in workflow.stages.items()} == {
+        ("resolve",): (State.DONE, 1, "", False), ("loop", 0, "compress"): (State.RUNS, 2, "", False),
+        ("loop", 1, "compress"): (State.CACHED, 0, "", True),
+        ("train",): (State.WAITS, 1, "Unschedulable: 0/1 nodes", False),
+        ("report",): (State.WAITS, 0, "Unschedulable", True)}
+    # <workflow>-<template>-<number of the node>, as common/util/workflow.go:391-408 of KFP 2.17.0 makes it of a node.
+    assert workflow.stages["loop", 0, "compress"].pod.name == pod_name("loop/0/compress", attempt=1)
+    assert "retry-system-container-impl" in pod_name("train")
+
+
+@pytest.mark.parametrize("spoiled", [
+    "", "no JSON", "[]", "{}", '{"metadata": {"name": "a"}, "status": {"nodes": []}, "spec": 1}',
+    '{"metadata": {}, "status": {}}', '{"metadata": {"name": "a"}, "status": {"nodes": {"b": {}}}}',
+    '{"metadata": {"name": "a"}, "status": {"compressedNodes": "!"}}',
+    '{"metadata": {"name": "a"}, "status": {"compressedNodes": "AAAA"}}', json.dumps({"metadata": 3, "status": {}})])
+def test_what_is_no_workflow_is_none(spoiled):
+    assert Workflow.read(spoiled) is None
+
+
+def test_tasks_of_a_loop_have_the_number_of_their_iteration():
+    stages = Stages({("train",): "train", ("loop", "compress"): "compress"}, {})
+    assert [stages.name(path) for path in (("train",), ("loop", 2, "compress"), ("loop", 2), ("root",))] == [
+        "train", "compress [2]", None, None]
+
+
+def test_reason_is_the_head_of_a_message_and_none_where_a_pod_takes_its_time():
+    assert [reason(message) for message in ("", "ContainerCreating", "PodInitializing", "ErrImagePull: denied",
+                                            "Unschedulable")] == ["", "", "", "ErrImagePull", "Unschedulable"]
