@@ -18,6 +18,7 @@ from pipelines.cluster.listing import entries
 from pipelines.resources import GPU_TOLERATION, SECRET_PATH, SECRET_VARIABLES
 
 LAUNCHER = "kfp-launcher"
+CONTROLLER, CONTROLLER_NAMESPACE = "workflow-controller-configmap", "kubeflow"
 CA_ENTRY = "ca.crt"
 TESTED_VERSION = "2.17"
 # What this command line asks of the back-end and a person of a cluster; deploy/base/rbac.yaml grants it.
@@ -90,6 +91,7 @@ class Doctor:
         yield from self._secrets(kubernetes)
         settings, found = self._launcher(kubernetes)
         yield from found
+        yield _retries(kubernetes)
         yield from self._nodes(kubernetes) if wrong is None else ()
         yield from self._buckets(self._root or settings)
 
@@ -266,6 +268,25 @@ def report(findings: Iterable[Finding], line: Callable[[str], None]) -> bool:
     line(f"{counts[Verdict.OK]} ok, {counts[Verdict.LACKS]} lacking, {counts[Verdict.UNKNOWN]} that cannot be told "
          "from here.")
     return not counts[Verdict.LACKS]
+
+
+def _retries(kubernetes: Kubernetes) -> Finding:
+    """Return what Argo retries and when it deletes workflows, which its own settings say for all of an installation."""
+    thing = "vanished pods"
+    try:
+        data = kubernetes.config_map(CONTROLLER_NAMESPACE, CONTROLLER)
+        spec = (data_from_yaml((data or {}).get("workflowDefaults", "") or "{}", thing).get("spec") or {})
+        strategy = (spec.get("templateDefaults") or {}).get("retryStrategy") or {}
+        ending = (spec.get("ttlStrategy") or {}).get("secondsAfterCompletion")
+    except (NoAccess, UserError, AttributeError) as error:
+        return Finding(Verdict.UNKNOWN, thing, shown(error))
+    after = f"; workflows and pods are deleted {ending} s after their end" if ending else ""
+    policy = strategy.get("retryPolicy")
+    if policy in ("OnError", "Always"):
+        return Finding(Verdict.OK, thing, f"come again ({policy}, {strategy.get('limit')} times where a stage has no "
+                       f"number of its own){after}")
+    return Finding(Verdict.LACKS, thing, f"do not come again: {CONTROLLER} names no policy that does{after}",
+                   "See what a stock installation sets (docs/cluster.md, What is retried), or deploy/argo-retry.yaml.")
 
 
 def fits(node: Mapping[str, Any], wanted: Mapping[str, str], selector: Mapping[str, str],

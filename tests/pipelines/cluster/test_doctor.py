@@ -10,6 +10,10 @@ s3: {default: {endpoint: "https://s3.example.com", region: r, credentials: {from
   secretName: mmdet-compress-s3, accessKeyKey: AWS_ACCESS_KEY_ID, secretKeyKey: AWS_SECRET_ACCESS_KEY}}}}
 """
 LAUNCHER = {"defaultPipelineRoot": "s3://cells/kfp", "providers": PROVIDERS}
+STOCK = {"workflowDefaults": """
+spec: {ttlStrategy: {secondsAfterCompletion: 3600}, templateDefaults: {
+  retryStrategy: {limit: '2', retryPolicy: OnError}}}
+"""}
 NODE = {"metadata": {"name": "gpu-1", "labels": {"gpu": "a10"}}, "spec": {"taints": [
     {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}]}, "status": {"allocatable": {
         "cpu": "3920m", "memory": "13956636Ki", "nvidia.com/gpu": "1"}}}
@@ -21,7 +25,7 @@ DIGEST = "registry.example.com/a@sha256:" + "0" * 64
 def fixture_kubernetes(tmp_path, monkeypatch):
     stand_in = kubernetes_standin.KubernetesStandIn(
         secrets={"mmdet-compress-s3": dict(KEYS), "mmdet-compress-registry": {".dockerconfigjson": "{}"}},
-        config_maps={"kfp-launcher": dict(LAUNCHER)}, nodes=[NODE, PLAIN])
+        config_maps={"kfp-launcher": dict(LAUNCHER), "workflow-controller-configmap": dict(STOCK)}, nodes=[NODE, PLAIN])
     server, config = kubernetes_standin.start(stand_in, tmp_path)
     monkeypatch.setenv("KUBECONFIG", str(config))
     yield stand_in
@@ -60,6 +64,8 @@ def test_sound_installation_lacks_nothing(examine, kubernetes, cluster):
     assert found["secret mmdet-compress-s3"][1] == "has AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"
     assert found["node for train"][1] == "1 of 2 could hold 3 cpu, 11Gi memory, 1 nvidia.com/gpu"
     assert {"destination", "pipeline root"} <= found.keys()
+    assert found["vanished pods"][1] == ("come again (OnError, 2 times where a stage has no number of its own); "
+                                         "workflows and pods are deleted 3600 s after their end")
     assert last.endswith("0 lacking, 0 that cannot be told from here.")
     assert {method for method, path in cluster.stand_in.seen} == {"GET"}
     assert all(method == "GET" or path.endswith("selfsubjectaccessreviews") for method, path in kubernetes.asked)
@@ -86,6 +92,9 @@ def test_sound_installation_lacks_nothing(examine, kubernetes, cluster):
      "its providers cannot be read"),
     (lambda k: k.config_maps["kfp-launcher"].update(providers="s3: {default: {credentials: {fromEnv: true}}}"),
      "ConfigMap kfp-launcher", "ok", "with the stages' own access"),
+    (lambda k: k.config_maps["workflow-controller-configmap"].clear(), "vanished pods", "lacks", "do not come again"),
+    (lambda k: k.config_maps["workflow-controller-configmap"].update(workflowDefaults="spec: 3"), "vanished pods",
+     "unknown", ""),
     (lambda k: k.forbidden.add("secrets"), "secret mmdet-compress-s3", "unknown", "may not read secrets (403"),
     (lambda k: k.forbidden.add("nodes"), "nodes", "unknown", "may not read the nodes (403"),
     (lambda k: k.nodes.remove(NODE), "node for train", "lacks", "none of 1 has 3 cpu, 11Gi memory, 1 nvidia.com/gpu"),
