@@ -27,7 +27,8 @@ from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Any
 
-from core.base.cli import boolean, json_object, name_list, run_stage, stage_parser
+from core.base.cli import boolean, json_object, name_list, named_path, run_stage, stage_parser
+from core.base.executor_input import candidates_of
 from core.base.executor_output import ExecutorOutput
 from core.base.faults import Faults
 
@@ -47,6 +48,8 @@ class Role(StrEnum):
     """An artifact that is written; on the command line its path."""
     RESULT = "result"
     """An output parameter; on the command line the path of the file that takes its text."""
+    COLLECTED = "collected"
+    """An artifact of every candidate; on the command line NAME=PATH of each, in KFP a list of artifacts."""
 
 
 class Presence(Enum):
@@ -107,7 +110,8 @@ class Element:
     def placeholder(self) -> str:
         """Return what stands for the value in the command line's help."""
         if self.is_path:
-            return "FOLDER" if self.folder else "FILE"
+            kind = "FOLDER" if self.folder else "FILE"
+            return f"NAME={kind}" if self.role is Role.COLLECTED else kind
         return self.metavar or _METAVARS[self.type]
 
 
@@ -130,13 +134,18 @@ def input_artifact(kind: str, help: str, *, folder: bool = False, optional: bool
     return _field(Element(Role.INPUT, help, None if optional else REQUIRED, kind=kind, folder=folder))
 
 
-def output_artifact(kind: str, help: str, *, folder: bool = False) -> Any:
-    """Declare an artifact that is written, of the class ``kind`` of ``kfp.dsl``."""
-    return _field(Element(Role.OUTPUT, help, kind=kind, folder=folder))
+def collected_artifact(kind: str, help: str, *, folder: bool = False) -> Any:
+    """Declare an artifact of every candidate, of the class ``kind`` of ``kfp.dsl``; the field is a dict by name."""
+    return _field(Element(Role.COLLECTED, help, kind=kind, folder=folder))
+
+
+def output_artifact(kind: str, help: str, *, folder: bool = False, optional: bool = False) -> Any:
+    """Declare an artifact that is written, of the class ``kind`` of ``kfp.dsl``; ``optional`` is meant by hand."""
+    return _field(Element(Role.OUTPUT, help, None if optional else REQUIRED, kind=kind, folder=folder))
 
 
 def result(type: type, help: str, *, optional: bool = False) -> Any:
-    """Declare an output parameter of the type ``str`` or ``dict``; ``optional`` is meant by hand."""
+    """Declare an output parameter: ``str``, ``dict`` or ``list`` (of dicts); ``optional`` is meant by hand."""
     return _field(Element(Role.RESULT, help, None if optional else REQUIRED, type=type))
 
 
@@ -188,16 +197,24 @@ class Stage:
         for element in elements(self.declaration):
             required = element.default is REQUIRED
             choice: dict[str, Any] = {"required": True} if required else {"default": element.default}
+            convert: Any = Path if element.is_path else element.convert or _CONVERSIONS[element.type]
             if element.type is bool:
                 choice |= {"nargs": "?", "const": True}
+            if element.role is Role.COLLECTED:
+                # In KFP the paths are in the executor input alone.
+                choice, convert = {"default": [], "nargs": "+"}, named_path
             parser.add_argument(element.option, metavar=element.placeholder, help=element.help.replace("%", "%%"),
-                                type=Path if element.is_path else element.convert or _CONVERSIONS[element.type],
-                                **choice)
+                                type=convert, **choice)
         return parser
 
     def main(self, argv: list[str] | None = None) -> int:
         """Run the command line in this process and return its exit code."""
         def work(namespace: argparse.Namespace, output: ExecutorOutput) -> int | None:
+            for element in elements(self.declaration):
+                if element.role is Role.COLLECTED:
+                    given = (candidates_of(namespace.executor_input, element.name) if namespace.executor_input
+                             else getattr(namespace, element.name))
+                    setattr(namespace, element.name, dict(given))
             return self.work(_instance(self.declaration, namespace), output)
 
         if not self.on_ranks:

@@ -48,7 +48,7 @@ def main() -> int:
 
 
 def _kind(element: Element) -> str:
-    if element.role in (Role.INPUT, Role.OUTPUT):
+    if element.role in (Role.INPUT, Role.OUTPUT, Role.COLLECTED):
         return f"{element.role} {element.kind}"
     return f"{element.role}, {element.type.__name__}{_BY_HAND if element.presence is Presence.BY_HAND else ''}"
 

@@ -19,8 +19,10 @@ def container_component(stage: Stage) -> Any:
     def component(*values: Any) -> dsl.ContainerSpec:
         arguments = []
         for element, value in zip(shown, values, strict=True):
-            artifact = element.role in (Role.INPUT, Role.OUTPUT)
-            arguments += [element.option, value.path if artifact else value]
+            # Of a list of artifacts KFP gives an argument the first one's path alone; the executor input has them all.
+            if element.role is not Role.COLLECTED:
+                artifact = element.role in (Role.INPUT, Role.OUTPUT)
+                arguments += [element.option, value.path if artifact else value]
         return dsl.ContainerSpec(
             image={"train": images.TRAIN, "openvino": images.OPENVINO}[stage.image],
             command=["python", "-m", f"components.{stage.name}"],
@@ -39,7 +41,10 @@ def _annotation(element: Element, dsl: Any) -> Any:
     if element.role is Role.PARAMETER:
         return element.type
     if element.role is Role.RESULT:
-        return dsl.OutputPath(element.type)
+        # A plain list's items are text to the compiler.
+        return dsl.OutputPath(list[dict] if element.type is list else element.type)
+    if element.role is Role.COLLECTED:
+        return dsl.Input[list[getattr(dsl, element.kind)]]
     return (dsl.Input if element.role is Role.INPUT else dsl.Output)[getattr(dsl, element.kind)]
 
 

@@ -20,12 +20,14 @@ from core.base.errors import UserError  # noqa: E402
 from core.base.supervision import run_command  # noqa: E402
 from core.storage.location import parse_location  # noqa: E402
 from pipelines.cluster.options import add_cluster_options, check_cluster_options, is_for_cluster  # noqa: E402
+from pipelines.containers import CONFIGS  # noqa: E402
 from pipelines.graph import define_pipeline  # noqa: E402
 
 PROGRAM = "compress"
 EXIT_FAILED = 1
 ENVIRONMENT_VARIABLE = "MMDET_COMPRESS_VENV"
-LOCATIONS = ("data", "checkpoint", "weights", "destination", "model_config", "compression_config", "training_state")
+LOCATIONS = ("data", "checkpoint", "weights", "destination", "model_config", "compression_config",
+             "compression_configs", "training_state")
 # Locations that need not exist yet.
 PLACES_TO_WRITE = ("destination", "training_state")
 
@@ -94,7 +96,7 @@ def chosen_parameters(spec: Any, file: Path | None, assignments: list[str],
     Raises:
         UserError: A parameter is unknown, of another type, or no location where it must be one.
     """
-    from pipelines.parameters import defaults, load_parameters, parse_assignment, read_parameters
+    from pipelines.parameters import defaults, load_parameters, parse_assignment, read_parameters, texts_of
 
     parameters = read_parameters(spec)
     values = defaults(parameters)
@@ -105,8 +107,8 @@ def chosen_parameters(spec: Any, file: Path | None, assignments: list[str],
         values.update({name: _from_here(value, name) if name in places else value for name, value in given.items()})
     for name in LOCATIONS:
         # Before a value is written or sent anywhere: a signed URL or a password in it is refused.
-        if values.get(name):
-            parse_location(values[name], f"parameter {name}")
+        for location in texts_of(values, name):
+            parse_location(location, f"parameter {name}")
     return values
 
 
@@ -203,8 +205,11 @@ def _environment() -> Path:
     return Path(os.environ.get(ENVIRONMENT_VARIABLE) or ROOT / ".venv").absolute()
 
 
-def _from_here(value: str, name: str) -> str:
-    """Return a location such that it counts from where the command is given; stages run in the project's folder."""
+def _from_here(value: Any, name: str) -> Any:
+    """Return a location, or a list of them, such that it counts from where the command is given; stages run in the
+    project's folder."""
+    if isinstance(value, list):
+        return [_from_here(item, name) for item in value]
     if not value or value.startswith(("file:", "~")) or "://" in value or Path.cwd() == ROOT:
         return value
     path = Path.cwd() / value
@@ -220,30 +225,34 @@ def with_weights_from_here(values: Mapping[str, Any]) -> dict[str, Any]:
     from core.config.loading import load_data
     from core.config.named_texts import named_weights
     from core.config.stored import is_stored
+    from pipelines.parameters import texts_of
 
     found = dict(values)
-    for name in ("model_config", "compression_config") if Path.cwd() != ROOT else ():
-        options = name.replace("_config", "_options")
-        if not values.get(name) or is_stored(values[name]):
-            continue
-        try:
-            config = load_data(values[name], values.get(options))
-        except UserError:
-            # Resolve says what is wrong.
-            continue
-        here = {key: str(Path.cwd() / text) for key, text in named_weights(config)
-                if not text.startswith(("file:", "~")) and "://" not in text and (Path.cwd() / text).is_file()}
-        found[options] = {**(values.get(options) or {}), **here}
+    for name in CONFIGS if Path.cwd() != ROOT else ():
+        options = name.rstrip("s").replace("_config", "_options")
+        for file in texts_of(values, name):
+            if is_stored(file):
+                continue
+            try:
+                config = load_data(file, values.get(options))
+            except UserError:
+                # Resolve says what is wrong.
+                continue
+            here = {key: str(Path.cwd() / text) for key, text in named_weights(config)
+                    if not text.startswith(("file:", "~")) and "://" not in text and (Path.cwd() / text).is_file()}
+            found[options] = {**(found.get(options) or {}), **here}
     return found
 
 
 def _located(name: str, value: Any) -> Any:
-    """Return a location of this machine as an absolute path; the project's own configs stay relative to it."""
+    """Return a location of this machine, or a list, as an absolute path; the project's own configs stay relative."""
+    if isinstance(value, list) and name in LOCATIONS:
+        return [_located(name, item) for item in value]
     if name not in LOCATIONS or not value or "://" in value or value.startswith("file:"):
         return value
     path = Path(value).expanduser()
     absolute = Path(os.path.abspath(path if path.is_absolute() else ROOT / path))
-    if name.endswith("_config") and ROOT / "configs" in absolute.parents:
+    if name.rstrip("s").endswith("_config") and ROOT / "configs" in absolute.parents:
         return absolute.relative_to(ROOT).as_posix()
     return str(absolute)
 
@@ -251,14 +260,16 @@ def _located(name: str, value: Any) -> Any:
 def _print_results(console: Any, folder: Path) -> None:
     from core.base.json_file import read_json
     from core.report.table import terminal_table
+    from core.results.summary import Summary
 
     console.line()
-    summary = folder / "summary.json"
+    summary, model = folder / "summary.json", "model/compressed"
     if summary.exists():
         record: Mapping[str, Any] = read_json(summary, "summary", "Run the report stage again.")
         console.line(terminal_table(record))
         console.line()
-    for label, place in (("report", "report.html"), ("model", "model/compressed"), ("logs", "logs")):
+        model = f"model/{Summary.from_json(record, 'summary').provenance.models.candidate}"
+    for label, place in (("report", "report.html"), ("model", model), ("logs", "logs")):
         if (folder / place).exists():
             console.line(f"{label}: {folder / place}")
 

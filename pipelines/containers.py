@@ -25,6 +25,7 @@ from core.config.stored import is_stored
 from core.data.from_config import config_data_folders
 from core.storage.location import Scheme, parse_location
 from pipelines.code_digest import CODE_LABEL, image_code_digest
+from pipelines.parameters import texts_of
 from pipelines.process import GRACE_SECONDS
 from pipelines.work_dir import LOCK
 
@@ -34,7 +35,8 @@ HOME_IN_IMAGE = "/home/stage"
 SHARED_MEMORY = "2g"
 # Whose containers they are, so that a later run finds those that a killed one has left.
 LABEL = "mmdet-compress.pipeline-root"
-READ_ONLY = ("data", "checkpoint", "weights", "model_config", "compression_config")
+CONFIGS = ("model_config", "compression_config", "compression_configs")
+READ_ONLY = ("data", "checkpoint", "weights", *CONFIGS)
 _PASSED_ON = ("AWS_", "S3_")
 _HERE = ("localhost", "127.0.0.1", "[::1]")
 
@@ -120,11 +122,11 @@ def surroundings(values: Mapping[str, Any], root: Path, pipeline_root: Path) -> 
     """
     cache = cache_folder()
     volumes = {str(pipeline_root): "rw", str(cache): "rw"}
-    for name in READ_ONLY:
-        place = _local(str(values.get(name) or ""))
+    for name, text in ((one, text) for one in READ_ONLY for text in texts_of(values, one)):
+        place = _local(text)
         if place is not None and place.exists() and root / "configs" not in place.parents:
             # A config's bases may lie anywhere.
-            for folder in config_folders(place) if name.endswith("_config") else [place]:
+            for folder in config_folders(place) if name in CONFIGS else [place]:
                 volumes.setdefault(str(folder), "ro")
     destination = _local(str(values.get("destination") or ""))
     if destination is not None:
@@ -156,13 +158,13 @@ def named_by_configs(values: Mapping[str, Any], root: Path) -> dict[str, str]:
         UserError: The config's own data are used, and are not there or cannot be found out.
     """
     found: dict[str, bool] = {}
-    for name in ("model_config", "compression_config"):
-        path, own_data = str(values.get(name) or ""), name == "model_config" and not values.get("data")
-        if not path or is_stored(path):
+    for name, path in ((one, text) for one in CONFIGS for text in texts_of(values, one)):
+        own_data = name == "model_config" and not values.get("data")
+        if is_stored(path):
             continue
         file = Path(root, path)
         try:
-            config = load_data(file, values.get(name.replace("_config", "_options")))
+            config = load_data(file, values.get(name.rstrip("s").replace("_config", "_options")))
         except UserError as error:
             if own_data:
                 raise UserError(f"parameter {name}", path, "With --runner docker the config's own data are mounted, "

@@ -14,6 +14,8 @@ from components.stage import Stage
 from components.train.stage import STAGE as TRAIN
 from components.validate.stage import STAGE as VALIDATE
 
+# Candidates that are made at the same time, each with GPUs of its own.
+PARALLEL = 4
 STAGES: tuple[Stage, ...] = (RESOLVE, TRAIN, COMPRESS, EVALUATE, EXPORT, CONVERT, VALIDATE, REPORT, GATE, PUBLISH)
 
 
@@ -38,13 +40,16 @@ def define_pipeline() -> Any:
         model_version: int = 0,
         checkpoint: str = "",
         weights: str = "",
+        compression_configs: list = [],  # noqa: B006 - KFP reads the default, nobody changes it
+        candidates: list = [],  # noqa: B006
+        objective: str = "throughput",
         max_map_drop: float = 0.01,
         max_class_drop: float = 0.05,
         min_speedup: float = 1.0,
         min_map: float = 0.05,
         gpus: int = 0,
         data_format: str = "auto",
-        classes: list = [],  # noqa: B006 - KFP reads the default, nobody changes it
+        classes: list = [],  # noqa: B006
         train_split: str = "auto",
         val_split: str = "auto",
         test_split: str = "auto",
@@ -53,6 +58,8 @@ def define_pipeline() -> Any:
         split_seed: int = 0,
         model_options: dict = {},  # noqa: B006
         compression_options: dict = {},  # noqa: B006
+        fine_tune: str = "",
+        max_candidates: int = 0,
         seed: int = 0,
         preflight: bool = False,
         min_initial_map_ratio: float = 0.0,
@@ -82,7 +89,8 @@ def define_pipeline() -> Any:
 
         Args:
             model_config: MMDetection config of the FP32 detector.
-            compression_config: Config that adds nncf_config to it.
+            compression_config: Config that adds nncf_config to it; counts where neither compression_configs nor
+                candidates are given.
             data: Data set: a COCO or Pascal VOC folder or archive, here or at s3://bucket/prefix, or builtin://digits;
                 empty takes the model config's own.
             destination: Folder or s3://bucket/prefix to publish the bundle to; empty publishes nothing.
@@ -91,6 +99,10 @@ def define_pipeline() -> Any:
             checkpoint: FP32 checkpoint to start from, a file or an object on S3; empty trains one.
             weights: Folder or s3://bucket/prefix with the files of pretrained weights that a config names by a URL or
                 by a model zoo's name, such as torchvision://resnet50; nothing is downloaded from the internet.
+            compression_configs: Several such configs; each is a candidate, and the best one is published.
+            candidates: Candidates that come ready for every detector: post_training, int8, pruned_20, pruned_40,
+                pruned_60, int8_pruned_20, int8_pruned_40, int8_pruned_60, or auto for all of them.
+            objective: What the best candidate within the limits is the best in: throughput, latency or size.
             max_map_drop: Largest accepted loss of mAP, FP32 PyTorch to compressed IR, absolute.
             max_class_drop: Largest accepted loss of AP of any one class, likewise; 1 asks nothing.
             min_speedup: Smallest accepted ratio of frames per second, compressed IR to FP32 IR.
@@ -105,7 +117,10 @@ def define_pipeline() -> Any:
             test_fraction: Part of the images to measure on, likewise.
             split_seed: Seed that chooses these images.
             model_options: Overrides of the model config, dotted key to value.
-            compression_options: Overrides of the compression config, dotted key to value.
+            compression_options: Overrides of every candidate's config, dotted key to value.
+            fine_tune: always, when_needed (8 bits are not where val is within max_map_drop without it, and training
+                ends where it gains no more) or never; empty is when_needed with candidates=auto, else always.
+            max_candidates: How many candidates auto takes, the most useful first; 0 takes all.
             seed: Seed of weights, shuffling and augmentation.
             preflight: Whether to try the whole compression on random weights and synthetic images first.
             min_initial_map_ratio: Share of the FP32 model's mAP that must be left right after compression is
@@ -142,7 +157,9 @@ def define_pipeline() -> Any:
                  "cpu_node_selector": cpu_node_selector, "cpu_tolerations": cpu_tolerations, "s3_secret": s3_secret,
                  "image_pull_secret": image_pull_secret}
         resolved = resolve(
-            model_config=model_config, compression_config=compression_config, model_options=model_options,
+            model_config=model_config, compression_config=compression_config,
+            compression_configs=compression_configs, candidates=candidates, max_candidates=max_candidates,
+            fine_tune=fine_tune, objective=objective, model_options=model_options,
             compression_options=compression_options, data=data, data_format=data_format, classes=classes,
             train_split=train_split, val_split=val_split, test_split=test_split, val_fraction=val_fraction,
             test_fraction=test_fraction, split_seed=split_seed, checkpoint=checkpoint, weights=weights,
@@ -152,41 +169,47 @@ def define_pipeline() -> Any:
             training_state=training_state, checkpoint_minutes=checkpoint_minutes, trust_config=trust_config, **sizes,
             **nodes)
         data_ref, model_ref = resolved.outputs["resolved_data"], resolved.outputs["resolved_model"]
-        compression_ref, parent_ref = resolved.outputs["resolved_compression"], resolved.outputs["resolved_parent"]
+        parent_ref = resolved.outputs["resolved_parent"]
 
         trained = train(data=data_ref, model=model_ref, parent=parent_ref, seed=seed, training_state=training_state,
                         checkpoint_minutes=checkpoint_minutes, trust_config=trust_config, gpus=gpus)
-        compressed = compress_stage(data=data_ref, compression=compression_ref,
-                                    fp32_checkpoint=trained.outputs["checkpoint"], seed=seed,
-                                    min_initial_map_ratio=min_initial_map_ratio, strict=strict,
-                                    training_state=training_state, checkpoint_minutes=checkpoint_minutes,
-                                    trust_config=trust_config, gpus=gpus)
-        evaluations, exports, irs = {}, {}, {}
-        for variant, stage in (("fp32", trained), ("compressed", compressed)):
-            evaluations[variant] = evaluate(data=data_ref, checkpoint=stage.outputs["checkpoint"], gpus=gpus)
-            exports[variant] = export(checkpoint=stage.outputs["checkpoint"], dynamic_shape=dynamic_shape)
-            irs[variant] = convert(onnx=exports[variant].outputs["onnx"],
-                                   compress_to_fp16=compress_to_fp16 if variant == "compressed" else False)
-            evaluations[variant].set_display_name(f"evaluate-{variant}")
-            exports[variant].set_display_name(f"export-{variant}")
-            irs[variant].set_display_name(f"convert-{variant}")
+        baseline = [evaluate(data=data_ref, checkpoint=trained.outputs["checkpoint"], gpus=gpus),
+                    export(checkpoint=trained.outputs["checkpoint"], dynamic_shape=dynamic_shape)]
+        baseline.append(convert(onnx=baseline[1].outputs["onnx"], compress_to_fp16=False))
+
+        with dsl.ParallelFor(items=resolved.outputs["resolved_candidates"], parallelism=PARALLEL) as candidate:
+            compressed = compress_stage(data=data_ref, compression=candidate,
+                                        fp32_checkpoint=trained.outputs["checkpoint"], seed=seed,
+                                        min_initial_map_ratio=min_initial_map_ratio, strict=strict,
+                                        training_state=training_state, checkpoint_minutes=checkpoint_minutes,
+                                        trust_config=trust_config, gpus=gpus)
+            evaluated = evaluate(data=data_ref, checkpoint=compressed.outputs["checkpoint"], candidate=candidate,
+                                 gpus=gpus)
+            exported = export(checkpoint=compressed.outputs["checkpoint"], candidate=candidate,
+                              dynamic_shape=dynamic_shape)
+            converted = convert(onnx=exported.outputs["onnx"], candidate=candidate, compress_to_fp16=compress_to_fp16)
+        for task, name in zip((*baseline, evaluated, exported, converted), ("evaluate", "export", "convert") * 2):
+            task.set_display_name(f"{name}-fp32" if task in baseline else name)
 
         validated = validate(
-            data=data_ref, ir_fp32=irs["fp32"].outputs["ir"], ir_compressed=irs["compressed"].outputs["ir"],
-            detections_fp32=evaluations["fp32"].outputs["detections"],
-            detections_compressed=evaluations["compressed"].outputs["detections"],
-            onnx_fp32=exports["fp32"].outputs["onnx"], onnx_compressed=exports["compressed"].outputs["onnx"])
+            data=data_ref, ir_fp32=baseline[2].outputs["ir"], detections_fp32=baseline[0].outputs["detections"],
+            onnx_fp32=baseline[1].outputs["onnx"], ir_candidates=dsl.Collected(converted.outputs["ir"]),
+            detections_candidates=dsl.Collected(evaluated.outputs["detections"]),
+            onnx_candidates=dsl.Collected(exported.outputs["onnx"]),
+            digests=dsl.Collected(compressed.outputs["digest"]))
         reported = report(
-            data=data_ref, model=model_ref, compression=compression_ref, parent=parent_ref,
-            log_fp32=trained.outputs["log"], log_compressed=compressed.outputs["log"],
-            evaluation_fp32=evaluations["fp32"].outputs["evaluation"],
-            evaluation_compressed=evaluations["compressed"].outputs["evaluation"],
-            validation=validated.outputs["validation"], max_map_drop=max_map_drop, max_class_drop=max_class_drop,
-            min_speedup=min_speedup, min_map=min_map)
+            data=data_ref, model=model_ref, parent=parent_ref, log_fp32=trained.outputs["log"],
+            log_candidates=dsl.Collected(compressed.outputs["log"]),
+            making_candidates=dsl.Collected(compressed.outputs["making"]),
+            evaluation_fp32=baseline[0].outputs["evaluation"],
+            evaluation_candidates=dsl.Collected(evaluated.outputs["evaluation"]),
+            validation=validated.outputs["validation"],
+            digests=dsl.Collected(compressed.outputs["digest"]), objective=objective, max_map_drop=max_map_drop,
+            max_class_drop=max_class_drop, min_speedup=min_speedup, min_map=min_map)
         judged = gate(summary=reported.outputs["summary"], max_map_drop=max_map_drop, max_class_drop=max_class_drop,
                       min_speedup=min_speedup, min_map=min_map)
         published = publish(
-            ir_compressed=irs["compressed"].outputs["ir"], ir_fp32=irs["fp32"].outputs["ir"],
+            ir_candidates=dsl.Collected(converted.outputs["ir"]), ir_fp32=baseline[2].outputs["ir"],
             summary=reported.outputs["summary"], html=reported.outputs["html"],
             validation=validated.outputs["validation"], run=dsl.PIPELINE_JOB_RESOURCE_NAME_PLACEHOLDER,
             run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, destination=destination, model_name=model_name,
@@ -194,11 +217,9 @@ def define_pipeline() -> Any:
         published.after(judged)
 
         placement = Placement(gpu_count=resolved.outputs["gpu_count"], sizes=sizes, **nodes)
-        for stage, tasks in {
-                "resolve": [resolved], "train": [trained], "compress": [compressed],
-                "evaluate": evaluations.values(), "export": exports.values(), "convert": irs.values(),
-                "validate": [validated], "report": [reported], "gate": [judged], "publish": [published]}.items():
-            for task in tasks:
-                apply_resources(task, stage, placement)
+        tasks = (resolved, trained, *baseline, compressed, evaluated, exported, converted, validated, reported, judged,
+                 published)
+        for task in tasks:
+            apply_resources(task, task.component_spec.name, placement)
 
     return compress

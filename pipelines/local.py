@@ -1,9 +1,9 @@
 """Run the compiled pipeline on this machine, by kfp.local's own orchestration.
 
 A few things are put in kfp.local's place (kfp 2.17.0): the task handler, which starts a stage's command in the
-environment its image stands for; the standard output, so that its log goes to a file; the order of tasks; and the
-function that executes one task, wrapped to show progress and to keep outputs that kfp.local forgets when a later task
-fails.
+environment its image stands for; the standard output, so that its log goes to a file; the order of tasks; the items of
+a loop and the order of its iterations; and the function that executes one task, wrapped to show progress and to keep
+outputs that kfp.local forgets when a later task fails.
 """
 
 import contextlib
@@ -19,10 +19,11 @@ from kfp import dsl, local
 from kfp.local import cache as kfp_cache
 from kfp.local import config as kfp_config
 from kfp.local import graph_utils, pipeline_orchestrator, status, subprocess_task_handler, task_handler_interface
-from kfp.local.orchestrator import task_executor
+from kfp.local.orchestrator import enhanced_dag_orchestrator, orchestrator_utils, task_executor
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from components import images
+from core.base.executor_input import ONLY_CANDIDATE
 from pipelines import containers
 from pipelines.code_digest import CodeDigests
 from pipelines.console import Console, StageOutput, duration
@@ -84,7 +85,7 @@ class LocalRun:
     def __init__(self, settings: LocalSettings, console: Console) -> None:
         self._settings, self._console = settings, console
         self._stage: _Stage | None = None
-        self._total = 0
+        self._spec = pipeline_spec_pb2.PipelineSpec()
         self._failure: Failure | None = None
         self._images: list[str] = []
         self._client: Any = None
@@ -94,13 +95,16 @@ class LocalRun:
         """Execute the pipeline; return the stage that failed, or None."""
         self._images = executor_images(spec)
         spec = with_run_name(for_this_machine(spec, self._code()), self._settings.logs.parent.name)
-        self._total = len(spec.root.dag.tasks)
+        self._spec = spec
         with contextlib.ExitStack() as stack:
             stack.enter_context(_replaced(kfp_config.LocalExecutionConfig, "instance", None))
             runner = self._containers(stack) if self._settings.runner == "docker" else self._processes(stack)
             execute = stack.enter_context(_replaced(task_executor, "execute_single_task", self._execute))
             self._execute_in_kfp = execute
             stack.enter_context(_replaced(graph_utils, "topological_sort_tasks", execution_stack))
+            stack.enter_context(_replaced(enhanced_dag_orchestrator, "ParallelExecutor", OneAfterTheOther))
+            loop = stack.enter_context(_replaced(
+                enhanced_dag_orchestrator, "_run_parallel_for_task", lambda **given: loop(**with_known_inputs(given))))
             log = stack.enter_context(open(self._settings.logs / "kfp.log", "w", buffering=1, encoding="utf-8"))
             stack.enter_context(_chatter_to(log))
             if not self._settings.use_cache:
@@ -144,8 +148,11 @@ class LocalRun:
 
     def _execute(self, **task: Any) -> tuple[dict[str, Any], status.Status]:
         """Stand in for kfp.local's execute_single_task."""
-        name = task["task_spec"].task_info.name
-        stage = self._stage = _Stage(name, len(self.finished) + 1, self._total)
+        if self._failure is not None:
+            # In a graph with a loop kfp.local goes on with what does not need the failed stage.
+            return {}, status.Status.FAILURE
+        name = stage_name(task["task_spec"], task["io_store"])
+        stage = self._stage = _Stage(name, len(self.finished) + 1, self._total())
         outputs, state = self._execute_in_kfp(**task)
         if state != status.Status.SUCCESS:
             self._failure = Failure(name, stage.exit_code)
@@ -157,6 +164,19 @@ class LocalRun:
                 f"{name} done in {duration(time.monotonic() - stage.begun)}" if stage.ran else
                 f"[{stage.number}/{stage.total}] {name} unchanged, taken from an earlier run")
         return outputs, state
+
+    def _total(self) -> int:
+        """Return how many stages the run has: those of a loop once for each of its items, as far as these are known."""
+        total, tasks = 0, self._spec.root.dag.tasks
+        for task in tasks.values():
+            inner = self._spec.components[task.component_ref.name].dag.tasks
+            if not inner:
+                total += 1
+                continue
+            items = task.inputs.parameters[task.parameter_iterator.items.input_parameter].task_output_parameter
+            known = self.finished.get(tasks[items.producer_task].task_info.name, {})
+            total += len(inner) * len(known.get(items.output_parameter_key, "?"))
+        return total
 
     @contextlib.contextmanager
     def stage_output(self) -> Iterator[StageOutput]:
@@ -199,17 +219,68 @@ class StageTaskHandler(task_handler_interface.ITaskHandler):
         return status.Status.SUCCESS if code == 0 else status.Status.FAILURE
 
 
+class OneAfterTheOther:
+    """Runs the iterations of a loop in this thread, in place of kfp.local's ParallelExecutor.
+
+    Stages share this machine's CPUs, and threads receive no signals.
+    """
+
+    def execute_parallel_tasks(self, tasks: list[tuple[str, pipeline_spec_pb2.PipelineTaskSpec]], *,
+                               io_store: Any, fail_stack: list[str], parallelism_limit: int = 0,
+                               **context: Any) -> tuple[dict[str, Any], status.Status]:
+        """Return the outputs of all iterations by name; the first that fails ends the loop."""
+        found = {}
+        for name, task in tasks:
+            outputs, state = enhanced_dag_orchestrator.execute_task(
+                task_name=name, task_spec=task, io_store=io_store, fail_stack=fail_stack, **context)
+            if state != status.Status.SUCCESS:
+                fail_stack.append(name)
+                return {}, state
+            found[name] = outputs
+        return found, status.Status.SUCCESS
+
+
+def with_known_inputs(loop: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of kfp.local's ``_run_parallel_for_task`` with the outputs of earlier tasks put in.
+
+    kfp.local 2.17.0 finds the items of a loop among a pipeline's parameters and tasks' outputs named Output alone, and
+    gives every other output of a task the item's value (task_spec_utils.create_parameter_loop_iteration_task_spec).
+    """
+    from kfp.compiler import pipeline_spec_builder
+
+    task, store = pipeline_spec_pb2.PipelineTaskSpec(), loop["io_store"]
+    task.CopyFrom(loop["task_spec"])
+    for name, given in task.inputs.parameters.items():
+        source = given.task_output_parameter
+        if source.producer_task:
+            value = store.get_task_output(source.producer_task, source.output_parameter_key)
+            store.put_parent_input(name, value)
+            given.runtime_value.constant.CopyFrom(pipeline_spec_builder.to_protobuf_value(value))
+    return {**loop, "task_spec": task}
+
+
+def stage_name(task: pipeline_spec_pb2.PipelineTaskSpec, store: Any) -> str:
+    """Return what a task is called: of a loop's, with the name of its candidate, which compress alone leaves out."""
+    name = task.task_info.name
+    given = orchestrator_utils.OrchestratorUtils.make_task_arguments(task.inputs, store)
+    candidate = next((given[key]["name"] for key in ("candidate", "compression") if given.get(key)), "")
+    return f"{name}-{candidate}" if candidate and (name, candidate) != ("compress", ONLY_CANDIDATE) else name
+
+
 def execution_stack(tasks: Mapping[str, pipeline_spec_pb2.PipelineTaskSpec]) -> list[str]:
     """Return the tasks' names in the order of execution, last one first.
 
     kfp.local's own order goes by protobuf's map, which differs from process to process. Here a task comes after all
-    that are nearer to the start of the graph, and among equals by name.
+    that are nearer to the start of the graph, and among equals by name; a loop, the longest, as late as it can.
     """
     depths: dict[str, int] = {}
 
     def depth(name: str) -> int:
         if name not in depths:
             depths[name] = 1 + max((depth(upstream) for upstream in tasks[name].dependent_tasks), default=-1)
+            if tasks[name].WhichOneof("iterator"):
+                # Behind all tasks that need none of it.
+                depths[name] += len(tasks)
         return depths[name]
 
     return sorted(tasks, key=lambda name: (depth(name), tasks[name].task_info.name), reverse=True)
@@ -271,7 +342,8 @@ def for_this_machine(spec: pipeline_spec_pb2.PipelineSpec,
         if command[:2] == ["python", "-m"]:
             container.setdefault("env", []).append(
                 {"name": CODE_VARIABLE, "value": code(container["image"], command[2])})
-    for task in document["root"]["dag"]["tasks"].values():
+    dags = [document["root"], *(one for one in document["components"].values() if "dag" in one)]
+    for task in (task for one in dags for task in one["dag"]["tasks"].values()):
         task.pop("retryPolicy", None)
         declared = document["components"][task["componentRef"]["name"]].get("inputDefinitions", {})
         given = task.get("inputs", {}).get("parameters", {})

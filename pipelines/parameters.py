@@ -55,6 +55,12 @@ def defaults(parameters: Mapping[str, Parameter]) -> dict[str, Any]:
     return {name: parameter.default for name, parameter in parameters.items()}
 
 
+def texts_of(values: Mapping[str, Any], name: str) -> list[str]:
+    """Return the texts of a parameter that is a text or a list of texts, none where it is empty or absent."""
+    value = values.get(name)
+    return [str(item) for item in (value if isinstance(value, list) else [value]) if item]
+
+
 def parse_assignment(text: str, parameters: Mapping[str, Parameter]) -> dict[str, Any]:
     """Return ``{name: value}`` of a ``name=value`` from the command line.
 

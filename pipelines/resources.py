@@ -129,6 +129,8 @@ def apply_resources(task: Any, stage: str, placement: Placement) -> None:
                        backoff_max_duration=f"{row.retry_window}s")
     if row.gpu:
         task.set_accelerator_type(placement.accelerator).set_accelerator_limit(placement.gpu_count)
+        # In a loop the compiler hands on what it knows of as an input alone (compiler_utils.get_inputs_for_all_groups).
+        task.register_pipeline_channels([placement.accelerator, placement.gpu_count])
         kubernetes.add_toleration(task, **GPU_TOLERATION)
     kubernetes.add_node_selector_json(task, placement.gpu_node_selector if row.gpu else placement.cpu_node_selector)
     kubernetes.add_toleration_json(task, placement.gpu_tolerations if row.gpu else placement.cpu_tolerations)

@@ -7,17 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from core.base.executor_input import ONLY_CANDIDATE
+
 # Larger files are hard links to the artifacts; a smaller one is copied, since a person may edit it in place.
 LINK_FROM_BYTES = 1 << 20
 
-# (stage, its output, where it goes in the run's folder)
+# (stage, its output, where it goes in the run's folder); of every candidate's stages, {} being its name.
 RESULTS = (
     ("train", "checkpoint", "checkpoints/fp32.pth"),
     ("train", "log", "logs/train.jsonl"),
-    ("compress", "checkpoint", "checkpoints/compressed.pth"),
-    ("compress", "log", "logs/compress.jsonl"),
-    ("convert-fp32", "ir", "model/fp32"),
-    ("convert-compressed", "ir", "model/compressed"),
+    ("compress", "checkpoint", "checkpoints/{}.pth"),
+    ("compress", "log", "logs/{stage}.jsonl"),
+    ("convert", "ir", "model/{}"),
     ("validate", "validation", "validation"),
     ("report", "summary", "summary.json"),
     ("report", "html", "report.html"),
@@ -32,18 +33,22 @@ def collect_results(finished: Mapping[str, Mapping[str, Any]], run: Path) -> lis
         finished: Outputs (parameters and KFP artifacts) by stage.
         run: The run's folder.
     """
+    from core.results.outcome import Outcome
+
     collected = []
     for stage, output, place in RESULTS:
-        if stage in finished:
-            source = Path(finished[stage][output].path)
-            target = run / place
+        for name in sorted(found for found in finished if found.partition("-")[0] == stage):
+            source = Path(finished[name][output].path)
+            if Outcome.at(source) is not None:
+                continue
+            target = run / place.format(name.partition("-")[2] or ONLY_CANDIDATE, stage=name)
             if source.is_dir():
                 for path in source.rglob("*"):
                     if path.is_file():
                         _link_or_copy(path, target / path.relative_to(source))
             else:
                 _link_or_copy(source, target)
-            collected.append(run / place)
+            collected.append(target)
     return collected
 
 

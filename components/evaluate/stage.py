@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.candidates import OfCandidate
 from components.stage import Stage, input_artifact, output_artifact, parameter
 from components.training import Ranks
 from core.base.executor_output import ExecutorOutput
@@ -15,6 +16,7 @@ class Evaluate:
 
     data: dict[str, Any] = parameter("The resolved data set.")
     checkpoint: Path = input_artifact("Model", "Plain or compressed checkpoint.")
+    of: OfCandidate
     ranks: Ranks
     evaluation: Path = output_artifact("Artifact", "Metrics, corrupt images and what was measured, in JSON.")
     detections: Path = output_artifact("Artifact", "What was found in each image, for validate to compare with.")
@@ -27,10 +29,13 @@ def evaluate(stage: Evaluate, output: ExecutorOutput) -> None:
     from core.training.distributed import first_rank_first
     from core.training.evaluate import evaluate_checkpoint
 
-    with first_rank_first():
-        dataset = open_dataset(DataRef.from_json(stage.data))
-    metrics = evaluate_checkpoint(stage.checkpoint, dataset, stage.evaluation, stage.detections)
-    print(f"mAP {metrics.map:.4f}, mAP50 {metrics.map50:.4f} on {metrics.images} images", flush=True)
+    def score() -> None:
+        with first_rank_first():
+            dataset = open_dataset(DataRef.from_json(stage.data))
+        metrics = evaluate_checkpoint(stage.checkpoint, dataset, stage.evaluation, stage.detections)
+        print(f"mAP {metrics.map:.4f}, mAP50 {metrics.map50:.4f} on {metrics.images} images", flush=True)
+
+    stage.of.work(stage, output, score, stage.checkpoint)
 
 
 STAGE = Stage("evaluate", "train", Evaluate, evaluate, on_ranks=True)

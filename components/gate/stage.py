@@ -45,22 +45,25 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """Fails the run where the compressed model lost too much or gained too little."""
+    """Fails the run where the compressed model, the chosen one of several, lost too much or gained too little."""
 
     summary: Path = input_artifact("Artifact", "The summary that report wrote.")
     limits: Limits
 
 
 def gate(stage: Gate, output: ExecutorOutput) -> int:
-    """Judge the summary; name every number and its limit; return the exit code."""
+    """Judge the summary, of several candidates the chosen one; name every number and limit; return the exit code."""
     from core.report.gate import judge
     from core.results.summary import Summary
 
     thresholds = stage.limits.thresholds()
-    verdicts = [judge(summary, thresholds) for summary in Summary.read(stage.summary).all]
-    for check in (check for verdict in verdicts for check in verdict.checks):
+    summary = Summary.read(stage.summary)
+    for one in summary.choice.candidates if summary.choice else ():
+        print(f"{'chosen' if one.chosen else 'not chosen'}: {one.name}. {one.why}", flush=True)
+    verdict = judge(summary, thresholds)
+    for check in verdict.checks:
         print(f"{'pass' if check.passed else 'FAIL'}: {check.sentence}", flush=True)
-    return 0 if all(verdict.passed for verdict in verdicts) else EXIT_NOT_GOOD_ENOUGH
+    return 0 if verdict.passed else EXIT_NOT_GOOD_ENOUGH
 
 
 STAGE = Stage("gate", "openvino", Gate, gate)

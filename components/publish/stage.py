@@ -4,7 +4,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.stage import Stage, input_artifact, parameter, result
+from components.stage import Stage, collected_artifact, input_artifact, parameter, result
+from core.base.errors import UserError
 from core.base.executor_output import ExecutorOutput
 
 
@@ -21,7 +22,8 @@ class Publication:
 class Publish:
     """Puts the bundle together, checks it and copies it to its destination, whole or not at all."""
 
-    ir_compressed: Path = input_artifact("Model", "IR of the compressed model.", folder=True)
+    ir_candidates: dict[str, Path] = collected_artifact(
+        "Model", "IRs of the candidates; the one that the summary is of is published.", folder=True)
     ir_fp32: Path = input_artifact("Model", "IR of the FP32 model.", folder=True)
     summary: Path = input_artifact("Artifact", "The run's summary.")
     html: Path = input_artifact("HTML", "The run's report.")
@@ -42,13 +44,20 @@ def publish(stage: Publish, output: ExecutorOutput) -> None:
     from core.bundle.assemble import BundleSources, assemble
     from core.bundle.publish import publish as publish_bundle
     from core.evaluation.golden import GOLDEN
+    from core.results.summary import Summary
 
     destination, model_name = stage.publication.destination, stage.publication.model_name
     if not destination:
         print("nothing published: no destination is given", flush=True)
         write_text(stage.location, "")
         return
-    sources = BundleSources(stage.ir_compressed, stage.ir_fp32, stage.validation / GOLDEN, stage.summary, stage.html)
+    name = Summary.read(stage.summary).provenance.models.candidate
+    if name not in stage.ir_candidates:
+        raise UserError("summary", f"is of {name}", f"IRs are given of {', '.join(stage.ir_candidates) or 'none'}.",
+                        "Give the IR that the summary is of, as NAME=FOLDER.")
+    golden = stage.validation / f"{GOLDEN}-{name}"
+    sources = BundleSources(stage.ir_candidates[name], stage.ir_fp32,
+                            golden if golden.is_dir() else stage.validation / GOLDEN, stage.summary, stage.html)
     with tempfile.TemporaryDirectory(prefix="mmdet-compress-bundle-") as folder:
         assemble(sources, Path(folder), model_name, stage.run, stage.run_id)
         publication = publish_bundle(Path(folder), destination, model_name, stage.version or None)

@@ -1,22 +1,26 @@
 """The resolve stage."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.candidates import Candidates, Wanted
 from components.cluster_settings import ClusterSettings
 from components.compress.stage import CompressionLimits
 from components.export.stage import Shape
 from components.gate.stage import Limits
 from components.publish.stage import Publication
+from components.report.stage import Goal
 from components.stage import Stage, check_groups, parameter, result
 from components.training import Gpus, TrainingState, Trust
+from core.base.errors import UserError
 from core.base.executor_output import ExecutorOutput
 from core.base.faults import Faults
 
 if TYPE_CHECKING:
+    from core.config.reference import ConfigRef
     from core.data.reference import DataRef
     from core.storage.parent import ParentRef
 
@@ -29,9 +33,8 @@ class Resolve:
     """
 
     model_config: str = parameter("MMDetection config of the FP32 detector.", metavar="FILE")
-    compression_config: str = parameter("Config that adds nncf_config to it.", metavar="FILE")
+    candidates: Candidates
     model_options: dict[str, Any] = parameter("Overrides of the model config, dotted key to value.", {})
-    compression_options: dict[str, Any] = parameter("Overrides of the compression config, dotted key to value.", {})
     data: str = parameter("Data set: a folder, an archive, s3://bucket/prefix or builtin://digits; empty takes the "
                           "model config's own.", "", metavar="LOCATION")
     data_format: str = parameter("auto, coco or voc.", "auto", metavar="FORMAT")
@@ -47,6 +50,7 @@ class Resolve:
     weights: str = parameter("Folder or s3://bucket/prefix with the files of weights that a config names by a URL or a "
                              "model zoo's name.", "", metavar="LOCATION")
     limits: Limits
+    goal: Goal
     publication: Publication
     model_version: int = parameter(
         "Version to publish as, refused where it holds other content; 0 takes the next one.", 0)
@@ -60,7 +64,9 @@ class Resolve:
     cluster: ClusterSettings
     resolved_data: Path = result(dict, "The data set with its digest.")
     resolved_model: Path = result(dict, "The model config with its digest.")
-    resolved_compression: Path = result(dict, "The compression config with its digest.")
+    resolved_compression: Path = result(dict, "The first candidate, as in resolved_candidates.")
+    resolved_candidates: Path | None = result(
+        list, "Every candidate: its name, its config with its digest, and when it is trained.", optional=True)
     resolved_parent: Path = result(dict, "The given checkpoint with its digest, or empty strings.")
     gpu_count: Path | None = result(
         str, "The number of GPUs as text, the only form in which the backend takes an accelerator count from a "
@@ -68,14 +74,14 @@ class Resolve:
 
 
 def resolve(stage: Resolve, output: ExecutorOutput) -> None:
-    """Resolve data set, both configs and the parent checkpoint; write a reference of each."""
+    """Resolve data set, model, candidates and the parent checkpoint; write a reference of each."""
     from core.base.outputs import write_json, write_text
     from core.bundle.publish import check_destination
     from core.config.reference import open_config, resolve_config
     from core.detectors.initialising import check_weights
     from core.detectors.named_files import file_digests
     from core.storage.parent import ParentRef, resolve_parent
-    from core.training.run_check import check_run, is_compressed, own_start
+    from core.training.run_check import is_compressed
 
     faults = Faults()
     faults.of(lambda: check_groups(stage))
@@ -86,21 +92,15 @@ def resolve(stage: Resolve, output: ExecutorOutput) -> None:
     parent = faults.of(lambda: resolve_parent(stage.checkpoint))
     model = faults.of(lambda: resolve_config(stage.model_config, {**stage.model_options, **kept}, trusted))
     model_config = open_config(model, trusted) if model else None
-    options = {**stage.compression_options, **kept}
-    compression = faults.of(lambda: resolve_config(stage.compression_config, options, trusted))
-    changed = own_start(open_config(compression, trusted), model_config) if compression and model else {}
+    start = None
     if parent and faults.of(lambda: is_compressed(parent)):
         # Compression resumes from it, and the FP32 model is trained.
-        changed, parent = {**changed, "load_from": parent.uri}, ParentRef("", "")
-    if compression and changed:
-        compression = resolve_config(stage.compression_config, {**options, **changed}, trusted)
-    compression_config = open_config(compression, trusted) if compression else None
-    if model_config and compression_config:
-        faults.of(lambda: check_run(model_config, compression_config, stage.devices.gpus))
-    if compression_config:
-        faults.of(lambda: check_compression(compression_config, stage.shape.dynamic_shape))
-    for config in (model_config, compression_config):
-        if config and (config is model_config or model_config is None or config.model != model_config.model):
+        start, parent = parent.uri, ParentRef("", "")
+    candidates = list(_candidates(stage, model_config, kept, start, faults)) if model_config else []
+    seen = [model_config.model] if model_config else []
+    for config in (model_config, *(candidate.config for candidate in candidates)):
+        if config and (config is model_config or config.model not in seen):
+            seen.append(config.model)
             faults.of(lambda config=config: check_detector(config))
     data = faults.of(lambda: find_data(stage, model_config)) if model_config or stage.data else None
     if data and model_config and parent:
@@ -108,19 +108,128 @@ def resolve(stage: Resolve, output: ExecutorOutput) -> None:
         own = open_config(model, trusted)
         faults.of(lambda: check_parent(parent, own, data.classes) if parent.uri else check_weights(own, data.classes))
     faults.stop()
-    stage.compression_limits.put_into(compression_config)
-    if not stage.preflight:
-        check_layers(compression_config, data.classes)
-    else:
-        preflight(compression_config, data.classes, stage.shape.dynamic_shape)
-    model = replace(model, files=file_digests(model_config))
-    compression = replace(compression, files=file_digests(compression_config))
-    references = {stage.resolved_parent: parent, stage.resolved_model: model,
-                  stage.resolved_compression: compression, stage.resolved_data: data}
-    for path, reference in references.items():
-        write_json(path, reference.to_json())
+    candidates = list(_tried(stage, candidates, data.classes))
+    if all(candidate.wanted.refused for candidate in candidates):
+        raise UserError("parameter candidates", ", ".join(candidate.wanted.name for candidate in candidates),
+                        "None of them can be made of model_config: "
+                        + " ".join(candidate.wanted.refused for candidate in candidates), "Name another.")
+    references = [_reference(candidate, stage.limits.max_map_drop) for candidate in candidates]
+    for path, value in {
+            stage.resolved_parent: parent.to_json(), stage.resolved_data: data.to_json(),
+            stage.resolved_model: replace(model, files=file_digests(model_config)).to_json(),
+            stage.resolved_compression: references[0], stage.resolved_candidates: references}.items():
+        if path is not None:
+            write_json(path, value)
     if stage.gpu_count is not None:
         write_text(stage.gpu_count, str(stage.devices.gpus))
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A candidate that was asked for, its config by reference, and the config; both None where it cannot be."""
+
+    wanted: Wanted
+    ref: "ConfigRef | None" = None
+    config: Any = None
+
+
+def _candidates(stage: Resolve, model: Any, kept: dict[str, str], start: str | None, faults: Faults
+                ) -> Iterator[_Candidate]:
+    """Yield all candidates, each with a config that is checked by itself.
+
+    Args:
+        model: The FP32 detector's config.
+        kept: The option that says where weights lie.
+        start: The compressed checkpoint that compression resumes from, if any.
+        faults: Takes what is wrong with candidates that were named.
+    """
+    from core.config.reference import open_config, resolve_config
+    from core.training.run_check import check_run, own_start
+
+    trusted = stage.trust.trust_config
+    wanted = faults.of(lambda: list(stage.candidates.wanted(stage.model_config, model, stage.model_options))) or []
+    for one in wanted:
+        def resolved(one: Wanted = one) -> _Candidate:
+            options = {**one.options, **kept}
+            ref = resolve_config(one.path, options, trusted)
+            changed: dict[str, Any] = own_start(open_config(ref, trusted), model)
+            changed = {**changed, "load_from": start} if start else changed
+            ref = resolve_config(one.path, {**options, **changed}, trusted) if changed else ref
+            config, found = open_config(ref, trusted), Faults() if one.may_fail else faults
+            found.of(lambda: check_run(model, config, stage.devices.gpus))
+            found.of(lambda: check_compression(config, stage.shape.dynamic_shape))
+            found.of(lambda: check_fine_tune(one, config))
+            if one.may_fail:
+                found.stop()
+            return _Candidate(one, ref, config)
+
+        if one.refused:
+            yield _Candidate(one)
+        elif not one.may_fail:
+            found = faults.of(resolved)
+            yield from [found] if found else []
+        else:
+            try:
+                yield resolved()
+            except UserError as error:
+                yield _Candidate(replace(one, refused=str(error)))
+
+
+def _tried(stage: Resolve, candidates: Sequence[_Candidate], classes: Sequence[str]) -> Iterator[_Candidate]:
+    """Yield the candidates again, tried on the detector's layers, or in preflight as a whole; one of each kind is.
+
+    Raises:
+        UserError: One that was named does not fit.
+    """
+    reasons: dict[str, str] = {}
+    for candidate in candidates:
+        wanted = candidate.wanted
+        if wanted.refused or wanted.kind and wanted.kind in reasons:
+            yield replace(candidate, wanted=replace(wanted, refused=wanted.refused or reasons[wanted.kind]))
+            continue
+        try:
+            stage.compression_limits.put_into(candidate.config)
+            if not stage.preflight:
+                check_layers(candidate.config, classes)
+            else:
+                preflight(candidate.config, classes, stage.shape.dynamic_shape)
+        except UserError as error:
+            if not wanted.may_fail:
+                raise
+            reasons[wanted.kind] = str(error)
+            yield replace(candidate, wanted=replace(wanted, refused=str(error)))
+        else:
+            if wanted.kind:
+                reasons[wanted.kind] = ""
+            yield candidate
+
+
+def _reference(candidate: _Candidate, max_map_drop: float) -> dict[str, str]:
+    """Return a candidate as it travels, all texts: KFP's structs hold every number as a float."""
+    from core.detectors.named_files import file_digests
+
+    wanted = candidate.wanted
+    head = {"name": wanted.name, "fine_tune": wanted.when}
+    if wanted.refused:
+        return {**head, "refused": wanted.refused}
+    # A limit that decides nothing does not stand here, where a change of it would make training run again.
+    limit = {"max_map_drop": repr(max_map_drop)} if wanted.when == "when_needed" else {}
+    return {**head, **limit, **replace(candidate.ref, files=file_digests(candidate.config)).to_json()}
+
+
+def check_fine_tune(wanted: Wanted, config: Any) -> None:
+    """Check that a candidate which is not to be trained needs no training.
+
+    Raises:
+        UserError: It prunes or sparsifies, which goes by epochs.
+    """
+    from core.config.adapt import algorithms_of
+
+    others = [name for name in algorithms_of(config) if name != "quantization"]
+    if wanted.when == "never" and others:
+        raise UserError("parameter fine_tune", f"never, for {wanted.name} with {', '.join(others)}", "Only 8 bits are "
+                        "whole when they are initialised; the rest grows while the model trains.",
+                        "Use when_needed, or name candidates of 8 bits.")
 
 
 def check_compression(config: Any, dynamic_shape: bool) -> None:

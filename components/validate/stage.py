@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.stage import Stage, input_artifact, output_artifact, parameter
+from components.report.stage import BASELINE
+from components.stage import Presence, Stage, collected_artifact, input_artifact, output_artifact, parameter
+from core.base.errors import UserError
 from core.base.executor_output import ExecutorOutput
 
 EXIT_IMAGES_LEFT_OUT = 4
@@ -13,32 +15,46 @@ EXIT_IMAGES_LEFT_OUT = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Validate:
-    """Measures accuracy and speed of both IRs in OpenVINO; judges nothing."""
+    """Measures accuracy and speed of all IRs in OpenVINO, in turns; judges nothing."""
 
     data: dict[str, Any] = parameter("The resolved data set.")
     ir_fp32: Path = input_artifact("Model", "IR of the FP32 model.", folder=True)
-    ir_compressed: Path = input_artifact("Model", "IR of the compressed model.", folder=True)
+    ir_candidates: dict[str, Path] = collected_artifact("Model", "IRs of the candidates.", folder=True)
     detections_fp32: Path | None = input_artifact("Artifact", "What evaluate found with the FP32 checkpoint.",
                                                   optional=True)
-    detections_compressed: Path | None = input_artifact(
-        "Artifact", "What evaluate found with the compressed checkpoint.", optional=True)
+    detections_candidates: dict[str, Path] = collected_artifact(
+        "Artifact", "What evaluate found with the candidates' checkpoints.")
     onnx_fp32: Path | None = input_artifact("Model", "ONNX of the FP32 model.", folder=True, optional=True)
-    onnx_compressed: Path | None = input_artifact("Model", "ONNX of the compressed model.", folder=True, optional=True)
+    onnx_candidates: dict[str, Path] = collected_artifact("Model", "ONNX of the candidates.", folder=True)
+    digests: list[str] = parameter("SHA-256 of the candidates' checkpoints, for KFP's cache.", [],
+                                   presence=Presence.OPTIONAL)
     validation: Path = output_artifact("Artifact", "Folder with metrics.json and pictures.", folder=True)
 
 
 def validate(stage: Validate, output: ExecutorOutput) -> int:
-    """Measure both IRs and write the validation; return ``EXIT_IMAGES_LEFT_OUT`` by hand where images are corrupt."""
+    """Measure all IRs and write the validation; return ``EXIT_IMAGES_LEFT_OUT`` by hand where images are corrupt."""
     from core.data.dataset import open_dataset
     from core.data.reference import DataRef
     from core.openvino.validation import validate as measure
     from core.openvino.waterfall import ModelFiles
+    from core.results.outcome import Outcome
+    from core.results.validation import METRICS_FILE
 
     dataset = open_dataset(DataRef.from_json(stage.data))
     stage.validation.parent.mkdir(parents=True, exist_ok=True)
-    baseline = ModelFiles("FP32", stage.ir_fp32, stage.onnx_fp32, stage.detections_fp32)
-    candidate = ModelFiles("compressed", stage.ir_compressed, stage.onnx_compressed, stage.detections_compressed)
-    found = measure(dataset, baseline, [candidate], stage.validation)
+    failed = {name: outcome for name, ir in stage.ir_candidates.items() if (outcome := Outcome.at(ir))}
+    for outcome in failed.values():
+        print(f"validate: left out {outcome.candidate}, which failed in {outcome.stage}: {outcome.reason}", flush=True)
+    if len(failed) == len(stage.ir_candidates):
+        raise UserError("candidates", ", ".join(failed) or "none", "There is nothing to measure. " + " ".join(
+            outcome.reason for outcome in failed.values()), "Change what they failed of, or name others.")
+    baseline = ModelFiles(BASELINE, stage.ir_fp32, stage.onnx_fp32, stage.detections_fp32)
+    candidates = [ModelFiles(name, ir, stage.onnx_candidates.get(name), stage.detections_candidates.get(name))
+                  for name, ir in stage.ir_candidates.items() if name not in failed]
+    found = measure(dataset, baseline, candidates, stage.validation)
+    if failed:
+        found = found.model_copy(update={"failed": tuple(failed.values())})
+        found.write(stage.validation / METRICS_FILE)
     for warning in found.warnings:
         print(f"validate: {warning}", flush=True)
     corrupt = found.corrupt_images

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import StateSaved, Terminated, UserError
+from core.base.executor_input import ONLY_CANDIDATE
 from core.base.executor_output import ExecutorOutput
 from core.base.exit_codes import (
     EXIT_DISK_FULL,
@@ -69,6 +70,12 @@ def name_list(text: str) -> list[str]:
 def json_list(text: str) -> list[Any]:
     """argparse type for a parameter that travels as a JSON list of anything."""
     return _json(text, "a list such as '[]'")
+
+
+def named_path(text: str) -> tuple[str, Path]:
+    """argparse type for a candidate's file or folder: NAME=PATH, or the path alone of the only candidate."""
+    name, equals, path = text.partition("=")
+    return (name, Path(path)) if equals and "/" not in name else (ONLY_CANDIDATE, Path(text))
 
 
 def run_stage(parser: argparse.ArgumentParser,

@@ -27,6 +27,10 @@ class UserError(Exception):
         return f"{self.thing}: {self.value}. {self.rule} {self.hint}"
 
 
+class CandidateFailed(UserError):
+    """What a compressed model fails of by itself, such as training that diverges; another candidate may do better."""
+
+
 class Terminated(BaseException):
     """SIGTERM arrived; not an Exception, so that only the outermost handler meets it."""
 

@@ -209,7 +209,9 @@ KEYS: tuple[Key, ...] = (
     Key("nncf_config", _O, "Passed to NNCF unchanged."),
     Key("nncf_compress_postprocessing", _O, "Whether NNCF's graph includes post-processing."),
     Key("nncf_strict", _O, "Whether the run stops where it cannot."),
-    Key("min_initial_map_ratio", _O, "Share of the mAP that initialised compression must have kept."))
+    Key("min_initial_map_ratio", _O, "Share of the mAP that initialised compression must have kept."),
+    Key("fine_tuning", _O, "Whether and how long a compressed model is trained: `when` (always, when_needed, never), "
+        "`max_map_drop`, `patience`."))
 
 _BY_PATH = {key.path: key for key in KEYS}
 # Keys whose own keys are all in the table.

@@ -6,7 +6,8 @@ from core.base.errors import UserError
 from core.base.suggest import nearest
 from core.config.decisions import KEYS
 
-NNCF_KEYS = ("nncf_config", "nncf_compress_postprocessing", "nncf_strict", "min_initial_map_ratio")
+NNCF_KEYS = ("nncf_config", "nncf_compress_postprocessing", "nncf_strict", "min_initial_map_ratio",
+             "fine_tuning")
 WEIGHTS_KEY = "pretrained_weights"
 """Folder or s3://bucket/prefix with the files of weights that a config names by URL or by a model zoo's name."""
 KNOWN_KEYS = tuple(key.path for key in KEYS if "." not in key.path)

@@ -1,6 +1,6 @@
 """Builds the report of a run from the artifacts of its stages."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from core.base.errors import UserError
 from core.base.outputs import write_text
+from core.report.choice import name_of
 from core.report.content import Judged, ReportContent, class_aps
 from core.report.gate import judge
 from core.report.pages import render_html, render_markdown
@@ -15,7 +16,8 @@ from core.report.samples import Image, read_samples
 from core.report.summary import Run, summarize
 from core.report.training_log import read_training_log
 from core.results.evaluation import Evaluation
-from core.results.summary import Thresholds
+from core.results.outcome import Making
+from core.results.summary import Objective, Thresholds
 from core.results.validation import METRICS_FILE, Validation
 
 if TYPE_CHECKING:
@@ -25,27 +27,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelArtifacts:
-    """What the stages before validate left of a model: its evaluation, its training log and its config."""
+    """What the stages before validate left of a model: its evaluation, its training log and its config.
+
+    ``making`` tells of a candidate how it was made.
+    """
 
     evaluation: Path
     log: Path
     config: "ConfigRef"
+    making: Making | None = None
 
 
 @dataclass(frozen=True)
 class ReportInputs:
     """The artifacts and parameters a report is built from.
 
-    ``models`` are in the order in which they were validated, the baseline first; ``validation_folder`` holds
+    ``models`` are by name, the baseline first, among them all that were validated; ``validation_folder`` holds
     ``metrics.json`` and the pictures; ``parent`` has ``uri`` and ``digest`` of the given checkpoint, both empty where
     the run trained one.
     """
 
-    models: Sequence[ModelArtifacts]
+    models: Mapping[str, ModelArtifacts]
     validation_folder: Path
     data: "DataRef"
     parent: Mapping[str, str]
     thresholds: Thresholds
+    objective: Objective = Objective.THROUGHPUT
 
 
 def read_content(inputs: ReportInputs) -> ReportContent:
@@ -57,15 +64,18 @@ def read_content(inputs: ReportInputs) -> ReportContent:
     folder = inputs.validation_folder
     validation = Validation.read(folder / METRICS_FILE)
     names = [model.name for model in validation.models]
-    if len(names) != len(inputs.models):
+    if not set(names) <= set(inputs.models):
         raise UserError("validation", f"{folder} has the models {', '.join(names)}", "It must have measured the "
-                        f"{len(inputs.models)} models that the report is given.", "Give the folder of this run.")
-    artifacts = dict(zip(names, inputs.models))
+                        f"models that the report is given: {', '.join(inputs.models)}.",
+                        "Give the folder of this run.")
+    artifacts = {name: inputs.models[name] for name in names}
     run = Run({name: Evaluation.read(one.evaluation) for name, one in artifacts.items()}, validation, inputs.data,
               {name: one.config for name, one in artifacts.items()}, inputs.parent)
-    summary = summarize(run, inputs.thresholds)
-    candidates = tuple(Judged(model, one, judge(one, inputs.thresholds))
-                       for model, one in zip(run.validation.candidates, summary.all))
+    makings = {name: one.making for name, one in inputs.models.items() if one.making is not None}
+    summary = summarize(run, inputs.thresholds, inputs.objective, makings)
+    summaries = {name_of(one): one for one in summary.all}
+    candidates = tuple(Judged(model, summaries[model.name], judge(summaries[model.name], inputs.thresholds))
+                       for model in run.validation.candidates)
     samples, missing = read_samples(folder, run.validation.samples)
     worst: tuple[Image, ...] = ()
     # The pair that is shipped comes last and is shown first.
@@ -75,6 +85,7 @@ def read_content(inputs: ReportInputs) -> ReportContent:
     return ReportContent(
         run=run, summary=summary, candidates=candidates, classes=class_aps(run), samples=samples, worst=worst,
         logs={name: read_training_log(one.log) for name, one in artifacts.items()}, missing_samples=missing,
+        decisions={name: made.decision for name, made in makings.items()},
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
 
 

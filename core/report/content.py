@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from core.report.gate import Verdict
 from core.report.samples import Image
@@ -48,7 +48,8 @@ class Judged:
 class ReportContent:
     """What a report shows; ``missing_samples`` are the files of pictures that could not be read.
 
-    ``logs`` are the training logs by name of the model, the baseline's first.
+    ``logs`` are the training logs by name of the model, the baseline's first; ``decisions`` say of candidates what was
+    decided of their training.
     """
 
     run: Run
@@ -60,6 +61,12 @@ class ReportContent:
     worst: tuple[Image, ...]
     missing_samples: tuple[str, ...]
     created: str
+    decisions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def chosen(self) -> Judged:
+        """Return the candidate that is judged and published."""
+        return next(one for one in self.candidates if one.model.name == self.summary.provenance.models.candidate)
 
 
 def class_aps(run: Run) -> tuple[ClassAp, ...]:

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from core.report import plots
+from core.report.choice import name_of
 from core.report.content import ReportContent, remarks, worst_first
 from core.report.provenance import algorithm_names, provenance_facts
 from core.report.samples import Image, embed
@@ -110,7 +111,8 @@ def _values(content: ReportContent) -> dict[str, Any]:
     model = PurePosixPath(content.summary.provenance.configs.model).stem or "Model"
     neighbours = [pair for one in validation.models for pair in one.neighbours]
     return {
-        "content": content, "algorithms": algorithms, "algorithms_title": _title(algorithms),
+        "content": content, "candidate_rows": _candidate_rows(content), "algorithms": algorithms,
+        "algorithms_title": _title(algorithms),
         "title": f"{model}, {_title(algorithms)}",
         "remarks": remarks(content), "comparison": comparison, "provenance_facts": provenance_facts,
         "worst_first": worst_first,
@@ -121,6 +123,23 @@ def _values(content: ReportContent) -> dict[str, Any]:
         "neighbour_rows": [[f"{pair.first} to {pair.second}", difference(pair.map_change), f"{pair.share:.2%}",
                             pair.matched, pair.only_first, pair.only_second, fraction(pair.largest_score_difference)]
                            for pair in neighbours]}
+
+
+def _candidate_rows(content: ReportContent) -> list[list[str]]:
+    """Return a row on each candidate of a choice: what it is like, what it took, and why it was chosen or not."""
+    found = {name_of(one): one for one in content.summary.all}
+    rows = []
+    for one in content.summary.choice.candidates if content.summary.choice else ():
+        measured = found.get(one.name)
+        figures = [NOT_MEASURED] * 5 if measured is None else [
+            fraction(measured.map_ir), f"{fraction(measured.map_drop)} ({fraction(measured.map_drop_low)} to "
+            f"{fraction(measured.map_drop_high)})", ratio(measured.speedup), quantity(measured.latency_ms_p50),
+            quantity(measured.size_mb)]
+        device = f"{one.gpus} GPU" if one.gpus else "CPU"
+        rows.append([f"{one.name}, chosen" if one.chosen else one.name, *figures,
+                     f"{one.hours:.2f} h of {device}, {counted(one.epochs, 'epoch')}",
+                     one.why + (f" {one.decision}" if one.decision else "")])
+    return rows
 
 
 def _title(algorithms: Mapping[str, str]) -> str:
@@ -145,7 +164,9 @@ def _plots(content: ReportContent, colours: dict[str, str]) -> dict[str, Any]:
     training = {name: Markup(plots.training_curves(
         log, colours[name], f"train{place}-", f"{name}: loss, validation accuracy and learning rate"))
         for place, (name, log) in enumerate(content.logs.items()) if not log.passed_through}
-    return {"speed": Markup(plots.speed_and_size(content.summary)), "waterfall": Markup(plots.waterfall_bars(steps)),
+    choice = Markup(plots.pareto(content.summary, ir_colours)) if content.summary.choice else ""
+    return {"pareto": choice, "speed": Markup(plots.speed_and_size(content.summary, colours=ir_colours)),
+            "waterfall": Markup(plots.waterfall_bars(steps)),
             "classes": Markup(plots.per_class_bars(content.classes, validation.baseline.name, names)),
             "curves": Markup(curves), "training": training}
 

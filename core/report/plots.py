@@ -104,13 +104,58 @@ def per_class_bars(classes: Sequence[ClassAp], baseline: str, candidates: Sequen
         return inline_svg(figure, prefix, "AP of each class for every model", COLOURS)
 
 
-def speed_and_size(summary: Summary, prefix: str = "speed-") -> str:
-    """Return bars of throughput, latency and size of the baseline's and every candidate's IR."""
+def pareto(summary: Summary, colours: Mapping[str, str], prefix: str = "pareto-") -> str:
+    """Return the mAP of every IR over its throughput and over its size; the chosen candidate has a ring.
+
+    Bars are the 95 % intervals of what candidates lose; below the line the loss is above its limit.
+
+    Args:
+        colours: Colour of each model by name.
+    """
+    import matplotlib
+
+    baseline, limit = summary.provenance.models.baseline, summary.provenance.thresholds.max_map_drop
+    chosen = summary.provenance.models.candidate
+    sides = (("Throughput, images/s (more is better)", summary.baseline_fps, "fps"),
+             ("Size, MB (less is better)", summary.baseline_size_mb, "size_mb"))
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _figure(3.4, columns=2)
+        figure.subplots_adjust(left=0.06, right=0.985, top=0.91, bottom=0.13, wspace=0.16)
+        for panel, (title, before, name) in zip(axes, sides):
+            panel.set_title("mAP of the IR")
+            panel.set_xlabel(title)
+            panel.axhline(summary.baseline_map - limit, color=_MUTED, linewidth=1.0, linestyle=(0, (4, 3)))
+            points = [(baseline, before, summary.baseline_map_ir, (0.0, 0.0))]
+            for one in summary.all:
+                drop = summary.baseline_map - one.map_ir
+                bars = (max(one.map_drop_high - drop, 0.0), max(drop - one.map_drop_low, 0.0))
+                points.append((one.provenance.models.candidate, getattr(one, name), one.map_ir, bars))
+            known = [point for point in points if math.isfinite(point[1]) and math.isfinite(point[2])]
+            for model, x, y, bars in known:
+                if all(map(math.isfinite, bars)) and any(bars):
+                    panel.errorbar(x, y, yerr=[[bars[0]], [bars[1]]], color=colours[model], linewidth=1.2)
+                panel.plot(x, y, "o", color=colours[model], markersize=7)
+                if model == chosen:
+                    panel.plot(x, y, "o", markerfacecolor="none", markeredgecolor=_INK, markersize=13)
+                panel.annotate(displayable(model, 24), (x, y), xytext=(8, 5), textcoords="offset points", fontsize=8.5)
+            panel.margins(x=0.22, y=0.2)
+            if not known:
+                _nothing(panel, "not measured")
+        return inline_svg(figure, prefix, "mAP over throughput and over size of every model", COLOURS)
+
+
+def speed_and_size(summary: Summary, prefix: str = "speed-", colours: Mapping[str, str] | None = None) -> str:
+    """Return bars of throughput, latency and size of the baseline's and every candidate's IR.
+
+    Args:
+        colours: Colour of each model by name; by default in their order.
+    """
     import matplotlib
 
     summaries = list(summary.all)
     names = [summary.provenance.models.baseline, *(one.provenance.models.candidate for one in summaries)]
-    colours = [BASELINE, *(colours_of(place)[1] for place in range(len(summaries)))]
+    in_order = [BASELINE, *(colours_of(place)[1] for place in range(len(summaries)))]
+    shades = [(colours or {}).get(name, shade) for name, shade in zip(names, in_order)]
     rows = [row for row in zip(*map(comparison, summaries)) if not row[0].accuracy]
     height = 0.47 + 0.49 * len(names)
     with matplotlib.rc_context(_STYLE):
@@ -119,7 +164,7 @@ def speed_and_size(summary: Summary, prefix: str = "speed-") -> str:
         for panel, row in zip(axes, rows):
             values = [row[0].baseline_ir, *(one.candidate_ir for one in row)]
             lengths = [value if math.isfinite(value) else 0.0 for value in values]
-            panel.barh(range(len(names)), lengths, height=0.62, color=colours)
+            panel.barh(range(len(names)), lengths, height=0.62, color=shades)
             for place, (value, length) in enumerate(zip(values, lengths)):
                 panel.annotate(row[0].write(value), (length, place), xytext=(4, 0), textcoords="offset points",
                                va="center", fontweight="bold")

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.base.errors import UserError
+from core.report.choice import choose, explain
 from core.report.gate import judge
 from core.results import summary as records
 from core.results.evaluation import Evaluation
-from core.results.summary import Summary, Thresholds
+from core.results.outcome import Making
+from core.results.summary import Objective, Summary, Thresholds
 from core.results.validation import Candidate, Model, Validation
 
 if TYPE_CHECKING:
@@ -46,10 +48,24 @@ class Run:
         return self.validation.baseline
 
 
-def summarize(run: Run, thresholds: Thresholds) -> Summary:
-    """Return the summary of a run's candidates, each judged by the limits."""
-    first, *others = (_summary(run, candidate, thresholds) for candidate in run.validation.candidates)
-    return first.model_copy(update={"further": tuple(others)})
+def summarize(run: Run, thresholds: Thresholds, objective: Objective = Objective.THROUGHPUT,
+              makings: Mapping[str, Making] | None = None) -> Summary:
+    """Return the summary of the best of a run's candidates, with those of the others and why it is the best.
+
+    Args:
+        run: The measurements.
+        thresholds: The limits that each is judged by.
+        objective: What the best one is the best in.
+        makings: How candidates were made, by name.
+    """
+    found = [_summary(run, candidate, thresholds) for candidate in run.validation.candidates]
+    failed = run.validation.failed
+    if len(found) + len(failed) == 1:
+        return found[0]
+    chosen = choose(found, thresholds, objective)
+    return chosen.model_copy(update={
+        "further": tuple(one for one in found if one is not chosen),
+        "choice": explain(found, chosen, thresholds, objective, makings or {}, failed)})
 
 
 def _summary(run: Run, candidate: Candidate, thresholds: Thresholds) -> Summary:

@@ -76,12 +76,17 @@ def comparison(summary: Summary) -> list[Row]:
 
 
 def terminal_table(record: Mapping[str, Any]) -> str:
-    """Return the tables that end a run, from the dict in ``summary.json``: baseline, candidate, change, the verdict.
+    """Return the table that ends a run, from the dict in ``summary.json``: baseline, candidate, change, the verdict.
+
+    Of several candidates it is the chosen one's, and a line on each says why it was chosen or not.
 
     Raises:
         UserError: The dict is not a summary.
     """
-    return "\n\n".join(_table(summary) for summary in Summary.from_json(record, "summary").all)
+    summary = Summary.from_json(record, "summary")
+    lines = [f"{'chosen' if one.chosen else 'not chosen'}: {one.name}. {one.why}"
+             for one in (summary.choice.candidates if summary.choice else ())]
+    return "\n\n".join([_table(summary), *(["\n".join(lines)] if lines else [])])
 
 
 def _table(summary: Summary) -> str:

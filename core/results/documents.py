@@ -12,6 +12,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from core.base.supervision import run_command
 from core.results.evaluation import Evaluation
+from core.results.outcome import Making
 from core.results.record import Record
 from core.results.summary import Summary
 from core.results.validation import Validation
@@ -46,9 +47,9 @@ def table_of(schema: dict[str, Any]) -> str:
 def sections() -> str:
     """Return the tables of all records, each under its name, those that a file holds first."""
     found: dict[str, dict[str, Any]] = {}
-    for record in (Validation, Evaluation, Summary):
+    for record in (Validation, Evaluation, Making, Summary):
         schema = schema_of(record)
-        parts = {record.__name__: schema, **schema["$defs"]} if "properties" in schema else schema["$defs"]
+        parts = ({record.__name__: schema} if "properties" in schema else {}) | schema.get("$defs", {})
         found.update({name: part for name, part in sorted(parts.items(), key=lambda item: item[0] != record.__name__)
                       if "properties" in part})
     return "\n\n".join(f"### {name}\n\n{_one_line(schema['description'])}\n\n{table_of(schema)}"

@@ -2,13 +2,23 @@
 
 import math
 from collections.abc import Iterator
+from enum import StrEnum
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator
 
 from core.base.errors import UserError
 from core.base.text import bounded_repr
-from core.results.record import Count, MeasuredDifference, MeasuredFraction, MeasuredQuantity, Name, Record, Text
+from core.results.record import (
+    Count,
+    MeasuredDifference,
+    MeasuredFraction,
+    MeasuredQuantity,
+    Name,
+    Quantity,
+    Record,
+    Text,
+)
 
 _LIMITS = {
     "min_map": (1.0, "It must be a number from 0 to 1, in absolute mAP.", "Use 0.05 to refuse models that find next to "
@@ -19,6 +29,17 @@ _LIMITS = {
     "min_speedup": (math.inf, "It must be a finite number of at least 0.",
                     "Use 1.0 to ask that the candidate is not slower, 0 to ask nothing."),
 }
+
+
+class Objective(StrEnum):
+    """What the best candidate is the best in."""
+
+    THROUGHPUT = "throughput"
+    """Images a second."""
+    LATENCY = "latency"
+    """Milliseconds of one image."""
+    SIZE = "size"
+    """Bytes of the IR."""
 
 
 class Thresholds(Record):
@@ -157,6 +178,34 @@ class Provenance(Record):
     """The limits of the run."""
 
 
+class Contender(Record):
+    """A candidate of a run, and why it was chosen or not."""
+
+    name: Name
+    """Its name."""
+    chosen: bool
+    """Whether it is the one that is judged and published."""
+    why: Text
+    """Why, a sentence."""
+    decision: Text
+    """What was decided of its training and why, a sentence; empty where it failed before."""
+    epochs: Count
+    """Epochs that it was trained."""
+    hours: Quantity
+    """Hours of its compression: of all GPUs together, or of the CPU."""
+    gpus: Count
+    """GPUs that it was compressed on; 0 is the CPU."""
+
+
+class Choice(Record):
+    """Which candidate of a run is the best within the limits."""
+
+    objective: Objective
+    """What is best."""
+    candidates: tuple[Contender, ...]
+    """All candidates, those that failed too."""
+
+
 class Summary(Record):
     """`summary.json`: a candidate beside its baseline. Of mAP and AP, COCO's are meant.
 
@@ -219,6 +268,8 @@ class Summary(Record):
     """What exactly was measured."""
     further: tuple["Summary", ...] = Field((), exclude_if=lambda further: not further)
     """Of a run with several candidates the others; the key is absent where there is one."""
+    choice: Choice | None = Field(None, exclude_if=lambda choice: choice is None)
+    """Of a run with several candidates why this one was chosen; the key is absent where there is one."""
 
     @property
     def all(self) -> Iterator["Summary"]:
@@ -228,8 +279,8 @@ class Summary(Record):
 
     @property
     def passed(self) -> bool:
-        """Return whether every candidate kept the limits."""
-        return all(summary.verdict == "pass" for summary in self.all)
+        """Return whether the candidate kept the limits: the chosen one, of several."""
+        return self.verdict == "pass"
 
     def figures(self) -> dict[str, float]:
         """Return the numbers that are measured, by their keys in JSON; NaN where one could not be."""

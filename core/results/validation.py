@@ -16,6 +16,7 @@ from core.results.accuracy import (
     Picture,
     Step,
 )
+from core.results.outcome import Outcome
 from core.results.record import Count, Fraction, Name, Positive, Quantity, Record, Text
 from core.results.speed import Cpu, Execution, Expectation, HintSpeed, LayerChange, Load, Ratio, Structure
 
@@ -123,6 +124,8 @@ class Validation(Record):
     """Test images with the detections of every IR."""
     corrupt_images: tuple[CorruptImage, ...]
     """Images left out of every form."""
+    failed: tuple[Outcome, ...] = Field((), exclude_if=lambda failed: not failed)
+    """Candidates that came to nothing and were not measured; the key is absent where there is none."""
     warnings: tuple[Text, ...]
     """Sentences: a busy machine, a speed-up far below what is to be expected, work that is not in int8."""
 

@@ -1,6 +1,7 @@
 """Train a detector, or adopt one that is given, and leave a checkpoint and a log."""
 
 import logging
+import math
 import shutil
 import time
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from core.training.log import write_head
 from core.training.model import load_plain_weights
 from core.training.snapshot import snapshot
 from core.training.trainer import Output, Trainer
+from core.training.tuning import known
 from core.training.weights import without_copies
 
 if TYPE_CHECKING:
@@ -37,6 +39,9 @@ class FitResult:
         metrics: The last validation's ``map`` and ``map50``, and the last ``loss``.
         best: ``map`` and ``epoch`` of the best validation, empty where there was none.
         algorithms: NNCF's algorithms in the resulting checkpoint, empty for a plain one.
+        decision: What was decided of a compressed model's training and why, a sentence.
+        map_parent: mAP before compression on the validation split; NaN where it was not asked for.
+        map_initial: mAP of the initialised compression, likewise.
     """
 
     epochs: int
@@ -44,6 +49,9 @@ class FitResult:
     metrics: dict[str, float] = field(default_factory=dict)
     best: dict[str, float] = field(default_factory=dict)
     algorithms: tuple[str, ...] = ()
+    decision: str = ""
+    map_parent: float = math.nan
+    map_initial: float = math.nan
 
     def reported(self) -> dict[str, float]:
         """Return the metrics, those of the best validation as ``best_map`` and ``best_epoch``."""
@@ -99,7 +107,9 @@ def fit(config: Any, dataset: "Dataset", output_checkpoint: Path, log_file: Path
             with new_file(log_file) as partial:
                 shutil.copyfile(output.json_log, partial)
     return FitResult(epochs=runner.epoch, seconds=time.time() - started, metrics=dict(runner.last_metrics),
-                     best=dict(runner.best), algorithms=algorithms_of(config) if trainer.compression else ())
+                     best=dict(runner.best), algorithms=algorithms_of(config) if trainer.compression else (),
+                     decision=trainer.decision, map_parent=known(trainer.parent_map),
+                     map_initial=trainer.initial.metrics.map if trainer.initial else math.nan)
 
 
 def start_of(config: Any, fp32: Path) -> Path | None:

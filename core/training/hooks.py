@@ -12,7 +12,7 @@ from mmcv.runner import EMAHook, Fp16OptimizerHook, Hook, OptimizerHook
 from mmdet.core import EvalHook
 from mmdet.core.hook.ema import BaseEMAHook
 
-from core.base.errors import UserError
+from core.base.errors import CandidateFailed, UserError
 from core.checkpoint.checkpoint import Checkpoint, checkpoint_bytes, write_checkpoint
 from core.training.distributed import average_statistics, first_rank, from_first_rank, ranks
 from core.training.progress import Position, after_epoch, after_iteration
@@ -27,8 +27,9 @@ class CheckLossHook(Hook):
 
     def after_train_iter(self, runner: Any) -> None:
         loss = float(runner.outputs["loss"])
-        if not math.isfinite(loss):
-            raise UserError("loss", f"{loss} in epoch {runner.epoch + 1}, iteration {runner.inner_iter + 1}",
+        # MMDetection has averaged what it logs over the ranks, so all of them stop together.
+        if not math.isfinite(loss + runner.outputs.get("log_vars", {}).get("loss", 0.0)):
+            raise CandidateFailed("loss", f"{loss} in epoch {runner.epoch + 1}, iteration {runner.inner_iter + 1}",
                             "Training must keep it finite.",
                             "Lower optimizer.lr or set optimizer_config.grad_clip, then start again.")
         runner.last_metrics["loss"] = loss
@@ -69,6 +70,10 @@ class EvaluationHook(EvalHook):
         best = runner.messages.get("best_ckpt")
         within = isinstance(best, str) and Path(runner.work_dir).resolve() in Path(best).resolve().parents
         self.best_ckpt_path = best if within else None
+
+    def scores(self, runner: Any) -> bool:
+        """Return whether the runner's present epoch is scored."""
+        return bool(self._should_evaluate(runner))
 
     def _should_evaluate(self, runner: Any) -> bool:
         # The last epoch is scored whatever the interval: it is the result.

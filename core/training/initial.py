@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.base.errors import UserError
+from core.base.errors import CandidateFailed, UserError
 from core.base.text import bounded_repr
 
 if TYPE_CHECKING:
@@ -100,11 +100,11 @@ def require_good_start(initial: InitialScore, ratio: float, checkpoint: Path) ->
     """Stop where compression has cost too much accuracy before training even began.
 
     Raises:
-        UserError: The mAP is below ``ratio`` times the parent's; names both.
+        CandidateFailed: The mAP is below ``ratio`` times the parent's; names both.
     """
     if initial.parent_map is None or not initial.metrics.map < ratio * initial.parent_map:
         return
-    raise UserError("initialised compression", f"mAP {initial.metrics.map:.4f} before training, "
+    raise CandidateFailed("initialised compression", f"mAP {initial.metrics.map:.4f} before training, "
                     f"{initial.parent_map:.4f} without compression",
                     f"At least {ratio:g} of it must be left ({RATIO_KEY}), here that is "
                     f"{ratio * initial.parent_map:.4f}.",

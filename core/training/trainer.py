@@ -35,6 +35,7 @@ from core.training.signals import Interruptions
 from core.training.snapshot import portable, snapshot
 from core.training.states import StateSettings, TrainingStates, training_identity
 from core.training.sync_bn import replace_sync_bn
+from core.training.tuning import EnoughHook, FineTuning, When, how_it_ended, known
 from core.training.weights import fine_tune_from, load_what_fits, without_copies
 
 if TYPE_CHECKING:
@@ -95,6 +96,9 @@ class Trainer:
         compression: The CompressedDetector, None for plain training.
         runner: mmcv's runner with every hook.
         loader: The training data.
+        plan: Whether and how long a compressed model is trained.
+        decision: What was decided of that and why, a sentence; empty for plain training.
+        initial: The score of a compressed model before its first step, None where there is none.
         parent_map: mAP before compression on the images of the initial evaluation, where it was asked for.
         resumed: Whether an interrupted training is resumed.
         states: Where the training state is stored, if anywhere.
@@ -111,6 +115,7 @@ class Trainer:
         self.config, self.dataset, self.output, self._seed = config, dataset, output, seed
         self._nncf_config = nncf_config_of(config)
         min_initial_map_ratio(config)
+        self.plan, self.decision = FineTuning.of(config), ""
         require_obeyed(config)
         if self._nncf_config is not None:
             require_valid(self._nncf_config, epochs_of(config))
@@ -129,6 +134,7 @@ class Trainer:
         resumed = saved or (given if resumes else None)
         self.resumed = resumed is not None
         self.loader = train_loader(config, dataset, seed)
+        self.initial: InitialScore | None = None
         self.parent_map: float | None = None
         self.compression: CompressedDetector | None = None
         self.network = self._build(given, saved, source)
@@ -150,28 +156,38 @@ class Trainer:
             StateSaved: SIGTERM arrived, and the state is stored.
         """
         if self.compression is not None and not self.resumed:
-            self._score_start()
+            self.initial = self._score_start()
+        trains = True
+        if self.compression is not None:
+            trains, self.decision = self.plan.at_the_start(self.initial, self._may_be_best())
+            logger.info(self.decision)
+        if trains:
+            with self._interruptions:
+                self._train()
+            if self.compression is not None:
+                self.decision += how_it_ended(self.runner)
+
+    def _train(self) -> None:
         states, state = self.states, self.state
         workflow = workflow_of(self.config)
-        with self._interruptions:
-            try:
-                loaders = workflow_loaders(self.config, self.loader, workflow, self._seed, self.dataset.val)
-                self.runner.run(loaders, workflow)
-            except ValueError as error:
-                require_two_images(error, "Training")
+        try:
+            loaders = workflow_loaders(self.config, self.loader, workflow, self._seed, self.dataset.val)
+            self.runner.run(loaders, workflow)
+        except ValueError as error:
+            require_two_images(error, "Training")
+            raise
+        except Terminated:
+            if states is None or state.position is None:
                 raise
-            except Terminated:
-                if states is None or state.position is None:
-                    raise
-                state.save()
-                if not states.wait():
-                    raise
-                raise StateSaved(states.place, str(state.position)) from None
-            finally:
-                if states is not None:
-                    states.wait()
+            state.save()
+            if not states.wait():
+                raise
+            raise StateSaved(states.place, str(state.position)) from None
+        finally:
             if states is not None:
-                states.finish()
+                states.wait()
+        if states is not None:
+            states.finish()
 
     def snapshot(self) -> Checkpoint:
         """Return the trained model as a checkpoint that others start from: without what EMA hooks keep beside it."""
@@ -197,10 +213,11 @@ class Trainer:
             if saved is not None:
                 load_all_weights(detector, without_copies(saved), origin)
             return detector
-        if min_initial_map_ratio(self.config) > 0 and not self.resumed:
+        asked = min_initial_map_ratio(self.config) > 0 or self.plan.when is When.WHEN_NEEDED
+        if asked and not self.resumed:
             if given is not None and given.compression is not None:
-                logger.warning("min_initial_map_ratio is not checked: the checkpoint is compressed already, so there "
-                               "is no plain model to compare with")
+                logger.warning("min_initial_map_ratio is not checked and when_needed trains: the checkpoint is "
+                               "compressed already, so there is no plain model to compare with")
             else:
                 split = initial_split(self.dataset, self.output.folder)
                 self.parent_map = score(detector, self.config, split, self.dataset.classes).map
@@ -300,14 +317,16 @@ class Trainer:
                 raise UserError(f"config, evaluation.{key}", place, "Training writes to its own work folder alone.",
                                 "Remove it from the config.")
 
-        def may_be_best() -> bool:
-            """Return whether the model is what the config asks for: a compressed one is when its schedule has ended."""
-            return (self.compression is None
-                    or self.compression.controller.compression_stage().name == "FULLY_COMPRESSED")
-
         loader = evaluation_loader(config, "val", self.dataset.val)
-        hook = EvaluationHook(self.network, loader, self._interruptions, may_be_best, **settings)
+        hook = EvaluationHook(self.network, loader, self._interruptions, self._may_be_best, **settings)
         self.runner.register_hook(hook, priority="LOW")
+        if self.compression is not None and self.plan.when is When.WHEN_NEEDED and self.runner.max_epochs is not None:
+            self.runner.register_hook(EnoughHook(self.plan, known(self.parent_map), hook.scores, self._may_be_best),
+                                      priority="VERY_LOW")
+
+    def _may_be_best(self) -> bool:
+        """Return whether the model is what the config asks for: a compressed one is when its schedule has ended."""
+        return self.compression is None or self.compression.controller.compression_stage().name == "FULLY_COMPRESSED"
 
     def _register_state(self, resumed: Checkpoint | None) -> "StateHook":
         from core.training.hooks import StateHook
@@ -374,7 +393,7 @@ class Trainer:
         self._load_optimizer(checkpoint.training["optimizer"])
         return checkpoint.training
 
-    def _score_start(self) -> None:
+    def _score_start(self) -> InitialScore:
         """Save and score a compressed model before its first training step."""
         saved = self.output.folder / BEFORE_TRAINING
         if first_rank():
@@ -388,6 +407,7 @@ class Trainer:
         logger.info("before the first training step: mAP %.4f, mAP50 %.4f (%d images of split %s)",
                     metrics.map, metrics.map50, split.images, split.name)
         require_good_start(initial, min_initial_map_ratio(self.config), saved)
+        return initial
 
 
 def _prepare_process(config: Any, seed: int) -> None:

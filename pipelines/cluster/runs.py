@@ -15,10 +15,11 @@ from core.base.faults import Faults
 from pipelines.cluster.connection import Connection, Unreachable
 from pipelines.cluster.listing import entries
 from pipelines.cluster.versions import Version
+from pipelines.containers import CONFIGS
+from pipelines.parameters import texts_of
 
 # Parameters that name a place a stage reads or writes; a pod sees none of this machine's folders.
 PLACES = ("data", "checkpoint", "weights", "destination", "training_state")
-CONFIGS = ("model_config", "compression_config")
 PIPELINE_ROOT_SCHEMES = ("s3://", "gs://", "minio://")
 
 
@@ -73,9 +74,8 @@ def _check_places(settings: RunSettings, root: Path) -> None:
         if value and "://" not in value or value.startswith("file:"):
             raise UserError(f"parameter {name}", value, "A pod of the cluster does not see this machine's folders.",
                             f"Upload it and give its address, as in -p {name}=s3://bucket/folder.")
-    for name in CONFIGS:
-        value = settings.parameters.get(name, "")
-        if value and "://" not in value and not _is_in_images(value, root):
+    for name, value in ((one, text) for one in CONFIGS for text in texts_of(settings.parameters, one)):
+        if "://" not in value and not _is_in_images(value, root):
             raise UserError(f"parameter {name}", value, "The images hold the files below configs/ and no others.",
                             "Give a path such as configs/detectors/retinanet_r18_small.py, or an s3:// address.")
     root_given = settings.pipeline_root

@@ -27,6 +27,11 @@ class Run:
     def summary(self) -> dict[str, Any]:
         return json.loads((self.folder / "summary.json").read_text())
 
+    @property
+    def chosen(self) -> str:
+        """The name of the candidate that was chosen."""
+        return self.summary["provenance"]["models"]["candidate"]
+
 
 def compress(work_dir: Path, *options: str) -> Run:
     """Run ``pipelines/compress.py`` and return what came of it; its output is also streamed."""

@@ -37,6 +37,14 @@ def test_the_detector_is_good_and_int8_keeps_it(digits):
     assert abs(summary["map_compressed"] - summary["map_ir"]) <= 0.01
 
 
+def test_int8_with_and_without_fine_tuning_stand_side_by_side(digits):
+    found = {one["name"]: one for one in digits.summary["choice"]["candidates"]}
+    assert found.keys() == {"post_training", "int8"} and found[digits.chosen]["chosen"]
+    assert (found["post_training"]["epochs"], found["int8"]["epochs"]) == (0, 1)
+    assert all(one["why"] and one["decision"] and one["hours"] > 0 for one in found.values())
+    assert "pareto-" in (digits.folder / "report.html").read_text()
+
+
 def test_every_figure_is_there_and_derived_ones_agree(digits):
     summary = digits.summary
     assert all(isinstance(summary[name], float) for name in FIGURES)
@@ -47,13 +55,14 @@ def test_every_figure_is_there_and_derived_ones_agree(digits):
 def test_the_waterfall_locates_what_is_lost(digits):
     measured = Validation.read(digits.folder / "validation" / "metrics.json")
     steps = {str(step): form.metrics.map for step, form in measured.steps()}
-    assert list(steps) == ["FP32 PyTorch", "FP32 ONNX", "FP32 IR", "compressed PyTorch", "compressed IR"]
+    assert list(steps) == ["FP32 PyTorch", "FP32 ONNX", "FP32 IR", "post_training PyTorch", "post_training IR",
+                           "int8 PyTorch", "int8 IR"]
     assert steps["FP32 ONNX"] == pytest.approx(steps["FP32 PyTorch"], abs=0.002)
     assert steps["FP32 IR"] == pytest.approx(steps["FP32 ONNX"], abs=0.002)
-    (candidate,) = measured.candidates
+    candidate = next(one for one in measured.candidates if one.name == digits.chosen)
     shares = {(str(pair.first), str(pair.second)): pair.share for model in measured.models for pair in model.neighbours}
     assert shares["FP32 PyTorch", "FP32 ONNX"] > 0.99 and shares["FP32 ONNX", "FP32 IR"] > 0.99
-    assert shares["compressed PyTorch", "compressed IR"] > 0.9
+    assert all(shares[f"{one.name} PyTorch", f"{one.name} IR"] > 0.9 for one in measured.candidates)
     assert candidate.ir.execution.unrounded == () and candidate.ir.execution.int8_share > 0.95
     assert candidate.map_drop.low <= digits.summary["map_drop"] <= candidate.map_drop.high
 
@@ -61,10 +70,10 @@ def test_the_waterfall_locates_what_is_lost(digits):
 def test_provenance_names_the_files_that_lie_beside_it(digits):
     digests = digits.summary["provenance"]["sha256"]
     model = digits.folder / "model"
-    assert digests["ir_xml"] == sha256(model / "compressed" / "model.xml")
-    assert digests["ir_bin"] == sha256(model / "compressed" / "model.bin")
+    assert digests["ir_xml"] == sha256(model / digits.chosen / "model.xml")
+    assert digests["ir_bin"] == sha256(model / digits.chosen / "model.bin")
     assert digests["ir_fp32_bin"] == sha256(model / "fp32" / "model.bin")
-    assert digests["compressed_checkpoint"] == sha256(digits.folder / "checkpoints" / "compressed.pth")
+    assert digests["compressed_checkpoint"] == sha256(digits.folder / "checkpoints" / f"{digits.chosen}.pth")
     assert {"torch", "mmdet", "nncf", "openvino"} <= set(digits.summary["provenance"]["versions"])
 
 
@@ -93,7 +102,7 @@ def test_the_bundle_checks_itself_where_it_was_copied_to(work_dir, tmp_path):
 def test_a_second_run_takes_every_pure_stage_from_the_first(digits, run_pipeline, digits_options, work_dir):
     again = run_pipeline(*digits_options)
     assert again.code == 0, again.text[-3000:]
-    for stage in ("train", "compress", "evaluate-fp32", "export-compressed", "convert-compressed", "validate"):
+    for stage in ("train", "compress-int8", "evaluate-fp32", "export-int8", "convert-post_training", "validate"):
         assert f"{stage} unchanged" in again.text, stage
     assert again.summary == digits.summary
     assert not (work_dir / "published" / "digits" / "2").exists()
@@ -113,5 +122,5 @@ def test_the_ir_runs_by_itself(digits):
             "model = openvino.Core().compile_model(sys.argv[1], 'CPU'); "
             "found = model(numpy.zeros((1, 3, 192, 256), 'float32')); "
             "assert found['boxes'].shape[2] == 5 and found['labels'].shape[0] == 1")
-    subprocess.run([sys.executable, "-c", code, str(digits.folder / "model" / "compressed" / "model.xml")], check=True,
+    subprocess.run([sys.executable, "-c", code, str(digits.folder / "model" / digits.chosen / "model.xml")], check=True,
                    env={"OPENVINO_TELEMETRY": "0", "PATH": "/usr/bin:/bin", "HOME": str(digits.folder)})

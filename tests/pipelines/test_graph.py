@@ -11,11 +11,12 @@ import pytest
 PROJECT = Path(__file__).parents[2]
 COMPILED = PROJECT / "pipelines" / "compress.yaml"
 TASKS = {  # task name in the compiled pipeline: (display name, cached)
-    "resolve": ("resolve", False), "train": ("train", True), "compress": ("compress", True),
-    "evaluate": ("evaluate-fp32", True), "evaluate-2": ("evaluate-compressed", True),
-    "export": ("export-fp32", True), "export-2": ("export-compressed", True),
-    "convert": ("convert-fp32", True), "convert-2": ("convert-compressed", True),
-    "validate": ("validate", True), "report": ("report", True), "gate": ("gate", False), "publish": ("publish", False)}
+    "resolve": ("resolve", False), "train": ("train", True), "evaluate": ("evaluate-fp32", True),
+    "export": ("export-fp32", True), "convert": ("convert-fp32", True), "validate": ("validate", True),
+    "report": ("report", True), "gate": ("gate", False), "publish": ("publish", False)}
+LOOP = "for-loop-1"
+OF_EACH_CANDIDATE = {"compress": ("compress", True), "evaluate-2": ("evaluate", True), "export-2": ("export", True),
+                     "convert-2": ("convert", True)}
 
 
 @pytest.fixture(name="documents")
@@ -129,12 +130,51 @@ def test_compiled_pipeline_names_the_public_images_by_tag(document):
 
 
 def test_tasks_have_their_names_components_and_caching(document):
-    tasks = document["root"]["dag"]["tasks"]
-    assert {name: (task["taskInfo"]["name"], task["cachingOptions"].get("enableCache", False))
-            for name, task in tasks.items()} == TASKS
-    components = [task["componentRef"]["name"] for task in tasks.values()]
+    found = {name: task for name, task in document["root"]["dag"]["tasks"].items() if name != LOOP}
+    inner = document["components"][f"comp-{LOOP}"]["dag"]["tasks"]
+    for tasks, expected in ((found, TASKS), (inner, OF_EACH_CANDIDATE)):
+        assert {name: (task["taskInfo"]["name"], task["cachingOptions"].get("enableCache", False))
+                for name, task in tasks.items()} == expected
+    components = [task["componentRef"]["name"] for task in (*found.values(), *inner.values())]
     # kfp.local names a task's folder after its component: one used twice would overwrite the other's artifacts.
-    assert sorted(components) == sorted(f"comp-{name}" for name in TASKS)
+    assert sorted(components) == sorted(f"comp-{name}" for name in (*TASKS, *OF_EACH_CANDIDATE))
+
+
+def test_candidates_are_made_side_by_side(document):
+    from pipelines.graph import PARALLEL
+
+    loop = document["root"]["dag"]["tasks"][LOOP]
+    items = loop["parameterIterator"]["items"]["inputParameter"]
+    assert loop["inputs"]["parameters"][items]["taskOutputParameter"] == {
+        "producerTask": "resolve", "outputParameterKey": "resolved_candidates"}
+    assert loop["iteratorPolicy"] == {"parallelismLimit": PARALLEL}
+    item = document["components"][f"comp-{LOOP}"]["inputDefinitions"]["parameters"][
+        loop["parameterIterator"]["itemInput"]]
+    assert item == {"parameterType": "STRUCT"}
+
+
+@pytest.mark.parametrize("stage", ["validate", "report"])
+def test_stages_of_all_candidates_take_their_digests_since_a_cache_key_holds_the_first_artifact_of_a_list(
+        stage, document):
+    task = document["root"]["dag"]["tasks"][stage]
+    collected = {name: given["taskOutputArtifact"]["producerTask"] == LOOP
+                 for name, given in task["inputs"]["artifacts"].items()}
+    lists = document["components"][f"comp-{stage}"]["inputDefinitions"]["artifacts"]
+    assert collected == {name: declared.get("isArtifactList", False) for name, declared in lists.items()}
+    assert any(collected.values())
+    assert task["inputs"]["parameters"]["digests"]["taskOutputParameter"] == {
+        "producerTask": LOOP, "outputParameterKey": "pipelinechannel--compress-digest"}
+
+
+def test_what_a_loop_s_tasks_ask_for_reaches_the_loop(document):
+    """The compiler hands on no accelerator of a task in a loop by itself."""
+    component = document["components"][f"comp-{LOOP}"]
+    inputs = component["inputDefinitions"]["parameters"]
+    asked = {given["componentInputParameter"] for task in component["dag"]["tasks"].values()
+             for given in task["inputs"]["parameters"].values() if "componentInputParameter" in given}
+    assert {"pipelinechannel--accelerator", "pipelinechannel--resolve-gpu_count"} <= asked <= inputs.keys()
+    assert inputs.keys() <= {*document["root"]["dag"]["tasks"][LOOP]["inputs"]["parameters"],
+                             "pipelinechannel--resolve-resolved_candidates-loop-item"}
 
 
 def test_publish_waits_for_the_gate(document):

@@ -29,7 +29,9 @@ def documents():
 
 
 PIPELINE, PLATFORM = documents()
-TASKS = PIPELINE["root"]["dag"]["tasks"]
+LOOP = PIPELINE["components"]["comp-for-loop-1"]["dag"]["tasks"]
+TASKS = {name: task for name, task in (*PIPELINE["root"]["dag"]["tasks"].items(), *LOOP.items())
+         if name != "for-loop-1"}
 GPU_STAGES = {"train", "compress", "evaluate"}
 DEFAULTS = {name: declared.get("defaultValue") for name, declared in PIPELINE["root"]["inputDefinitions"][
     "parameters"].items()}
@@ -47,8 +49,10 @@ OUTCOMES = {
 }
 
 
-def parameter(name):
-    return {"componentInputParameter": name}
+@pytest.fixture(name="parameter")
+def fixture_parameter(name):
+    """Return a function that gives the reference to a run parameter, in the loop by the loop's input."""
+    return lambda parameter: {"componentInputParameter": f"pipelinechannel--{parameter}" if name in LOOP else parameter}
 
 
 @pytest.fixture(name="name", params=sorted(TASKS))
@@ -92,7 +96,7 @@ def test_every_stage_of_the_table_is_a_task_and_the_other_way_round():
     assert {name.split("-")[0] for name in TASKS} == STAGES.keys()
 
 
-def test_cpu_and_memory(name, row, task, container):
+def test_cpu_and_memory(name, row, task, container, parameter):
     assert container["resources"].items() >= {
         "resourceCpuRequest": given(row.cpu), "resourceMemoryRequest": given(row.memory),
         "resourceMemoryLimit": given(row.memory_limit or row.memory)}.items()
@@ -111,7 +115,7 @@ def test_defaults_fit_a_node_of_four_cpus_16_gib_and_one_gpu(row):
     assert amount(row.memory) <= (16 - 2.6 - 0.1 - 1.0) * 2 ** 30
 
 
-def test_accelerators_are_asked_for_by_train_compress_and_evaluate_alone(name, task, row, container):
+def test_accelerators_are_asked_for_by_train_compress_and_evaluate_alone(name, task, row, container, parameter):
     accelerator = container["resources"].get("accelerator")
     assert row.gpu == (name.split("-")[0] in GPU_STAGES) == (accelerator is not None)
     if accelerator:
@@ -120,8 +124,9 @@ def test_accelerators_are_asked_for_by_train_compress_and_evaluate_alone(name, t
             "resourceType": "{{$.inputs.parameters['pipelinechannel--accelerator']}}"}
         inputs = task["inputs"]["parameters"]
         assert inputs["pipelinechannel--accelerator"] == parameter("accelerator")
-        assert inputs["pipelinechannel--resolve-gpu_count"] == {
-            "taskOutputParameter": {"outputParameterKey": "gpu_count", "producerTask": "resolve"}}
+        assert inputs["pipelinechannel--resolve-gpu_count"] == (
+            parameter("resolve-gpu_count") if name in LOOP else
+            {"taskOutputParameter": {"outputParameterKey": "gpu_count", "producerTask": "resolve"}})
 
 
 def test_accelerator_count_is_text_since_the_driver_takes_a_number_for_none():
@@ -129,7 +134,7 @@ def test_accelerator_count_is_text_since_the_driver_takes_a_number_for_none():
     assert outputs["gpu_count"]["parameterType"] == "STRING"
 
 
-def test_nodes_are_chosen_by_run_parameters(row, config):
+def test_nodes_are_chosen_by_run_parameters(row, config, parameter):
     kind = "gpu" if row.gpu else "cpu"
     assert config["nodeSelector"] == {"nodeSelectorJson": parameter(f"{kind}_node_selector")}
     assert config["tolerations"] == [*([GPU_TOLERATION] if row.gpu else []),
@@ -187,12 +192,13 @@ def test_documentation_says_what_brings_a_pod_back():
         assert f"| {outcome} | {phase} | {'yes' if comes_again else 'no'} |" in page
 
 
-def test_image_is_pulled_by_policy_and_with_the_named_secret(config):
+def test_image_is_pulled_by_policy_and_with_the_named_secret(config, parameter):
     assert config["imagePullPolicy"] == IMAGE_PULL_POLICY == "IfNotPresent"
     assert config["imagePullSecret"] == [{"secretNameParameter": parameter("image_pull_secret")}]
 
 
-def test_storage_secret_reaches_every_stage_since_the_launcher_reads_it_there_and_no_key_has_to_be_there(config):
+def test_storage_secret_reaches_every_stage_since_the_launcher_reads_it_there_and_no_key_has_to_be_there(
+        config, parameter):
     assert config["secretAsEnv"] == [{
         "secretNameParameter": parameter("s3_secret"), "optional": True,
         "keyToEnv": [{"secretKey": name, "envVar": name} for name in SECRET_VARIABLES]}]

@@ -33,6 +33,21 @@ def test_what_finished_is_collected(finished, tmp_path):
     assert (run / "checkpoints/fp32.pth").read_text() == "weights"
 
 
+def test_every_candidate_has_a_place_and_one_that_failed_has_none(finished, tmp_path):
+    from core.results.outcome import Outcome
+
+    outcome = Outcome(version=1, kind="failed candidate", candidate="wild", stage="compress", reason="loss: nan.")
+    for name in ("int8", "wild"):
+        outputs = {output: artifact(tmp_path / "root" / name / output, "x") for output in ("checkpoint", "log")}
+        finished[f"compress-{name}"] = outputs
+    outcome.put(tmp_path / "root" / "wild" / "checkpoint", folder=False)
+    run = tmp_path / "run"
+    collect_results(finished, run)
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["fp32.pth", "int8.pth"]
+    assert sorted(path.name for path in (run / "logs").iterdir()) == [
+        "compress-int8.jsonl", "compress-wild.jsonl", "train.jsonl"]
+
+
 def test_small_files_are_copies_and_large_ones_links(finished, tmp_path, monkeypatch):
     monkeypatch.setattr(results, "LINK_FROM_BYTES", 5)
     collect_results(finished, tmp_path / "run")

@@ -9,7 +9,7 @@ from tests.core.conftest import int8_ir, int8_spec, openvino, toy_ir, toy_spec  
 
 @pytest.fixture(name="options")
 def fixture_options(sources, tmp_path):  # noqa: F811
-    return ["--ir-compressed", str(sources.compressed), "--ir-fp32", str(sources.fp32),
+    return ["--ir-candidates", f"compressed={sources.compressed}", "--ir-fp32", str(sources.fp32),
             "--validation", str(sources.golden.parent), "--summary", str(sources.summary), "--html", str(sources.html),
             "--location", str(tmp_path / "out" / "location")]
 
@@ -33,7 +33,7 @@ def test_location_of_the_version_is_written(options, tmp_path, capsys):
 
 
 def test_model_of_another_summary_is_not_published(options, tmp_path, capsys, sources):  # noqa: F811
-    options[options.index("--ir-compressed") + 1] = str(sources.fp32)
+    options[options.index("--ir-candidates") + 1] = f"compressed={sources.fp32}"
     assert main([*options, "--destination", str(tmp_path / "models")]) == 2
     assert "measured another model" in capsys.readouterr().err
     assert not (tmp_path / "models").exists()

@@ -18,7 +18,7 @@ def options(tmp_path, monkeypatch, scenes, toy_ir, int8_ir):
     for split in ("train", "test"):
         (tmp_path / "coco" / "annotations" / f"{split}.json").write_text(scenes.test.annotation_file.read_text())
     data = resolve_data(str(tmp_path / "coco")).to_json()
-    return ["--data", json.dumps(data), "--ir-fp32", str(toy_ir), "--ir-compressed", str(int8_ir),
+    return ["--data", json.dumps(data), "--ir-fp32", str(toy_ir), "--ir-candidates", str(int8_ir),
             "--validation", str(tmp_path / "out")]
 
 
@@ -60,6 +60,11 @@ def test_images_left_out_are_listed_and_the_exit_code_tells(options, tmp_path, c
 
 
 def test_in_the_pipeline_the_report_is_kept_and_the_gate_fails(options, tmp_path, unreadable):
-    executor_input = {"outputs": {"outputFile": str(tmp_path / "executor_output.json")}}
+    ir = options[options.index("--ir-candidates") + 1]
+    executor_input = {
+        "inputs": {"artifacts": {
+            name: {"artifacts": [{"uri": ir, "metadata": {"candidate": "int8"}}] if name.startswith("ir") else []}
+            for name in ("ir_candidates", "detections_candidates", "onnx_candidates")}},
+        "outputs": {"outputFile": str(tmp_path / "executor_output.json")}}
     assert main([*options, "--executor-input", json.dumps(executor_input)]) == 0
     assert (tmp_path / "executor_output.json").is_file()

@@ -212,13 +212,14 @@ def inputs_of(tmp_path: Path, write_log: Callable[..., Path]) -> Callable[..., R
         folder = tmp_path / "validation"
         folder.mkdir(exist_ok=True)
         (folder / "metrics.json").write_text(json.dumps(run.validation), encoding="utf-8")
-        models = []
+        models = {}
+        names = [run.validation["baseline"]["name"], *(one["name"] for one in run.validation["candidates"])]
         for place, (record, config) in enumerate(zip(run.evaluations, run.configs)):
             file = tmp_path / f"evaluation{place}.json"
             file.write_text(json.dumps(record), encoding="utf-8")
             log = logs.get("compression" if place else "training") or write_log(
                 f"log{place}.json", epochs=3 if place else 12, start=0.7 if place else 1.9)
-            models.append(ModelArtifacts(file, log, config))
+            models[names[place]] = ModelArtifacts(file, log, config, None)
         return ReportInputs(models=models, validation_folder=folder, data=run.data, parent=run.parent,
                             thresholds=run.thresholds)
 

@@ -30,12 +30,12 @@ def test_each_change_is_shown_once_by_the_tasks_own_name(wait):
     code, lines, err = wait([
         Look("PENDING", {}), Look("RUNNING", {"resolve": "driver: Running"}), Look("RUNNING", {"resolve": "Pending"}),
         Look("RUNNING", {"resolve": "Running"}), Look("RUNNING", {"resolve": "Running"}),
-        Look("RUNNING", {"resolve": "Succeeded", "evaluate-2": ("Pending", "ContainerCreating")}),
-        Look("SUCCEEDED", {"resolve": "Succeeded", "evaluate-2": "Succeeded", "train": CACHED})])
+        Look("RUNNING", {"resolve": "Succeeded", "evaluate": ("Pending", "ContainerCreating")}),
+        Look("SUCCEEDED", {"resolve": "Succeeded", "evaluate": "Succeeded", "train": CACHED})])
     assert (code, err) == (0, "")
     assert changes(lines) == [
-        "resolve waits for its pod", "resolve runs", "resolve is done", "evaluate-compressed waits for its pod",
-        "evaluate-compressed is done", "train was in the cache", "The run has ended: SUCCEEDED."]
+        "resolve waits for its pod", "resolve runs", "resolve is done", "evaluate-fp32 waits for its pod",
+        "evaluate-fp32 is done", "train was in the cache", "The run has ended: SUCCEEDED."]
 
 
 def test_pod_that_waits_says_why_and_each_reason_once(wait):

@@ -1,0 +1,186 @@
+"""What the stages that work on a candidate share: its reference, and what becomes of it where it comes to nothing.
+
+In KFP a failed iteration fails the whole loop. So what a candidate fails of by itself is written as its outcome in the
+place of the stage's artifacts, the stage succeeds, and those after it hand the outcome on.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from components.stage import Presence, Role, elements, parameter
+from core.base.errors import UserError
+from core.base.executor_input import CANDIDATE_KEY, ONLY_CANDIDATE
+from core.base.executor_output import ExecutorOutput
+
+if TYPE_CHECKING:
+    from core.training.ready_made import ReadyMade
+
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]")
+_LONGEST_NAME = 60
+WHEN = ("always", "when_needed", "never")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A candidate as it was asked for.
+
+    Attributes:
+        name: Its name.
+        path: Its config.
+        options: What the config is changed by.
+        when: When it is trained (``core.training.tuning.When``).
+        may_fail: Whether the others go on without it where it cannot be: nobody has named it.
+        refused: Why it cannot be, found before; empty where it can.
+        kind: Candidates of one kind are compressed in the same layers; empty for a kind of its own.
+    """
+
+    name: str
+    path: str
+    options: dict[str, Any] = field(default_factory=dict)
+    when: str = "always"
+    may_fail: bool = False
+    refused: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidates:
+    """Which compressed models are made and compared."""
+
+    compression_config: str = parameter(
+        "Config that adds nncf_config to model_config; counts where neither compression_configs nor candidates are "
+        "given.", "", metavar="FILE")
+    compression_configs: list[str] = parameter("Several such configs, each of a candidate named after it.", [])
+    candidates: list[str] = parameter(
+        "Candidates that come ready for every detector: post_training, int8, pruned_20, pruned_40, pruned_60, "
+        "int8_pruned_20, int8_pruned_40, int8_pruned_60, or auto for all of them.", [])
+    max_candidates: int = parameter("How many of them auto takes, the most useful first; 0 takes all.", 0)
+    fine_tune: str = parameter(
+        "always, when_needed (not where the loss of mAP on val is within max_map_drop without it, and only for as long "
+        "as it gains) or never; empty is when_needed with candidates=auto, else always.", "", metavar="WHEN")
+    compression_options: dict[str, Any] = parameter(
+        "Overrides of every candidate's config, dotted key to value.", {})
+
+    def check(self) -> None:
+        """Check that there are candidates, with names that exist.
+
+        Raises:
+            UserError: There is none, or one cannot be.
+        """
+        from core.training.ready_made import expand
+
+        if self.fine_tune not in ("", *WHEN):
+            raise UserError("parameter fine_tune", self.fine_tune, f"It is one of {', '.join(WHEN)}, or empty.",
+                            "Use when_needed to save hours.")
+        if self.max_candidates < 0:
+            raise UserError("parameter max_candidates", self.max_candidates, "It is 0 for all, or how many.",
+                            "Use 0.")
+        if not (self.candidates or self.compression_configs or self.compression_config):
+            raise UserError("parameter candidates", "no candidate is given", "A run compares at least one compressed "
+                            "model with the FP32 one.", "Give compression_config, or candidates=auto.")
+        expand(self.candidates, self.max_candidates)
+
+    def wanted(self, model_config: str, model: Any, model_options: dict[str, Any]) -> Iterator[Wanted]:
+        """Yield the candidates.
+
+        Args:
+            model_config: The FP32 detector's config, of which ready-made ones are made.
+            model: The same, opened.
+            model_options: What that is changed by.
+
+        Raises:
+            UserError: As ``check``; or two configs give the same name.
+        """
+        from core.training.ready_made import AUTO, expand, options_of, overridden
+
+        automatic = AUTO in self.candidates
+        when = self.fine_tune or ("when_needed" if automatic else "always")
+        if not self.compression_configs and not self.candidates:
+            yield Wanted(ONLY_CANDIDATE, self.compression_config, dict(self.compression_options), when)
+        ready_made = expand(self.candidates, self.max_candidates)
+        for name, path in _named(self.compression_configs).items():
+            # Such as int8.py beside the ready-made int8.
+            name = f"own-{name}" if name in [one.name for one in ready_made] else name
+            yield Wanted(name, path, dict(self.compression_options), when)
+        for one in ready_made:
+            asked = Wanted(one.name, model_config, when=one.when or when, may_fail=one.name not in self.candidates,
+                           kind=_kind(one))
+            try:
+                options = options_of(one, model)
+            except UserError as error:
+                if not asked.may_fail:
+                    raise
+                yield replace(asked, refused=str(error))
+            else:
+                yield replace(asked, options=overridden(overridden(model_options, options), self.compression_options))
+
+
+def _kind(candidate: "ReadyMade") -> str:
+    return f"{'int8' if candidate.int8 else ''}{'pruned' if candidate.pruned else ''}"
+
+
+def _named(paths: list[str]) -> dict[str, str]:
+    """Return configs by the names of their files, with their folders' names where files have the same."""
+    stems = [PurePosixPath(path).stem for path in paths]
+    longer = [f"{PurePosixPath(path).parent.name}-{stem}" for path, stem in zip(paths, stems)]
+    names = [_NOT_IN_NAMES.sub("-", long if stems.count(stem) > 1 else stem)[:_LONGEST_NAME].strip("-.")
+             for stem, long in zip(stems, longer)]
+    if len({name.lower() for name in (*names, "fp32")} - {""}) < len(names) + 1:
+        raise UserError("parameter compression_configs", ", ".join(paths), "Candidates are named after their files; "
+                        "names must differ, in more than capitals, and none is fp32.", "Rename one of the files.")
+    return dict(zip(names, paths))
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfCandidate:
+    """The candidate that a stage works on."""
+
+    candidate: dict[str, Any] = parameter(
+        "The candidate, as resolve wrote it: its name, and its config by reference; empty for the baseline.", {},
+        presence=Presence.OPTIONAL)
+
+    @property
+    def name(self) -> str:
+        """Return its name."""
+        return str(self.candidate.get("name") or ONLY_CANDIDATE)
+
+    def work(self, stage: Any, output: ExecutorOutput, work: Callable[[], None], given: Path | None = None,
+             fails_of: type[UserError] | tuple[type[UserError], ...] = ()) -> None:
+        """Do a stage's work, or write what the candidate failed of in the place of all its artifacts.
+
+        Args:
+            stage: The stage's arguments.
+            output: The writer of KFP's executor output: each artifact gets the candidate's name.
+            work: Writes the artifacts.
+            given: The artifact from the stage before, in whose place an outcome may stand.
+            fails_of: Errors that are the candidate's own.
+
+        Raises:
+            UserError: Any other error; all of them where there is no candidate, as for the baseline and by hand.
+        """
+        from core.results.outcome import Outcome
+
+        artifacts = [element for element in elements(type(stage)) if element.role is Role.OUTPUT]
+        for element in artifacts if self.candidate else ():
+            output.artifact(element.name, {CANDIDATE_KEY: self.name})
+        outcome = Outcome.at(given) if given is not None else None
+        if outcome is None:
+            try:
+                return work()
+            except fails_of as error:
+                if not self.candidate:
+                    raise
+                found_by = "resolve" if self.candidate.get("refused") else type(stage).__name__.lower()
+                outcome = Outcome(version=1, kind="failed candidate", candidate=self.name, stage=found_by,
+                                  reason=str(error))
+        elif not self.candidate:
+            raise UserError("input", f"{given} holds no model: {outcome.candidate} failed in {outcome.stage}",
+                            outcome.reason, "Give that of another candidate.")
+        print(f"{self.name} failed in {outcome.stage} and is left out: {outcome.reason}", flush=True)
+        for element in artifacts:
+            if getattr(stage, element.name) is not None:
+                outcome.put(getattr(stage, element.name), element.folder)
+        return None

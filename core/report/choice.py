@@ -1,0 +1,93 @@
+"""The best candidate within the limits, by one objective; how sure its loss is within its limit counts too."""
+
+from collections.abc import Mapping, Sequence
+
+from core.report.gate import judge
+from core.report.text import fraction, ratio
+from core.results.outcome import Making, Outcome
+from core.results.summary import Choice, Contender, Objective, Summary, Thresholds
+
+# Gains that differ by less are alike: two measurements of one model differ as much.
+ALIKE = 0.03
+_BETTER = {Objective.THROUGHPUT: "faster", Objective.LATENCY: "quicker", Objective.SIZE: "smaller"}
+
+
+def gain(summary: Summary, objective: Objective) -> float:
+    """Return how many times better than the baseline a candidate is; NaN where it could not be measured."""
+    return {Objective.THROUGHPUT: summary.speedup,
+            Objective.LATENCY: summary.baseline_latency_ms_p50 / summary.latency_ms_p50,
+            Objective.SIZE: summary.baseline_size_mb / summary.size_mb}[objective]
+
+
+def surely_within(summary: Summary, thresholds: Thresholds) -> bool:
+    """Return whether the whole 95 % interval of a candidate's loss of mAP is within the limit."""
+    return summary.map_drop_high <= thresholds.max_map_drop
+
+
+def choose(summaries: Sequence[Summary], thresholds: Thresholds, objective: Objective) -> Summary:
+    """Return the best candidate.
+
+    Of those that keep all limits, those whose loss is surely within its limit go before those whose interval crosses
+    it. Of the best by the objective and those alike, the one that loses the least mAP is chosen. Where none keeps the
+    limits, it is the one that misses the fewest.
+    """
+    passing = [one for one in summaries if judge(one, thresholds).passed]
+    if not passing:
+        return min(summaries, key=lambda one: (len(judge(one, thresholds).reasons), _or_high(one.map_drop)))
+    pool = [one for one in passing if surely_within(one, thresholds)] or passing
+    best = max(gain(one, objective) for one in pool)
+    return min((one for one in pool if gain(one, objective) >= best * (1 - ALIKE)), key=lambda one: one.map_drop)
+
+
+def explain(summaries: Sequence[Summary], chosen: Summary, thresholds: Thresholds, objective: Objective,
+            makings: Mapping[str, Making], failed: Sequence[Outcome]) -> Choice:
+    """Return why each candidate was chosen or not, those that failed at the end."""
+    contenders = []
+    for one in summaries:
+        why = _why_chosen(one, thresholds, objective) if one is chosen else _why_not(one, chosen, thresholds, objective)
+        contenders.append(_contender(name_of(one), one is chosen, why, makings))
+    contenders += [_contender(one.candidate, False, f"Failed in {one.stage}: {one.reason}", makings) for one in failed]
+    return Choice(objective=objective, candidates=tuple(contenders))
+
+
+def name_of(summary: Summary) -> str:
+    """Return the name of a summary's candidate."""
+    return summary.provenance.models.candidate
+
+
+def _contender(name: str, chosen: bool, why: str, makings: Mapping[str, Making]) -> Contender:
+    made = makings.get(name)
+    return Contender(name=name, chosen=chosen, why=why, decision=made.decision if made else "",
+                     epochs=made.epochs if made else 0, hours=made.hours if made else 0.0,
+                     gpus=made.gpus if made else 0)
+
+
+def _why_chosen(one: Summary, thresholds: Thresholds, objective: Objective) -> str:
+    if not judge(one, thresholds).passed:
+        return "No candidate keeps the limits; this one misses the fewest. " + _missed(one, thresholds)
+    said = f"The best {objective.value}, {ratio(gain(one, objective))} the baseline's"
+    if surely_within(one, thresholds):
+        return f"{said}, of those whose loss of mAP is within {thresholds.max_map_drop:g} over its 95 % interval."
+    return (f"{said}, within the limits; that its loss of mAP is, is not sure: its 95 % interval ends at "
+            f"{fraction(one.map_drop_high)}, and no candidate's ends within {thresholds.max_map_drop:g}.")
+
+
+def _why_not(one: Summary, chosen: Summary, thresholds: Thresholds, objective: Objective) -> str:
+    if not judge(one, thresholds).passed:
+        return _missed(one, thresholds)
+    if surely_within(chosen, thresholds) and not surely_within(one, thresholds):
+        return (f"The 95 % interval of its loss of mAP ends at {fraction(one.map_drop_high)}, above "
+                f"{thresholds.max_map_drop:g}; that of {name_of(chosen)} does not.")
+    own, other = gain(one, objective), gain(chosen, objective)
+    if own >= other * (1 - ALIKE):
+        return (f"As good in {objective.value} as {name_of(chosen)} ({ratio(own)} and {ratio(other)}), and loses no "
+                "less mAP.")
+    return f"{name_of(chosen)} is {_BETTER[objective]}: {ratio(other)} the baseline's, this one {ratio(own)}."
+
+
+def _missed(one: Summary, thresholds: Thresholds) -> str:
+    return "Outside the limits: " + "; ".join(judge(one, thresholds).reasons) + "."
+
+
+def _or_high(drop: float) -> float:
+    return drop if drop == drop else 2.0

@@ -1,0 +1,79 @@
+"""What a candidate came to by itself: how it was made, or what it failed of."""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from core.results.record import Count, MeasuredFraction, Name, Quantity, Record, Text
+
+OUTCOME_FILE = "outcome.json"
+# No artifact of ours that is as short begins as an outcome does.
+_MOST_BYTES = 100_000
+
+
+class Outcome(Record):
+    """What a candidate failed of; it stands in the place of everything that its stages would have written."""
+
+    version: Literal[1] = Field(alias="schema")
+    """Version of this format."""
+    kind: Literal["failed candidate"]
+    """What this file is."""
+    candidate: Name
+    """The candidate's name."""
+    stage: Literal["resolve", "compress", "evaluate", "export", "convert"]
+    """The stage that found out."""
+    reason: Text
+    """What was wrong, as the stage would have said it where it fails a run."""
+
+    def put(self, place: Path, folder: bool) -> None:
+        """Write the outcome in the place of an artifact, a file or a folder."""
+        self.write(place / OUTCOME_FILE if folder else place)
+
+    @classmethod
+    def at(cls, place: Path) -> "Outcome | None":
+        """Return the outcome that stands in an artifact's place, None where the artifact itself is there."""
+        file = place / OUTCOME_FILE if place.is_dir() else place
+        if not file.is_file() or file.stat().st_size > _MOST_BYTES:
+            return None
+        with open(file, "rb") as content:
+            if content.read(1) != b"{":
+                return None
+        try:
+            found = json.loads(file.read_bytes())
+        except ValueError:
+            return None
+        return cls.read(file) if isinstance(found, dict) and found.get("kind") == "failed candidate" else None
+
+
+class Making(Record):
+    """How a candidate was made, as compress writes it."""
+
+    version: Literal[1] = Field(alias="schema")
+    """Version of this format."""
+    candidate: Name
+    """Its name."""
+    fine_tune: Literal["always", "when_needed", "never"]
+    """What was asked."""
+    decision: Text
+    """What was decided of its training and why, a sentence."""
+    map_before_compression: MeasuredFraction
+    """mAP of the FP32 model on the validation split; null where it was not asked for."""
+    map_before_training: MeasuredFraction
+    """mAP right after compression was initialised, likewise."""
+    epochs: Count
+    """Epochs that were trained."""
+    planned_epochs: Count
+    """Epochs of the config; 0 where its length is in iterations."""
+    seconds: Quantity
+    """Wall time of compress."""
+    gpus: Count
+    """GPUs that it worked on; 0 is the CPU."""
+    config: dict[str, str]
+    """The candidate's config by reference, as resolve wrote it."""
+
+    @property
+    def hours(self) -> float:
+        """Return hours of the device: of all GPUs together, or of the CPU."""
+        return self.seconds * max(self.gpus, 1) / 3600

@@ -1,0 +1,137 @@
+"""Candidates that come ready for every detector: each is its model config with some options.
+
+Lengths and learning rates are shares of the FP32 training's own, so that they fit any schedule.
+"""
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core.base.errors import UserError
+from core.base.suggest import did_you_mean
+from core.config.merging import DELETE_KEY
+from core.config.test_pipeline import preprocessing_of
+from core.training.settings import training_length
+from core.training.tuning import When
+
+AUTO = "auto"
+# What `auto` expands to, the most useful first.
+NAMES = ("post_training", "int8", "int8_pruned_40", "pruned_40", "int8_pruned_20", "pruned_20", "int8_pruned_60",
+         "pruned_60")
+_SAMPLES = 256
+# Of the FP32 training's length: 8 bits need little, pruned filters' work has to be learned by those that stay.
+_INT8_LENGTH, _PRUNED_LENGTH, _SHORTEST_PRUNED = 1 / 8, 1 / 3, 3
+_INT8_RATE, _PRUNED_RATE = 0.1, 0.3
+_FIRST_LEVEL = 0.25
+
+
+@dataclass(frozen=True)
+class ReadyMade:
+    """A candidate that comes ready.
+
+    Attributes:
+        name: Its name.
+        int8: Whether weights and activations are quantized.
+        pruned: Share of the filters that is pruned, 0 for none.
+    """
+
+    name: str
+    int8: bool
+    pruned: float
+
+    @property
+    def when(self) -> When | None:
+        """Return when it is trained, where its name says so."""
+        return When.NEVER if self.name == "post_training" else None
+
+
+def expand(names: Sequence[str], most: int = 0) -> list[ReadyMade]:
+    """Return the candidates of these names, ``auto`` being all of them, or the first ``most``.
+
+    Raises:
+        UserError: There is none of a name, or it is given twice.
+    """
+    found: list[str] = []
+    for name in names:
+        if name != AUTO and name not in NAMES:
+            raise UserError("parameter candidates", name, f"A ready-made candidate is one of {', '.join(NAMES)}, or "
+                            f"{AUTO} for all of them.", did_you_mean(name, [*NAMES, AUTO], "Name your own config as "
+                                                                     "compression_configs."))
+        found += NAMES[:most or len(NAMES)] if name == AUTO else [name]
+    if len(set(found)) < len(found):
+        raise UserError("parameter candidates", ", ".join(names), "Each is given once.", "Remove the second.")
+    return [ReadyMade(name, "int8" in name or name == "post_training",
+                      int(name.rpartition("_")[2]) / 100 if "pruned" in name else 0.0) for name in found]
+
+
+def overridden(options: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options of a config with others that go before them, key by key: also below a dict, or above a key.
+
+    Raises:
+        UserError: A change is below what is no dict and no list.
+    """
+    merged = copy.deepcopy(dict(options))
+    for key, value in changes.items():
+        above = next((one for one in merged if key.startswith(f"{one}.")), None)
+        if above is None:
+            merged = {one: kept for one, kept in merged.items() if not one.startswith(f"{key}.")}
+            merged[key] = value
+            continue
+        *parts, last = key.removeprefix(f"{above}.").split(".")
+        node = merged[above]
+        try:
+            for part in parts:
+                node = node[int(part)] if isinstance(node, list) else node.setdefault(part, {})
+            node[int(last) if isinstance(node, list) else last] = value
+        except (TypeError, ValueError, IndexError, AttributeError) as error:
+            raise UserError("parameter compression_options", key, f"There is no such place in {above} of a ready-made "
+                            "candidate.", "Write your own config, and name it in compression_configs.") from error
+    return merged
+
+
+def options_of(candidate: ReadyMade, model: Any) -> dict[str, Any]:
+    """Return what a model config is changed by to become the candidate's config.
+
+    Args:
+        candidate: The candidate.
+        model: The model's config (mmcv Config).
+
+    Raises:
+        UserError: The config's training is counted in iterations, and pruning goes by epochs.
+    """
+    length, size = training_length(model), preprocessing_of(model)
+    if candidate.pruned and not length.by_epoch:
+        raise UserError("parameter candidates", candidate.name, "Filters are pruned epoch by epoch, and model_config "
+                        "trains by iterations.", "Let it train by epochs, or name other candidates.")
+    share = _PRUNED_LENGTH if candidate.pruned else _INT8_LENGTH
+    number = max(round(length.number * share), _SHORTEST_PRUNED if candidate.pruned else 1)
+    algorithms = [*([_pruning(candidate.pruned, number)] if candidate.pruned else []),
+                  *([_QUANTIZATION] if candidate.int8 else [])]
+    options = {
+        "nncf_config": {"input_info": {"sample_size": [1, 3, size.input_height, size.input_width]},
+                        "compression": algorithms if len(algorithms) > 1 else algorithms[0]},
+        "optimizer.lr": model.optimizer.lr * (_PRUNED_RATE if candidate.pruned else _INT8_RATE),
+        "lr_config": {DELETE_KEY: True, "policy": "CosineAnnealing", "min_lr_ratio": 0.01},
+        "evaluation.interval": 1 if length.by_epoch else max(1, math.ceil(number / 4))}
+    if model.get("runner") is not None:
+        options["runner.max_epochs" if length.by_epoch else "runner.max_iters"] = number
+    if model.get("total_epochs") is not None:
+        options["total_epochs"] = number
+    if candidate.pruned and (model.model.get("backbone") or {}).get("frozen_stages", -1) >= 0:
+        # NNCF prunes no frozen layer, and the stages before a pruned one must be able to follow.
+        options["model.backbone.frozen_stages"] = -1
+    return options
+
+
+_ADAPTED = {"batchnorm_adaptation": {"num_bn_adaptation_samples": _SAMPLES}}
+_QUANTIZATION = {"algorithm": "quantization",
+                 "initializer": {"range": {"num_init_samples": _SAMPLES}, **_ADAPTED}}
+
+
+def _pruning(level: float, epochs: int) -> dict[str, Any]:
+    return {"algorithm": "filter_pruning", "initializer": _ADAPTED,
+            "pruning_init": round(level * _FIRST_LEVEL, 4),
+            "params": {"schedule": "exponential", "pruning_target": level, "pruning_steps": max(1, epochs // 2),
+                       "filter_importance": "geometric_median"}}

@@ -1,0 +1,140 @@
+"""Whether a compressed model is trained at all, and when its training has done enough."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from mmcv.runner import Hook
+
+from core.base.errors import UserError
+from core.base.text import bounded_repr
+from core.training.initial import InitialScore
+
+KEY = "fine_tuning"
+# Validations in a row that a training goes on though it is within the limit, or does not improve.
+PATIENCE = 2
+
+
+class When(StrEnum):
+    """When a compressed model is trained after its initialisation."""
+
+    ALWAYS = "always"
+    """For as long as its config says."""
+    WHEN_NEEDED = "when_needed"
+    """Not where its initialisation is within the limit on the validation split, and for as long as it gains."""
+    NEVER = "never"
+    """What initialisation gives is the result."""
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """The config's key ``fine_tuning``.
+
+    Attributes:
+        when: When the model is trained.
+        max_map_drop: Loss of mAP on the validation split that is within the limit, FP32 to compressed, absolute.
+        patience: Validations in a row within the limit, or without improvement, that end a training.
+    """
+
+    when: When = When.ALWAYS
+    max_map_drop: float = 0.01
+    patience: int = PATIENCE
+
+    @classmethod
+    def of(cls, config: Any) -> "FineTuning":
+        """Return what a config says.
+
+        Raises:
+            UserError: It is no such dict.
+        """
+        given = config.get(KEY) or {}
+        try:
+            found = cls(**{**given, "when": When(given.get("when", When.ALWAYS))})
+            sound = (type(found.patience) is int and found.patience >= 1 and not isinstance(found.max_map_drop, bool)
+                     and 0 <= found.max_map_drop <= 1)
+        except (TypeError, ValueError, AttributeError):
+            sound = False
+        if not sound:
+            raise UserError(f"config, {KEY}", bounded_repr(given, 80), "It is a dict of when (always, when_needed or "
+                            "never), max_map_drop (0 to 1) and patience (a whole number above 0).",
+                            f"Write such as {KEY} = dict(when='when_needed', max_map_drop=0.01).")
+        return found
+
+    def at_the_start(self, initial: InitialScore | None, finished: bool) -> tuple[bool, str]:
+        """Return whether an initialised model is trained, and why in a sentence.
+
+        Args:
+            initial: Its score; None where training is resumed.
+            finished: Whether compression has reached its target: a pruning schedule has not when it begins.
+        """
+        if self.when is When.ALWAYS:
+            return True, "Fine-tuned as its config says."
+        if self.when is When.NEVER:
+            return False, "Initialised and not fine-tuned, as was asked."
+        if initial is None:
+            return True, "An interrupted fine-tuning was resumed."
+        if not finished:
+            return True, "Fine-tuned: its compression reaches its target while it trains."
+        if initial.parent_map is None:
+            return True, "Fine-tuned: it starts from a compressed model, so what it lost at the start is not known."
+        drop, limit = initial.parent_map - initial.metrics.map, self.max_map_drop
+        scores = (f"mAP {initial.metrics.map:.4f} before the first step, {initial.parent_map:.4f} without compression, "
+                  f"limit {limit:g}")
+        if drop <= limit:
+            return False, f"Not fine-tuned: already within the limit on the {initial.split} split ({scores})."
+        return True, f"Fine-tuned: not within the limit on the {initial.split} split ({scores})."
+
+
+class EnoughHook(Hook):
+    """Ends a training whose validation has been within the limit, or has not improved, often enough in a row.
+
+    What it counts is kept in ``runner.messages``, so that a resumed training ends where an undisturbed one does.
+
+    Args:
+        plan: What is enough.
+        parent_map: mAP of the model before compression; NaN where it is not known.
+        validated: Returns whether the runner's present epoch has been scored.
+        finished: Returns whether compression has reached its target; what is before that does not count.
+    """
+
+    def __init__(self, plan: FineTuning, parent_map: float, validated: Callable[[Any], bool],
+                 finished: Callable[[], bool]) -> None:
+        self._plan, self._parent_map, self._validated, self._finished = plan, parent_map, validated, finished
+
+    def before_run(self, runner: Any) -> None:
+        state = runner.messages.setdefault(KEY, {"parent_map": self._parent_map, "within": 0, "waited": 0,
+                                                 "best": -1.0, "ended": ""})
+        if state["ended"]:
+            runner._max_epochs = runner.epoch
+
+    def after_train_epoch(self, runner: Any) -> None:
+        if not self._validated(runner) or not self._finished() or "map" not in runner.last_metrics:
+            return
+        state, found = dict(runner.messages[KEY]), float(runner.last_metrics["map"])
+        within = state["parent_map"] - found <= self._plan.max_map_drop
+        state["within"] = state["within"] + 1 if within else 0
+        state["waited"] = 0 if found > state["best"] else state["waited"] + 1
+        state["best"] = max(state["best"], found)
+        times = f"for {self._plan.patience} validations"
+        if state["within"] >= self._plan.patience:
+            state["ended"] = f"within the limit {times}"
+        elif state["waited"] >= self._plan.patience:
+            state["ended"] = f"no improvement {times}"
+        runner.messages[KEY] = state
+        if state["ended"]:
+            runner.logger.info("training ends after epoch %d: %s", runner.epoch + 1, state["ended"])
+            # mmcv's loop asks for it before every epoch (mmcv/runner/epoch_based_runner.py, run).
+            runner._max_epochs = runner.epoch + 1
+
+
+def how_it_ended(runner: Any) -> str:
+    """Return why a training ended before its config's length, in a sentence; empty where it did not."""
+    ended = runner.messages.get(KEY, {}).get("ended", "")
+    return f" It ended after epoch {runner.epoch}: {ended}." if ended else ""
+
+
+def known(value: float | None) -> float:
+    """Return a measured number, NaN for None."""
+    return math.nan if value is None else value

@@ -1,0 +1,75 @@
+"""Which candidate is the best, and why."""
+
+import math
+
+import pytest
+
+from core.report.choice import choose, explain, gain, name_of
+from core.results.outcome import Making, Outcome
+from core.results.summary import Objective, Summary, Thresholds
+from tests.summaries import summary_record
+
+LIMITS = Thresholds(max_map_drop=0.01, min_speedup=1.0)
+
+
+def candidate(name, drop=0.002, high=0.008, speedup=2.0, **figures):
+    record = summary_record(map_drop=drop, map_drop_high=high, speedup=speedup, **figures)
+    record["provenance"]["models"]["candidate"] = name
+    return Summary.from_json(record)
+
+
+def chosen(*candidates, objective=Objective.THROUGHPUT):
+    return name_of(choose(candidates, LIMITS, objective))
+
+
+def test_the_fastest_within_the_limits_is_chosen():
+    lossy = candidate("lossy", drop=0.02, speedup=3.0)
+    assert chosen(candidate("slow", speedup=1.5), candidate("fast"), lossy) == "fast"
+
+
+def test_a_loss_that_is_surely_within_its_limit_goes_before_a_faster_one_that_may_not_be():
+    sure, unsure = candidate("sure", speedup=1.5), candidate("unsure", drop=0.009, high=0.015)
+    assert chosen(sure, unsure) == "sure"
+    assert chosen(unsure, candidate("slower", high=0.02, speedup=1.5)) == "unsure"
+
+
+def test_of_those_alike_the_one_that_loses_least_is_chosen():
+    assert chosen(candidate("a", drop=0.005, speedup=2.02), candidate("b", drop=0.001)) == "b"
+    assert chosen(candidate("a", drop=0.005, speedup=2.1), candidate("b", drop=0.001)) == "a"
+
+
+@pytest.mark.parametrize("objective, best", [
+    (Objective.THROUGHPUT, "fast"), (Objective.LATENCY, "quick"), (Objective.SIZE, "small")])
+def test_the_objective_decides(objective, best):
+    candidates = [candidate("fast", speedup=3.0), candidate("quick", latency_ms_p50=0.1),
+                  candidate("small", size_mb=0.1)]
+    assert chosen(*candidates, objective=objective) == best
+    assert gain(candidates[2], Objective.SIZE) == pytest.approx(5.0)
+
+
+def test_where_none_keeps_the_limits_the_nearest_is_taken_and_said():
+    missed = candidate("missed", drop=0.02), candidate("worse", drop=0.03), candidate("worst", drop=0.01, speedup=0.5,
+                                                                                     worst_class_drop=0.9)
+    assert chosen(*missed) == "missed"
+    choice = explain(missed, missed[0], LIMITS, Objective.THROUGHPUT, {}, [])
+    assert choice.candidates[0].why.startswith("No candidate keeps the limits")
+
+
+def test_an_unmeasured_figure_is_never_chosen():
+    assert chosen(candidate("unknown", speedup=math.nan), candidate("known", speedup=1.1)) == "known"
+
+
+def test_every_candidate_has_its_reason_and_what_it_took():
+    best, slow, unsure = candidate("best"), candidate("slow", speedup=1.2), candidate("unsure", high=0.02, speedup=3.0)
+    lossy, alike = candidate("lossy", drop=0.3), candidate("alike", drop=0.004)
+    failed = Outcome(version=1, kind="failed candidate", candidate="nan", stage="compress", reason="loss: nan.")
+    made = Making(version=1, candidate="best", fine_tune="always", decision="Fine-tuned.", epochs=2, planned_epochs=2,
+                  map_before_compression=math.nan, map_before_training=math.nan, seconds=1800.0, gpus=4, config={})
+    choice = explain([best, slow, unsure, lossy, alike], best, LIMITS, Objective.THROUGHPUT, {"best": made}, [failed])
+    found = {one.name: one for one in choice.candidates}
+    assert [one.name for one in choice.candidates if one.chosen] == ["best"]
+    assert (found["best"].hours, found["best"].gpus, found["best"].decision) == (2.0, 4, "Fine-tuned.")
+    for name, why in (("best", "The best throughput, 2.00x"), ("slow", "best is faster: 2.00x"),
+                      ("unsure", "ends at 0.0200, above 0.01"), ("lossy", "Outside the limits: mAP drop 0.3000"),
+                      ("alike", "As good in throughput as best"), ("nan", "Failed in compress: loss: nan.")):
+        assert why in found[name].why, name

@@ -1,0 +1,65 @@
+"""Candidates that come ready: configs that NNCF takes, for every detector."""
+
+from pathlib import Path
+
+import pytest
+
+from core.base.errors import UserError
+from core.compression.config_check import epochs_of, require_valid
+from core.config.adapt import algorithms_of
+from core.config.loading import load_config
+from core.training.ready_made import NAMES, expand, options_of, overridden
+from core.training.refusals import require_obeyed
+
+DETECTORS = sorted(path.stem for path in (Path(__file__).parents[3] / "configs" / "detectors").glob("*.py"))
+ALGORITHMS = {"post_training": ("quantization",), "int8": ("quantization",), "pruned": ("filter_pruning",),
+              "int8_pruned": ("filter_pruning", "quantization")}
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_every_detector_has_all_of_them(detector):
+    path = f"configs/detectors/{detector}.py"
+    model = load_config(path)
+    for one in expand(["auto"]):
+        config = load_config(path, options_of(one, model))
+        require_valid(dict(config.nncf_config), epochs_of(config))
+        require_obeyed(config, 0)
+        assert algorithms_of(config) == ALGORITHMS[one.name.rstrip("_0123456789")]
+        assert config.optimizer.lr < model.optimizer.lr and 1 <= epochs_of(config) < epochs_of(model)
+        if one.pruned:
+            assert config.model.backbone.get("frozen_stages", -1) == -1
+            pruning = config.nncf_config.compression
+            pruning = pruning[0] if isinstance(pruning, list) else pruning
+            assert pruning.params.pruning_target == one.pruned == int(one.name[-2:]) / 100
+
+
+def test_auto_is_all_or_the_first_of_them():
+    assert [one.name for one in expand(["auto"])] == list(NAMES)
+    assert [one.name for one in expand(["auto"], 3)] == ["post_training", "int8", "int8_pruned_40"]
+    assert [one.name for one in expand(["pruned_60", "int8"])] == ["pruned_60", "int8"]
+
+
+@pytest.mark.parametrize("names, message", [
+    (["int4"], "parameter candidates: int4"), (["auto", "int8"], "Each is given once"), (["int8", "int8"], "once")])
+def test_names_that_cannot_be_are_refused(names, message):
+    with pytest.raises(UserError, match=message):
+        expand(names)
+
+
+def test_a_training_by_iterations_is_not_pruned_and_is_quantized():
+    model = load_config("configs/detectors/retinanet_r18_small.py",
+                        {"runner": {"_delete_": True, "type": "IterBasedRunner", "max_iters": 800}})
+    int8, pruned = expand(["int8", "pruned_20"])
+    assert options_of(int8, model)["runner.max_iters"] == 100
+    with pytest.raises(UserError, match="pruned_20. Filters are pruned epoch by epoch"):
+        options_of(pruned, model)
+
+
+def test_options_go_before_others_below_and_above_their_keys():
+    base = {"nncf_config": {"compression": [{"a": 1}, {"b": 2}]}, "runner.max_epochs": 1, "data.x": 1}
+    found = overridden(base, {"nncf_config.compression.1.b": 3, "nncf_config.target_device": "CPU", "runner": {"n": 2}})
+    assert found == {"nncf_config": {"compression": [{"a": 1}, {"b": 3}], "target_device": "CPU"}, "data.x": 1,
+                     "runner": {"n": 2}}
+    assert base["nncf_config"]["compression"][1] == {"b": 2}
+    with pytest.raises(UserError, match="nncf_config.compression.7.b"):
+        overridden(base, {"nncf_config.compression.7.b": 3})
