@@ -48,7 +48,7 @@ def publish(stage: Publish, output: ExecutorOutput) -> None:
         return
     sources = BundleSources(stage.ir_compressed, stage.ir_fp32, stage.validation / GOLDEN, stage.summary, stage.html)
     with tempfile.TemporaryDirectory(prefix="mmdet-compress-bundle-") as folder:
-        assemble(sources, Path(folder), model_name, stage.run)
+        assemble(sources, Path(folder), model_name, stage.run, f"{destination.rstrip('/')}/{model_name}")
         publication = publish_bundle(Path(folder), destination, model_name, stage.version or None)
     print(f"published version {publication.version}: {publication.location}" if publication.created else
           f"already published as version {publication.version}: {publication.location}", flush=True)
