@@ -12,7 +12,8 @@ from core.bundle.model_info import take_model_info
 from tests.core.bundle.conftest import RUN
 
 CONTENT = {"MODEL_CARD.md", "README.md", "inferenceservice.json", "fp32/model.bin", "fp32/model.xml", "fp32/spec.json",
-           "golden/detections.json", "golden/image.png", "labels.txt", "model.bin", "model.xml", "report.html", "requirements.txt",
+           "golden/detections.json", "golden/image.png", "labels.txt", "model.bin", "model.xml", "report.html",
+           "requirements.txt",
            "runner/__main__.py", "spec.json", "summary.json"}
 
 
