@@ -24,6 +24,7 @@ class Validate:
         "Artifact", "What evaluate found with the compressed checkpoint.", optional=True)
     onnx_fp32: Path | None = input_artifact("Model", "ONNX of the FP32 model.", folder=True, optional=True)
     onnx_compressed: Path | None = input_artifact("Model", "ONNX of the compressed model.", folder=True, optional=True)
+    sensitivity: bool = parameter("Measure what compressing each part of the model costs; takes minutes.", False)
     validation: Path = output_artifact("Artifact", "Folder with metrics.json and pictures.", folder=True)
 
 
@@ -38,7 +39,7 @@ def validate(stage: Validate, output: ExecutorOutput) -> int:
     stage.validation.parent.mkdir(parents=True, exist_ok=True)
     baseline = ModelFiles("FP32", stage.ir_fp32, stage.onnx_fp32, stage.detections_fp32)
     candidate = ModelFiles("compressed", stage.ir_compressed, stage.onnx_compressed, stage.detections_compressed)
-    found = measure(dataset, baseline, [candidate], stage.validation)
+    found = measure(dataset, baseline, [candidate], stage.validation, sensitivity=stage.sensitivity)
     for warning in found.warnings:
         print(f"validate: {warning}", flush=True)
     corrupt = found.corrupt_images

@@ -21,6 +21,7 @@ from core.openvino.ir import describe_ir
 from core.openvino.load import load_average
 from core.openvino.pictures import Pictures
 from core.openvino.runtime import INFERENCE_PRECISION, Hint, at_test_size, import_openvino, read_ir
+from core.openvino.sensitivity import measure_sensitivity
 from core.openvino.speed import REPEATS, SECONDS_PER_REPEAT, WARM_UP_SECONDS, ModelSpeed, measure_speed
 from core.openvino.waterfall import MeasuredForm, ModelFiles, compare_forms, measure_forms, pairs_of
 from core.results.accuracy import Confusion, Form, MapDrop, OptionalForms
@@ -44,7 +45,8 @@ LEAST_INT8_SHARE = 0.9
 
 
 def validate(data: "Dataset", baseline: ModelFiles, candidates: Sequence[ModelFiles], output_dir: Path,
-             samples: int = 4, repeats: int = REPEATS, seconds: float = SECONDS_PER_REPEAT) -> Validation:
+             samples: int = 4, repeats: int = REPEATS, seconds: float = SECONDS_PER_REPEAT,
+             sensitivity: bool = False) -> Validation:
     """Score and time all IRs on the test split; write ``metrics.json``, ``samples/*.jpg``, ``worst/*.jpg`` and a
     golden image for each candidate (``golden_folder``).
 
@@ -56,6 +58,7 @@ def validate(data: "Dataset", baseline: ModelFiles, candidates: Sequence[ModelFi
         samples: Number of test images drawn with ground truth and every IR's detections.
         repeats: Repeats of the speed measurement.
         seconds: Seconds per model, hint and repeat.
+        sensitivity: Measure of each candidate whose ONNX is given what compressing each part of it costs, in minutes.
 
     Raises:
         UserError: An IR is damaged, models do not belong together, the classes are not those of the data set, an image
@@ -85,6 +88,10 @@ def validate(data: "Dataset", baseline: ModelFiles, candidates: Sequence[ModelFi
     first, *others = (_model(one, measured[0], truth, pictures) for one in measured)
     records = tuple(_candidate(model, one, measured[0], found, bound)
                     for model, one, found, bound in zip(others, measured[1:], speedups, bounds))
+    if sensitivity:
+        records = tuple(record.model_copy(update={
+            "sensitivity": measure_sensitivity(model.onnx, data) if model.onnx else None})
+            for model, record in zip(candidates, records))
     result = Validation(
         version=5, kind="openvino", data_digest=data.digest, classes=tuple(data.classes), baseline=first,
         candidates=records, cpu=describe_cpu(), load=meanwhile, inference_precision=INFERENCE_PRECISION,

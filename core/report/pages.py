@@ -145,7 +145,10 @@ def _plots(content: ReportContent, colours: dict[str, str]) -> dict[str, Any]:
     training = {name: Markup(plots.training_curves(
         log, colours[name], f"train{place}-", f"{name}: loss, validation accuracy and learning rate"))
         for place, (name, log) in enumerate(content.logs.items()) if not log.passed_through}
-    return {"speed": Markup(plots.speed_and_size(content.summary)), "waterfall": Markup(plots.waterfall_bars(steps)),
+    sensitivity = {one.name: Markup(plots.sensitivity_bars(one.sensitivity, f"sensitivity{place}-"))
+                   for place, one in enumerate(validation.candidates) if one.sensitivity}
+    return {"sensitivity": sensitivity, "speed": Markup(plots.speed_and_size(content.summary)),
+            "waterfall": Markup(plots.waterfall_bars(steps)),
             "classes": Markup(plots.per_class_bars(content.classes, validation.baseline.name, names)),
             "curves": Markup(curves), "training": training}
 

@@ -17,6 +17,7 @@ from core.results.accuracy import (
     Step,
 )
 from core.results.record import Count, Fraction, Name, Positive, Quantity, Record, Text
+from core.results.sensitivity import Sensitivity
 from core.results.speed import Bound, Cpu, Execution, HintSpeed, LayerChange, Load, Ratio, Speedup, Structure
 
 METRICS_FILE = "metrics.json"
@@ -96,6 +97,8 @@ class Candidate(Model):
     """What it loses."""
     layers_changed: tuple[LayerChange, ...] | None
     """Layers whose channels differ; null where the graphs have not the same layers."""
+    sensitivity: Sensitivity | None = None
+    """What compressing each part of it costs; null where that was not asked for."""
 
 
 class Validation(Record):
