@@ -62,6 +62,7 @@ def define_pipeline() -> Any:
         trust_config: bool = False,
         dynamic_shape: bool = False,
         compress_to_fp16: bool = False,
+        sensitivity: bool = False,
         accelerator: str = "nvidia.com/gpu",
         gpu_node_selector: dict = {},  # noqa: B006
         gpu_tolerations: list = [],  # noqa: B006
@@ -111,6 +112,7 @@ def define_pipeline() -> Any:
             dynamic_shape: Whether the exported models take images of any size, where the detector allows it.
             compress_to_fp16: Whether to store the compressed model's weights that are not 8-bit as FP16; the FP32
                 model it is compared with stays as it is.
+            sensitivity: Whether to measure what compressing each part of the model costs, for the report; takes minutes.
             accelerator: Resource name of the GPUs on the cluster.
             gpu_node_selector: Labels of the nodes for train, compress and evaluate.
             gpu_tolerations: Taints that these stages tolerate besides nvidia.com/gpu, as Kubernetes tolerations.
@@ -152,7 +154,8 @@ def define_pipeline() -> Any:
             data=data_ref, ir_fp32=irs["fp32"].outputs["ir"], ir_compressed=irs["compressed"].outputs["ir"],
             detections_fp32=evaluations["fp32"].outputs["detections"],
             detections_compressed=evaluations["compressed"].outputs["detections"],
-            onnx_fp32=exports["fp32"].outputs["onnx"], onnx_compressed=exports["compressed"].outputs["onnx"])
+            onnx_fp32=exports["fp32"].outputs["onnx"], onnx_compressed=exports["compressed"].outputs["onnx"],
+            sensitivity=sensitivity)
         reported = report(
             data=data_ref, model=model_ref, compression=compression_ref, parent=parent_ref,
             log_fp32=trained.outputs["log"], log_compressed=compressed.outputs["log"],

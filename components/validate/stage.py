@@ -24,7 +24,7 @@ class Validate:
         "Artifact", "What evaluate found with the compressed checkpoint.", optional=True)
     onnx_fp32: Path | None = input_artifact("Model", "ONNX of the FP32 model.", folder=True, optional=True)
     onnx_compressed: Path | None = input_artifact("Model", "ONNX of the compressed model.", folder=True, optional=True)
-    sensitivity: bool = parameter("Measure what compressing each part of the model costs; takes minutes.", False)
+    sensitivity: bool = parameter("Measure what compressing each part of the model costs; minutes.", False)
     validation: Path = output_artifact("Artifact", "Folder with metrics.json and pictures.", folder=True)
 
 

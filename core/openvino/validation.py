@@ -58,7 +58,8 @@ def validate(data: "Dataset", baseline: ModelFiles, candidates: Sequence[ModelFi
         samples: Number of test images drawn with ground truth and every IR's detections.
         repeats: Repeats of the speed measurement.
         seconds: Seconds per model, hint and repeat.
-        sensitivity: Measure of each candidate whose ONNX is given what compressing each part of it costs, in minutes.
+        sensitivity: Measure what compressing each part of a model costs, in minutes: of the first candidate that is
+            quantized and whose ONNX is given, else of the first.
 
     Raises:
         UserError: An IR is damaged, models do not belong together, the classes are not those of the data set, an image
@@ -88,10 +89,12 @@ def validate(data: "Dataset", baseline: ModelFiles, candidates: Sequence[ModelFi
     first, *others = (_model(one, measured[0], truth, pictures) for one in measured)
     records = tuple(_candidate(model, one, measured[0], found, bound)
                     for model, one, found, bound in zip(others, measured[1:], speedups, bounds))
-    if sensitivity:
-        records = tuple(record.model_copy(update={
-            "sensitivity": measure_sensitivity(model.onnx, data) if model.onnx else None})
-            for model, record in zip(candidates, records))
+    asked = min((place for place, model in enumerate(candidates) if sensitivity and model.onnx),
+                key=lambda place: not records[place].ir.fake_quantize_nodes, default=None)
+    if asked is not None:
+        costs = measure_sensitivity(Path(candidates[asked].onnx or ""), data)
+        records = tuple(record.model_copy(update={"sensitivity": costs}) if place == asked else record
+                        for place, record in enumerate(records))
     result = Validation(
         version=5, kind="openvino", data_digest=data.digest, classes=tuple(data.classes), baseline=first,
         candidates=records, cpu=describe_cpu(), load=meanwhile, inference_precision=INFERENCE_PRECISION,

@@ -98,7 +98,7 @@ class Candidate(Model):
     layers_changed: tuple[LayerChange, ...] | None
     """Layers whose channels differ; null where the graphs have not the same layers."""
     sensitivity: Sensitivity | None = None
-    """What compressing each part of it costs; null where that was not asked for."""
+    """What compressing each part of it costs; null where that was not asked for, and of all candidates but one."""
 
 
 class Validation(Record):
