@@ -112,7 +112,7 @@ def define_pipeline() -> Any:
             dynamic_shape: Whether the exported models take images of any size, where the detector allows it.
             compress_to_fp16: Whether to store the compressed model's weights that are not 8-bit as FP16; the FP32
                 model it is compared with stays as it is.
-            sensitivity: Whether to measure what compressing each part of the model costs, for the report; takes minutes.
+            sensitivity: Whether to measure what compressing each part of the model costs, in some minutes more.
             accelerator: Resource name of the GPUs on the cluster.
             gpu_node_selector: Labels of the nodes for train, compress and evaluate.
             gpu_tolerations: Taints that these stages tolerate besides nvidia.com/gpu, as Kubernetes tolerations.

@@ -96,7 +96,7 @@ class Modules:
         """
         steps = self._steps(operation)
         if len(steps) < 2:
-            return steps
+            return tuple(_CALL.sub("", step) for step in steps)
         found: list[str] = []
         before, real = "", []
         for step in steps[:-1]:
@@ -109,10 +109,10 @@ class Modules:
         return (*found, *(() if steps[-1].split("_")[0] in own else (operation.get_type_name(),)))
 
     def scope(self, operation: Any) -> str:
-        """Return an entry of ``ignored_scopes`` for an operation."""
+        """Return an entry of ``ignored_scopes`` for an operation; empty where its name tells no module."""
         parts = self.of(operation)
         if len(parts) < 2:
-            return "{re}" + re.escape("/".join(parts))
+            return ""
         inner = parts[:-1] if parts[-1] == operation.get_type_name() else parts
         added = r"__i?add__" if parts[-1] == "Add" else ""
         return "{re}" + r"/\w+".join(["", *(rf"\[{re.escape(part)}\]" for part in inner)]) + f"/{added}"
@@ -132,14 +132,15 @@ def remove_quantizers(model: Any) -> list[QuantizerGroup]:
     for quantizer in quantizers:
         for port in quantizer.output(0).get_target_inputs():
             reader = next(_readers_behind(port.get_node(), layers))
-            groups.setdefault(modules.of(reader), []).append((reader, port, quantizer.output(0)))
+            if reader.get_type_name() != "ShapeOf":
+                groups.setdefault(modules.of(reader), []).append((reader, port, quantizer.output(0)))
     for quantizer in quantizers:
         for port in quantizer.output(0).get_target_inputs():
             port.replace_source_output(quantizer.input_value(0))
     model.validate_nodes_and_infer_types()
     return [QuantizerGroup("/".join(module), tuple(dict.fromkeys(_name(reader) for reader, *_ in places)),
                            tuple((port, output) for _, port, output in places),
-                           tuple(dict.fromkeys(modules.scope(reader) for reader, *_ in places)))
+                           _scopes(modules, [reader for reader, *_ in places]))
             for module, places in groups.items()]
 
 
@@ -152,16 +153,19 @@ def filter_groups(model: Any) -> list[FilterGroup]:
     modules, layers = Modules(operations), {layer.name for layer in structure_of_ir(model).layers}
     dense = [operation for operation in operations if operation.get_type_name() == "Convolution"
              and operation.get_friendly_name() in layers]
-    clusters: list[dict[str, Any]] = []
+    clusters: list[tuple[dict[str, Any], set[Any]]] = []
     for convolution in dense:
-        cluster = {_key(convolution): convolution}
-        _, sums, _ = _behind(convolution)
+        readers, sums, _ = _behind(convolution)
+        members = {_key(convolution): convolution}
         for added in sums:
-            cluster.update({_key(origin): origin for origin in _origins(added)})
-        touching = [other for other in clusters if set(other) & set(cluster)]
-        clusters = [other for other in clusters if other not in touching] + [
-            {key: operation for part in (*touching, cluster) for key, operation in part.items()}]
-    return [group for cluster in clusters if (group := _filter_group(list(cluster.values()), modules))]
+            members.update({_key(origin): origin for origin in _origins(added)})
+        # Calls of one module share their filters, and those of the modules that they read.
+        shared = {modules.of(member) for member in members.values()} | {("reads", *modules.of(one)) for one in readers}
+        touching = [other for other in clusters if other[1] & shared]
+        clusters = [other for other in clusters if not other[1] & shared]
+        clusters.append(({key: one for part in (*(found for found, _ in touching), members)
+                          for key, one in part.items()}, shared.union(*(names for _, names in touching))))
+    return [group for members, _ in clusters if (group := _filter_group(list(members.values()), modules))]
 
 
 def without_filters(group: FilterGroup, level: float) -> list[tuple[Any, Any]]:
@@ -192,7 +196,11 @@ def _filter_group(members: list[Any], modules: Modules) -> FilterGroup | None:
         return None
     norms = np.sqrt(sum((weight.reshape(len(weight), -1).astype(np.float64) ** 2).sum(axis=1) for weight in weights))
     return FilterGroup("/".join(modules.of(members[0])), tuple(_name(member) for member in members), norms,
-                       tuple(readers.values()), tuple(dict.fromkeys(modules.scope(member) for member in members)))
+                       tuple(readers.values()), _scopes(modules, members))
+
+
+def _scopes(modules: Modules, operations: Iterable[Any]) -> tuple[str, ...]:
+    return tuple(scope for scope in dict.fromkeys(map(modules.scope, operations)) if scope)
 
 
 def _behind(convolution: Any) -> tuple[list[Any], list[Any], bool]:

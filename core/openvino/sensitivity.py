@@ -5,7 +5,7 @@ First the error of the raw outputs, which a few images show exactly; of the part
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from core.base.digest import sha256_file
 from core.base.errors import UserError
 from core.base.progress import progress
+from core.compression.fake_quantize import FAKE_QUANTIZE
 from core.compression.structure import structure_of_ir
 from core.evaluation.coco_map import read_annotations, score_detections
 from core.evaluation.detections import Detections
@@ -79,7 +80,8 @@ def measure_sensitivity(onnx_dir: Path, data: "Dataset", images: int = IMAGES, m
         raise UserError("ONNX model", onnx_dir, "It has neither quantizers nor filters that could be removed.",
                         "Give the export of a detector with convolutions.")
     heads = _raw_outputs(model)
-    model.add_outputs([head.output(0) for head in heads])
+    results = model.add_outputs([head.output(0) for head in heads])
+    parts = [_with_results(part, results) for part in parts]
     few = _Images(data.train, images, spec)
     many = _Images(data.val or data.test, map_images, spec)
     reference = few.raw(model, len(heads))
@@ -111,6 +113,19 @@ def measure_sensitivity(onnx_dir: Path, data: "Dataset", images: int = IMAGES, m
                        ignored_scopes=tuple(_worth_ignoring(costs)))
 
 
+def _with_results(part: _Part, results: Sequence[Any]) -> _Part:
+    """Return a part whose quantizers of raw outputs act on what is compared, too."""
+    sources = [(result.get_node().input(0), result.get_node().input_value(0)) for result in results]
+    quantizers = [output for _, output in part.ports if output.get_node().get_type_name() == FAKE_QUANTIZE]
+    further = {port.get_node().get_name(): (port, output) for output in quantizers for port, source in sources
+               if _same(output.get_node().input_value(0), source)}
+    return replace(part, ports=(*part.ports, *further.values()))
+
+
+def _same(first: Any, second: Any) -> bool:
+    return first.get_node().get_name() == second.get_node().get_name() and first.get_index() == second.get_index()
+
+
 def _worth_ignoring(costs: Sequence[GroupCost]) -> Iterator[str]:
     """Yield the scopes of the quantizers whose errors, squared, make half of the sum.
 
@@ -136,7 +151,15 @@ def _raw_outputs(model: Any) -> list[Any]:
                            if operation.get_type_name() in _SUPPRESSION], ())
     before = [layer for layer in layers if layer.get_name() not in suppressed] or layers
     names = {layer.get_name() for layer in before}
-    return [layer for layer in before if not names & _reached([layer], _SUPPRESSION)]
+    return [_with_bias(layer) for layer in before if not names & _reached([layer], _SUPPRESSION)]
+
+
+def _with_bias(layer: Any) -> Any:
+    """Return the operation that adds a layer's bias, or the layer where it has none."""
+    readers = [port.get_node() for port in layer.output(0).get_target_inputs()]
+    biased = [reader for reader in readers if reader.get_type_name() == "Add" and any(
+        reader.input_value(place).get_node().get_type_name() in ("Constant", "Reshape") for place in range(2))]
+    return biased[0] if len(readers) == len(biased) == 1 else layer
 
 
 def _reached(nodes: Sequence[Any], stop: Sequence[str]) -> set[str]:
