@@ -64,7 +64,8 @@ def measure_bounds(baseline: Path, candidates: Sequence[tuple[Path, float]], rep
     """Measure what this CPU lets each candidate gain at best.
 
     All layers of a model and a precision are one turn; the turns of one repeat follow each other, so that a busy
-    machine disturbs all. Turns are shortened where all would take more than ``MOST_SECONDS``.
+    machine disturbs all. Turns are shortened where all would take more than ``MOST_SECONDS``, and after that no other
+    repeat begins: a turn takes one pass at least.
 
     Args:
         baseline: IR folder of the FP32 model.
@@ -86,7 +87,10 @@ def measure_bounds(baseline: Path, candidates: Sequence[tuple[Path, float]], rep
     groups = {key: TimedLayers(list(layers), key[1]) for key, layers in wanted.items()}
     turn = min(seconds, MOST_SECONDS / (repeats * len(groups)))
     times: dict[Any, list[float]] = {key: [] for key in groups}
-    for _ in range(repeats):
+    began = time.perf_counter()
+    for repeat in range(repeats):
+        if repeat and time.perf_counter() - began > MOST_SECONDS:
+            break
         for key, group in groups.items():
             took = group.measure(turn, threads)
             times[key].append(sum(wanted[key][layer] * took[layer] for layer in took))

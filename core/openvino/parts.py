@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.base.errors import UserError
+from core.compression.fake_quantize import FAKE_QUANTIZE
 from core.compression.structure import structure_of_ir
 from core.evaluation.coco_map import read_annotations, score_detections
 from core.evaluation.detections import Detections
@@ -159,7 +160,7 @@ def error_of(changed: Sequence[np.ndarray], original: Sequence[np.ndarray]) -> f
 
 
 def _raw_outputs(model: Any) -> list[Any]:
-    """Return the layers with weights behind which there is no other before boxes are suppressed, each with its bias.
+    """Return the layers with weights behind which there is no other before boxes are suppressed.
 
     Behind proposals nothing is compared: their order and number change with the smallest differences.
     """
@@ -169,7 +170,7 @@ def _raw_outputs(model: Any) -> list[Any]:
     suppressed = _reached(suppressing, ())
     before = [layer for layer in layers if layer.get_name() not in suppressed] or layers
     names = {layer.get_name() for layer in before}
-    return [_with_bias(layer) for layer in before if not names & _reached([layer], _SUPPRESSION)]
+    return [_as_read(layer) for layer in before if not names & _reached([layer], _SUPPRESSION)]
 
 
 def _reached(nodes: Sequence[Any], stop: Sequence[str]) -> set[str]:
@@ -186,12 +187,21 @@ def _reached(nodes: Sequence[Any], stop: Sequence[str]) -> set[str]:
     return found
 
 
-def _with_bias(layer: Any) -> Any:
-    """Return the operation that adds a layer's bias, or the layer where it has none."""
-    readers = [port.get_node() for port in layer.output(0).get_target_inputs()]
-    biased = [reader for reader in readers if reader.get_type_name() == "Add" and any(
-        reader.input_value(place).get_node().get_type_name() in ("Constant", "Reshape") for place in range(2))]
-    return biased[0] if len(readers) == len(biased) == 1 else layer
+def _as_read(layer: Any) -> Any:
+    """Return the operation that gives a layer's output as post-processing reads it: with its bias, its axes moved.
+
+    A quantizer of a raw output stands behind that. Those that were taken out still read, as do shapes.
+    """
+    while True:
+        readers = [port.get_node() for port in layer.output(0).get_target_inputs()]
+        readers = [reader for reader in readers if reader.get_type_name() not in (FAKE_QUANTIZE, "ShapeOf")]
+        if len(readers) != 1 or readers[0].get_type_name() not in ("Add", "Reshape", "Transpose"):
+            return layer
+        (reader,) = readers
+        if reader.get_type_name() == "Add" and not any(
+                reader.input_value(place).get_node().get_type_name() in ("Constant", "Reshape") for place in range(2)):
+            return layer
+        layer = reader
 
 
 def _with_results(part: Part, results: Sequence[Any]) -> Part:
