@@ -165,7 +165,9 @@ def filter_groups(model: Any) -> list[FilterGroup]:
         clusters = [other for other in clusters if not other[1] & shared]
         clusters.append(({key: one for part in (*(found for found, _ in touching), members)
                           for key, one in part.items()}, shared.union(*(names for _, names in touching))))
-    return [group for members, _ in clusters if (group := _filter_group(list(members.values()), modules))]
+    order = {_key(operation): place for place, operation in enumerate(operations)}
+    ordered = [sorted(members.values(), key=lambda one: order[_key(one)]) for members, _ in clusters]
+    return [group for members in ordered if (group := _filter_group(members, modules))]
 
 
 def without_filters(group: FilterGroup, level: float) -> list[tuple[Any, Any]]:

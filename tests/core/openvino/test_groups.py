@@ -43,8 +43,8 @@ def test_filters_whose_outputs_are_added_go_together(build, image):
 
     first, second = build(image, "first"), build(image, "second")
     third = build(opset13.relu(opset13.add(first, second)), "third")
-    last = build(opset13.max_pool(third, [1, 1], [1, 1], [0, 0], [0, 0], [1, 1]).output(0).get_node(), "last")
-    assert groups_of([last], image) == {"backbone/first": ["first", "second"], "backbone/third": ["third"]}
+    last = build(opset13.avg_pool(third, [1, 1], [0, 0], [0, 0], [1, 1], exclude_pad=True), "last")
+    assert {tuple(sorted(layers)) for layers in groups_of([last], image).values()} == {("first", "second"), ("third",)}
 
 
 def test_filters_behind_which_something_else_reads_stay(build, image):
@@ -71,12 +71,14 @@ def test_calls_of_one_module_share_their_filters(build, image):
 
     first, again = build(image, "head"), build(image, "head_1")
     readers = [build(opset13.relu(call), name) for call, name in ((first, "one"), (again, "two"))]
-    assert groups_of(readers, image) == {"backbone/head": ["head", "head_1"]}
+    ((module, layers),) = groups_of(readers, image).items()
+    assert (module, sorted(layers)) == ("backbone/head", ["head", "head_1"])
 
 
 def test_filters_of_modules_that_one_module_reads_go_together(build, image):
     readers = [build(build(image, name), call) for name, call in (("level0", "head"), ("level1", "head_1"))]
-    assert groups_of(readers, image) == {"backbone/level0": ["level0", "level1"]}
+    ((_, layers),) = groups_of(readers, image).items()
+    assert sorted(layers) == ["level0", "level1"]
 
 
 def test_readers_lose_the_channels_of_the_smallest_filters(build, image):
