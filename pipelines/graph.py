@@ -69,6 +69,7 @@ def define_pipeline() -> Any:
         trust_config: bool = False,
         dynamic_shape: bool = False,
         compress_to_fp16: bool = False,
+        sensitivity: bool = False,
         accelerator: str = "nvidia.com/gpu",
         gpu_node_selector: dict = {},  # noqa: B006
         gpu_tolerations: list = [],  # noqa: B006
@@ -134,6 +135,7 @@ def define_pipeline() -> Any:
             dynamic_shape: Whether the exported models take images of any size, where the detector allows it.
             compress_to_fp16: Whether to store the compressed model's weights that are not 8-bit as FP16; the FP32
                 model it is compared with stays as it is.
+            sensitivity: Whether to measure what compressing each part of the model costs, in some minutes more.
             accelerator: Resource name of the GPUs on the cluster.
             gpu_node_selector: Labels of the nodes for train, compress and evaluate.
             gpu_tolerations: Taints that these stages tolerate besides nvidia.com/gpu, as Kubernetes tolerations.
@@ -196,7 +198,7 @@ def define_pipeline() -> Any:
             onnx_fp32=baseline[1].outputs["onnx"], ir_candidates=dsl.Collected(converted.outputs["ir"]),
             detections_candidates=dsl.Collected(evaluated.outputs["detections"]),
             onnx_candidates=dsl.Collected(exported.outputs["onnx"]),
-            digests=dsl.Collected(compressed.outputs["digest"]))
+            digests=dsl.Collected(compressed.outputs["digest"]), sensitivity=sensitivity)
         reported = report(
             data=data_ref, model=model_ref, parent=parent_ref, log_fp32=trained.outputs["log"],
             log_candidates=dsl.Collected(compressed.outputs["log"]),

@@ -12,6 +12,7 @@ from core.results.summary import (
     ModelNames,
     ParentFacts,
     Provenance,
+    SpeedFacts,
     Summary,
     Thresholds,
 )
@@ -29,4 +30,5 @@ def summary_record(digests: dict[str, str] | None = None, **figures: Any) -> dic
         parent=ParentFacts(uri="", digest=""), thresholds=Thresholds(),
         configs=ConfigFacts(model="m.py", model_digest="1" * 64, compression="c.py", compression_digest="2" * 64),
         compression=CompressionFacts(algorithms=("quantization",), fake_quantize_nodes=81))
-    return Summary(version=2, verdict="pass", worst_class="8", provenance=provenance, **values).to_json()
+    speed = SpeedFacts(source="wall", bound=2.1, share=0.952, int8_gain=2.1)
+    return Summary(version=3, verdict="pass", worst_class="8", speed=speed, provenance=provenance, **values).to_json()

@@ -59,7 +59,8 @@ def publish(stage: Publish, output: ExecutorOutput) -> None:
     sources = BundleSources(stage.ir_candidates[name], stage.ir_fp32,
                             golden if golden.is_dir() else stage.validation / GOLDEN, stage.summary, stage.html)
     with tempfile.TemporaryDirectory(prefix="mmdet-compress-bundle-") as folder:
-        assemble(sources, Path(folder), model_name, stage.run, stage.run_id)
+        assemble(sources, Path(folder), model_name, stage.run, stage.run_id,
+                 f"{destination.rstrip('/')}/{model_name}")
         publication = publish_bundle(Path(folder), destination, model_name, stage.version or None)
     print(f"published version {publication.version}: {publication.location}" if publication.created else
           f"already published as version {publication.version}: {publication.location}", flush=True)

@@ -28,6 +28,7 @@ class Validate:
     onnx_candidates: dict[str, Path] = collected_artifact("Model", "ONNX of the candidates.", folder=True)
     digests: list[str] = parameter("SHA-256 of the candidates' checkpoints, for KFP's cache.", [],
                                    presence=Presence.OPTIONAL)
+    sensitivity: bool = parameter("Measure what compressing each part of the model costs; minutes.", False)
     validation: Path = output_artifact("Artifact", "Folder with metrics.json and pictures.", folder=True)
 
 
@@ -51,7 +52,7 @@ def validate(stage: Validate, output: ExecutorOutput) -> int:
     baseline = ModelFiles(BASELINE, stage.ir_fp32, stage.onnx_fp32, stage.detections_fp32)
     candidates = [ModelFiles(name, ir, stage.onnx_candidates.get(name), stage.detections_candidates.get(name))
                   for name, ir in stage.ir_candidates.items() if name not in failed]
-    found = measure(dataset, baseline, candidates, stage.validation)
+    found = measure(dataset, baseline, candidates, stage.validation, sensitivity=stage.sensitivity)
     if failed:
         found = found.model_copy(update={"failed": tuple(failed.values())})
         found.write(stage.validation / METRICS_FILE)

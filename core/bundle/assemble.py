@@ -8,13 +8,16 @@ from pathlib import Path
 from core.base.digest import sha256_file
 from core.base.errors import UserError
 from core.bundle.check import check_bundle
+from core.bundle.inference_service import inference_service, write_inference_service
 from core.bundle.labels import write_labels
 from core.bundle.manifest import MODEL_XML, SCHEMA, Manifest, content_digest, describe_files
+from core.bundle.model_card import write_model_card
 from core.bundle.model_info import add_model_info
 from core.bundle.readme import README_FILE, REQUIREMENTS, REQUIREMENTS_FILE, readme
 from core.bundle.runner_files import runner_files
 from core.evaluation.golden import GOLDEN
 from core.export.spec import ModelSpec
+from core.openvino.runtime import INFERENCE_PRECISION
 from core.results.summary import Summary
 
 FP32 = "fp32"
@@ -43,7 +46,8 @@ class BundleSources:
     html: Path
 
 
-def assemble(sources: BundleSources, folder: Path, model_name: str, run: str, run_id: str = "") -> Manifest:
+def assemble(sources: BundleSources, folder: Path, model_name: str, run: str, run_id: str = "",
+             location: str = "") -> Manifest:
     """Write a complete bundle into ``folder``, check it as its user would, and return its manifest.
 
     The compressed model lies at the top, where a model server looks for ``*.xml`` and ``*.bin``
@@ -54,6 +58,7 @@ def assemble(sources: BundleSources, folder: Path, model_name: str, run: str, ru
         folder: A new or empty folder.
         run: Name of the pipeline run that publishes.
         run_id: Its id, by which a cluster knows it; empty where there is none.
+        location: Address of the model's folder, in which its versions lie; for the manifest that serves it.
 
     Raises:
         UserError: The summary is not of this model, a file is missing, or the bundle fails its own check.
@@ -77,6 +82,9 @@ def assemble(sources: BundleSources, folder: Path, model_name: str, run: str, ru
     for name, content in runner_files().items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
+    service = inference_service(model_name, location, INFERENCE_PRECISION, validated)
+    write_inference_service(folder, service)
+    write_model_card(folder, model_name, spec, summary, service)
     files = describe_files(folder)
     manifest = Manifest(SCHEMA, model_name, content_digest(files, validated), validated, entries,
                         summary.provenance.versions, files)

@@ -1,12 +1,15 @@
-"""Whether a bundle is whole and its model still finds in the golden image what it found when it was validated."""
+"""Whether a bundle is whole, its manifest and card are of its model, and the model still finds in the golden image what
+it found when it was validated."""
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.base.errors import UserError
+from core.bundle.inference_service import check_inference_service
 from core.bundle.labels import COPY_AGAIN, LABELS_FILE, one_line, read_labels
 from core.bundle.manifest import MODEL_XML, Manifest, damage
+from core.bundle.model_card import check_model_card
 from core.bundle.model_info import take_model_info
 from core.evaluation.golden import GOLDEN, MAX_SCORE_DIFFERENCE, MIN_IOU, Difference, difference, read_golden
 from core.openvino.detector import OpenVinoDetector
@@ -26,7 +29,7 @@ class BundleCheck:
 
 
 def check_bundle(folder: Path) -> BundleCheck:
-    """Check every file's digest, model.xml's origin, the labels, and the boxes in the golden image.
+    """Check every file's digest, model.xml's origin, manifest and card, the labels, and the golden image's boxes.
 
     Raises:
         UserError: Something is missing, damaged or different; the message names every file concerned.
@@ -38,6 +41,8 @@ def check_bundle(folder: Path) -> BundleCheck:
     measured = hashlib.sha256(take_model_info((Path(folder) / MODEL_XML).read_bytes())).hexdigest()
     if measured != manifest.validated_xml_sha256:
         raise UserError("bundle file", Path(folder) / MODEL_XML, "It is not the model that was validated.", COPY_AGAIN)
+    check_inference_service(folder, measured)
+    check_model_card(folder, measured)
     detector = OpenVinoDetector(Path(folder))
     if read_labels(folder) != tuple(map(one_line, detector.spec.classes)):
         raise UserError("bundle file", Path(folder) / LABELS_FILE, "It names other classes than the model's own: "

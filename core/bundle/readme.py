@@ -28,6 +28,8 @@ From elsewhere it is `python this-folder/{RUNNER} image.jpg`.
 |---|---|
 | `model.xml`, `model.bin` | the model; `fp32/` holds the uncompressed one |
 | `spec.json` | its input and origin, also inside `model.xml` |
+| [MODEL_CARD.md](MODEL_CARD.md) | what was measured, its limits, how to call it |
+| `inferenceservice.json` | for KServe with OpenVINO Model Server: `kubectl apply -f inferenceservice.json` |
 | `golden/` | an image and the boxes that must be found in it |
 | `bundle.json` | SHA-256 and size of every file, source run, versions |
 | `{RUNNER}/` | the program above, no installation needed |

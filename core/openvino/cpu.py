@@ -1,11 +1,10 @@
 """The CPU a measurement was made on."""
 
-import math
 import platform
 from pathlib import Path
 
 from core.base.cores import usable_cores
-from core.results.speed import Cpu, Expectation
+from core.results.speed import Cpu
 
 CPUINFO = Path("/proc/cpuinfo")
 
@@ -22,29 +21,6 @@ INSTRUCTION_SETS = (
     ("NEON", ("asimd",)),
 )
 UNKNOWN = "unknown"
-
-# int8 over FP32 convolutions, by what one instruction does: FP32 FMAs against int8 products summed in three
-# instructions (AVX2, AVX512) or one (VNNI); AMX is bound by memory long before its 16-fold peak.
-INT8_PEAK = {"AMX_INT8": 4.0, "AVX512_VNNI": 4.0, "AVX_VNNI": 4.0, "AVX512": 2.0, "AVX2": 2.0, "NEON_DOTPROD": 4.0}
-FAR_BELOW = 0.6
-
-
-def expect(instruction_set: str, int8_share: float, work_left: float, measured: float) -> Expectation:
-    """Return what to expect of a candidate (Amdahl's law over its convolutions).
-
-    Args:
-        instruction_set: Of the CPU, as ``describe_cpu`` names it.
-        int8_share: Share of the candidate's FLOPs that runs in int8.
-        work_left: FLOPs of the candidate over those of the baseline; below 1 where filters were removed.
-        measured: Measured speed-up.
-
-    Returns:
-        ``far_below`` where the speed-up is below ``FAR_BELOW`` of the expected one.
-    """
-    peak = INT8_PEAK.get(instruction_set, math.nan)
-    time_left = work_left * ((1 - int8_share) + (int8_share / peak if int8_share else 0.0))
-    speedup = 1 / time_left if time_left else math.nan
-    return Expectation(peak=peak, speedup=speedup, measured=measured, far_below=measured < FAR_BELOW * speedup)
 
 
 def describe_cpu(cpuinfo: Path = CPUINFO) -> Cpu:

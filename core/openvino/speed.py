@@ -1,7 +1,8 @@
 """Speed of IRs by the method of OpenVINO's benchmark_app, measured in turns so that a busy machine disturbs all.
 
 As benchmark_app 2024.6 does with its default options: random input, one image a request, one first inference apart,
-then infer requests kept busy for a given time; under the latency hint one request at a time.
+then infer requests kept busy for a given time; under the latency hint one request at a time. Beside wall time the
+process's CPU time is taken, which other processes change far less.
 """
 
 import statistics
@@ -16,7 +17,7 @@ import numpy as np
 from core.openvino.execution import describe_execution
 from core.openvino.load import LoadMeter
 from core.openvino.runtime import Hint, at_test_size, compile_model, import_openvino, read_ir
-from core.results.speed import Execution, HintSpeed, Latency, Load, Ratio
+from core.results.speed import Execution, HintSpeed, Latency, Load, Ratio, Speedup
 
 REPEATS = 5
 SECONDS_PER_REPEAT = 2.0
@@ -32,9 +33,12 @@ class ModelSpeed:
     latency: HintSpeed
     execution: Execution
 
-    def speedup(self, baseline: "ModelSpeed") -> Ratio:
-        """Return images a second over the baseline's of the same repeat, under the throughput hint."""
-        return Ratio.of(self.throughput.fps_repeats, baseline.throughput.fps_repeats)
+    def speedups(self, baseline: "ModelSpeed", load: Load) -> Speedup:
+        """Return how much faster than the baseline it is under the throughput hint, and by which clock that counts."""
+        own, others = self.throughput, baseline.throughput
+        return Speedup(wall=Ratio.of(own.fps_repeats, others.fps_repeats),
+                       cpu=Ratio.of(others.cpu_ms_repeats, own.cpu_ms_repeats),
+                       source="cpu" if load.disturbed else "wall")
 
     def latency_ratio(self, baseline: "ModelSpeed") -> Ratio:
         """Return the baseline's median latency over that of the same repeat here, under the latency hint."""
@@ -59,7 +63,7 @@ def measure_speed(irs: Sequence[Path], repeats: int = REPEATS, seconds: float = 
     meter = LoadMeter(load_average)
     for hint in Hint:
         take_turns([model[hint] for model in models], repeats, seconds, warm_up)
-    load = meter.read()
+    load = meter.read(min(statistics.median(model[Hint.THROUGHPUT].cpu_shares) for model in models))
     return [ModelSpeed(model[Hint.THROUGHPUT].speed(), model[Hint.LATENCY].speed(), model[Hint.LATENCY].execution())
             for model in models], load
 
@@ -105,28 +109,35 @@ class TimedModel:
         self._queue[0].infer()
         self._first_ms = (time.perf_counter() - started) * 1000
         self._measured: list[float] = []
+        self._threads = int(self.compiled.get_property("INFERENCE_NUM_THREADS"))
         self.fps_repeats: list[float] = []
         self.median_repeats: list[float] = []
+        self.cpu_ms_repeats: list[float] = []
+        self.cpu_shares: list[float] = []
 
     def warm_up(self, seconds: float) -> None:
         """Run for at least ``seconds`` and forget about it."""
         self._run(seconds)
 
     def measure(self, seconds: float) -> None:
-        """Keep all infer requests busy for at least ``seconds`` and note images a second and latencies."""
-        self.fps_repeats.append(self._run(seconds))
+        """Keep all infer requests busy for at least ``seconds`` and note images a second, latencies and CPU time."""
+        count, wall, cpu = self._run(seconds)
+        self.fps_repeats.append(count / wall)
+        self.cpu_ms_repeats.append(1000 * cpu / count)
+        self.cpu_shares.append(cpu / (wall * self._threads))
         self.median_repeats.append(statistics.median(self._latencies))
         self._measured.extend(self._latencies)
 
-    def _run(self, seconds: float) -> float:
+    def _run(self, seconds: float) -> tuple[int, float, float]:
+        """Return how many inferences ran, and the seconds that they took by the clock and of the process's CPU time."""
         self._latencies.clear()
-        count, started = 0, time.perf_counter()
+        count, started, used = 0, time.perf_counter(), time.process_time()
         # Whole rounds, as in benchmark_app, so that no request idles at the end.
         while time.perf_counter() - started < seconds or count % len(self._queue) or not count:
             self._queue.start_async()
             count += 1
         self._queue.wait_all()
-        return count / (time.perf_counter() - started)
+        return count, time.perf_counter() - started, time.process_time() - used
 
     def speed(self) -> HintSpeed:
         """Return what was measured."""
@@ -134,9 +145,10 @@ class TimedModel:
         return HintSpeed(
             hint=self._hint.value, fps=statistics.median(self.fps_repeats), fps_repeats=tuple(self.fps_repeats),
             latency_ms=latency_of(self._measured), latency_ms_repeats=tuple(self.median_repeats),
-            inferences=len(self._measured), compile_ms=self._compile_ms,
+            cpu_ms=statistics.median(self.cpu_ms_repeats), cpu_ms_repeats=tuple(self.cpu_ms_repeats),
+            cpu_share=statistics.median(self.cpu_shares), inferences=len(self._measured), compile_ms=self._compile_ms,
             first_inference_ms=self._first_ms, streams=int(ask("NUM_STREAMS")), requests=len(self._queue),
-            threads=int(ask("INFERENCE_NUM_THREADS")), batch=self._shape[0])
+            threads=self._threads, batch=self._shape[0])
 
     def profiling_info(self) -> Any:
         """Return OpenVINO's times of each operation in the last inference; the option PERF_COUNT must be on."""

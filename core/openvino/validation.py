@@ -14,16 +14,26 @@ from core.evaluation.golden import GOLDEN, choose_golden, write_golden
 from core.evaluation.matches import bootstrap_map_difference, precision_at_recalls
 from core.evaluation.truth import Truth, truth_by_image
 from core.openvino.accuracy import Accuracy, measure_accuracy
-from core.openvino.cpu import describe_cpu, expect
+from core.openvino.bound import SECONDS_PER_TURN, measure_bounds
+from core.openvino.cpu import describe_cpu
 from core.openvino.detector import OpenVinoDetector
 from core.openvino.ir import describe_ir
 from core.openvino.load import load_average
 from core.openvino.pictures import Pictures
 from core.openvino.runtime import INFERENCE_PRECISION, Hint, at_test_size, import_openvino, read_ir
+from core.openvino.sensitivity import measure_sensitivity
 from core.openvino.speed import REPEATS, SECONDS_PER_REPEAT, WARM_UP_SECONDS, ModelSpeed, measure_speed
 from core.openvino.waterfall import MeasuredForm, ModelFiles, compare_forms, measure_forms, pairs_of
 from core.results.accuracy import Confusion, Form, MapDrop, OptionalForms
-from core.results.speed import Cpu, LayerChange, Load, Structure
+from core.results.speed import (
+    LEAST_INT8_GAIN,
+    LEAST_SHARE_OF_BOUND,
+    Bound,
+    LayerChange,
+    Load,
+    Speedup,
+    Structure,
+)
 from core.results.validation import METRICS_FILE, Candidate, IrMeasurement, Model, Validation
 
 if TYPE_CHECKING:
@@ -35,7 +45,8 @@ LEAST_INT8_SHARE = 0.9
 
 
 def validate(data: "Dataset", baseline: ModelFiles, candidates: Sequence[ModelFiles], output_dir: Path,
-             samples: int = 4, repeats: int = REPEATS, seconds: float = SECONDS_PER_REPEAT) -> Validation:
+             samples: int = 4, repeats: int = REPEATS, seconds: float = SECONDS_PER_REPEAT,
+             sensitivity: bool = False) -> Validation:
     """Score and time all IRs on the test split; write ``metrics.json``, ``samples/*.jpg``, ``worst/*.jpg`` and a
     golden image for each candidate (``golden_folder``).
 
@@ -47,6 +58,8 @@ def validate(data: "Dataset", baseline: ModelFiles, candidates: Sequence[ModelFi
         samples: Number of test images drawn with ground truth and every IR's detections.
         repeats: Repeats of the speed measurement.
         seconds: Seconds per model, hint and repeat.
+        sensitivity: Measure what compressing each part of a model costs, in minutes: of the first candidate that is
+            quantized and whose ONNX is given, else of the first.
 
     Raises:
         UserError: An IR is damaged, models do not belong together, the classes are not those of the data set, an image
@@ -59,6 +72,9 @@ def validate(data: "Dataset", baseline: ModelFiles, candidates: Sequence[ModelFi
                                    f"detecting ({model.name} IR)") for model in models]
     speeds, meanwhile = measure_speed([model.ir for model in models], repeats, seconds, min(seconds, WARM_UP_SECONDS),
                                       load_average=load)
+    speedups = [speed.speedups(speeds[0], meanwhile) for speed in speeds[1:]]
+    measured_speedups = [(model.ir, found.counted.median) for model, found in zip(candidates, speedups)]
+    bounds = measure_bounds(baseline.ir, measured_speedups, seconds=min(seconds, SECONDS_PER_TURN))
     annotations = read_annotations(data.test.annotation_file)
     read = [image for image in annotations["images"] if image["id"] in accuracies[0].detections]
     images = {image["id"]: image["file_name"] for image in read}
@@ -70,17 +86,23 @@ def validate(data: "Dataset", baseline: ModelFiles, candidates: Sequence[ModelFi
              for model, accuracy in zip(models, accuracies)]
     measured = [_Measured(model, accuracy, speed, *found)
                 for model, accuracy, speed, found in zip(models, accuracies, speeds, forms)]
-    cpu = describe_cpu()
     first, *others = (_model(one, measured[0], truth, pictures) for one in measured)
-    records = tuple(_candidate(model, one, first, measured[0], cpu) for model, one in zip(others, measured[1:]))
+    records = tuple(_candidate(model, one, measured[0], found, bound)
+                    for model, one, found, bound in zip(others, measured[1:], speedups, bounds))
+    asked = min((place for place, model in enumerate(candidates) if sensitivity and model.onnx),
+                key=lambda place: not records[place].ir.fake_quantize_nodes, default=None)
+    if asked is not None:
+        costs = measure_sensitivity(Path(candidates[asked].onnx or ""), data)
+        records = tuple(record.model_copy(update={"sensitivity": costs}) if place == asked else record
+                        for place, record in enumerate(records))
     result = Validation(
-        version=4, kind="openvino", data_digest=data.digest, classes=tuple(data.classes), baseline=first,
-        candidates=records, cpu=cpu, load=meanwhile, inference_precision=INFERENCE_PRECISION,
+        version=5, kind="openvino", data_digest=data.digest, classes=tuple(data.classes), baseline=first,
+        candidates=records, cpu=describe_cpu(), load=meanwhile, inference_precision=INFERENCE_PRECISION,
         versions={"openvino": import_openvino().get_version()},
         samples=tuple(pictures.draw(image, f"{SAMPLES}/sample_{number}.jpg", {
             model.name: accuracy.detections[image] for model, accuracy in zip(models, accuracies)})
             for number, image in enumerate(pictures.spread(samples), 1)),
-        corrupt_images=accuracies[0].corrupt_images, warnings=tuple(_warnings(records, meanwhile, cpu)))
+        corrupt_images=accuracies[0].corrupt_images, warnings=tuple(_warnings(records, meanwhile)))
     for place, (model, accuracy) in enumerate(zip(models[1:], accuracies[1:])):
         _write_golden(data.test, images, accuracy, output_dir / golden_folder(model.name, place))
     result.write(output_dir / METRICS_FILE)
@@ -142,12 +164,10 @@ def _model(one: _Measured, baseline: _Measured, truth: Mapping[int, Truth], pict
                  neighbours=tuple(compare_forms(*pair, pictures) for pair in pairs))
 
 
-def _candidate(model: Model, one: _Measured, baseline: Model, first: _Measured, cpu: Cpu) -> Candidate:
-    speedup = one.speed.speedup(first.speed)
-    work_left = model.ir.structure.flops / baseline.ir.structure.flops if baseline.ir.structure.flops else 1.0
+def _candidate(model: Model, one: _Measured, first: _Measured, speedups: Speedup, bound: Bound | None) -> Candidate:
     return Candidate(
-        **dict(model), speedup=speedup, latency_ratio=one.speed.latency_ratio(first.speed),
-        expectation=expect(cpu.instruction_set, model.ir.execution.int8_share, work_left, speedup.median),
+        **dict(model), speedup=speedups.counted, speedups=speedups,
+        latency_ratio=one.speed.latency_ratio(first.speed), bound=bound,
         map_drop=_map_drop(first.forms, one.forms), layers_changed=_layers_changed(first, one))
 
 
@@ -173,17 +193,21 @@ def _layers_changed(baseline: _Measured, candidate: _Measured) -> tuple[LayerCha
     return tuple(changed_layers(before, after))
 
 
-def _warnings(candidates: Sequence[Candidate], load: Load, cpu: Cpu) -> list[str]:
+def _warnings(candidates: Sequence[Candidate], load: Load) -> list[str]:
     found = []
     if load.busy:
         found.append(f"Other processes kept {load.other_cores:.1f} cores busy while speed was measured; the figures "
-                     "are too low, and their ratio is less certain than on a quiet machine.")
+                     "are too low" + (", so speed-ups are ratios of CPU time." if load.disturbed else
+                                  ", and their ratio is less certain than on a quiet machine."))
     for candidate in candidates:
-        expectation, share = candidate.expectation, candidate.ir.execution.int8_share
-        if expectation.far_below:
-            found.append(f"The speed-up of {candidate.name}, {expectation.measured:.2f}x, is far below the "
-                         f"{expectation.speedup:.2f}x that {cpu.instruction_set} and the int8 share of the work let "
-                         "one expect.")
-        if candidate.ir.fake_quantize_nodes and share < LEAST_INT8_SHARE:
+        bound, share, quantized = candidate.bound, candidate.ir.execution.int8_share, candidate.ir.fake_quantize_nodes
+        if bound and bound.below:
+            found.append(f"The speed-up of {candidate.name}, {candidate.speedup.median:.2f}x, is {bound.share:.2f} of "
+                         f"the {bound.speedup.median:.2f}x that its layers alone gain on this CPU; at least "
+                         f"{LEAST_SHARE_OF_BOUND} is to be expected.")
+        if bound and quantized and bound.int8.median < LEAST_INT8_GAIN:
+            found.append(f"This CPU gains nothing from int8: the baseline's layers are {bound.int8.median:.2f}x as "
+                         "fast as in FP32. Prune, or deploy on a CPU with VNNI.")
+        if quantized and share < LEAST_INT8_SHARE:
             found.append(f"Only {share:.0%} of the convolution work of {candidate.name} runs in int8.")
-    return found
+    return list(dict.fromkeys(found))

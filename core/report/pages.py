@@ -63,7 +63,7 @@ def render_html(content: ReportContent, limit_bytes: int = LIMIT_BYTES) -> str:
         "tolerated": content.summary.provenance.thresholds.max_map_drop, "shrinkage": _shrinkage, "tone": tone,
         "structure_header": [cell for name in names[1:] for cell in (f"{name} IR", "ratio")],
         "structure_rows": _structure_rows(content.run.validation), "speed_rows": _speed_rows(content.run.validation),
-        "speedups": _speedups(content.run.validation.candidates),
+        "bound_rows": _bound_rows(content.run.validation.candidates),
         "confusion_rows": functools.partial(_confusion_rows, content.run.validation)}
     page = _environment(_shown).get_template("report.html.jinja")
 
@@ -165,7 +165,10 @@ def _plots(content: ReportContent, colours: dict[str, str]) -> dict[str, Any]:
         log, colours[name], f"train{place}-", f"{name}: loss, validation accuracy and learning rate"))
         for place, (name, log) in enumerate(content.logs.items()) if not log.passed_through}
     choice = Markup(plots.pareto(content.summary, ir_colours)) if content.summary.choice else ""
-    return {"pareto": choice, "speed": Markup(plots.speed_and_size(content.summary, colours=ir_colours)),
+    sensitivity = {one.name: Markup(plots.sensitivity_bars(one.sensitivity, f"sensitivity{place}-"))
+                   for place, one in enumerate(validation.candidates) if one.sensitivity}
+    return {"pareto": choice, "sensitivity": sensitivity,
+            "speed": Markup(plots.speed_and_size(content.summary, colours=ir_colours)),
             "waterfall": Markup(plots.waterfall_bars(steps)),
             "classes": Markup(plots.per_class_bars(content.classes, validation.baseline.name, names)),
             "curves": Markup(curves), "training": training}
@@ -177,11 +180,17 @@ def _shrinkage(before: float, after: float) -> str:
     return f"{ratio(before / after)} smaller" if after <= before else f"{ratio(after / before)} larger"
 
 
-def _speedups(candidates: Sequence[Candidate]) -> str:
-    return "".join(
-        f" Speed-up of {one.name} {ratio(one.speedup.median)}, in single repeats {ratio(one.speedup.low)} to "
-        f"{ratio(one.speedup.high)}; the instruction set and the int8 share let one expect up to "
-        f"{ratio(one.expectation.speedup)}." for one in candidates)
+def _bound_rows(candidates: Sequence[Candidate]) -> list[list[str]]:
+    """Return each candidate's speed-up by both clocks, what the CPU allows, and the share of it."""
+    rows = []
+    for one in candidates:
+        found = one.speedups
+        cells = [f"{ratio(each.median)} ({ratio(each.low)} to {ratio(each.high)})" for each in (found.wall, found.cpu)]
+        bound = one.bound
+        known = [NOT_MEASURED] * 3 if bound is None else [ratio(bound.speedup.median), f"{bound.share:.2f}",
+                                                          ratio(bound.int8.median)]
+        rows.append([one.name, *cells, {"wall": "wall time", "cpu": "CPU time"}[found.source], *known])
+    return rows
 
 
 def _speed_rows(validation: Validation) -> list[list[Any]]:
@@ -191,7 +200,8 @@ def _speed_rows(validation: Validation) -> list[list[Any]]:
             low, high = min(speed.fps_repeats), max(speed.fps_repeats)
             times = [value for _, value in speed.latency_ms] + [speed.compile_ms, speed.first_inference_ms]
             rows.append([f"{model.name}, {speed.hint.lower()}",
-                         f"{quantity(speed.fps)} ({quantity(low)} to {quantity(high)})", *map(quantity, times),
+                         f"{quantity(speed.fps)} ({quantity(low)} to {quantity(high)})", quantity(speed.cpu_ms),
+                         f"{speed.cpu_share:.2f}", *map(quantity, times),
                          speed.streams, speed.requests, speed.threads, speed.batch])
     return rows
 

@@ -15,6 +15,7 @@ from core.report.table import comparison
 from core.report.text import displayable, fraction
 from core.report.training_log import TrainingLog, TrainRow
 from core.results.accuracy import DetectionMetrics
+from core.results.sensitivity import Sensitivity
 from core.results.summary import Summary
 from core.results.validation import Curve
 
@@ -34,6 +35,7 @@ MOST_CLASSES = 30
 MOST_POINTS = 240
 MOST_CURVES = 12
 CURVES_IN_A_ROW = 4
+MOST_GROUPS = 30
 _STYLE = {"font.size": 9.0, "text.color": _INK, "axes.labelcolor": _MUTED, "axes.edgecolor": _RULE,
           "axes.titlesize": 9.5, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.titlecolor": _INK,
           "axes.titlepad": 8.0, "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False,
@@ -199,6 +201,35 @@ def waterfall_bars(steps: Sequence[tuple[str, str, DetectionMetrics]], prefix: s
         panel.set_xlabel("mAP, paler mAP50")
         panel.grid(axis="y", visible=False)
         return inline_svg(figure, prefix, "mAP and mAP50 of each form of the models", COLOURS)
+
+
+def sensitivity_bars(sensitivity: Sensitivity, prefix: str = "sensitivity-", most: int = MOST_GROUPS) -> str:
+    """Return horizontal bars of the error of each part that was compressed by itself, quantizers and filters side by
+    side, the worst of each, with the mAP lost where it was measured."""
+    import matplotlib
+
+    panels = [(title, sensitivity.of(kind)[:most], colour) for title, kind, colour in
+              (("Quantizers of one layer", "quantization", CANDIDATES[0][1]), ("Filters", "pruning", CANDIDATES[0][0]))]
+    panels = [panel for panel in panels if panel[1]]
+    height = 0.75 + 0.2 * max(len(groups) for _, groups, _ in panels)
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _figure(height, columns=len(panels))
+        labels = [[displayable(group.name, 40) for group in groups] for _, groups, _ in panels]
+        room = max(_label_inches(names) for names in labels) / WIDTH_INCHES
+        figure.subplots_adjust(left=room, right=0.93, top=1 - 0.3 / height, bottom=0.36 / height, wspace=room * 3.2)
+        for panel, names, (title, groups, colour) in zip(axes, labels, panels):
+            panel.barh(range(len(groups)), [group.error for group in groups], height=0.7, color=colour)
+            for place, group in enumerate(groups):
+                if math.isfinite(group.map_drop):
+                    panel.annotate(f"{-group.map_drop:+.4f} mAP", (group.error, place), xytext=(3, 0),
+                                   textcoords="offset points", va="center", fontsize=7.5, color=_MUTED)
+            panel.set_title(title)
+            panel.set_yticks(range(len(groups)), labels=names, color=_INK)
+            panel.set_ylim(len(groups) - 0.5, -0.5)
+            panel.set_xlim(0, (max(group.error for group in groups) or 1.0) * 1.3)
+            panel.set_xlabel("error of the raw outputs over their standard deviation")
+            panel.grid(axis="y", visible=False)
+        return inline_svg(figure, prefix, "Error of the outputs with one part compressed at a time", COLOURS)
 
 
 def precision_recall(names: Sequence[str], irs: Sequence[tuple[str, str, Mapping[str, Curve | None]]],

@@ -74,7 +74,7 @@ def _summary(run: Run, candidate: Candidate, thresholds: Thresholds) -> Summary:
     irs = baseline.ir.metrics, candidate.ir.metrics
     worst_class, worst_drop = _worst_class(before.per_class_ap, irs[1].per_class_ap)
     summary = Summary(
-        version=2, verdict="fail", baseline_map=before.map, map_pytorch=after.map, baseline_map_ir=irs[0].map,
+        version=3, verdict="fail", baseline_map=before.map, map_pytorch=after.map, baseline_map_ir=irs[0].map,
         map_ir=irs[1].map, baseline_map50=before.map50, map50_pytorch=after.map50, baseline_map50_ir=irs[0].map50,
         map50_ir=irs[1].map50, map_drop=before.map - irs[1].map, map_drop_low=candidate.map_drop.low,
         map_drop_high=candidate.map_drop.high, worst_class=worst_class, worst_class_drop=worst_drop,
@@ -83,8 +83,14 @@ def _summary(run: Run, candidate: Candidate, thresholds: Thresholds) -> Summary:
         speedup_high=candidate.speedup.high, int8_share=candidate.ir.execution.int8_share,
         baseline_latency_ms_p50=baseline.ir.latency.latency_ms.median,
         latency_ms_p50=candidate.ir.latency.latency_ms.median, baseline_size_mb=baseline.ir.size_mb,
-        size_mb=candidate.ir.size_mb, provenance=_provenance(run, candidate, thresholds))
+        size_mb=candidate.ir.size_mb, speed=_speed(candidate), provenance=_provenance(run, candidate, thresholds))
     return summary.judged(judge(summary, thresholds).passed)
+
+
+def _speed(candidate: Candidate) -> records.SpeedFacts:
+    bound = candidate.bound
+    known = (bound.speedup.median, bound.share, bound.int8.median) if bound else (math.nan,) * 3
+    return records.SpeedFacts(source=candidate.speedups.source, bound=known[0], share=known[1], int8_gain=known[2])
 
 
 def _worst_class(before: Mapping[str, float], after: Mapping[str, float]) -> tuple[str, float]:

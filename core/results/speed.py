@@ -1,4 +1,4 @@
-"""Speed: what was timed, on which CPU, how the runtime executed it, and what was to be expected."""
+"""Speed: what was timed, on which CPU, how the runtime executed it, and what that CPU can do at best."""
 
 import statistics
 from collections.abc import Sequence
@@ -7,6 +7,11 @@ from typing import Annotated, Literal, Self
 from pydantic import Field
 
 from core.results.record import Count, Fraction, MeasuredQuantity, Positive, Quantity, Record, Text
+
+# Below it a model does not use what its CPU can do.
+LEAST_SHARE_OF_BOUND = 0.85
+# Below it a CPU gains nothing worth its loss of accuracy from int8.
+LEAST_INT8_GAIN = 1.1
 
 Repeats = Annotated[tuple[Positive, ...], Field(min_length=1)]
 
@@ -33,6 +38,8 @@ class Load(Record):
     """Cores that other processes kept busy, with what a host took from a virtual machine."""
     busy: bool
     """Whether `other_cores` is above 0.25."""
+    disturbed: bool
+    """Whether other processes took CPU time from what was timed: `busy`, and a model had below 0.9 of its threads."""
 
 
 class Latency(Record):
@@ -63,6 +70,12 @@ class HintSpeed(Record):
     """Milliseconds of an inference."""
     latency_ms_repeats: Repeats
     """Median latency of each repeat."""
+    cpu_ms: Positive
+    """Milliseconds of the process's CPU time (user + system) for one image, median of the repeats."""
+    cpu_ms_repeats: Repeats
+    """The same of each repeat."""
+    cpu_share: Quantity
+    """CPU time over wall time and threads, median of the repeats; below 1 where the threads waited for something."""
     inferences: Count
     """How many there were."""
     compile_ms: Quantity
@@ -96,17 +109,39 @@ class Ratio(Record):
         return cls(median=statistics.median(ratios), low=min(ratios), high=max(ratios))
 
 
-class Expectation(Record):
-    """What the CPU lets one expect of a candidate."""
+class Speedup(Record):
+    """How much faster a candidate is than the baseline, by two clocks, under the throughput hint."""
 
-    peak: MeasuredQuantity
-    """int8 over FP32 convolutions by the instruction set (AVX2 and AVX512 2, VNNI and AMX 4); null for others."""
-    speedup: MeasuredQuantity
-    """What follows for this model by Amdahl's law from its int8 share and the work that pruning removed."""
-    measured: Positive
-    """The speed-up that was measured."""
-    far_below: bool
-    """Whether that is below 60 % of the expected one."""
+    wall: Ratio
+    """Its images a second over the baseline's in the same repeat."""
+    cpu: Ratio
+    """The baseline's CPU time of an image over its own in the same repeat."""
+    source: Literal["wall", "cpu"]
+    """Which of them counts: CPU time where other processes disturbed the measurement, else wall time."""
+
+    @property
+    def counted(self) -> Ratio:
+        """Return the one that counts."""
+        return self.cpu if self.source == "cpu" else self.wall
+
+
+class Bound(Record):
+    """What the CPU lets a candidate gain at best: its layers with weights alone, timed where all was measured.
+
+    Each different layer is timed in FP32 and, of quantized models, in int8, with all streams busy; a model's time is
+    the sum over its layers.
+    """
+
+    int8: Ratio
+    """The baseline's layers in FP32 over the same layers in int8: what this CPU gains from int8."""
+    speedup: Ratio
+    """The baseline's layers in FP32 over the candidate's own, in int8 where it is quantized."""
+    share: Positive
+    """The measured speed-up over the median of that."""
+    below: bool
+    """Whether the share is below 0.85."""
+    layers: Annotated[int, Field(ge=1)]
+    """Different layers of the candidate that were timed."""
 
 
 class Layer(Record):

@@ -206,13 +206,26 @@ class Choice(Record):
     """All candidates, those that failed too."""
 
 
+class SpeedFacts(Record):
+    """What the speed-up rests on."""
+
+    source: Literal["wall", "cpu"]
+    """Time by which it is measured: CPU time where other processes disturbed, else wall time."""
+    bound: MeasuredQuantity
+    """What the CPU lets the candidate gain at best, measured on it; null where there is none."""
+    share: MeasuredQuantity
+    """The speed-up over that."""
+    int8_gain: MeasuredQuantity
+    """What this CPU gains from int8 in the baseline's layers; 1 is nothing."""
+
+
 class Summary(Record):
     """`summary.json`: a candidate beside its baseline. Of mAP and AP, COCO's are meant.
 
     Without another word, figures are of the candidate's IR, those with `fp32` in their key of the baseline.
     """
 
-    version: Literal[2] = Field(alias="schema")
+    version: Literal[3] = Field(alias="schema")
     """Version of this format."""
     verdict: Literal["pass", "fail"]
     """Whether the limits of the run are kept."""
@@ -249,7 +262,7 @@ class Summary(Record):
     fps: MeasuredQuantity
     """Likewise."""
     speedup: MeasuredQuantity
-    """Ratio of both, median of the repeats' ratios."""
+    """Ratio of both, or of their CPU times, as `speed.source` says; median of the repeats' ratios."""
     speedup_low: MeasuredQuantity
     """The smallest of them."""
     speedup_high: MeasuredQuantity
@@ -264,6 +277,8 @@ class Summary(Record):
     """xml + bin in units of 1e6 bytes."""
     size_mb: MeasuredQuantity
     """Likewise."""
+    speed: SpeedFacts
+    """What the speed-up rests on."""
     provenance: Provenance
     """What exactly was measured."""
     further: tuple["Summary", ...] = Field((), exclude_if=lambda further: not further)

@@ -18,7 +18,8 @@ from core.results.accuracy import (
 )
 from core.results.outcome import Outcome
 from core.results.record import Count, Fraction, Name, Positive, Quantity, Record, Text
-from core.results.speed import Cpu, Execution, Expectation, HintSpeed, LayerChange, Load, Ratio, Structure
+from core.results.sensitivity import Sensitivity
+from core.results.speed import Bound, Cpu, Execution, HintSpeed, LayerChange, Load, Ratio, Speedup, Structure
 
 METRICS_FILE = "metrics.json"
 Curve = Annotated[tuple[Fraction, ...], Field(min_length=101, max_length=101)]
@@ -86,21 +87,25 @@ class Candidate(Model):
     """A model that is to replace the baseline, and how it compares with it."""
 
     speedup: Ratio
-    """Its images a second over the baseline's in the same repeat, under the throughput hint."""
+    """How much faster it is than the baseline under the throughput hint: `speedups` of their source."""
+    speedups: Speedup
+    """By wall time and by CPU time."""
     latency_ratio: Ratio
     """The baseline's median latency over its own in the same repeat, under the latency hint."""
-    expectation: Expectation
-    """What the CPU lets one expect."""
+    bound: Bound | None
+    """What the CPU lets it gain at best; null where the graphs have no layers with weights."""
     map_drop: MapDrop
     """What it loses."""
     layers_changed: tuple[LayerChange, ...] | None
     """Layers whose channels differ; null where the graphs have not the same layers."""
+    sensitivity: Sensitivity | None = None
+    """What compressing each part of it costs; null where that was not asked for, and of all candidates but one."""
 
 
 class Validation(Record):
     """`metrics.json` of the validate stage: all models on the same images, the same machine and in turns."""
 
-    version: Literal[4] = Field(alias="schema")
+    version: Literal[5] = Field(alias="schema")
     """Version of this format; a reader must refuse another."""
     kind: Literal["openvino"]
     """What was measured in."""
@@ -127,7 +132,7 @@ class Validation(Record):
     failed: tuple[Outcome, ...] = Field((), exclude_if=lambda failed: not failed)
     """Candidates that came to nothing and were not measured; the key is absent where there is none."""
     warnings: tuple[Text, ...]
-    """Sentences: a busy machine, a speed-up far below what is to be expected, work that is not in int8."""
+    """Sentences: a busy machine, a speed-up far below what the CPU allows, work that is not in int8."""
 
     @property
     def models(self) -> tuple[Model, ...]:

@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from benchmarks import compressed_speed, mmdet_loop, random_model, speed_tries, validation
+from benchmarks import bound, compressed_speed, mmdet_loop, random_model, speed_tries, validation
 from benchmarks.compressed_speed import HEADER, row
 
 FOUND = {"detector": "ssd300", "variant": "int8", "fps_fp32": 5.0, "fps": 11.0, "speedup": 2.2, "speedup_low": 2.1,
          "speedup_high": 2.3, "latency_ms_fp32": 200.0, "latency_ms": 90.0, "latency_ratio": 2.22, "size_mb_fp32": 96.0,
-         "size_mb": 24.0, "gflops_fp32": 62.0, "gflops": 62.0, "int8_share": 1.0, "expected": 2.0, "goal": 2.1,
-         "other_cores": 0.1}
+         "size_mb": 24.0, "gflops_fp32": 62.0, "gflops": 62.0, "int8_share": 1.0, "bound": 2.4, "share_of_bound": 0.92,
+         "goal": 0.9, "other_cores": 0.1, "source": "wall"}
 
 
 def test_compressed_irs_take_turns_with_fp32(toy_ir, int8_ir, tmp_path, capsys):
@@ -29,8 +29,18 @@ def test_compressed_irs_take_turns_with_fp32(toy_ir, int8_ir, tmp_path, capsys):
 
 
 def test_a_row_fits_the_header():
-    assert len(row(FOUND)) == len(row({**FOUND, "goal": None, "expected": None, "other_cores": None})) == len(HEADER)
-    assert row(FOUND)[-2] == ">= 2.1x"
+    unknown = dict.fromkeys(("goal", "bound", "share_of_bound", "other_cores"))
+    assert len(row(FOUND)) == len(row({**FOUND, **unknown})) == len(HEADER)
+    assert row(FOUND)[-4:] == ["0.92", ">= 0.9", "0.10", "wall time"]
+
+
+def test_the_bound_is_measured_again(toy_ir, int8_ir, tmp_path, capsys):
+    code = bound.main(["--irs", "toy", str(toy_ir), str(int8_ir), "--times", "2", "--seconds", "0.01",
+                       "--output", str(tmp_path / "out.json")])
+    assert code == 0
+    (found,) = json.loads((tmp_path / "out.json").read_text())["results"]
+    assert found["layers"] == 1 and len(found["bounds"]) == len(found["int8"]) == 2 and min(found["bounds"]) > 0
+    assert "goal: spread <= 1.05" in capsys.readouterr().out
 
 
 def test_validation_and_benchmark_app_take_turns(toy_ir, scenes, tmp_path, capsys):

@@ -42,7 +42,7 @@ def quick(monkeypatch):
 
     measure = validation.validate
     monkeypatch.setattr(validation, "validate",
-                        lambda *arguments: measure(*arguments, samples=0, repeats=1, seconds=0.02))
+                        lambda *given, **options: measure(*given, **options, samples=0, repeats=1, seconds=0.02))
 
 
 def test_a_whole_split_ends_with_0(options, tmp_path):

@@ -11,8 +11,9 @@ from core.bundle.manifest import Manifest, describe_files
 from core.bundle.model_info import take_model_info
 from tests.core.bundle.conftest import RUN
 
-CONTENT = {"README.md", "fp32/model.bin", "fp32/model.xml", "fp32/spec.json", "golden/detections.json",
-           "golden/image.png", "labels.txt", "model.bin", "model.xml", "report.html", "requirements.txt",
+CONTENT = {"MODEL_CARD.md", "README.md", "inferenceservice.json", "fp32/model.bin", "fp32/model.xml", "fp32/spec.json",
+           "golden/detections.json", "golden/image.png", "labels.txt", "model.bin", "model.xml", "report.html",
+           "requirements.txt",
            "runner/__main__.py", "spec.json", "summary.json"}
 
 

@@ -1,8 +1,6 @@
-import math
-
 import pytest
 
-from core.openvino.cpu import UNKNOWN, describe_cpu, expect
+from core.openvino.cpu import UNKNOWN, describe_cpu
 
 
 def cpuinfo(tmp_path, flags, name="Some CPU @ 2.0GHz", key="flags"):
@@ -36,17 +34,3 @@ def test_without_cpuinfo(tmp_path):
     cpu = describe_cpu(tmp_path / "absent")
     assert cpu.name
     assert (cpu.instruction_set, cpu.instruction_sets) == (UNKNOWN, ())
-
-
-@pytest.mark.parametrize("instruction_set, int8_share, work_left, expected", [
-    ("AVX2", 1.0, 1.0, 2.0), ("AVX512_VNNI", 1.0, 1.0, 4.0), ("AVX512_VNNI", 0.5, 1.0, 1.6), ("AVX2", 1.0, 0.5, 4.0),
-    ("AVX2", 0.0, 0.5, 2.0), ("SSE4_2", 0.0, 1.0, 1.0)])
-def test_what_the_instruction_set_lets_one_expect(instruction_set, int8_share, work_left, expected):
-    expectation = expect(instruction_set, int8_share, work_left, measured=0.59 * expected)
-    assert expectation.speedup == pytest.approx(expected) and expectation.far_below
-    assert not expect(instruction_set, int8_share, work_left, measured=0.61 * expected).far_below
-
-
-def test_nothing_is_expected_of_an_unknown_instruction_set():
-    expected = expect(UNKNOWN, 1.0, 1.0, 0.1)
-    assert math.isnan(expected.peak) and math.isnan(expected.speedup) and not expected.far_below

@@ -22,7 +22,21 @@ def test_other_cores_are_what_this_process_did_not_use(tmp_path, monkeypatch):
     file.write_text(stat(100 + 2 * ticks, 50 + ticks, waiting=ticks, stolen=ticks))
     load = meter.read()
     assert load.average == 0.7 and load.other_cores == pytest.approx(1.0)
-    assert load.busy
+    assert load.busy and not load.disturbed
+
+
+@pytest.mark.parametrize("other_seconds, cpu_share, disturbed", [(2, 0.6, True), (2, 0.95, False), (0, 0.6, False)])
+def test_a_measurement_is_disturbed_where_others_are_busy_and_it_lacks_cpu_time(tmp_path, monkeypatch, other_seconds,
+                                                                                cpu_share, disturbed):
+    """A low share on a quiet machine is that of a program that waits, or of a container of fewer CPUs than its node."""
+    file = tmp_path / "stat"
+    file.write_text(stat(100, 50))
+    clock = iter([10.0, 12.0])
+    monkeypatch.setattr("core.openvino.load.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("core.openvino.load.os.times", lambda: os.times_result((0.0, 0.0, 0.0, 0.0, 0.0)))
+    meter = LoadMeter(average=0.7, stat=file)
+    file.write_text(stat(100 + other_seconds * os.sysconf("SC_CLK_TCK"), 51))
+    assert meter.read(cpu_share).disturbed is disturbed
 
 
 def test_a_system_that_does_not_tell(tmp_path):

@@ -22,10 +22,15 @@ def test_all_models_are_timed_in_every_repeat(toy_ir, int8_ir):
             assert latency.min <= latency.median <= latency.p90 <= latency.p99 <= latency.max
             assert found.inferences >= 3 and found.compile_ms > 0 and found.first_inference_ms > 0
             assert (found.threads, found.batch) == (1, 1) and found.streams >= 1
+            assert found.cpu_ms == statistics.median(found.cpu_ms_repeats) > 0 and len(found.cpu_ms_repeats) == 3
+            assert found.cpu_share > 0
         assert (model.throughput.hint, model.latency.hint) == ("THROUGHPUT", "LATENCY")
         assert model.latency.requests == 1
-        assert model.speedup(baseline).median == statistics.median(
+        found = model.speedups(baseline, load)
+        assert found.wall.median == statistics.median(
             own / first for own, first in zip(model.throughput.fps_repeats, baseline.throughput.fps_repeats))
+        assert found.cpu.median == statistics.median(
+            first / own for own, first in zip(model.throughput.cpu_ms_repeats, baseline.throughput.cpu_ms_repeats))
         assert model.latency_ratio(baseline).median == statistics.median(
             first / own for own, first in zip(model.latency.latency_ms_repeats, baseline.latency.latency_ms_repeats))
     assert [model.execution.int8_share for model in (baseline, *candidates)] == [0, 1, 0]
@@ -70,6 +75,15 @@ def test_a_missing_ir_is_an_error(tmp_path, toy_ir):
 def test_latency_of_a_series():
     found = latency_of([float(value) for value in range(1, 102)])
     assert (found.median, found.p90, found.p99, found.min, found.max) == (51, 91, 100, 1, 101)
+
+
+@needs_openvino
+def test_cpu_time_counts_where_others_disturb(toy_ir, int8_ir):
+    (baseline, candidate), load = measure_speed([toy_ir, int8_ir], repeats=1, seconds=0.01, warm_up=0.01, threads=1)
+    quiet, disturbed = (candidate.speedups(baseline, load.model_copy(update={"disturbed": value}))
+                        for value in (False, True))
+    assert (quiet.source, quiet.counted) == ("wall", quiet.wall)
+    assert (disturbed.source, disturbed.counted) == ("cpu", disturbed.cpu)
 
 
 def test_a_ratio_is_the_median_of_the_repeats_own():

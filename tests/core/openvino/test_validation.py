@@ -49,7 +49,8 @@ def test_every_model_is_measured_in_every_form(tmp_path, scenes, toy_ir, int8_ir
         assert (str(candidate.map_drop.first), str(candidate.map_drop.second)) == ("FP32 IR", f"{candidate.name} IR")
         assert (candidate.map_drop.value, candidate.map_drop.samples) == (pytest.approx(0), 500)
         assert candidate.layers_changed == () and candidate.speedup.low <= candidate.speedup.median
-        assert candidate.expectation.measured == candidate.speedup.median
+        assert candidate.speedup == candidate.speedups.counted and candidate.bound.layers == 1
+        assert candidate.bound.share == candidate.speedup.median / candidate.bound.speedup.median
         assert [str(pair.second) for pair in candidate.neighbours] == [f"{candidate.name} IR"]
     assert len(result.samples) == 2 and (tmp_path / "golden-other").is_dir()
     assert read_image(tmp_path / result.samples[0].file).shape[1] == 4 * 360 + 3 * 6

@@ -63,7 +63,8 @@ def ir(value: float, classes: Sequence[str], place: int) -> dict[str, Any]:
 def hint(name: str, fps: float, milliseconds: float) -> dict[str, Any]:
     times = {"median": milliseconds, "p90": 1100 / fps, "p99": 1500 / fps, "min": 900 / fps, "max": 3000 / fps}
     return {"hint": name, "fps": fps, "fps_repeats": [0.97 * fps, fps, 1.02 * fps], "latency_ms": times,
-            "latency_ms_repeats": [milliseconds] * 3, "inferences": 900, "compile_ms": 212.0,
+            "latency_ms_repeats": [milliseconds] * 3, "cpu_ms": 2000 / fps, "cpu_ms_repeats": [2000 / fps] * 3,
+            "cpu_share": 0.99, "inferences": 900, "compile_ms": 212.0,
             "first_inference_ms": 13.0, "streams": 2, "requests": 2, "threads": 2, "batch": 1}
 
 
@@ -95,11 +96,15 @@ def validation_record(classes: Sequence[str], maps: Sequence[float], names: Sequ
         candidate.update(
             speedup={"median": 2.345, "low": 2.21, "high": 2.41}, layers_changed=[],
             latency_ratio={"median": 2.3, "low": 2.2, "high": 2.4},
-            expectation={"peak": 2.0, "speedup": 1.97, "measured": 2.345, "far_below": False},
+            speedups={"wall": {"median": 2.345, "low": 2.21, "high": 2.41},
+                      "cpu": {"median": 2.3, "low": 2.28, "high": 2.31}, "source": "wall"},
+            bound={"int8": {"median": 2.51, "low": 2.48, "high": 2.53}, "share": 0.934, "below": False, "layers": 21,
+                   "speedup": {"median": 2.51, "low": 2.48, "high": 2.53}},
             map_drop={"first": {"model": first, "form": "pytorch"}, "second": {"model": name, "form": "ir"},
                       "value": pairs[0][0] - pair[1], "low": -0.0031, "high": 0.0087, "level": 0.95, "samples": 500})
-    return {"schema": 4, "kind": "openvino", "data_digest": DIGEST, "classes": list(classes), "baseline": baseline,
-            "candidates": candidates, "load": {"average": 0.42, "other_cores": 0.03, "busy": False}, "samples": [],
+    return {"schema": 5, "kind": "openvino", "data_digest": DIGEST, "classes": list(classes), "baseline": baseline,
+            "candidates": candidates, "samples": [],
+            "load": {"average": 0.42, "other_cores": 0.03, "busy": False, "disturbed": False},
             "cpu": {"name": "AMD EPYC 7B13", "instruction_set": "AVX2", "instruction_sets": ["AVX2", "AVX"],
                     "cores": 2},
             "inference_precision": "f32", "versions": {"openvino": "2024.6.0"}, "corrupt_images": [], "warnings": []}

@@ -17,7 +17,8 @@ def judge(measured):
     def run(limits=LIMITS, map_drop=0.005, **changed):
         figures = {"map_fp32": 0.42, "map_ir": 0.42 - (map_drop or 0), "map_drop": map_drop, "worst_class_drop": 0.02,
                    "speedup": 2.0, "worst_class": ""}
-        return judge_summary(Summary.from_json({**record, **figures, **changed}), limits)
+        speed = {**record["speed"], **(changed.pop("speed", {}))}
+        return judge_summary(Summary.from_json({**record, **figures, **changed, "speed": speed}), limits)
 
     return run
 
@@ -33,7 +34,24 @@ def test_a_good_model_passes_and_every_check_names_both_numbers(judge):
         "mAP 0.4150 meets the minimum 0.0500 (FP32 0.4200, compressed IR 0.4150)",
         "mAP drop 0.0050 is within the limit 0.0100 (FP32 0.4200, compressed IR 0.4150)",
         "largest AP drop of a class 0.0200 (Platelets) is within the limit 0.0500",
-        "speed-up 2.00x meets the minimum 1.50x"]
+        "speed-up 2.00x meets the minimum 1.50x; 0.93 of the 2.51x that this CPU allows"]
+
+
+@pytest.mark.parametrize("speed, said", [
+    ({"bound": 1.03, "share": 0.97, "int8_gain": 1.01}, "this CPU gains nothing from int8: prune, or deploy on a CPU "
+     "with VNNI"),
+    ({"bound": 1.4, "share": 0.9, "int8_gain": 1.4}, "the CPU is the limit"),
+    ({"source": "cpu"}, "CPU time"), ({"bound": None, "share": None, "int8_gain": None}, "below the minimum")])
+def test_a_speedup_says_what_it_rests_on(judge, speed, said):
+    (sentence,) = judge(speedup=1.2, speed=speed).reasons
+    assert said in sentence and ("nothing from int8" in sentence) == ("nothing from int8" in said)
+
+
+def test_a_pruned_model_is_not_told_of_int8(judge, measured):
+    record = measured().summary().to_json()
+    record["provenance"]["compression"]["fake_quantize_nodes"] = 0
+    (sentence,) = judge(speedup=1.2, provenance=record["provenance"], speed={"int8_gain": 1.0}).reasons
+    assert "int8" not in sentence
 
 
 @pytest.mark.parametrize("changed, name, numbers", [

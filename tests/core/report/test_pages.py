@@ -191,7 +191,7 @@ def test_details_locate_what_was_lost(measured, page_of):
     run.candidate["layers_changed"] = [{"name": "layer1.conv1", "in_channels": [64, 64], "out_channels": [64, 40]}]
     text = page_of(run).text
     for fact in ("compressed PyTorch to compressed IR", "99.54%", "-0.0010", "0.0421", "FP32 ONNX: not given",
-                 "FP32, throughput", "compressed, latency", "214 (207 to 218)", "2.21x to 2.41x", "up to 1.97x",
+                 "FP32, throughput", "compressed, latency", "214 (207 to 218)", "2.21x to 2.41x", "2.51x", "wall time",
                  "Load average before: 0.42.", "0.03 cores busy", "3.59 M", "1.20 G", "98.5%",
                  "/bbox_head/retina_cls/Conv", "1.50%", "64 to 40", "1 layer of the compressed IR changed", "41 (40)",
                  "background"):

@@ -13,7 +13,7 @@ KEYS = ["map_fp32", "map_compressed", "map_ir_fp32", "map_ir", "map50_fp32", "ma
 
 def test_every_key_is_there_and_no_other(measured):
     record = measured().summary().to_json()
-    assert [name for name in record if name != "worst_class"] == ["schema", "verdict", *KEYS, "provenance"]
+    assert [name for name in record if name != "worst_class"] == ["schema", "verdict", *KEYS, "speed", "provenance"]
     assert list(FIGURES) == KEYS
 
 

@@ -1,0 +1,169 @@
+"""Accuracy-aware int8: the quantizers that cost most are taken out of an exported model until it loses little enough.
+
+``python -m core.openvino.mixed ONNX_FOLDER OUTPUT --data FILE --max-map-drop 0.01``; convert makes an IR of the output.
+"""
+
+import argparse
+import dataclasses
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.base.cli import run_guarded
+from core.base.errors import UserError
+from core.base.json_file import read_json
+from core.base.supervision import run_command
+from core.compression.fake_quantize import FAKE_QUANTIZE, count_in_onnx, load_onnx
+from core.export.spec import ModelSpec
+from core.openvino.ir import MODEL_ONNX
+from core.openvino.parts import Images, Part, PartedModel
+from core.openvino.sensitivity import IMAGES, ranked_by_error
+
+if TYPE_CHECKING:
+    from core.data.dataset import Dataset
+
+PROGRAM = "python -m core.openvino.mixed"
+TRIALS = 8
+MAP_IMAGES = 200
+MOST_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How many layers ran in FP32, and the mAP that was lost."""
+
+    in_fp32: int
+    map_drop: float
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """What came of the trials.
+
+    Attributes:
+        modules: Layers that are in FP32 now, those of the largest errors first.
+        trials: The trials in their order.
+        held: Whether the limit is kept.
+    """
+
+    modules: tuple[str, ...]
+    trials: tuple[Trial, ...]
+    held: bool
+
+
+def mix_precision(onnx_dir: Path, output_dir: Path, data: "Dataset", max_map_drop: float, trials: int = TRIALS,
+                  images: int = IMAGES, map_images: int = MAP_IMAGES) -> Mixed:
+    """Write ``onnx_dir`` again with the fewest layers in FP32 that keep the limit, as far as the trials tell.
+
+    Layers go back to FP32 by falling error of the raw outputs: none, one, two, four and so on until the limit is kept,
+    then half-way between what kept it and what did not. Nothing is written where the limit is never kept.
+
+    Args:
+        onnx_dir: Folder of a quantized model, as export wrote it.
+        output_dir: Folder to write such a folder to.
+        data: The data set; mAP is over its validation images, or its test images where there are none.
+        max_map_drop: Largest mAP lost to the same model without quantizers.
+        trials: The largest number of trials.
+        images: Images that the errors are over.
+        map_images: The largest number of images that mAP is over.
+
+    Raises:
+        UserError: The model is damaged or not quantized.
+    """
+    model = PartedModel(onnx_dir, data.classes, 0.0)
+    if not model.of("quantization"):
+        raise UserError("ONNX model", onnx_dir, "It has no quantizers.", "Give the export of a quantized model.")
+    seen = Images(data.val or data.test, map_images, model.spec)
+    whole = model.map(seen)
+    ranked = [part for part, _ in ranked_by_error(model, model.of("quantization"),
+                                                  Images(data.train, images, model.spec))]
+    found: dict[int, float] = {}
+
+    def drop(in_fp32: int) -> float:
+        with model.compressed(*ranked[in_fp32:]):
+            found[in_fp32] = whole - model.map(seen)
+        return found[in_fp32]
+
+    low, count = -1, 0
+    while len(found) < trials and count < len(ranked) and drop(count) > max_map_drop:
+        low, count = count, max(1, 2 * count)
+    # Where none kept it, all layers in FP32 would: that is no int8 model, but the end of the range.
+    high = count if found.get(count, math.inf) <= max_map_drop else len(ranked)
+    while len(found) < trials and high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if drop(middle) > max_map_drop else (low, middle)
+    held = found.get(high, math.inf) <= max_map_drop
+    chosen = ranked[:high] if held else []
+    if held:
+        write_without(onnx_dir, output_dir, chosen)
+    return Mixed(tuple(part.module for part in chosen), tuple(Trial(*pair) for pair in found.items()), held)
+
+
+def write_without(onnx_dir: Path, output_dir: Path, parts: Sequence[Part]) -> None:
+    """Write an ONNX folder again in which ``parts`` read what their quantizers read."""
+    import onnx
+
+    model = load_onnx(Path(onnx_dir) / MODEL_ONNX)
+    quantizers = {node.name or node.output[0]: node for node in model.graph.node if node.op_type == FAKE_QUANTIZE}
+    for port, output in (pair for part in parts for pair in part.ports):
+        quantizer = quantizers.get(output.get_node().get_friendly_name())
+        reader = port.get_node().get_friendly_name().split("/WithoutBiases")[0]
+        if quantizer is not None:
+            _read_around(model.graph, quantizer, reader)
+    read = {name for node in model.graph.node for name in node.input} | {value.name for value in model.graph.output}
+    for quantizer in quantizers.values():
+        if not read & set(quantizer.output):
+            model.graph.node.remove(quantizer)
+    Path(output_dir).mkdir(parents=True, exist_ok=True)
+    onnx.save(model, str(Path(output_dir) / MODEL_ONNX))
+    left = count_in_onnx(Path(output_dir) / MODEL_ONNX)
+    spec = ModelSpec.read(onnx_dir)
+    dataclasses.replace(spec, fake_quantize_nodes=left).write(output_dir)
+
+
+def _read_around(graph: Any, quantizer: Any, reader: str) -> None:
+    for node in graph.node:
+        if (node.name or node.output[0]) == reader:
+            for place, name in enumerate(node.input):
+                if name == quantizer.output[0]:
+                    node.input[place] = quantizer.input[0]
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the command's argument parser."""
+    parser = argparse.ArgumentParser(prog=PROGRAM, description="Take the quantizers that cost most out of an exported "
+                                     "model until it keeps a limit. Exit code 1: no trial kept it.",
+                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("onnx", metavar="ONNX_FOLDER", type=Path, help="folder of a quantized model that export wrote")
+    parser.add_argument("output", metavar="OUTPUT", type=Path, help="folder to write such a folder to")
+    parser.add_argument("--data", metavar="FILE", type=Path, required=True, help="the data that resolve wrote, JSON")
+    parser.add_argument("--max-map-drop", type=float, default=0.01, help="largest mAP lost to FP32")
+    parser.add_argument("--trials", type=int, default=TRIALS, help="the largest number of trials")
+    parser.add_argument("--map-images", type=int, default=MAP_IMAGES, help="images that mAP is over")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command, print the trials and return its exit code."""
+    arguments = build_parser().parse_args(argv)
+
+    def work() -> int:
+        from core.data.dataset import open_dataset
+        from core.data.reference import DataRef
+
+        values = read_json(arguments.data, "data", "Give the file that resolve wrote.", MOST_BYTES)
+        found = mix_precision(arguments.onnx, arguments.output, open_dataset(DataRef.from_json(values)),
+                              arguments.max_map_drop, arguments.trials, map_images=arguments.map_images)
+        for trial in found.trials:
+            print(f"{trial.in_fp32} layers in FP32: {trial.map_drop:+.4f} mAP lost")
+        print(f"in FP32: {', '.join(found.modules) or 'none'}" if found.held else "no trial kept the limit")
+        return 0 if found.held else 1
+
+    return run_guarded(PROGRAM, work)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(PROGRAM, main))

@@ -1,0 +1,59 @@
+"""int8 with the worst layers in FP32, on the chain of which one quantizer cuts nearly all off."""
+
+import json
+
+import pytest
+
+from core.base.errors import UserError
+from core.compression.fake_quantize import count_in_onnx
+from core.export.spec import ModelSpec
+from core.openvino import mixed
+from core.openvino.accuracy import measure_accuracy
+from core.openvino.detector import OpenVinoDetector
+from core.openvino.ir import convert_to_ir
+from core.openvino.mixed import mix_precision
+from tests.core.openvino.test_sensitivity import write_chain
+
+pytestmark = pytest.mark.usefixtures("openvino")
+
+
+def test_only_the_layer_that_costs_too_much_goes_back_to_fp32(tmp_path, scenes, int8_spec, write_onnx):
+    chain = write_chain(tmp_path / "chain", int8_spec, write_onnx)
+    found = mix_precision(chain, tmp_path / "out", scenes, max_map_drop=0.01, images=2)
+    assert (found.modules, found.held) == (("backbone/conv3",), True)
+    assert [trial.in_fp32 for trial in found.trials] == [0, 1]
+    assert found.trials[0].map_drop > 0.5 and found.trials[1].map_drop == pytest.approx(0, abs=1e-6)
+    assert count_in_onnx(tmp_path / "out" / "model.onnx") == ModelSpec.read(tmp_path / "out").fake_quantize_nodes == 4
+    convert_to_ir(tmp_path / "out", tmp_path / "ir")
+    accuracy = measure_accuracy(OpenVinoDetector(tmp_path / "ir"), scenes.test, scenes.classes)
+    assert accuracy.metrics.map == pytest.approx(1)
+
+
+def test_a_model_within_its_limit_stays_as_it_is(tmp_path, scenes, int8_spec, write_onnx):
+    chain = write_chain(tmp_path / "chain", int8_spec, write_onnx, ranges=(6.0, 6.0))
+    found = mix_precision(chain, tmp_path / "out", scenes, max_map_drop=0.01, images=2)
+    assert (found.modules, found.held, len(found.trials)) == ((), True, 1)
+    assert count_in_onnx(tmp_path / "out" / "model.onnx") == 6
+
+
+def test_trials_are_bounded_and_nothing_is_written_where_none_keeps_the_limit(tmp_path, scenes, int8_spec, write_onnx):
+    chain = write_chain(tmp_path / "chain", int8_spec, write_onnx)
+    found = mix_precision(chain, tmp_path / "out", scenes, max_map_drop=0.01, trials=1, images=1)
+    assert not found.held and len(found.trials) == 1 and not (tmp_path / "out").exists()
+
+
+def test_a_model_without_quantizers_is_refused(tmp_path, scenes, toy_spec, write_onnx):
+    chain = write_chain(tmp_path / "chain", toy_spec, write_onnx, quantized=False)
+    with pytest.raises(UserError, match="no quantizers"):
+        mix_precision(chain, tmp_path / "out", scenes, max_map_drop=0.01)
+
+
+def test_the_command(tmp_path, monkeypatch, capsys, scenes, int8_spec, write_onnx):
+    chain = write_chain(tmp_path / "chain", int8_spec, write_onnx)
+    (tmp_path / "data.json").write_text(json.dumps({}))
+    monkeypatch.setattr("core.data.dataset.open_dataset", lambda reference: scenes)
+    monkeypatch.setattr("core.data.reference.DataRef.from_json", lambda values: values)
+    arguments = [str(chain), str(tmp_path / "out"), "--data", str(tmp_path / "data.json"), "--map-images", "3"]
+    assert mixed.main(arguments) == 0
+    assert "in FP32: backbone/conv3" in capsys.readouterr().out
+    assert mixed.main([*arguments, "--trials", "1"]) == 1
