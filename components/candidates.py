@@ -163,24 +163,25 @@ class OfCandidate:
         """
         from core.results.outcome import Outcome
 
-        artifacts = [element for element in elements(type(stage)) if element.role is Role.OUTPUT]
-        for element in artifacts if self.candidate else ():
+        one_of_several = bool(self.candidate) and not output.by_hand
+        artifacts = [element for element in elements(type(stage))
+                     if element.role is Role.OUTPUT and getattr(stage, element.name) is not None]
+        for element in artifacts if one_of_several else ():
             output.artifact(element.name, {CANDIDATE_KEY: self.name})
         outcome = Outcome.at(given) if given is not None else None
         if outcome is None:
             try:
                 return work()
             except fails_of as error:
-                if not self.candidate:
+                if not one_of_several:
                     raise
                 found_by = "resolve" if self.candidate.get("refused") else type(stage).__name__.lower()
                 outcome = Outcome(version=1, kind="failed candidate", candidate=self.name, stage=found_by,
                                   reason=str(error))
-        elif not self.candidate:
+        elif not one_of_several:
             raise UserError("input", f"{given} holds no model: {outcome.candidate} failed in {outcome.stage}",
                             outcome.reason, "Give that of another candidate.")
         print(f"{self.name} failed in {outcome.stage} and is left out: {outcome.reason}", flush=True)
         for element in artifacts:
-            if getattr(stage, element.name) is not None:
-                outcome.put(getattr(stage, element.name), element.folder)
+            outcome.put(getattr(stage, element.name), element.folder)
         return None

@@ -62,6 +62,8 @@ def test_arguments_reach_the_command_line(component, tmp_path):
     executor_input = json.loads(parsed.pop("executor_input"))
     expected = {name: value if not hasattr(value, "uri") else Path(value.uri) for name, value in given.items()}
     expected.update({name: tmp_path / name for name in outputs})
+    # An argument would hold the first artifact of a list alone; the executor input has them all.
+    expected.update({element.name: [] for element in elements(stage.declaration) if element.role is Role.COLLECTED})
     expected.update({element.name: element.default for element in elements(stage.declaration)
                      if element.presence is Presence.BY_HAND})
     assert parsed == expected

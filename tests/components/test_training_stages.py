@@ -22,7 +22,8 @@ def fixture_resolved(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("stage, options, algorithms", [
     ("train", ("--model", "@model"), {}),
-    ("compress", ("--compression", "@compression", "--fp32-checkpoint", "fp32.pth"), {"algorithms": ["quantization"]})])
+    ("compress", ("--compression", "@compression", "--fp32-checkpoint", "fp32.pth"),
+     {"algorithms": ["quantization"], "candidate": "compressed"})])
 def test_the_checkpoints_metadata_tell_of_the_training(resolved, monkeypatch, stage, options, algorithms):
     from core.training import fit
 
