@@ -35,6 +35,7 @@ class Wanted:
         may_fail: Whether the others go on without it where it cannot be: nobody has named it.
         refused: Why it cannot be, found before; empty where it can.
         kind: Candidates of one kind are compressed in the same layers; empty for a kind of its own.
+        mixed: Whether convert takes the quantizers that cost most out of it, until it keeps the limit.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Wanted:
     may_fail: bool = False
     refused: str = ""
     kind: str = ""
+    mixed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +58,7 @@ class Candidates:
     compression_configs: list[str] = parameter("Several such configs, each of a candidate named after it.", [])
     candidates: list[str] = parameter(
         "Candidates that come ready for every detector: post_training, int8, pruned_20, pruned_40, pruned_60, "
-        "int8_pruned_20, int8_pruned_40, int8_pruned_60, or auto for all of them.", [])
+        "int8_pruned_20, int8_pruned_40, int8_pruned_60, int8_mixed, or auto for all of them.", [])
     max_candidates: int = parameter("How many of them auto takes, the most useful first; 0 takes all.", 0)
     fine_tune: str = parameter(
         "always, when_needed (not where the loss of mAP on val is within max_map_drop without it, and only for as long "
@@ -107,7 +109,7 @@ class Candidates:
             yield Wanted(name, path, dict(self.compression_options), when)
         for one in ready_made:
             asked = Wanted(one.name, model_config, when=one.when or when, may_fail=one.name not in self.candidates,
-                           kind=_kind(one))
+                           kind=_kind(one), mixed=one.mixed)
             try:
                 options = options_of(one, model)
             except UserError as error:

@@ -102,7 +102,7 @@ def define_pipeline() -> Any:
                 by a model zoo's name, such as torchvision://resnet50; nothing is downloaded from the internet.
             compression_configs: Several such configs; each is a candidate, and the best one is published.
             candidates: Candidates that come ready for every detector: post_training, int8, pruned_20, pruned_40,
-                pruned_60, int8_pruned_20, int8_pruned_40, int8_pruned_60, or auto for all of them.
+                pruned_60, int8_pruned_20, int8_pruned_40, int8_pruned_60, int8_mixed, or auto for all of them.
             objective: What the best candidate within the limits is the best in: throughput, latency or size.
             max_map_drop: Largest accepted loss of mAP, FP32 PyTorch to compressed IR, absolute.
             max_class_drop: Largest accepted loss of AP of any one class, likewise; 1 asks nothing.
@@ -189,7 +189,8 @@ def define_pipeline() -> Any:
                                  gpus=gpus)
             exported = export(checkpoint=compressed.outputs["checkpoint"], candidate=candidate,
                               dynamic_shape=dynamic_shape)
-            converted = convert(onnx=exported.outputs["onnx"], candidate=candidate, compress_to_fp16=compress_to_fp16)
+            converted = convert(onnx=exported.outputs["onnx"], candidate=candidate, compress_to_fp16=compress_to_fp16,
+                                data=data_ref, max_map_drop=max_map_drop)
         for task, name in zip((*baseline, evaluated, exported, converted), ("evaluate", "export", "convert") * 2):
             task.set_display_name(f"{name}-fp32" if task in baseline else name)
 

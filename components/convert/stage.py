@@ -1,10 +1,12 @@
 """The convert stage."""
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from components.candidates import OfCandidate
-from components.stage import Stage, input_artifact, output_artifact, parameter
+from components.stage import Presence, Stage, input_artifact, output_artifact, parameter
 from core.base.errors import UserError
 from core.base.executor_output import ExecutorOutput
 
@@ -17,16 +19,22 @@ class Convert:
     of: OfCandidate
     ir: Path = output_artifact("Model", "Folder with model.xml, model.bin and spec.json.", folder=True)
     compress_to_fp16: bool = parameter("Whether to store weights that are not 8-bit as FP16.", False)
+    data: dict[str, Any] = parameter("The resolved data set, for int8_mixed; else not read.", {},
+                                     presence=Presence.OPTIONAL)
+    max_map_drop: float = parameter("Largest loss of mAP that int8_mixed may have on the validation split.", 0.01,
+                                    presence=Presence.OPTIONAL)
 
 
 def convert(stage: Convert, output: ExecutorOutput) -> None:
-    """Convert the model; write the IR."""
+    """Convert the model; write the IR. Of int8_mixed the layers that cost most are in FP32."""
     from core.export.spec import ModelSpec
     from core.openvino.ir import MODEL_API_NOTE, convert_to_ir, model_info
 
     def write() -> None:
         stage.ir.parent.mkdir(parents=True, exist_ok=True)
-        files = convert_to_ir(stage.onnx, stage.ir, stage.compress_to_fp16)
+        with tempfile.TemporaryDirectory(prefix="mmdet-compress-mixed-") as folder:
+            onnx = _mixed(stage, Path(folder)) if stage.of.candidate.get("mixed") else stage.onnx
+            files = convert_to_ir(onnx, stage.ir, stage.compress_to_fp16)
         note = model_info(ModelSpec.read(stage.ir))[MODEL_API_NOTE]
         if note:
             print(f"OpenVINO Model API finds nearly the same boxes, not the very same: {note}", flush=True)
@@ -34,6 +42,27 @@ def convert(stage: Convert, output: ExecutorOutput) -> None:
                                "weights": "FP16" if stage.compress_to_fp16 else "FP32", "size_mb": files.size_mb})
 
     stage.of.work(stage, output, write, stage.onnx, fails_of=UserError)
+
+
+def _mixed(stage: Convert, folder: Path) -> Path:
+    """Return the candidate's ONNX folder again, with as few layers in FP32 as the limit takes.
+
+    Raises:
+        UserError: No trial kept the limit.
+    """
+    from core.data.dataset import open_dataset
+    from core.data.reference import DataRef
+    from core.openvino.mixed import mix_precision
+
+    found = mix_precision(stage.onnx, folder, open_dataset(DataRef.from_json(stage.data)), stage.max_map_drop)
+    for trial in found.trials:
+        print(f"{trial.in_fp32} layers in FP32: {trial.map_drop:+.4f} mAP lost", flush=True)
+    if not found.held:
+        tried = ", ".join(f"{trial.map_drop:.4f} with {trial.in_fp32}" for trial in found.trials)
+        raise UserError("mAP", f"lost by layers in FP32: {tried}", f"It must be at most {stage.max_map_drop:g}.",
+                        "Train it (int8), or allow more by max_map_drop.")
+    print(f"in FP32: {', '.join(found.modules) or 'none'}", flush=True)
+    return folder
 
 
 STAGE = Stage("convert", "openvino", Convert, convert)

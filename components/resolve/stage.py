@@ -209,7 +209,7 @@ def _reference(candidate: _Candidate, max_map_drop: float) -> dict[str, str]:
     from core.detectors.named_files import file_digests
 
     wanted = candidate.wanted
-    head = {"name": wanted.name, "fine_tune": wanted.when}
+    head = {"name": wanted.name, "fine_tune": wanted.when, **({"mixed": "yes"} if wanted.mixed else {})}
     if wanted.refused:
         return {**head, "refused": wanted.refused}
     # A limit that decides nothing does not stand here, where a change of it would make training run again.

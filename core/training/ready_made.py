@@ -19,7 +19,9 @@ from core.training.tuning import When
 AUTO = "auto"
 # What `auto` expands to, the most useful first.
 NAMES = ("post_training", "int8", "int8_pruned_40", "pruned_40", "int8_pruned_20", "pruned_20", "int8_pruned_60",
-         "pruned_60")
+         "pruned_60", "int8_mixed")
+# Not trained; of the second convert takes the quantizers that cost most out, until it keeps the limit.
+_POST_TRAINING = ("post_training", "int8_mixed")
 _SAMPLES = 256
 # Of the FP32 training's length: 8 bits need little, pruned filters' work has to be learned by those that stay.
 _INT8_LENGTH, _PRUNED_LENGTH, _SHORTEST_PRUNED = 1 / 8, 1 / 3, 3
@@ -44,7 +46,12 @@ class ReadyMade:
     @property
     def when(self) -> When | None:
         """Return when it is trained, where its name says so."""
-        return When.NEVER if self.name == "post_training" else None
+        return When.NEVER if self.name in _POST_TRAINING else None
+
+    @property
+    def mixed(self) -> bool:
+        """Return whether the layers that cost most go back to FP32."""
+        return self.name == "int8_mixed"
 
 
 def expand(names: Sequence[str], most: int = 0) -> list[ReadyMade]:

@@ -57,3 +57,34 @@ def test_the_command(tmp_path, monkeypatch, capsys, scenes, int8_spec, write_onn
     assert mixed.main(arguments) == 0
     assert "in FP32: backbone/conv3" in capsys.readouterr().out
     assert mixed.main([*arguments, "--trials", "1"]) == 1
+
+
+@pytest.mark.parametrize("limit, in_fp32", [("0.01", 1), ("0.9", 0)])
+def test_convert_makes_an_ir_of_it(tmp_path, monkeypatch, capsys, scenes, int8_spec, write_onnx, limit, in_fp32):
+    """Of the candidate of that name alone; its IR has as many quantizers as its limit allows."""
+    from components.convert.stage import STAGE
+
+    chain = write_chain(tmp_path / "chain", int8_spec, write_onnx)
+    monkeypatch.setattr("core.data.dataset.open_dataset", lambda reference: scenes)
+    monkeypatch.setattr("core.data.reference.DataRef.from_json", lambda values: values)
+    arguments = ["--onnx", str(chain), "--data", "{}", "--max-map-drop", limit]
+    for name, candidate in (("mixed", {"name": "int8_mixed", "mixed": "yes"}), ("plain", {"name": "int8"})):
+        assert STAGE.main([*arguments, "--candidate", json.dumps(candidate), "--ir", str(tmp_path / name)]) == 0
+    assert [ModelSpec.read(tmp_path / name).fake_quantize_nodes for name in ("mixed", "plain")] == [6 - 2 * in_fp32, 6]
+    assert ("in FP32: backbone/conv3" in capsys.readouterr().out) is bool(in_fp32)
+
+
+def test_a_candidate_that_no_trial_keeps_within_its_limit_fails_by_itself(tmp_path, monkeypatch, scenes, int8_spec,
+                                                                         write_onnx):
+    from components.convert.stage import STAGE
+    from core.results.outcome import Outcome
+
+    chain = write_chain(tmp_path / "chain", int8_spec, write_onnx)
+    monkeypatch.setattr("core.data.dataset.open_dataset", lambda reference: scenes)
+    monkeypatch.setattr("core.data.reference.DataRef.from_json", lambda values: values)
+    monkeypatch.setattr(mixed.mix_precision, "__defaults__", (1, 2, 6))
+    candidate = json.dumps({"name": "int8_mixed", "mixed": "yes"})
+    arguments = ["--onnx", str(chain), "--data", "{}", "--candidate", candidate, "--ir", str(tmp_path / "ir")]
+    assert STAGE.main(arguments) == 0
+    outcome = Outcome.at(tmp_path / "ir")
+    assert (outcome.candidate, outcome.stage) == ("int8_mixed", "convert") and "max_map_drop" in outcome.reason

@@ -12,7 +12,8 @@ from core.training.ready_made import NAMES, expand, options_of, overridden
 from core.training.refusals import require_obeyed
 
 DETECTORS = sorted(path.stem for path in (Path(__file__).parents[3] / "configs" / "detectors").glob("*.py"))
-ALGORITHMS = {"post_training": ("quantization",), "int8": ("quantization",), "pruned": ("filter_pruning",),
+ALGORITHMS = {"post_training": ("quantization",), "int8": ("quantization",), "int8_mixed": ("quantization",),
+              "pruned": ("filter_pruning",),
               "int8_pruned": ("filter_pruning", "quantization")}
 
 
