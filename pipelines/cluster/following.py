@@ -53,10 +53,10 @@ class Stages:
         return cls(names, images)
 
     def name(self, path: Path) -> str | None:
-        """Return what a task of the workflow is called, with the number of its iteration; None for what is none."""
+        """Return what a task of the workflow is called, in the loop with its candidate's number; None for others."""
         name = self.names.get(tuple(part for part in path if isinstance(part, str)))
         numbers = [part for part in path if isinstance(part, int)]
-        return name and " ".join([name, *(f"[{number}]" for number in numbers)])
+        return name and "".join([name, *(f" (candidate {number + 1})" for number in numbers)])
 
 
 class RunFollower:
@@ -227,5 +227,5 @@ class RunFollower:
 
 
 def _plain(name: str) -> str:
-    """Return a stage's name without the number of its iteration."""
-    return name.partition(" [")[0]
+    """Return a stage's name without its candidate's number."""
+    return name.partition(" (")[0]

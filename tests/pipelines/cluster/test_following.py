@@ -31,11 +31,13 @@ def test_each_change_is_shown_once_by_the_tasks_own_name(wait):
         Look("PENDING", {}), Look("RUNNING", {"resolve": "driver: Running"}), Look("RUNNING", {"resolve": "Pending"}),
         Look("RUNNING", {"resolve": "Running"}), Look("RUNNING", {"resolve": "Running"}),
         Look("RUNNING", {"resolve": "Succeeded", "evaluate": ("Pending", "ContainerCreating")}),
-        Look("SUCCEEDED", {"resolve": "Succeeded", "evaluate": "Succeeded", "train": CACHED})])
+        Look("SUCCEEDED", {"resolve": "Succeeded", "evaluate": "Succeeded", "train": CACHED,
+                           "for-loop-1/1/compress": "Succeeded"})])
     assert (code, err) == (0, "")
     assert changes(lines) == [
         "resolve waits for its pod", "resolve runs", "resolve is done", "evaluate-fp32 waits for its pod",
-        "evaluate-fp32 is done", "train was in the cache", "The run has ended: SUCCEEDED."]
+        "evaluate-fp32 is done", "train was in the cache", "compress (candidate 2) is done",
+        "The run has ended: SUCCEEDED."]
 
 
 def test_pod_that_waits_says_why_and_each_reason_once(wait):

@@ -38,10 +38,16 @@ def test_what_is_no_workflow_is_none(spoiled):
     assert Workflow.read(spoiled) is None
 
 
-def test_tasks_of_a_loop_have_the_number_of_their_iteration():
+def test_tasks_of_a_loop_have_the_number_of_their_candidate():
     stages = Stages({("train",): "train", ("loop", "compress"): "compress"}, {})
     assert [stages.name(path) for path in (("train",), ("loop", 2, "compress"), ("loop", 2), ("root",))] == [
-        "train", "compress [2]", None, None]
+        "train", "compress (candidate 3)", None, None]
+
+
+def test_every_task_of_the_pipeline_is_known_with_its_image(pipeline):
+    stages = Stages.of(pipeline.pipeline_spec)
+    assert stages.names["for-loop-1", "compress"] == "compress" and stages.names["train",] == "train"
+    assert set(stages.names.values()) == stages.images.keys()
 
 
 def test_reason_is_the_head_of_a_message_and_none_where_a_pod_takes_its_time():
