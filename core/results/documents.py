@@ -89,7 +89,7 @@ def _compact(value: Any, indent: str = "") -> str:
 def _type(schema: dict[str, Any]) -> str:
     if "$ref" in schema:
         name = schema["$ref"].removeprefix(_REFERENCE)
-        return "text" if name == "Form" else f"[{name}](#{name.lower()})"
+        return "text" if name in ("Form", "Objective") else f"[{name}](#{name.lower()})"
     if "anyOf" in schema:
         return " or ".join(_type(option) for option in schema["anyOf"])
     if "const" in schema or "enum" in schema:

@@ -40,11 +40,17 @@ def test_a_model_that_finds_nothing_fails(tmp_path, capsys):
     assert main(["--summary", str(path), "--min-map", "0"]) == 0
 
 
-def test_every_candidate_is_judged(tmp_path, capsys):
+def test_of_several_candidates_the_chosen_one_is_judged_and_each_has_its_reason(tmp_path, capsys):
     path = tmp_path / "summary.json"
-    path.write_text(json.dumps({**summary_record(), "further": [summary_record(speedup=0.5)]}))
-    assert main(["--summary", str(path)]) == 1
-    assert "FAIL: speed-up 0.50x" in capsys.readouterr().out
+    facts = {"decision": "", "epochs": 1, "hours": 0.1, "gpus": 0}
+    choice = {"objective": "throughput", "candidates": [
+        {"name": "int8", "chosen": True, "why": "The best.", **facts},
+        {"name": "pruned", "chosen": False, "why": "Outside the limits.", **facts}]}
+    path.write_text(json.dumps({**summary_record(), "further": [summary_record(speedup=0.5)], "choice": choice}))
+    assert main(["--summary", str(path)]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[:2] == ["chosen: int8. The best.", "not chosen: pruned. Outside the limits."]
+    assert not [line for line in shown if line.startswith("FAIL")]
 
 
 def test_limit_that_is_none_is_the_users_error(summary, capsys):

@@ -7,6 +7,7 @@ import pytest
 from core.report.content import ClassAp
 from core.report.plots import (
     BASELINE,
+    pareto,
     per_class_bars,
     precision_recall,
     speed_and_size,
@@ -118,6 +119,16 @@ def test_every_candidate_has_its_bars(three):
     assert shown.count("91.2") == 1 and shown.count("214") == 2 and shown.count("pruned") == 3
     shown = texts(per_class_bars([ClassAp("a", 0.5, ((0.4, 0.3), (0.2, 0.1)))], "FP32", ["int8", "pruned"]))
     assert {"0.5000", "0.4000", "0.3000", "0.2000", "0.1000", "int8 IR", "pruned PyTorch"} <= set(shown)
+
+
+def test_models_stand_over_speed_and_over_size_and_the_chosen_one_has_a_ring(three):
+    colours = {"FP32": BASELINE, "int8": "#009e73", "pruned": "#d55e00"}
+    svg = pareto(three.summary(), colours)
+    shown = texts(svg)
+    assert all(shown.count(name) == 2 for name in colours)
+    assert {"Throughput, images/s (more is better)", "Size, MB (less is better)"} <= set(shown)
+    unmeasured = three.summary().model_copy(update={"fps": math.nan, "size_mb": math.nan})
+    assert texts(pareto(unmeasured, colours)).count("int8") == 0
 
 
 def test_unmeasured_speed_is_said(measured):
