@@ -7,7 +7,7 @@ from core.detectors.families.cascade_rcnn import CascadeRCNN
 from core.detectors.families.detr import ATTENTION
 from core.detectors.graph import image_metas, untraced
 from core.detectors.outputs import BOX_OUTPUTS, MASK_OUTPUT
-from core.detectors.patches import COORDINATES, OPERATOR, TRAINING_ONLY, Patch
+from core.detectors.patches import COORDINATES, OPERATOR, Patch
 from core.detectors.suppression import LEAST_SCORE, best_pairs
 from core.detectors.test_cfg import COUNT, RCNN, Rule, Table
 
@@ -22,8 +22,7 @@ class SparseRCNN(CascadeRCNN):
     patches: ClassVar[tuple[Patch, ...]] = (
         *CascadeRCNN.patches, Patch("MultiheadAttention", "forward", ATTENTION, action=OPERATOR),
         Patch("DynamicConv", "forward", "products of activations, one the other's weights", action=OPERATOR),
-        Patch("EmbeddingRPNHead", "_decode_init_proposals", COORDINATES),
-        Patch("DIIHead", "loss", TRAINING_ONLY))
+        Patch("EmbeddingRPNHead", "_decode_init_proposals", COORDINATES))
     whole_images: ClassVar[bool] = True
     test_cfg: ClassVar[Table] = {
         "rpn": Rule(lambda value: value is None, "The first stage has none.", "Write None."),
