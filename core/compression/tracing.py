@@ -9,7 +9,7 @@ from typing import Any
 from core.detectors.graph import untraced
 from core.detectors.patches import AS_PARENT, LAYER_FUNCTIONS, LAYERS, OPERATOR, UNTRACED, Patch
 from core.detectors.registry import families, find_adapter
-from core.detectors.sampling import install_stand_ins
+from core.detectors.stand_ins import install_stand_ins
 
 TRACING_FAULTS = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError)
 """What tracing an unknown head's post-processing can raise; other errors are raised again where it is left out."""

@@ -29,6 +29,7 @@ class Adapter(ABC):
         obstacle: Why post-processing cannot be part of NNCF's graph at all; empty where it can.
         input_divisor: What the sides of the input must be multiples of.
         test_cfg: The keys of ``test_cfg`` that the exported graph obeys.
+        suppresses: Whether the exported graph ends in a non-maximum suppression.
         whole_images: Whether MMDetection leaves an image's padding out of account, which the graph cannot see.
     """
 
@@ -41,6 +42,7 @@ class Adapter(ABC):
     untraced_functions: ClassVar[tuple[UntracedFunction, ...]] = ()
     obstacle: ClassVar[str] = ""
     input_divisor: ClassVar[int] = 1
+    suppresses: ClassVar[bool] = True
     whole_images: ClassVar[bool] = False
     test_cfg: ClassVar[Table]
 

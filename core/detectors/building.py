@@ -15,7 +15,7 @@ from core.detectors.closed_room import closed_room
 from core.detectors.fitting import require_fit
 from core.detectors.loaders import FAULTS, check_nms_types, install, record_weights, weights_kept_in
 from core.detectors.pretrained import weights_location
-from core.detectors.sampling import install_stand_ins
+from core.detectors.stand_ins import install_stand_ins
 
 if TYPE_CHECKING:
     from core.data.dataset import Split

@@ -71,6 +71,15 @@ def modulated(layer: Any, features: Any) -> Any:
         layer.deform_groups)
 
 
+def attended(head: Any, feature: Any) -> tuple[Any, Any]:
+    """Return what SABLHead.attention_pool of mmdet 2.28.2 does, the shares of attention left out of the graph."""
+    across, along = head.reg_conv_att_x(feature), head.reg_conv_att_y(feature)
+    with untraced():
+        across, along = across.sigmoid(), along.sigmoid()
+        across, along = across / across.sum(dim=2).unsqueeze(2), along / along.sum(dim=3).unsqueeze(3)
+    return (feature * across).sum(dim=2), (feature * along).sum(dim=3)
+
+
 _BETWEEN_PIXELS = "samples between pixels, for which NNCF and OpenVINO have no operator of 8 bits"
 
 LAYERS = (
@@ -114,7 +123,8 @@ ROI_HEAD = (
     Patch("SABLHead", "bbox_coder.decode", COORDINATES),
     Patch("SABLHead", "refine_bboxes", "regions of the next stage: " + COORDINATES),
     Patch("SABLHead", "regress_by_class", "regions of the next stage: " + COORDINATES),
-    Patch("SABLHead", "attention_pool", "attention whose parts sum to 1, which 8 bits do not keep", action=OPERATOR),
+    Patch("SABLHead", "attention_pool", "attention whose parts sum to 1, which 8 bits do not keep", REPLACED,
+          function=attended),
     Patch("FCNMaskHead", "loss", TRAINING_ONLY),
     Patch("FCNMaskHead", "get_targets", TRAINING_ONLY),
     Patch("FCNMaskHead", "get_seg_masks", "pastes masks into images of any size, " + COORDINATES),

@@ -318,8 +318,9 @@ class DryRun:
         foreign = sorted({f"{node.domain}.{node.op_type}" for node in nodes if node.domain} - {_OPENVINO_OPERATOR})
         if foreign:
             raise RuntimeError(f"operators that are no standard ones: {', '.join(foreign)}")
-        if "NonMaxSuppression" not in {node.op_type for node in nodes}:
-            raise RuntimeError("no NonMaxSuppression: post-processing is missing")
+        last = "NonMaxSuppression" if find_adapter(self.detector).suppresses else "TopK"
+        if last not in {node.op_type for node in nodes}:
+            raise RuntimeError(f"no {last}: post-processing is missing")
         self.counts["onnx_fake_quantize"] = spec.fake_quantize_nodes
         size = (self.onnx / ONNX_FILE).stat().st_size / 1e6
         return f"{spec.fake_quantize_nodes} FakeQuantize operators, {size:.1f} MB"

@@ -12,7 +12,7 @@ from core.compression.shared_weights import quantized_once
 from core.compression.tracing import tracing_forward
 from core.detectors.graph import forward_as
 from core.detectors.registry import find_adapter, require_supported
-from core.detectors.sampling import SAMPLING_OPSET, install_stand_ins, keep_roi_align, least_opset
+from core.detectors.stand_ins import install_stand_ins, least_opset
 from core.export.dynamic_shape import ADDED_SIDES, check_dynamic_shape, require_any_size
 from core.export.spec import RESIZE_FIT, RESIZE_STRETCH, ModelSpec
 
@@ -162,8 +162,6 @@ def write_onnx(network: Any, path: Path, size: tuple[int, int], names: tuple[str
                           output_names=list(names), opset_version=opset, do_constant_folding=False,
                           autograd_inlining=False,
                           dynamic_axes={"image": {2: "height", 3: "width"}} if dynamic else None)
-    if opset >= SAMPLING_OPSET:
-        keep_roi_align(path)
 
 
 def _postprocessing(detector: Any) -> dict[str, Any]:

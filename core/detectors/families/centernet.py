@@ -31,6 +31,7 @@ class CenterNet(DenseAdapter):
         Patch("CenterNetHead", "forward_single", "neighbours would have the same of 256 scores, so that each of them "
               "were a local maximum", REPLACED, function=middles),
         Patch("CenterNetHead", "_get_bboxes_single", COORDINATES, postprocessing=WITH_POSTPROCESSING))
+    suppresses: ClassVar[bool] = False
     test_cfg: ClassVar[Table] = {
         "topk": COUNT, "local_maximum_kernel": Rule(lambda value: COUNT.accepts(value) and value % 2 == 1,
                                                     "It is an odd number from 1.", "Write 3.", required=True),

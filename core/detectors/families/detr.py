@@ -50,6 +50,31 @@ def queried_levels(head: Any, features: Any, metas: list[dict[str, Any]]) -> tup
         return torch.stack(classes), torch.stack(boxes), None, None
 
 
+def decoded(decoder: Any, query: Any, *args: Any, reference_points: Any, valid_ratios: Any, reg_branches: Any = None,
+            **kwargs: Any) -> tuple[Any, Any]:
+    """Return what DeformableDetrTransformerDecoder.forward of mmdet 2.28.2 does, boxes left out of the graph."""
+    import torch
+    from mmdet.models.utils.transformer import inverse_sigmoid
+
+    states, references = [], []
+    for number, layer in enumerate(decoder.layers):
+        with untraced():
+            ratios = torch.cat([valid_ratios] * (reference_points.shape[-1] // 2), dim=-1)
+            places = reference_points[:, :, None] * ratios[:, None]
+        query = layer(query, *args, reference_points=places, **kwargs)
+        if reg_branches is not None:
+            with untraced():
+                moved = reg_branches[number](query.permute(1, 0, 2))
+                known, kept = inverse_sigmoid(reference_points), reference_points.shape[-1]
+                moved = torch.cat([moved[..., :kept] + known, moved[..., kept:]], dim=-1)
+                reference_points = moved.sigmoid().detach()
+        states.append(query)
+        references.append(reference_points)
+    if decoder.return_intermediate:
+        return torch.stack(states), torch.stack(references)
+    return query, reference_points
+
+
 def _padding(feature: Any, metas: list[dict[str, Any]]) -> Any:
     """Return [N, h, w]: true where a feature map [N, C, h, w] sees nothing of its image."""
     import torch
@@ -76,7 +101,8 @@ class DETR(DenseAdapter):
         Patch("MultiheadAttention", "forward", ATTENTION, action=OPERATOR),
         Patch("MultiScaleDeformableAttention", "forward", ATTENTION, action=OPERATOR),
         Patch("DeformableDetrTransformerDecoder", "forward", "each of its layers moves the boxes of the one before: "
-              + COORDINATES, action=OPERATOR))
+              + COORDINATES, REPLACED, function=decoded))
+    suppresses: ClassVar[bool] = False
     whole_images: ClassVar[bool] = True
     test_cfg: ClassVar[Table] = {"max_per_img": Rule(COUNT.accepts, COUNT.rule, COUNT.hint)}
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from core.detectors.decoding import best_candidates, rows_of
 from core.detectors.dense import DenseAdapter
 from core.detectors.graph import untraced
-from core.detectors.patches import AS_PARENT, COORDINATES, DENSE_HEAD, REPLACED, WITH_POSTPROCESSING, Patch
+from core.detectors.patches import AS_PARENT, COORDINATES, DENSE_HEAD, REPLACED, Patch
 
 # As _get_guided_anchors_single of mmdet 2.28.2 has it.
 _LEAST_RATIO = 1e-6
@@ -37,13 +37,13 @@ class GuidedAnchoring(DenseAdapter):
     name: ClassVar[str] = "Guided Anchoring"
     heads: ClassVar[tuple[str, ...]] = ("GARetinaHead",)
     decoding: ClassVar[tuple[str, ...]] = (*DenseAdapter.decoding, "get_anchors", "_get_guided_anchors_single")
+    obstacle: ClassVar[str] = ("GARetinaHead: in testing it goes on from the places alone that it finds worth a look, of "
+                               "which an image without content has none")
     patches: ClassVar[tuple[Patch, ...]] = (
         *DENSE_HEAD, Patch("FeatureAdaption", "forward", COORDINATES, REPLACED, function=adapted),
         Patch("GARetinaHead", "forward_single", "in testing its last layers skip places, as training does not",
               REPLACED, function=guided),
-        Patch("MaskedConv2d", "forward", "NNCF knows no convolution that skips places", AS_PARENT),
-        Patch("GARetinaHead", "get_anchors", COORDINATES, postprocessing=WITH_POSTPROCESSING),
-        Patch("GARetinaHead", "_get_bboxes_single", COORDINATES, postprocessing=WITH_POSTPROCESSING))
+        Patch("MaskedConv2d", "forward", "NNCF knows no convolution that skips places", AS_PARENT))
     raw_outputs: ClassVar[tuple[str, ...]] = ("cls_scores", "bbox_preds", "shape_preds", "loc_preds")
 
     def candidates(self, head: Any, outputs: Any, metas: list[dict[str, Any]]) -> tuple[Any, Any]:

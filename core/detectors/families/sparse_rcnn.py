@@ -23,6 +23,7 @@ class SparseRCNN(CascadeRCNN):
         *CascadeRCNN.patches, Patch("MultiheadAttention", "forward", ATTENTION, action=OPERATOR),
         Patch("DynamicConv", "forward", "products of activations, one the other's weights", action=OPERATOR),
         Patch("EmbeddingRPNHead", "_decode_init_proposals", COORDINATES))
+    suppresses: ClassVar[bool] = False
     whole_images: ClassVar[bool] = True
     test_cfg: ClassVar[Table] = {
         "rpn": Rule(lambda value: value is None, "The first stage has none.", "Write None."),
@@ -89,7 +90,9 @@ def _stages(detector: Any, features: Any, img: Any) -> list[tuple[Any, Any, Any,
     size = torch._shape_as_tensor(img)[2:]
     with untraced():
         number = torch.arange(boxes.shape[0]).repeat_interleave(boxes.shape[1])[:, None].to(boxes)
-        boxes = boxes.reshape(-1, 4)
+        # Proposals that are still to be loaded may have negative sides, which RoIAlign does not take.
+        corners = boxes.reshape(-1, 2, 2)
+        boxes = torch.cat([corners.min(dim=1)[0], corners.max(dim=1)[0]], dim=1)
     found = []
     for extractor, box_head in zip(head.bbox_roi_extractor, head.bbox_head):
         with untraced():

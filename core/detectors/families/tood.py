@@ -31,7 +31,8 @@ def aligned_boxes(head: Any, features: Any) -> tuple[Any, Any]:
             feature = layer(feature)
             interactive.append(feature)
         joined = torch.cat(interactive, dim=1)
-        mean = adaptive_avg_pool2d(joined, (1, 1))
+        with untraced():
+            mean = adaptive_avg_pool2d(joined, (1, 1))
         logits = head.tood_cls(head.cls_decomp(joined, mean))
         probability = head.cls_prob_module(joined)
         sides = head.tood_reg(head.reg_decomp(joined, mean))

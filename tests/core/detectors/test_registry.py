@@ -143,13 +143,15 @@ REPLACED = [patch for patch in REPLACED if patch.function]
 
 
 # A head of which each patched module is a part.
-WHOLE = {"FeatureAdaption": "GARetinaHead", "ModulatedDeformConv2dPack": "NASFCOSHead"}
+WHOLE = {"FeatureAdaption": "GARetinaHead", "ModulatedDeformConv2dPack": "NASFCOSHead",
+         "DeformableDetrTransformerDecoder": "DeformableDETRHead"}
 
 
 @pytest.mark.parametrize("training", [False, True], ids=["testing", "training"])
 @pytest.mark.parametrize("patch", REPLACED, ids=lambda patch: f"{patch.owner}.{patch.method}")
 def test_what_takes_a_methods_place_computes_the_same(patch, training):
-    detector = build(single_stage(WHOLE.get(patch.owner, patch.owner)))
+    detector = build(two_stage(box_head="SABLHead") if patch.owner == "SABLHead" else (
+        single_stage(WHOLE.get(patch.owner, patch.owner))))
     detector.train(training)
     # In testing that head leaves out places in which nothing is worth a look.
     if isinstance(getattr(detector.bbox_head, "loc_filter_thr", None), float):

@@ -76,7 +76,7 @@ _SAMPLED = dict(type="MultiScaleDeformableAttention", embed_dims=WIDTH, num_head
 _ENCODER = dict(num_layers=1, transformerlayers=dict(type="BaseTransformerLayer", **_LAYER, operation_order=(
     "self_attn", "norm", "ffn", "norm")))
 _DECODER = dict(num_layers=2, return_intermediate=True, transformerlayers=dict(
-    type="DetrTransformerDecoderLayer", feedforward_channels=64, ffn_dropout=0.0,
+    type="DetrTransformerDecoderLayer", **_LAYER, feedforward_channels=64, ffn_dropout=0.0,
     operation_order=("self_attn", "norm", "cross_attn", "norm", "ffn", "norm")))
 _QUERIES = dict(num_classes=CLASSES, num_query=30, sync_cls_avg_factor=False,
                 positional_encoding=dict(type="SinePositionalEncoding", num_feats=WIDTH // 2, normalize=True),
@@ -95,11 +95,11 @@ HEADS["DETRHead"] = dict(**_QUERIES, in_channels=128, transformer=dict(
     type="Transformer", encoder=_with({**_ENCODER, "type": "DetrTransformerEncoder"}, [_ATTENTION]),
     decoder=_with({**_DECODER, "type": "DetrTransformerDecoder"}, _ATTENTION)), loss_cls=dict(
         type="CrossEntropyLoss", bg_cls_weight=0.1, use_sigmoid=False, class_weight=1.0))
-HEADS["DeformableDETRHead"] = dict(**_QUERIES, in_channels=WIDTH, loss_cls=FOCAL, with_box_refine=True,
-                                   transformer=dict(
-    type="DeformableDetrTransformer", num_feature_levels=5,
-    encoder=_with({**_ENCODER, "type": "DetrTransformerEncoder"}, _SAMPLED),
-    decoder=_with({**_DECODER, "type": "DeformableDetrTransformerDecoder"}, [_ATTENTION, _SAMPLED])))
+HEADS["DeformableDETRHead"] = dict(
+    **_QUERIES, in_channels=WIDTH, with_box_refine=True, loss_cls={**FOCAL, "loss_weight": 2.0}, transformer=dict(
+        type="DeformableDetrTransformer", num_feature_levels=5,
+        encoder=_with({**_ENCODER, "type": "DetrTransformerEncoder"}, _SAMPLED),
+        decoder=_with({**_DECODER, "type": "DeformableDetrTransformerDecoder"}, [_ATTENTION, _SAMPLED])))
 
 _DETECTORS = {"DETRHead": "DETR", "DeformableDETRHead": "DeformableDETR", "LADHead": "LAD",
               "CenterNetHead": "CenterNet", "LDHead": "KnowledgeDistillationSingleStageDetector"}
@@ -165,6 +165,8 @@ def single_stage(head, **test_cfg):
             "CenterNetHead": dict(topk=100, local_maximum_kernel=3, max_per_img=100)}.get(head, {**TEST, **test_cfg})
     model = dict(type=_DETECTORS.get(head, "SingleStageDetector"), backbone=backbone, neck=necks.get(head, FPN),
                  bbox_head=dict(type=head, **HEADS[head]), test_cfg=test)
+    if head == "DETRHead":
+        del model["neck"]
     if head == "LADHead":
         model.update(teacher_backbone=backbone, teacher_neck=FPN, teacher_bbox_head=model["bbox_head"],
                      teacher_ckpt=None)
@@ -275,7 +277,7 @@ def sparse(stages=2, masks=False):
                     dynamic_conv_cfg=dict(type="DynamicConv", in_channels=WIDTH, feat_channels=16, out_channels=WIDTH,
                                           input_feat_shape=7, norm_cfg=dict(type="LN")),
                     loss_cls=FOCAL, loss_bbox=dict(type="L1Loss", loss_weight=5.0), loss_iou=GIOU,
-                    bbox_coder={**DELTAS, "clip_border": False, "target_stds": [0.5, 0.5, 1.0, 1.0]})
+                    bbox_coder=DELTAS)
     model = two_stage()
     model.update(type="SparseRCNN", rpn_head=dict(type="EmbeddingRPNHead", num_proposals=30,
                                                   proposal_feature_channel=WIDTH),
@@ -302,7 +304,7 @@ def build(model, seed=0):
     from mmcv import ConfigDict
     from mmdet.models import build_detector
 
-    from core.detectors.sampling import install_stand_ins
+    from core.detectors.stand_ins import install_stand_ins
 
     install_stand_ins()
     torch.manual_seed(seed)
@@ -310,6 +312,10 @@ def build(model, seed=0):
     layer = _DISTANCES.get(type(getattr(detector, "bbox_head", None)).__name__)
     if layer:
         detector.bbox_head.get_submodule(layer).bias.data.fill_(2.0)
+    if model["type"] in ("SparseRCNN", "QueryInst"):
+        middles, sides = detector.rpn_head.init_proposal_bboxes.weight.data.uniform_().split(2, dim=1)
+        middles.mul_(0.6).add_(0.2)
+        sides.mul_(0.3).add_(0.1)
     return detector
 
 

@@ -1,19 +1,21 @@
-"""Operators of mmcv and MMDetection that ONNX does not have, by operators that it has.
+"""Functions of mmcv and MMDetection that ONNX does not have, or that do not run everywhere, and what takes their place.
 
-Each takes the place of the function of its name for good, and is used in an export, or where that one cannot run.
-Where it samples between pixels the export needs GridSample, and with it ONNX's opset 16.
+A stand-in is installed for good and used in an export, or where the function itself cannot run. Where it samples
+between pixels the export needs ONNX's opset 16.
 """
 
 import functools
 import importlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 SAMPLING_OPSET = 16
-"""The first with GridSample."""
+"""The first with GridSample, and with a RoIAlign like mmcv's."""
+# As ONNX numbers its types.
+_INT64 = 7
 # Classes of modules that sample between pixels.
-_SAMPLERS = ("DeformConv2d", "ModulatedDeformConv2d", "SAConv2d", "TOODHead", "MultiScaleDeformableAttention")
+_SAMPLERS = ("RoIAlign", "DeformConv2d", "ModulatedDeformConv2d", "SAConv2d", "TOODHead",
+             "MultiScaleDeformableAttention")
 
 
 def deformable_convolution(features: Any, offset: Any, weight: Any, stride: Any = 1, padding: Any = 0,
@@ -127,26 +129,72 @@ STAND_INS: dict[tuple[str, str], Callable[..., Any]] = {
 _NOT_ON_CPU = (masked_convolution, reassembled)
 
 
+def roi_align_node(g: Any, features: Any, rois: Any, output_size: tuple[int, int], spatial_scale: float,
+                   sampling_ratio: int, pool_mode: str, aligned: bool) -> Any:
+    """Write mmcv's RoIAlign into an ONNX graph of opset 16.
+
+    mmcv's own way is for opset 11, where a region counts for one pixel of the features or more, as it does not in mmcv.
+    """
+    import torch
+    from torch.onnx.symbolic_helper import _slice_helper
+
+    images = g.op("Reshape", _slice_helper(g, rois, axes=[1], starts=[0], ends=[1]),
+                  g.op("Constant", value_t=torch.tensor([-1])))
+    return g.op("RoiAlign", features, _slice_helper(g, rois, axes=[1], starts=[1], ends=[5]),
+                g.op("Cast", images, to_i=_INT64), output_height_i=output_size[0], output_width_i=output_size[1],
+                spatial_scale_f=spatial_scale, sampling_ratio_i=max(0, sampling_ratio), mode_s=pool_mode,
+                coordinate_transformation_mode_s="half_pixel" if aligned else "output_half_pixel")
+
+
+def _without_border(decode: Callable[..., Any]) -> Callable[..., Any]:
+    """Let CenterNet decode the boxes of an image that RandomCenterCropPad has given no border."""
+    def run(head: Any, heat: Any, sides: Any, offset: Any, meta: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        return decode(head, heat, sides, offset, {"border": (0, 0, 0, 0), **meta}, *args, **kwargs)
+
+    return run
+
+
+def _on_present_device(valid_flags: Callable[..., Any]) -> Callable[..., Any]:
+    """Let RepPoints be trained on a CPU: it does not say which device its flags are to be on."""
+    def run(generator: Any, sizes: Any, shape: Any, device: str = "") -> Any:
+        import torch
+
+        return valid_flags(generator, sizes, shape, device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+    return run
+
+
+def _returning_itself(train: Callable[..., Any]) -> Callable[..., Any]:
+    """Let ``train`` and ``eval`` of a detector with a teacher return it, as any other module's do."""
+    def run(detector: Any, mode: bool = True) -> Any:
+        train(detector, mode)
+        return detector
+
+    return run
+
+
+_METHODS = (
+    ("mmdet.models.dense_heads.centernet_head", "CenterNetHead", "_get_bboxes_single", _without_border),
+    ("mmdet.core.anchor.point_generator", "MlvlPointGenerator", "valid_flags", _on_present_device),
+    ("mmdet.models.detectors.kd_one_stage", "KnowledgeDistillationSingleStageDetector", "train", _returning_itself),
+)
+
+
 def install_stand_ins() -> None:
     """Let the functions of ``STAND_INS`` be exported, and run on a CPU; otherwise they stay what they are."""
     for (place, name), stand_in in STAND_INS.items():
         module = importlib.import_module(place)
         function = getattr(module, name)
-        if not hasattr(function, "_exportable"):
+        if not hasattr(function, "_stands_in"):
             setattr(module, name, _exportable(function, stand_in))
-    head = importlib.import_module("mmdet.models.dense_heads").CenterNetHead
-    if not hasattr(head._get_bboxes_single, "_exportable"):
-        head._get_bboxes_single = _without_border(head._get_bboxes_single)
-
-
-def _without_border(decode: Callable[..., Any]) -> Callable[..., Any]:
-    """Let CenterNet decode the boxes of an image that RandomCenterCropPad has given no border."""
-    @functools.wraps(decode)
-    def run(head: Any, heat: Any, sides: Any, offset: Any, meta: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        return decode(head, heat, sides, offset, {"border": (0, 0, 0, 0), **meta}, *args, **kwargs)
-
-    run._exportable = True  # type: ignore[attr-defined]
-    return run
+    importlib.import_module("mmcv.ops.roi_align").RoIAlignFunction.symbolic = staticmethod(roi_align_node)
+    for place, owner, name, completed in _METHODS:
+        kind = getattr(importlib.import_module(place), owner)
+        method = getattr(kind, name)
+        if not hasattr(method, "_stands_in"):
+            replaced = functools.wraps(method)(completed(method))
+            replaced._stands_in = True  # type: ignore[attr-defined]
+            setattr(kind, name, replaced)
 
 
 def _exportable(function: Callable[..., Any], stand_in: Callable[..., Any]) -> Callable[..., Any]:
@@ -157,7 +205,7 @@ def _exportable(function: Callable[..., Any], stand_in: Callable[..., Any]) -> C
         missing = stand_in in _NOT_ON_CPU and not args[0].is_cuda
         return (stand_in if missing or torch.onnx.is_in_onnx_export() else function)(*args, **kwargs)
 
-    run._exportable = True  # type: ignore[attr-defined]
+    run._stands_in = True  # type: ignore[attr-defined]
     return run
 
 
@@ -165,15 +213,3 @@ def least_opset(network: Any) -> int:
     """Return the ONNX operator set that a network's samplers need; 0 where it has none."""
     found = any(base.__name__ in _SAMPLERS for module in network.modules() for base in type(module).__mro__)
     return SAMPLING_OPSET if found else 0
-
-
-def keep_roi_align(path: Path) -> None:
-    """Let RoIAlign of an ONNX file mean in opset 16 what mmcv writes for opset 11, which had no half pixels."""
-    import onnx
-
-    model = onnx.load(str(path))
-    for node in model.graph.node:
-        if node.op_type == "RoiAlign" and not any(one.name == "coordinate_transformation_mode"
-                                                  for one in node.attribute):
-            node.attribute.append(onnx.helper.make_attribute("coordinate_transformation_mode", "output_half_pixel"))
-    onnx.save(model, str(path))
