@@ -311,6 +311,7 @@ class DryRun:
     def export(self) -> str:
         """Export to ONNX: standard operators with post-processing inside, and every FakeQuantize operator kept."""
         from core.compression.fake_quantize import load_onnx
+        from core.detectors.registry import find_adapter
         from core.export.onnx import ONNX_FILE, ExportOptions, export_checkpoint
 
         spec = export_checkpoint(self.checkpoint, self.onnx, ExportOptions(dynamic_shape=self.dynamic_shape))

@@ -37,8 +37,8 @@ class GuidedAnchoring(DenseAdapter):
     name: ClassVar[str] = "Guided Anchoring"
     heads: ClassVar[tuple[str, ...]] = ("GARetinaHead",)
     decoding: ClassVar[tuple[str, ...]] = (*DenseAdapter.decoding, "get_anchors", "_get_guided_anchors_single")
-    obstacle: ClassVar[str] = ("GARetinaHead: in testing it goes on from the places alone that it finds worth a look, of "
-                               "which an image without content has none")
+    obstacle: ClassVar[str] = ("GARetinaHead: in testing it goes on from the places alone that it finds worth a look, "
+                               "of which an image without content has none")
     patches: ClassVar[tuple[Patch, ...]] = (
         *DENSE_HEAD, Patch("FeatureAdaption", "forward", COORDINATES, REPLACED, function=adapted),
         Patch("GARetinaHead", "forward_single", "in testing its last layers skip places, as training does not",
