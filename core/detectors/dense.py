@@ -55,7 +55,7 @@ class DenseAdapter(Adapter):
         def forward(img: Any, **ignored: Any) -> Any:
             outputs = self.head_outputs(detector, img)
             if not postprocessing:
-                return outputs
+                return self.raw_levels(outputs)
             return detector.bbox_head.get_bboxes(*outputs, img_metas=image_metas(img), rescale=False)
 
         return forward

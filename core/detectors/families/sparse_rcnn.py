@@ -51,10 +51,10 @@ class SparseRCNN(CascadeRCNN):
         def forward(img: Any, **ignored: Any) -> Any:
             features = detector.extract_feat(img)
             stages = _stages(detector, features, img)
-            outputs = [output for stage in stages for output in stage[:2]]
-            if detector.roi_head.with_mask:
-                outputs.append(_masks(detector.roi_head, features, *stages[-1][2:]))
-            return outputs
+            # Scores of the stages before the last are no part of an exported graph.
+            classes, boxes, number, attended = stages[-1]
+            masks = [_masks(detector.roi_head, features, boxes, number, attended)] if detector.roi_head.with_mask else []
+            return [classes, boxes, *masks]
 
         return forward
 
@@ -63,7 +63,7 @@ class SparseRCNN(CascadeRCNN):
 
         def forward(img: Any, **ignored: Any) -> Any:
             features = detector.extract_feat(img)
-            classes, _, boxes, number, attended = _stages(detector, features, img)[-1]
+            classes, boxes, number, attended = _stages(detector, features, img)[-1]
             with untraced():
                 scores = classes[0].sigmoid() if head.bbox_head[-1].loss_cls.use_sigmoid else (
                     classes[0].softmax(dim=-1)[:, :-1])
@@ -77,11 +77,11 @@ class SparseRCNN(CascadeRCNN):
         return forward, (*BOX_OUTPUTS, MASK_OUTPUT) if head.with_mask else BOX_OUTPUTS
 
 
-def _stages(detector: Any, features: Any, img: Any) -> list[tuple[Any, Any, Any, Any, Any]]:
+def _stages(detector: Any, features: Any, img: Any) -> list[tuple[Any, Any, Any, Any]]:
     """Return of each stage its outputs.
 
-    They are scores [N, K, classes], deltas [N, K, 4], boxes [N * K, 4], numbers of their images [N * K, 1], and what
-    the proposals saw of one another.
+    They are scores [N, K, classes], boxes [N * K, 4], the numbers of their images [N * K, 1], and what the proposals saw
+    of one another.
     """
     import torch
 
@@ -100,7 +100,7 @@ def _stages(detector: Any, features: Any, img: Any) -> list[tuple[Any, Any, Any,
         scores, deltas, states, attended = box_head(extractor(features[:extractor.num_inputs], rois), states)
         with untraced():
             boxes = box_head.bbox_coder.decode(boxes[None], deltas.reshape(1, -1, 4), max_shape=size)[0]
-        found.append((scores, deltas, boxes, number, attended))
+        found.append((scores, boxes, number, attended))
     return found
 
 

@@ -94,7 +94,7 @@ def _with(layers, attention):
 HEADS["DETRHead"] = dict(**_QUERIES, in_channels=128, transformer=dict(
     type="Transformer", encoder=_with({**_ENCODER, "type": "DetrTransformerEncoder"}, [_ATTENTION]),
     decoder=_with({**_DECODER, "type": "DetrTransformerDecoder"}, _ATTENTION)), loss_cls=dict(
-        type="CrossEntropyLoss", bg_cls_weight=0.1, use_sigmoid=False, class_weight=1.0))
+        type="CrossEntropyLoss", bg_cls_weight=0.1, use_sigmoid=False, loss_weight=1.0, class_weight=1.0))
 HEADS["DeformableDETRHead"] = dict(
     **_QUERIES, in_channels=WIDTH, with_box_refine=True, loss_cls={**FOCAL, "loss_weight": 2.0}, transformer=dict(
         type="DeformableDetrTransformer", num_feature_levels=5,
