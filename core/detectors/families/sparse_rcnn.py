@@ -50,11 +50,12 @@ class SparseRCNN(CascadeRCNN):
     def traced_forward(self, detector: Any, postprocessing: bool) -> Forward:
         def forward(img: Any, **ignored: Any) -> Any:
             features = detector.extract_feat(img)
-            stages = _stages(detector, features, img)
             # Scores of the stages before the last are no part of an exported graph.
-            classes, boxes, number, attended = stages[-1]
-            masks = [_masks(detector.roi_head, features, boxes, number, attended)] if detector.roi_head.with_mask else []
-            return [classes, boxes, *masks]
+            classes, boxes, number, attended = _stages(detector, features, img)[-1]
+            outputs = [classes, boxes]
+            if detector.roi_head.with_mask:
+                outputs.append(_masks(detector.roi_head, features, boxes, number, attended))
+            return outputs
 
         return forward
 
@@ -80,8 +81,8 @@ class SparseRCNN(CascadeRCNN):
 def _stages(detector: Any, features: Any, img: Any) -> list[tuple[Any, Any, Any, Any]]:
     """Return of each stage its outputs.
 
-    They are scores [N, K, classes], boxes [N * K, 4], the numbers of their images [N * K, 1], and what the proposals saw
-    of one another.
+    They are scores [N, K, classes], boxes [N * K, 4], the numbers of their images [N * K, 1], and what the proposals
+    saw of one another.
     """
     import torch
 
