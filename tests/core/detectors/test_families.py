@@ -26,6 +26,8 @@ WITH_CONFIGS = {"SSDHead", "PISASSDHead", "YOLOV3Head", "YOLOXHead"}
 SECOND_STAGES = {"StandardRoIHead", "DynamicRoIHead", "DoubleHeadRoIHead", "PISARoIHead", "MaskScoringRoIHead",
                  "PointRendRoIHead", "GridRoIHead", "CascadeRoIHead", "HybridTaskCascadeRoIHead", "SparseRoIHead"}
 AGNOSTIC = {"nms": {**NMS, "class_agnostic": True}}
+DEFORMABLE = (("FoveaHead", {"with_deform": True}), ("DDODHead", {"use_dcn": True}), ("FCOSHead", {
+    "dcn_on_last_conv": True}), ("RetinaHead", {"conv_cfg": {"type": "DCN", "deform_groups": 2}}))
 # One of each kind, and the fastest; the others run with the exports.
 QUICK = ("FoveaHead", "TOODHead", "DETRHead")
 
@@ -45,6 +47,14 @@ def test_every_head_of_every_family_is_compared():
                                   for head in HEADS])
 def test_single_stage_heads(head, tmp_path):
     compared(single_stage(head), tmp_path)
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(("head", "change"), DEFORMABLE, ids=lambda value: value if isinstance(value, str) else "")
+def test_deformable_parts_of_single_stage_heads(head, change, tmp_path):
+    model = single_stage(head)
+    model["bbox_head"].update(change)
+    compared(model, tmp_path)
 
 
 @pytest.mark.e2e

@@ -55,6 +55,14 @@ def test_single_stage_heads(head, tmp_path):
 
 
 @pytest.mark.detectors
+@pytest.mark.parametrize(("head", "change"), [("FoveaHead", {"with_deform": True}), ("DDODHead", {"use_dcn": True})])
+def test_deformable_parts_of_single_stage_heads(head, change, tmp_path):
+    model = {**single_stage(head, score_thr=0.001), "train_cfg": train_cfg(head)}
+    model["bbox_head"].update(change)
+    assert goes_the_whole_way(model, tmp_path).compression.postprocessing
+
+
+@pytest.mark.detectors
 @pytest.mark.parametrize(("roi_head", "masks"), [("StandardRoIHead", False), ("DynamicRoIHead", False),
                                                  ("CascadeRoIHead", False), ("CascadeRoIHead", True),
                                                  ("DoubleHeadRoIHead", False), ("MaskScoringRoIHead", True),

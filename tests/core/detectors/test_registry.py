@@ -143,15 +143,18 @@ REPLACED = [patch for patch in REPLACED if patch.function]
 
 
 # A head of which each patched module is a part.
-WHOLE = {"FeatureAdaption": "GARetinaHead", "ModulatedDeformConv2dPack": "NASFCOSHead",
+WHOLE = {"FeatureAdaption": "GARetinaHead", "FeatureAlign": "FoveaHead", "ModulatedDeformConv2dPack": "NASFCOSHead",
          "DeformableDetrTransformerDecoder": "DeformableDETRHead"}
 
 
 @pytest.mark.parametrize("training", [False, True], ids=["testing", "training"])
 @pytest.mark.parametrize("patch", REPLACED, ids=lambda patch: f"{patch.owner}.{patch.method}")
 def test_what_takes_a_methods_place_computes_the_same(patch, training):
-    detector = build(two_stage(box_head="SABLHead") if patch.owner == "SABLHead" else (
-        single_stage(WHOLE.get(patch.owner, patch.owner))))
+    model = two_stage(box_head="SABLHead") if patch.owner == "SABLHead" else (
+        single_stage(WHOLE.get(patch.owner, patch.owner)))
+    if model.get("bbox_head", {}).get("type") == "FoveaHead":
+        model["bbox_head"]["with_deform"] = True
+    detector = build(model)
     detector.train(training)
     # In testing that head leaves out places in which nothing is worth a look.
     if patch.owner == "GARetinaHead":
