@@ -9,7 +9,7 @@ _MASKS = "it finds masks without boxes, and all that is measured here is boxes"
 
 HEADS: dict[str, tuple[str, str]] = {
     "GuidedAnchorHead": ("it predicts its anchors, and is known as GARetinaHead alone", "Guided Anchoring"),
-    "YOLACTHead": ("its masks are of the whole image, cut off at boxes that a matrix suppresses", "Mask R-CNN"),
+    "YOLACTHead": ("its masks are of the whole image and reach beyond the boxes that it returns", "Mask R-CNN"),
     "CornerHead": (_CORNERS, "CenterNet"),
     "MaskFormerHead": (_MASKS, "Mask R-CNN"),
     "SOLOHead": (_MASKS, "Mask R-CNN"),
