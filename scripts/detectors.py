@@ -18,7 +18,7 @@ from typing import Any
 from core.base.cli import name_list, run_guarded
 from core.base.errors import UserError
 from core.base.supervision import end_with_this_process, run_command
-from core.detectors.refused import HEADS, LAYERS
+from core.detectors.refused import HEADS
 from core.detectors.registry import families
 from core.detectors.test_cfg import Rule, Table
 from core.dry_run.dry_run import REPOSITORY, DryRun, Outcome, find_openvino_python, run_stage
@@ -251,7 +251,8 @@ _FAMILIES = """## Families
 A detector is of a family by the class of its head, proven by comparing the boxes of its exported graph with PyTorch's.
 A subclass is of the family as long as it does not decode boxes itself. Whatever is of none is refused by `check`,
 `resolve` and `preflight`, and so is a key of `test_cfg` that is not listed here; `nms` stands for `iou_threshold` and
-`class_agnostic`. The sides of an input are multiples of what follows the family's name.
+`class_agnostic`. The sides of an input are multiples of what follows the family's name; where that is *stretched*, the
+test pipeline must resize with `keep_ratio=False`.
 """
 
 
@@ -260,12 +261,12 @@ def families_section() -> str:
     lines = [_FAMILIES, "| family | heads | keys of test_cfg |", "|---|---|---|"]
     for family in sorted(families(), key=lambda family: family.name):
         divisor = f" (x{family.input_divisor})" if family.input_divisor > 1 else ""
+        divisor += " (stretched)" if family.whole_images else ""
         lines.append(f"| {family.name}{divisor} | {', '.join(family.heads)} | {', '.join(_keys(family.test_cfg))} |")
     lines += ["", "| refused | reason | nearest family |", "|---|---|---|"]
     named = {head for family in families() for head in family.heads}
     lines += [f"| {head} | {reason} | {nearest} |" for head, (reason, nearest) in sorted(HEADS.items())
               if head not in named]
-    lines += [f"| {layer}, in any place | {reason} | |" for layer, reason in sorted(LAYERS.items())]
     return "\n".join(lines) + "\n"
 
 

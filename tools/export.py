@@ -23,7 +23,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("model", metavar="CONFIG|CHECKPOINT", nargs="+", help="a config, whose newest checkpoint is "
                         "exported; a checkpoint of tools/train.py; or a config and a checkpoint")
     parser.add_argument("output", metavar="OUT", type=Path, help="folder to write to")
-    parser.add_argument("--opset", metavar="N", type=int, default=None, help="ONNX operator set (default: 11)")
+    parser.add_argument("--opset", metavar="N", type=int, default=None,
+                        help="ONNX operator set (default: 11, and 16 or more where the detector needs it)")
     parser.add_argument("--input-shape", metavar="N", type=int, nargs="+", default=None,
                         help="height and width of the input, or one number for both (default: the test pipeline's)")
     parser.add_argument("--raw-heads", action="store_true", help="end at the heads' outputs, without boxes")

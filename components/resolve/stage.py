@@ -272,13 +272,16 @@ def check_detector(config: Any) -> None:
     """Check that a config's detector is of a family whose exported graph finds what PyTorch finds.
 
     Raises:
-        UserError: It is not, a part of it cannot be exported, or a part or a key of its ``test_cfg`` has an effect that
-            the graph would not have.
+        UserError: It is not, a part of it cannot be exported, or a part of it, a key of its ``test_cfg`` or its test
+            pipeline has an effect that the graph would not have.
     """
     from core.detectors.building import build_detector
+    from core.detectors.registry import find_adapter
     from core.export.attempt import require_exportable
 
-    require_exportable(build_detector(config))
+    detector = build_detector(config)
+    require_exportable(detector)
+    find_adapter(detector).check_images(config)
 
 
 def weights_option(location: str) -> dict[str, str]:

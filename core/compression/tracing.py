@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from core.detectors.graph import untraced
-from core.detectors.patches import OPERATOR, UNTRACED, Patch
+from core.detectors.patches import AS_PARENT, LAYER_FUNCTIONS, LAYERS, OPERATOR, UNTRACED, Patch
 from core.detectors.registry import families, find_adapter
+from core.detectors.stand_ins import install_stand_ins
 
 TRACING_FAULTS = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError)
 """What tracing an unknown head's post-processing can raise; other errors are raised again where it is left out."""
@@ -19,13 +20,15 @@ def keep_out_of_graph(detector: Any, postprocessing: bool = False) -> None:
     _register_opaque_operators()
     _register_group_norm_fusion()
     _register_pruning_operators()
+    install_stand_ins()
     adapter = find_adapter(detector)
-    for function in adapter.untraced_functions:
-        module = importlib.import_module(function.module)
-        setattr(module, function.name, _untraced(getattr(module, function.name)))
+    for function in (*adapter.untraced_functions, *LAYER_FUNCTIONS):
+        owner, called = importlib.import_module(function.module), function.name
+        method = getattr(owner, called)
+        setattr(owner, called, _untraced(method) if function.action == UNTRACED else _as_operator(method, called))
     for module in detector.modules():
         classes = {kind.__name__ for kind in type(module).__mro__}
-        for patch in adapter.patches:
+        for patch in (*adapter.patches, *LAYERS):
             if patch.owner in classes and patch.but_not not in classes and postprocessing in patch.postprocessing:
                 _apply(patch, module)
 
@@ -41,8 +44,9 @@ def tracing_forward(detector: Any, postprocessing: bool) -> Callable[..., Any]:
 
 
 def _apply(patch: Patch, module: Any) -> None:
-    from nncf.torch import register_operator
-
+    if patch.action == AS_PARENT:
+        module.__class__ = type(module).__mro__[1]
+        return
     *path, name = patch.method.split(".")
     owner = functools.reduce(lambda part, step: getattr(part, step, None), path, module)
     method = getattr(owner, name, None)
@@ -50,12 +54,8 @@ def _apply(patch: Patch, module: Any) -> None:
         return
     if patch.function is not None:
         wrapped: Callable[..., Any] = functools.partial(patch.function, module)
-    elif patch.action == UNTRACED or hasattr(method, "_patched_for_nncf"):
-        wrapped = _untraced(method)
     else:
-        operator = register_operator(patch.owner)(lambda *args, **kwargs: method(*args, **kwargs))
-        wrapped = functools.wraps(method)(operator)
-        wrapped._patched_for_nncf = True  # type: ignore[attr-defined]
+        wrapped = _untraced(method) if patch.action == UNTRACED else _as_operator(method, patch.owner)
     # Straight into the instance: nn.Module would look for a parameter or a submodule.
     object.__setattr__(owner, name, wrapped)
 
@@ -70,6 +70,16 @@ def _untraced(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*_plain(args), **_plain(kwargs))
 
     run._patched_for_nncf = True  # type: ignore[attr-defined]
+    return run
+
+
+def _as_operator(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    from nncf.torch import register_operator
+
+    if hasattr(function, "_patched_for_nncf"):
+        return function
+    run = functools.wraps(function)(register_operator(name)(lambda *args, **kwargs: function(*args, **kwargs)))
+    run._patched_for_nncf = True
     return run
 
 
@@ -96,8 +106,9 @@ def _register_opaque_operators() -> None:
     @PT_OPERATOR_METATYPES.register()
     class OpaqueMetatype(PTOperatorMetatype):
         name = "opaque"
-        external_op_names = sorted({patch.owner for adapter in families() for patch in adapter.patches
-                                    if patch.action == OPERATOR})
+        external_op_names = sorted({patch.owner for patches in (LAYERS, *(adapter.patches for adapter in families()))
+                                    for patch in patches if patch.action == OPERATOR}
+                                   | {function.name for function in LAYER_FUNCTIONS})
 
     patch_namespace_by_patchspec(TracedTensor, DetachMetatype.torch_tensor_patch_spec)
     DEFAULT_PT_QUANT_TRAIT_TO_OP_DICT[QuantizationTrait.NON_QUANTIZABLE].append(OpaqueMetatype)

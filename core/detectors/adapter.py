@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from core.base.errors import UserError
+from core.config.test_pipeline import preprocessing_of
 from core.detectors.patches import Patch, UntracedFunction
 from core.detectors.test_cfg import Table, check_test_cfg
 
@@ -20,6 +21,7 @@ class Adapter(ABC):
         name: What messages call the family.
         heads: Classes of MMDetection whose exported boxes were compared with PyTorch's; a subclass of theirs is of the
             family as long as it defines none of ``decoding`` itself.
+        detectors: Classes of detectors that test otherwise than the common ones, as the family knows.
         decoding: Methods that turn the head's raw outputs into boxes.
         coders: Classes of bbox coders whose decoding ONNX can express.
         patches: Methods that stay out of NNCF's graph, or are one operator of it.
@@ -27,16 +29,21 @@ class Adapter(ABC):
         obstacle: Why post-processing cannot be part of NNCF's graph at all; empty where it can.
         input_divisor: What the sides of the input must be multiples of.
         test_cfg: The keys of ``test_cfg`` that the exported graph obeys.
+        suppresses: Whether the exported graph ends in a non-maximum suppression.
+        whole_images: Whether MMDetection leaves an image's padding out of account, which the graph cannot see.
     """
 
     name: ClassVar[str]
     heads: ClassVar[tuple[str, ...]]
+    detectors: ClassVar[tuple[str, ...]] = ()
     decoding: ClassVar[tuple[str, ...]]
     coders: ClassVar[tuple[str, ...]]
     patches: ClassVar[tuple[Patch, ...]]
     untraced_functions: ClassVar[tuple[UntracedFunction, ...]] = ()
     obstacle: ClassVar[str] = ""
     input_divisor: ClassVar[int] = 1
+    suppresses: ClassVar[bool] = True
+    whole_images: ClassVar[bool] = False
     test_cfg: ClassVar[Table]
 
     @abstractmethod
@@ -84,6 +91,17 @@ class Adapter(ABC):
             raise UserError("detector", type(detector).__name__, problem,
                             f"Configure it as in MMDetection's own configs of {self.name}.")
         check_test_cfg(detector.test_cfg, self.test_cfg, self.name)
+
+    def check_images(self, config: Any) -> None:
+        """Check that the test pipeline of an mmcv Config pads no image for a family of ``whole_images``.
+
+        Raises:
+            UserError: It does.
+        """
+        if self.whole_images and preprocessing_of(config).keep_ratio:
+            raise UserError("config, data.test.pipeline", "keep_ratio=True", f"{self.name} leaves the padding of an "
+                            "image out of account, and the exported graph cannot see where it begins.",
+                            "Set keep_ratio=False in Resize, for training too.")
 
     def trial_size(self, model: Any) -> tuple[int, int]:
         """Return height and width that keep a trial of the config's ``model`` short."""

@@ -15,6 +15,7 @@ from core.detectors.closed_room import closed_room
 from core.detectors.fitting import require_fit
 from core.detectors.loaders import FAULTS, check_nms_types, install, record_weights, weights_kept_in
 from core.detectors.pretrained import weights_location
+from core.detectors.stand_ins import install_stand_ins
 
 if TYPE_CHECKING:
     from core.data.dataset import Split
@@ -51,6 +52,7 @@ def build_detector(config: Any) -> Any:
     """
     # MMDetection writes into what it is given, such as the backbone's `pretrained`.
     model = copy.deepcopy(config.model)
+    install_stand_ins()
     with building(f"model config {model.get('type')!s:.80}", config), record_weights() as loaded:
         from mmdet.models import build_detector as build
 

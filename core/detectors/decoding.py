@@ -1,5 +1,6 @@
-"""MMDetection's common decoding with another bbox coder, for heads whose boxes come of their own arithmetic."""
+"""Decoding in the exported graph, of heads whose boxes come of arithmetic of their own."""
 
+from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any
 
@@ -44,3 +45,66 @@ def candidates_by(coder: Any, head: Any, classes: Any, boxes: Any, metas: list[d
     view = SimpleNamespace(bbox_coder=coder, **{name: getattr(head, name) for name in (
         "prior_generator", "test_cfg", "cls_out_channels", "num_classes", "use_sigmoid_cls")})
     return BaseDenseHead.onnx_export.__wrapped__(view, classes, boxes, img_metas=metas, with_nms=False)
+
+
+def rows_of(level: Any, width: int) -> Any:
+    """Return a map [1, A * width, h, w] as rows [1, h * w * A, width]."""
+    return level.permute(0, 2, 3, 1).reshape(1, -1, width)
+
+
+def best_candidates(levels: Iterable[tuple[Any, ...]], most: int, decode: Callable[..., tuple[Any, Any]]) -> Any:
+    """Return the candidates of all levels, of each the ``most`` that score best.
+
+    Args:
+        levels: Of each level its scores [1, N, classes], and whatever else [1, N, ...] there is of its N places.
+        most: ``nms_pre``; all where it is not positive.
+        decode: Makes boxes [1, K, 4] and scores [1, K, classes] of what is left of a level, which it takes one by one.
+
+    Returns:
+        Boxes [1, N, 4] and scores [1, N, classes].
+    """
+    import torch
+    from mmdet.core.export import get_k_for_topk
+
+    boxes, scores = [], []
+    for level in levels:
+        kept = get_k_for_topk(torch.tensor(most), level[0].shape[1])
+        if kept > 0:
+            _, places = level[0].max(dim=-1)[0].topk(kept)
+            level = tuple(rows[:, places[0]] for rows in level)
+        found, scored = decode(*level)
+        boxes.append(found)
+        scores.append(scored)
+    return torch.cat(boxes, dim=1), torch.cat(scores, dim=1)
+
+
+def in_buckets(coder: Any, priors: Any, classes: Any, offsets: Any, shape: Any) -> tuple[Any, Any]:
+    """Decode as BucketingBBoxCoder does: each side lies in the likeliest of its buckets, and an offset from there.
+
+    Args:
+        coder: The head's, for its settings.
+        priors: [N, 4].
+        classes: Logits of the buckets [N, 4 * buckets] of the left, right, upper and lower side.
+        offsets: As many, in widths of a bucket.
+        shape: Height and width that boxes are cut off at; None leaves them as they are.
+
+    Returns:
+        Boxes [N, 4] and how sure the sides are of their buckets [N].
+    """
+    import torch
+
+    middle, sides = (priors[:, :2] + priors[:, 2:]) / 2, (priors[:, 2:] - priors[:, :2]) * coder.scale_factor
+    width = sides / coder.num_buckets
+    buckets = (coder.num_buckets + 1) // 2
+    likely, chosen = classes.reshape(-1, 4, buckets).softmax(dim=-1).topk(2, dim=-1)
+    nearest = chosen[..., :1]
+    inside = torch.gather(offsets.reshape(-1, 4, buckets), -1, nearest)[..., 0]
+    place = 0.5 + nearest[..., 0].to(inside.dtype)
+    # In the order of the sides: left, right, upper, lower.
+    low = (middle - sides / 2) + (place - inside)[:, 0::2] * width
+    high = (middle + sides / 2) - (place + inside)[:, 1::2] * width
+    if shape is not None and coder.clip_border:
+        edge = (shape.flip(0) - 1).to(low.dtype)
+        low, high = (torch.min(end.clamp(min=0), edge) for end in (low, high))
+    beside = ((chosen[..., 0] - chosen[..., 1]).abs() == 1).to(likely.dtype)
+    return torch.cat([low, high], dim=1), (likely[..., 0] + likely[..., 1] * beside).mean(dim=1)

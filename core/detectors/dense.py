@@ -47,11 +47,15 @@ class DenseAdapter(Adapter):
     def last_stage(self, test_cfg: Any) -> Any:
         return test_cfg
 
+    def head_outputs(self, detector: Any, img: Any) -> Any:
+        """Return what the head returns of images [N, 3, H, W]."""
+        return detector.bbox_head(detector.extract_feat(img))
+
     def traced_forward(self, detector: Any, postprocessing: bool) -> Forward:
         def forward(img: Any, **ignored: Any) -> Any:
-            outputs = detector.bbox_head(detector.extract_feat(img))
+            outputs = self.head_outputs(detector, img)
             if not postprocessing:
-                return outputs
+                return self.raw_levels(outputs)
             return detector.bbox_head.get_bboxes(*outputs, img_metas=image_metas(img), rescale=False)
 
         return forward
@@ -59,7 +63,7 @@ class DenseAdapter(Adapter):
     def exported_forward(self, detector: Any) -> Exported:
         def forward(img: Any, **ignored: Any) -> Any:
             head = detector.bbox_head
-            outputs = head(detector.extract_feat(img))
+            outputs = self.head_outputs(detector, img)
             with untraced():
                 boxes, scores = self.candidates(head, outputs, metas_of_any_size(img))
                 return suppress(boxes, scores, head.test_cfg, self.score_threshold(detector))
@@ -79,6 +83,10 @@ class DenseAdapter(Adapter):
         """Return ``score_thr``, or next to 0 where the graph has applied it already."""
         return LEAST_SCORE if self.score_factors else super().score_threshold(detector)
 
+    def raw_levels(self, outputs: Any) -> tuple[Any, ...]:
+        """Return the lists of maps that ``raw_outputs`` names, of what the head returns."""
+        return tuple(outputs)
+
     def raw_forward(self, detector: Any) -> Exported:
         """Return a forward function that ends at the head; what the head returns is kept as it is.
 
@@ -88,9 +96,10 @@ class DenseAdapter(Adapter):
         import torch
 
         def forward(img: Any, **ignored: Any) -> tuple[Any, ...]:
-            return tuple(level for levels in detector.bbox_head(detector.extract_feat(img)) for level in levels)
+            outputs = self.head_outputs(detector, img)
+            return tuple(level for levels in self.raw_levels(outputs) for level in levels)
 
         with torch.no_grad():
-            outputs = detector.bbox_head(detector.extract_feat(torch.zeros(1, 3, *_TRIED_SIZE)))
+            outputs = self.raw_levels(self.head_outputs(detector, torch.zeros(1, 3, *_TRIED_SIZE)))
         names = self.raw_outputs
         return forward, tuple(f"{name}_{level}" for name, levels in zip(names, outputs) for level in range(len(levels)))

@@ -4,9 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from core.detectors.graph import untraced
+
 UNTRACED = "untraced"
 OPERATOR = "operator"
 REPLACED = "replaced"
+AS_PARENT = "as parent"
 
 ALWAYS = (True, False)
 WITH_POSTPROCESSING = (True,)
@@ -28,7 +31,8 @@ class Patch:
         method: Dotted path from the instance to the method.
         reason: Why.
         action: ``UNTRACED`` keeps all of it out of the graph, ``OPERATOR`` makes it one operator of the graph, which
-            NNCF neither quantizes inside nor prunes through, and ``REPLACED`` puts ``function`` in its place.
+            NNCF neither quantizes inside nor prunes through, ``REPLACED`` puts ``function`` in its place, and
+            ``AS_PARENT`` makes the whole instance one of its parent's class, whose method it then has.
         postprocessing: The values of ``nncf_compress_postprocessing`` it applies to.
         but_not: Subclass of ``owner`` that is left alone.
         function: Computes the same as the method, part of it untraced; it takes the instance first.
@@ -45,11 +49,53 @@ class Patch:
 
 @dataclass(frozen=True)
 class UntracedFunction:
-    """A function that a module of MMDetection calls by this name, kept out of the graph."""
+    """A function that a module calls by this name, kept out of the graph, or one operator of it."""
 
     module: str
     name: str
     reason: str = COORDINATES
+    action: str = UNTRACED
+
+
+def modulated(layer: Any, features: Any) -> Any:
+    """Return what ModulatedDeformConv2dPack.forward of mmcv 1.7.2 does, offsets and mask left out of the graph."""
+    import torch
+    from mmcv.ops import modulated_deform_conv
+
+    predicted = layer.conv_offset(features)
+    with untraced():
+        first, second, mask = torch.chunk(predicted, 3, dim=1)
+        offset, mask = torch.cat((first, second), dim=1), mask.sigmoid()
+    return modulated_deform_conv.modulated_deform_conv2d(
+        features, offset, mask, layer.weight, layer.bias, layer.stride, layer.padding, layer.dilation, layer.groups,
+        layer.deform_groups)
+
+
+def attended(head: Any, feature: Any) -> tuple[Any, Any]:
+    """Return what SABLHead.attention_pool of mmdet 2.28.2 does, the shares of attention left out of the graph."""
+    across, along = head.reg_conv_att_x(feature), head.reg_conv_att_y(feature)
+    with untraced():
+        across, along = across.sigmoid(), along.sigmoid()
+        across, along = across / across.sum(dim=2).unsqueeze(2), along / along.sum(dim=3).unsqueeze(3)
+    return (feature * across).sum(dim=2), (feature * along).sum(dim=3)
+
+
+_BETWEEN_PIXELS = "samples between pixels, for which NNCF and OpenVINO have no operator of 8 bits"
+
+LAYERS = (
+    Patch("ModulatedDeformConv2dPack", "forward", COORDINATES, REPLACED, function=modulated),
+    Patch("CARAFEPack", "kernel_normalizer", "a softmax over weights of neighbours, which 8 bits do not keep"),
+    Patch("SAConv2d", "forward", "its convolutions have weights made in passing, and one switches between them",
+          action=OPERATOR),
+)
+"""Of every detector, wherever the layer is."""
+
+LAYER_FUNCTIONS = (
+    UntracedFunction("mmcv.ops.deform_conv", "deform_conv2d", _BETWEEN_PIXELS, OPERATOR),
+    UntracedFunction("mmcv.ops.modulated_deform_conv", "modulated_deform_conv2d", _BETWEEN_PIXELS, OPERATOR),
+    UntracedFunction("mmcv.ops.carafe", "carafe", "sums neighbours by weights of their own for each pixel", OPERATOR),
+)
+"""Of every detector, whatever calls them."""
 
 
 DENSE_HEAD = (
@@ -71,6 +117,14 @@ ROI_HEAD = (
     Patch("BBoxHead", "get_bboxes", "the whole of post-processing", postprocessing=WITHOUT_POSTPROCESSING),
     Patch("BBoxHead", "bbox_coder.decode", COORDINATES, postprocessing=WITH_POSTPROCESSING),
     Patch("BBoxHead", "onnx_export", COORDINATES),
+    Patch("SABLHead", "loss", TRAINING_ONLY),
+    Patch("SABLHead", "get_targets", TRAINING_ONLY),
+    Patch("SABLHead", "get_bboxes", "the whole of post-processing", postprocessing=WITHOUT_POSTPROCESSING),
+    Patch("SABLHead", "bbox_coder.decode", COORDINATES),
+    Patch("SABLHead", "refine_bboxes", "regions of the next stage: " + COORDINATES),
+    Patch("SABLHead", "regress_by_class", "regions of the next stage: " + COORDINATES),
+    Patch("SABLHead", "attention_pool", "attention whose parts sum to 1, which 8 bits do not keep", REPLACED,
+          function=attended),
     Patch("FCNMaskHead", "loss", TRAINING_ONLY),
     Patch("FCNMaskHead", "get_targets", TRAINING_ONLY),
     Patch("FCNMaskHead", "get_seg_masks", "pastes masks into images of any size, " + COORDINATES),
@@ -83,4 +137,5 @@ ROI_FUNCTIONS = (
     UntracedFunction("mmdet.models.roi_heads.standard_roi_head", "bbox2roi"),
     UntracedFunction("mmdet.models.roi_heads.test_mixins", "bbox2roi"),
     UntracedFunction("mmdet.models.roi_heads.bbox_heads.bbox_head", "multiclass_nms"),
+    UntracedFunction("mmdet.models.roi_heads.bbox_heads.sabl_head", "multiclass_nms"),
 )

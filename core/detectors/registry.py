@@ -2,14 +2,13 @@
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 from core.base.errors import UserError
 from core.detectors import families as _families
 from core.detectors.adapter import Adapter
-from core.detectors.refused import HEADS, LAYERS
+from core.detectors.refused import HEADS
 
 _HEADS = ("roi_head", "bbox_head", "mask_head", "panoptic_head")
 # A detector that tests otherwise than these finds other boxes.
@@ -62,27 +61,17 @@ def require_supported(detector: Any) -> Adapter:
     """Return the adapter of a detector whose exported graph finds what the detector finds in PyTorch.
 
     Raises:
-        UserError: It has no adapter, it tests otherwise than its family, a layer has no ONNX operator, or a part or a
-            key of ``test_cfg`` has an effect that the graph would not have.
+        UserError: It has no adapter, it tests otherwise than its family, or a part or a key of
+            ``test_cfg`` has an effect that the graph would not have.
     """
     adapter = find_adapter(detector)
     expected = _TESTED_BY["roi_head" if getattr(detector, "roi_head", None) is not None else "bbox_head"]
     owner = next((base for base in type(detector).__mro__ if "simple_test" in vars(base)), None)
-    if owner is None or owner.__name__ != expected:
+    if owner is None or owner.__name__ not in (expected, *adapter.detectors):
         raise _refused(type(detector), f"{getattr(owner, '__name__', 'it')} tests otherwise than {expected}",
                        adapter.name)
-    for path, reason in _foreign_layers(detector):
-        raise UserError("detector", type(detector).__name__, f"Its {path} computes {reason}.",
-                        "Configure it without, such as with dcn=None, use_dcn=False or with_deform=False.")
     adapter.check(detector)
     return adapter
-
-
-def _foreign_layers(detector: Any) -> Iterator[tuple[str, str]]:
-    for path, module in detector.named_modules():
-        for base in type(module).__mro__:
-            if base.__name__ in LAYERS:
-                yield path, LAYERS[base.__name__]
 
 
 def _refused(kind: type, reason: str, nearest: str) -> UserError:

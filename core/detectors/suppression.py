@@ -29,3 +29,22 @@ def suppress(boxes: Any, scores: Any, test_cfg: Any, score_threshold: float, lab
     return add_dummy_nms_for_onnx(boxes, scores, max(_MAX_PER_CLASS, test_cfg.max_per_img), test_cfg.nms.iou_threshold,
                                   score_threshold, test_cfg.get("deploy_nms_pre", -1), test_cfg.max_per_img,
                                   labels=labels)
+
+
+def best_pairs(boxes: Any, scores: Any, most: int) -> tuple[Any, Any, Any]:
+    """Return the best pairs of a box and a class, where nothing is suppressed.
+
+    Args:
+        boxes: [K, 4].
+        scores: [K, classes].
+        most: Pairs that are kept.
+
+    Returns:
+        ``boxes`` [1, most, 5] and ``labels`` [1, most], best first, and the pairs' places in ``scores`` [most].
+    """
+    import torch
+
+    count = int(scores.shape[-1])
+    best, places = scores.reshape(-1).topk(most)
+    kept = boxes[torch.div(places, count, rounding_mode="floor")]
+    return torch.cat([kept, best[:, None]], dim=1)[None], (places % count)[None], places

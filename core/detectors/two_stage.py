@@ -4,15 +4,18 @@ from typing import Any, ClassVar
 
 from core.base.errors import UserError
 from core.detectors.adapter import Adapter, Exported, Forward, is_one_of
+from core.detectors.decoding import in_buckets
 from core.detectors.graph import image_metas, metas_of_any_size, untraced
 from core.detectors.outputs import BOX_OUTPUTS, MASK_OUTPUT
 from core.detectors.patches import DENSE_FUNCTIONS, DENSE_HEAD, ROI_FUNCTIONS, ROI_HEAD, Patch, UntracedFunction
-from core.detectors.suppression import suppress
+from core.detectors.suppression import LEAST_SCORE, suppress
 from core.detectors.test_cfg import TWO_STAGE, Table
 
 _BOX_HEADS = ("BBoxHead", "ConvFCBBoxHead", "Shared2FCBBoxHead", "Shared4Conv1FCBBoxHead", "DoubleConvFCBBoxHead")
-_MASK_HEADS = ("FCNMaskHead",)
-_EXTRACTORS = ("SingleRoIExtractor",)
+# Of which each side of a box lies in one of several buckets around a region.
+_BUCKET_HEADS = ("SABLHead",)
+_BUCKETS = ("BucketingBBoxCoder",)
+_EXTRACTORS = ("SingleRoIExtractor", "GenericRoIExtractor")
 _TRACED_MASKS = 100
 
 
@@ -24,6 +27,7 @@ class TwoStageAdapter(Adapter):
     patches: ClassVar[tuple[Patch, ...]] = (*DENSE_HEAD, *ROI_HEAD)
     untraced_functions: ClassVar[tuple[UntracedFunction, ...]] = (*DENSE_FUNCTIONS, *ROI_FUNCTIONS)
     test_cfg: ClassVar[Table] = TWO_STAGE
+    mask_heads: ClassVar[tuple[str, ...]] = ("FCNMaskHead",)
 
     def stages(self, roi_head: Any, part: str) -> list[Any]:
         """Return the second stage's parts called ``part``, one for each of its stages."""
@@ -33,16 +37,16 @@ class TwoStageAdapter(Adapter):
         rpn, head = detector.rpn_head, detector.roi_head
         parts = [("rpn_head", rpn, ("RPNHead",)), ("rpn_head.bbox_coder", rpn.bbox_coder, self.coders)]
         for part in self.stages(head, "bbox_head"):
-            parts += [("bbox_head", part, _BOX_HEADS), ("bbox_head.bbox_coder", part.bbox_coder, self.coders)] if (
-                is_one_of(part, _BOX_HEADS)) else [("bbox_head", part, _BOX_HEADS)]
+            parts.append(("bbox_head", part, _BOX_HEADS + _BUCKET_HEADS))
+            if hasattr(part, "bbox_coder"):
+                parts.append(("bbox_head.bbox_coder", part.bbox_coder, _BUCKETS if is_one_of(part, _BUCKET_HEADS) else (
+                    self.coders)))
         parts += [("bbox_roi_extractor", part, _EXTRACTORS) for part in self.stages(head, "bbox_roi_extractor")]
         if head.with_mask:
-            parts += [("mask_head", part, _MASK_HEADS) for part in self.stages(head, "mask_head")]
+            parts += [("mask_head", part, self.mask_heads) for part in self.stages(head, "mask_head")]
         for name, part, known in parts:
             if not is_one_of(part, known):
                 return f"The exported graph knows {' and '.join(known)} as {name}, and it is {type(part).__name__}."
-        if head.with_shared_head:
-            return "A shared_head (C4 detectors) is not known to the exported graph."
         if not rpn.use_sigmoid_cls:
             return "The exported graph takes the proposals' scores from a sigmoid (rpn_head.loss_cls.use_sigmoid=True)."
         if any(part.custom_cls_channels for part in self.stages(head, "bbox_head")):
@@ -51,6 +55,11 @@ class TwoStageAdapter(Adapter):
 
     def last_stage(self, test_cfg: Any) -> Any:
         return test_cfg.rcnn
+
+    def score_threshold(self, detector: Any) -> float:
+        """Return ``score_thr``, or next to 0 where the graph applies it before the sides' sureness lowers the score."""
+        sides = is_one_of(self.stages(detector.roi_head, "bbox_head")[-1], _BUCKET_HEADS)
+        return LEAST_SCORE if sides else super().score_threshold(detector)
 
     def raw_forward(self, detector: Any) -> Exported:
         raise UserError("--raw-heads", type(detector).__name__, "Its second stage reads proposals that the first "
@@ -66,6 +75,7 @@ class TwoStageAdapter(Adapter):
             # Real proposals: the random ones of mmdet's forward_dummy are no boxes and would be traced themselves.
             proposals = detector.rpn_head.get_bboxes(*proposal_outputs, img_metas=metas)
             rois = standard_roi_head.bbox2roi(proposals)
+            features = self.second_features(head, features)
             if postprocessing:
                 outputs = [head.simple_test_bboxes(features, metas, proposals, head.test_cfg)]
             else:
@@ -76,6 +86,10 @@ class TwoStageAdapter(Adapter):
 
         return forward
 
+    def second_features(self, roi_head: Any, features: Any) -> Any:
+        """Return what the second stage reads, of the neck's levels."""
+        return features
+
     def raw_boxes(self, roi_head: Any, features: Any, rois: Any) -> list[Any]:
         """Return scores and deltas of regions [K, 5], unprocessed."""
         found = roi_head._bbox_forward(features, rois)
@@ -85,6 +99,10 @@ class TwoStageAdapter(Adapter):
         """Return the logits of masks of regions [K, 5]."""
         return [roi_head._mask_forward(features, rois)["mask_pred"]]
 
+    def mask_logits(self, roi_head: Any, features: Any, rois: Any, labels: Any) -> list[Any]:
+        """Return the logits of the final masks of regions [K, 5] with labels [K], whose sigmoids' mean counts."""
+        return self.raw_masks(roi_head, features, rois)
+
     def exported_forward(self, detector: Any) -> Exported:
         import torch
 
@@ -92,6 +110,7 @@ class TwoStageAdapter(Adapter):
             metas, head = metas_of_any_size(img), detector.roi_head
             features = detector.extract_feat(img)
             proposals = _proposals(detector.rpn_head, detector.rpn_head(features), metas)
+            features = self.second_features(head, features)
             boxes, labels = self.boxes_in(head, features, metas, proposals)
             with untraced():
                 # Padded proposals are points, and so are the boxes found in them.
@@ -116,7 +135,7 @@ class TwoStageAdapter(Adapter):
 
         with untraced():
             rois = regions(boxes)
-        stages = self.raw_masks(roi_head, features, rois)
+        stages = self.mask_logits(roi_head, features, rois, labels.reshape(-1))
         with untraced():
             if not self.stages(roi_head, "mask_head")[-1].class_agnostic:
                 stages = [masks[torch.arange(masks.shape[0]), labels.reshape(-1)] for masks in stages]
@@ -132,10 +151,23 @@ def regions(boxes: Any) -> Any:
 
 
 def final_boxes(box_head: Any, rois: Any, scores: Any, deltas: Any, shape: Any, test_cfg: Any) -> tuple[Any, Any]:
-    """Return boxes [1, N, 5] and labels [1, N] of regions [K, 5] with their scores [K, classes + 1] and deltas."""
+    """Return boxes [1, N, 5] and labels [1, N] of regions [K, 5] with their scores [K, classes + 1] and deltas.
+
+    ``deltas`` are a pair for a head that decodes buckets, and None for one that leaves the regions as they are.
+    """
     import torch
 
     with untraced():
+        if is_one_of(box_head, _BUCKET_HEADS):
+            boxes, sure = in_buckets(box_head.bbox_coder, rois[:, 1:], *deltas, shape)
+            scores = scores.softmax(dim=-1)[:, :box_head.num_classes]
+            # In PyTorch a class must exceed the threshold by itself.
+            scores = scores * (scores > test_cfg.score_thr).to(scores.dtype) * sure[:, None]
+            return suppress(boxes[None], scores[None], test_cfg, LEAST_SCORE)
+        if deltas is None:
+            edge = shape.flip(0).repeat(2).to(rois.dtype)
+            boxes, scores = torch.min(rois[:, 1:].clamp(min=0), edge), scores.softmax(dim=-1)
+            return suppress(boxes[None], scores[None, :, :box_head.num_classes], test_cfg, test_cfg.score_thr)
         if not test_cfg.nms.get("class_agnostic", False):
             return box_head.onnx_export(rois[None], scores[None], deltas[None], shape, cfg=test_cfg)
         boxes = box_head.bbox_coder.decode(rois[None, :, 1:], deltas[None], max_shape=shape)

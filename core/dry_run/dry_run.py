@@ -156,7 +156,9 @@ class DryRun:
         set_classes(config, self.classes)
         detector = build_detector(config)
         require_exportable(detector)
-        family = find_adapter(detector).name
+        adapter = find_adapter(detector)
+        adapter.check_images(config)
+        family = adapter.name
         if self.nncf_config is None:
             return f"{family}; no nncf_config"
         report = inspect_layers(detector, self.nncf_config, self.postprocessing)
@@ -309,6 +311,7 @@ class DryRun:
     def export(self) -> str:
         """Export to ONNX: standard operators with post-processing inside, and every FakeQuantize operator kept."""
         from core.compression.fake_quantize import load_onnx
+        from core.detectors.registry import find_adapter
         from core.export.onnx import ONNX_FILE, ExportOptions, export_checkpoint
 
         spec = export_checkpoint(self.checkpoint, self.onnx, ExportOptions(dynamic_shape=self.dynamic_shape))
@@ -316,8 +319,9 @@ class DryRun:
         foreign = sorted({f"{node.domain}.{node.op_type}" for node in nodes if node.domain} - {_OPENVINO_OPERATOR})
         if foreign:
             raise RuntimeError(f"operators that are no standard ones: {', '.join(foreign)}")
-        if "NonMaxSuppression" not in {node.op_type for node in nodes}:
-            raise RuntimeError("no NonMaxSuppression: post-processing is missing")
+        last = "NonMaxSuppression" if find_adapter(self.detector).suppresses else "TopK"
+        if last not in {node.op_type for node in nodes}:
+            raise RuntimeError(f"no {last}: post-processing is missing")
         self.counts["onnx_fake_quantize"] = spec.fake_quantize_nodes
         size = (self.onnx / ONNX_FILE).stat().st_size / 1e6
         return f"{spec.fake_quantize_nodes} FakeQuantize operators, {size:.1f} MB"

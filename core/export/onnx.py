@@ -12,6 +12,7 @@ from core.compression.shared_weights import quantized_once
 from core.compression.tracing import tracing_forward
 from core.detectors.graph import forward_as
 from core.detectors.registry import find_adapter, require_supported
+from core.detectors.stand_ins import install_stand_ins, least_opset
 from core.export.dynamic_shape import ADDED_SIDES, check_dynamic_shape, require_any_size
 from core.export.spec import RESIZE_FIT, RESIZE_STRETCH, ModelSpec
 
@@ -66,7 +67,8 @@ def export_model(restored: Any, checkpoint: Path, output_dir: Path,
     from core.config.test_pipeline import preprocessing_of
 
     # Raw heads have no post-processing that could differ.
-    (find_adapter if options.raw_heads else require_supported)(restored.detector)
+    adapter = (find_adapter if options.raw_heads else require_supported)(restored.detector)
+    adapter.check_images(restored.config)
     record = restored.checkpoint.compression
     preprocessing = preprocessing_of(restored.config)
     algorithms = algorithms_of(restored.config) if record else ()
@@ -146,10 +148,12 @@ def write_onnx(network: Any, path: Path, size: tuple[int, int], names: tuple[str
         size: Height and width of its input.
         names: Of its outputs.
         dynamic: Whether other sizes are to fit, too.
-        opset: ONNX's.
+        opset: ONNX's; a later one where the network samples between pixels.
     """
     import torch
 
+    install_stand_ins()
+    opset = max(opset, least_opset(network))
     # Inlined, NNCF's autograd function would lose its symbolic, and with it FakeQuantize.
     with torch.no_grad(), warnings.catch_warnings():
         # The exporter warns of every shape that is a number in the graph, as all are by intention.

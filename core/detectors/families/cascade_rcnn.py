@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar
 
+from core.detectors.decoding import in_buckets
 from core.detectors.graph import untraced
 from core.detectors.patches import COORDINATES, Patch
 from core.detectors.two_stage import TwoStageAdapter, final_boxes, regions
@@ -29,6 +30,10 @@ class CascadeRCNN(TwoStageAdapter):
     def raw_masks(self, roi_head: Any, features: Any, rois: Any) -> list[Any]:
         return [roi_head._mask_forward(stage, features, rois)["mask_pred"] for stage in range(roi_head.num_stages)]
 
+    def stage_boxes(self, roi_head: Any, stage: int, features: Any, rois: Any) -> dict[str, Any]:
+        """Return what one stage makes of regions [K, 5], as the head's ``_bbox_forward`` does."""
+        return roi_head._bbox_forward(stage, features, rois)
+
     def boxes_in(self, roi_head: Any, features: Any, metas: list[dict[str, Any]], proposals: Any) -> tuple[Any, Any]:
         shape = metas[0]["img_shape_for_onnx"]
         stages = self._stages_on(roi_head, features, regions(proposals), shape)
@@ -41,7 +46,7 @@ class CascadeRCNN(TwoStageAdapter):
         """Return scores, deltas and regions of each stage, beginning with regions [K, 5]; ``shape`` clips them."""
         found = []
         for stage, head in enumerate(roi_head.bbox_head):
-            outputs = roi_head._bbox_forward(stage, features, rois)
+            outputs = self.stage_boxes(roi_head, stage, features, rois)
             found.append((outputs["cls_score"], outputs["bbox_pred"], rois))
             if stage < roi_head.num_stages - 1:
                 with untraced():
@@ -53,6 +58,8 @@ def _refined(head: Any, rois: Any, scores: Any, deltas: Any, shape: Any) -> Any:
     """Return regions [K, 5] moved by the deltas of their best class, as BBoxHead.regress_by_class has it."""
     import torch
 
+    if isinstance(deltas, tuple):
+        return torch.cat([rois[:, :1], in_buckets(head.bbox_coder, rois[:, 1:], *deltas, shape)[0]], dim=1)
     boxes = head.bbox_coder.decode(rois[None, :, 1:], deltas[None], max_shape=shape)[0]
     if not head.reg_class_agnostic:
         best = scores[:, :-1].argmax(dim=1)

@@ -1,4 +1,4 @@
-"""Faster R-CNN and Mask R-CNN, with the second stages that differ from theirs in training only."""
+"""Faster R-CNN and Mask R-CNN, Double-Head R-CNN, and second stages that differ in training only."""
 
 from typing import ClassVar
 
@@ -10,7 +10,8 @@ class FasterRCNN(TwoStageAdapter):
     """One second stage, with masks or without."""
 
     name: ClassVar[str] = "Faster R-CNN"
-    heads: ClassVar[tuple[str, ...]] = ("StandardRoIHead", "DynamicRoIHead")
+    heads: ClassVar[tuple[str, ...]] = (
+        "StandardRoIHead", "DynamicRoIHead", "DoubleHeadRoIHead", "PISARoIHead")
     decoding: ClassVar[tuple[str, ...]] = (*TwoStageAdapter.decoding, "bbox_onnx_export")
     patches: ClassVar[tuple[Patch, ...]] = (
         *TwoStageAdapter.patches, Patch("BaseRoIHead", "bbox_assigner.assign", TRAINING_ONLY),

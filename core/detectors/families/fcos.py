@@ -1,4 +1,4 @@
-"""FCOS and AutoAssign: distances from points, scores lowered by centerness."""
+"""FCOS, NAS-FCOS and AutoAssign: distances from points, scores lowered by centerness."""
 
 from typing import Any, ClassVar
 
@@ -21,7 +21,7 @@ class FCOS(DenseAdapter):
     """Points on five levels with centerness."""
 
     name: ClassVar[str] = "FCOS"
-    heads: ClassVar[tuple[str, ...]] = ("FCOSHead", "AutoAssignHead")
+    heads: ClassVar[tuple[str, ...]] = ("FCOSHead", "NASFCOSHead", "AutoAssignHead")
     coders: ClassVar[tuple[str, ...]] = ("DistancePointBBoxCoder",)
     patches: ClassVar[tuple[Patch, ...]] = (
         *DENSE_HEAD, Patch("AutoAssignHead", "forward_single", COORDINATES, REPLACED, function=positive_distances))

@@ -1,4 +1,4 @@
-"""GFL: box sides as distributions over distances from the centre of an anchor."""
+"""GFL and LD: box sides as distributions over distances from the centre of an anchor."""
 
 from typing import Any, ClassVar
 
@@ -12,17 +12,18 @@ from core.detectors.patches import (
     Patch,
     UntracedFunction,
 )
+from core.detectors.teacher import TEACHER
 
 
 class GFL(DenseAdapter):
-    """Generalized Focal Loss: MMDetection has no ONNX export of its decoding (gfl_head.py)."""
+    """Generalized Focal Loss, alone or taught: MMDetection has no ONNX export of its decoding (gfl_head.py)."""
 
     name: ClassVar[str] = "GFL"
-    heads: ClassVar[tuple[str, ...]] = ("GFLHead",)
+    heads: ClassVar[tuple[str, ...]] = ("GFLHead", "LDHead")
     decoding: ClassVar[tuple[str, ...]] = (*DenseAdapter.decoding, "anchor_center")
     coders: ClassVar[tuple[str, ...]] = ("DistancePointBBoxCoder",)
     patches: ClassVar[tuple[Patch, ...]] = (
-        *DENSE_HEAD,
+        *DENSE_HEAD, *TEACHER,
         Patch("Integral", "forward", "the mean of a distribution over distances: " + COORDINATES),
         Patch("GFLHead", "anchor_center", COORDINATES, postprocessing=WITH_POSTPROCESSING))
     untraced_functions: ClassVar[tuple[UntracedFunction, ...]] = (

@@ -11,7 +11,10 @@ from core.export.onnx import write_onnx
 # Layers that make scores and boxes: where each detector's raw outputs come from.
 LAST_LAYERS = ("retina_cls", "retina_reg", "conv_cls", "conv_reg", "conv_centerness", "rpn_cls", "rpn_reg", "fc_cls",
                "fc_reg", "conv_logits", "convs_pred", "multi_level_conv", "bbox_head.cls_convs", "bbox_head.reg_convs",
-               "atss_", "gfl_", "bbox_head.cls_score", "bbox_head.bbox_pred", "bbox_head.object_pred")
+               "atss_", "gfl_", "bbox_head.cls_score", "bbox_head.bbox_pred", "bbox_head.object_pred",
+               "vfnet_", "tood_", "prob_module.2", "offset_module.2", "_out", "retina_bbox", "conv_loc", "conv_shape",
+               "deconv2", "conv_offset", "heatmap_head.2", "wh_head.2", "offset_head.2",
+               "cls_branches", "reg_branches")
 
 
 def enliven(detector, image):
@@ -28,7 +31,7 @@ def enliven(detector, image):
         forward(torch.cat([image, torch.randn_like(image)]))
         detector.eval()
         handles = [module.register_forward_hook(_spread(label)) for label, module in detector.named_modules()
-                   if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear))
+                   if isinstance(module, (torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.Linear))
                    and any(part in label for part in LAST_LAYERS)]
         forward(image)
     for handle in handles:
@@ -37,10 +40,17 @@ def enliven(detector, image):
 
 
 def _spread(label):
+    # Sides that offsets put on the wrong side of each other have no area, and no level to be looked at.
+    width = 0.1 if "fc_reg_offset" in label else 0.5 if "reg" in label else 1.5
+
     def spread(module, inputs, output):
         if not hasattr(module, "was_spread"):
             module.was_spread = True
-            module.weight.data *= (0.5 if "reg" in label else 1.5) / output.std()
+            if not output.std() > 0:
+                # Offsets begin at 0.
+                module.weight.data.normal_(std=0.1)
+                output = type(module).forward(module, inputs[0])
+            module.weight.data *= width / output.std()
         return type(module).forward(module, inputs[0])
     return spread
 

@@ -2,17 +2,34 @@
 
 import numpy as np
 import pytest
+import torch
 
+from core.detectors.graph import image_metas
 from core.detectors.registry import families, require_supported
+from core.detectors.two_stage import regions
 from tests.core.detectors.comparing import detected, enliven, exported, require_same_boxes, share_found
-from tests.core.detectors.tiny import HEADS, NMS, build, picture, single_stage, two_stage
+from tests.core.detectors.tiny import (
+    HEADS,
+    NMS,
+    POINTS,
+    build,
+    generic_extractor,
+    one_level,
+    picture,
+    single_stage,
+    sparse,
+    two_stage,
+)
 
 # These are compared as their configs build them: test_configs.py.
 WITH_CONFIGS = {"SSDHead", "PISASSDHead", "YOLOV3Head", "YOLOXHead"}
-SECOND_STAGES = {"StandardRoIHead", "DynamicRoIHead", "CascadeRoIHead"}
+SECOND_STAGES = {"StandardRoIHead", "DynamicRoIHead", "DoubleHeadRoIHead", "PISARoIHead", "MaskScoringRoIHead",
+                 "PointRendRoIHead", "GridRoIHead", "CascadeRoIHead", "HybridTaskCascadeRoIHead", "SparseRoIHead"}
 AGNOSTIC = {"nms": {**NMS, "class_agnostic": True}}
-# The fastest that shows what once went wrong without a word; the others run with the exports.
-QUICK = ("FoveaHead",)
+DEFORMABLE = (("FoveaHead", {"with_deform": True}), ("DDODHead", {"use_dcn": True}), ("FCOSHead", {
+    "dcn_on_last_conv": True}), ("RetinaHead", {"conv_cfg": {"type": "DCN", "deform_groups": 2}}))
+# One of each kind, and the fastest; the others run with the exports.
+QUICK = ("FoveaHead", "TOODHead", "DETRHead")
 
 
 def compared(model, folder):
@@ -33,6 +50,14 @@ def test_single_stage_heads(head, tmp_path):
 
 
 @pytest.mark.e2e
+@pytest.mark.parametrize(("head", "change"), DEFORMABLE, ids=lambda value: value if isinstance(value, str) else "")
+def test_deformable_parts_of_single_stage_heads(head, change, tmp_path):
+    model = single_stage(head)
+    model["bbox_head"].update(change)
+    compared(model, tmp_path)
+
+
+@pytest.mark.e2e
 @pytest.mark.parametrize("head", ["RetinaHead", "FCOSHead", "GFLHead"])
 def test_suppression_over_all_classes(head, tmp_path):
     model, image = single_stage(head, **AGNOSTIC), picture()
@@ -46,11 +71,45 @@ def test_suppression_over_all_classes(head, tmp_path):
 @pytest.mark.e2e
 @pytest.mark.parametrize(("roi_head", "masks"), [("StandardRoIHead", False), ("StandardRoIHead", True),
                                                  ("DynamicRoIHead", False), ("CascadeRoIHead", False),
-                                                 ("CascadeRoIHead", True)])
+                                                 ("CascadeRoIHead", True), ("DoubleHeadRoIHead", False),
+                                                 ("PISARoIHead", False), ("MaskScoringRoIHead", True),
+                                                 ("HybridTaskCascadeRoIHead", True)])
 @pytest.mark.parametrize("agnostic", [False, True], ids=["box-a-class", "one-box"])
 def test_two_stages(roi_head, masks, agnostic, tmp_path):
     found = compared(two_stage(roi_head, masks, agnostic), tmp_path)
     assert (found is not None) == masks
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("roi_head", ["StandardRoIHead", "CascadeRoIHead"])
+def test_sides_in_buckets(roi_head, tmp_path):
+    compared(two_stage(roi_head, box_head="SABLHead"), tmp_path)
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("model", [two_stage("GridRoIHead"), sparse(), sparse(masks=True), generic_extractor(),
+                                   one_level()],
+                         ids=["grid", "learnt proposals", "and masks", "all levels", "shared head"])
+def test_other_second_stages(model, tmp_path):
+    compared(model, tmp_path)
+
+
+@pytest.mark.e2e
+def test_masks_refined_at_points(tmp_path):
+    image = picture()
+    detector = enliven(build(two_stage("PointRendRoIHead", masks=True, rcnn=POINTS)), image)
+    require_supported(detector)
+    require_same_boxes(detector, image, tmp_path)
+    rows, labels, masks = exported(detector, image, tmp_path)
+    head, features = detector.roi_head, detector.extract_feat(image)
+    labels, rois = torch.from_numpy(labels), regions(torch.from_numpy(rows)[None])
+    with torch.no_grad():
+        coarse = head._mask_forward(features, rois)["mask_pred"]
+        refined = head._mask_point_forward_test(features, rois, labels, coarse, image_metas(image))
+    refined = refined[torch.arange(len(labels)), labels].sigmoid().numpy()
+    assert masks.shape[1:] == (28, 28)
+    # Of points that are as uncertain as one another either may be the last that is refined.
+    assert (abs(refined - masks[:len(rows)]) < 1e-3).mean() > 0.99
 
 
 @pytest.mark.e2e

@@ -3,12 +3,26 @@
 import pytest
 from mmcv import ConfigDict
 
+from core.detectors.registry import find_adapter
 from core.dry_run.dry_run import DryRun
 from scripts.trial_configs import trial_config
-from tests.core.detectors.tiny import CLASSES, HEADS, single_stage, train_cfg, two_stage, two_stage_train_cfg
+from tests.core.detectors.tiny import (
+    CLASSES,
+    HEADS,
+    POINTS,
+    generic_extractor,
+    one_level,
+    single_stage,
+    sparse,
+    train_cfg,
+    two_stage,
+    two_stage_train_cfg,
+)
 
 NAMES = tuple(f"class {index}" for index in range(CLASSES))
 QUICK = ("FoveaHead",)
+SCORED = dict(type="ScoreHLRSampler", num=32, pos_fraction=0.25, neg_pos_ub=-1, add_gt_as_proposals=True, k=0.5,
+              bias=0.0)
 
 
 def goes_the_whole_way(model, folder, masks=False):
@@ -36,15 +50,54 @@ def goes_the_whole_way(model, folder, masks=False):
                                   for head in HEADS])
 def test_single_stage_heads(head, tmp_path):
     model = {**single_stage(head, score_thr=0.001), "train_cfg": train_cfg(head)}
+    run = goes_the_whole_way(model, tmp_path)
+    assert run.compression.postprocessing != bool(find_adapter(run.detector).obstacle)
+
+
+@pytest.mark.detectors
+@pytest.mark.parametrize(("head", "change"), [("FoveaHead", {"with_deform": True}), ("DDODHead", {"use_dcn": True})])
+def test_deformable_parts_of_single_stage_heads(head, change, tmp_path):
+    model = {**single_stage(head, score_thr=0.001), "train_cfg": train_cfg(head)}
+    model["bbox_head"].update(change)
     assert goes_the_whole_way(model, tmp_path).compression.postprocessing
 
 
 @pytest.mark.detectors
 @pytest.mark.parametrize(("roi_head", "masks"), [("StandardRoIHead", False), ("DynamicRoIHead", False),
-                                                 ("CascadeRoIHead", False), ("CascadeRoIHead", True)])
+                                                 ("CascadeRoIHead", False), ("CascadeRoIHead", True),
+                                                 ("DoubleHeadRoIHead", False), ("MaskScoringRoIHead", True),
+                                                 ("PISARoIHead", False), ("PointRendRoIHead", True),
+                                                 ("GridRoIHead", False), ("HybridTaskCascadeRoIHead", True)])
 def test_two_stages(roi_head, masks, tmp_path):
-    cascade = roi_head == "CascadeRoIHead"
-    model = {**two_stage(roi_head, masks, agnostic=cascade, rcnn={"score_thr": 0.0}),
+    cascade = roi_head in ("CascadeRoIHead", "HybridTaskCascadeRoIHead")
+    points = POINTS if roi_head == "PointRendRoIHead" else {}
+    model = {**two_stage(roi_head, masks, agnostic=cascade, rcnn={"score_thr": 0.0, **points}),
              "train_cfg": two_stage_train_cfg(3 if cascade else 1)}
+    if points:
+        model["train_cfg"]["rcnn"].update(mask_size=7)
+    if roi_head == "PISARoIHead":
+        model["train_cfg"]["rcnn"].update(sampler=SCORED, isr=dict(k=2, bias=0), carl=dict(k=1, bias=0.2))
     run = goes_the_whole_way(model, tmp_path, masks)
-    assert run.compression.postprocessing != cascade
+    assert run.compression.postprocessing != (cascade or roi_head == "GridRoIHead")
+
+
+@pytest.mark.detectors
+@pytest.mark.parametrize("model", [generic_extractor(), one_level()], ids=["all levels", "shared head"])
+def test_other_ways_to_look_at_regions(model, tmp_path):
+    model["test_cfg"]["rcnn"].update(score_thr=0.0)
+    goes_the_whole_way({**model, "train_cfg": two_stage_train_cfg(1)}, tmp_path)
+
+
+@pytest.mark.detectors
+@pytest.mark.parametrize("masks", [False, True])
+def test_learnt_proposals(masks, tmp_path):
+    goes_the_whole_way(sparse(masks=masks), tmp_path, masks)
+
+
+@pytest.mark.detectors
+@pytest.mark.parametrize("roi_head", ["StandardRoIHead", "CascadeRoIHead"])
+def test_sides_in_buckets(roi_head, tmp_path):
+    cascade = roi_head == "CascadeRoIHead"
+    model = {**two_stage(roi_head, rcnn={"score_thr": 0.0}, box_head="SABLHead"),
+             "train_cfg": two_stage_train_cfg(3 if cascade else 1)}
+    assert goes_the_whole_way(model, tmp_path).compression.postprocessing != cascade

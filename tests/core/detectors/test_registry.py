@@ -13,8 +13,10 @@ from mmdet.models.roi_heads.base_roi_head import BaseRoIHead
 
 from core.base.errors import UserError
 from core.detectors import refused
+from core.detectors.patches import LAYERS
 from core.detectors.registry import families, family_of_head, find_adapter, require_supported
-from tests.core.detectors.tiny import BACKBONE, build, single_stage, two_stage
+from core.dry_run.trials import tensors
+from tests.core.detectors.tiny import BACKBONE, build, picture, single_stage, two_stage
 
 # What others inherit from, and heads of the first stage, which are looked at with their detector.
 BASES = {"AnchorHead", "AnchorFreeHead"}
@@ -82,7 +84,9 @@ def test_a_detector_that_tests_otherwise_is_refused():
 
 @pytest.mark.parametrize(("change", "told"), [
     ({"neck.norm_cfg": {"type": "BN"}}, None),
-    ({"bbox_head.conv_cfg": {"type": "DCNv2", "deform_groups": 1}}, "deformable"),
+    ({"bbox_head.conv_cfg": {"type": "DCNv2", "deform_groups": 1}}, None),
+    ({"neck": {"type": "FPN_CARAFE", "in_channels": [16, 32, 64, 128], "out_channels": 32, "num_outs": 5,
+               "start_level": 0}}, None),
     ({"bbox_head.bbox_coder.type": "LegacyDeltaXYWHBBoxCoder"}, "LegacyDeltaXYWHBBoxCoder"),
     ({"bbox_head.loss_cls": {"type": "CrossEntropyLoss", "use_sigmoid": False}}, None)])
 def test_parts_that_the_graph_does_not_have_are_refused(change, told):
@@ -111,7 +115,8 @@ def test_a_factor_times_a_softmax_is_refused():
 def test_parts_of_two_stages_that_the_graph_does_not_have_are_refused():
     for change, told in (({"bbox_head": {"loss_cls": {"type": "SeesawLoss", "p": 0.8, "q": 2.0, "num_classes": 4}}},
                           "scores of its own kind"),
-                         ({"shared_head": {"type": "ResLayer", "depth": 18, "stage": 3}}, "shared_head")):
+                         ({"bbox_head": {"bbox_coder": {"type": "LegacyDeltaXYWHBBoxCoder"}}},
+                          "LegacyDeltaXYWHBBoxCoder")):
         model = two_stage()
         for key, value in change.items():
             model["roi_head"][key] = {**model["roi_head"].get(key, {}), **value}
@@ -125,26 +130,45 @@ def test_a_refused_detector_is_refused_before_any_layer_is_traced(monkeypatch):
     from core.compression.layers import inspect_layers
 
     monkeypatch.setattr("core.compression.layers._trace", lambda *arguments: pytest.fail("traced"))
-    model = single_stage("ATSSHead")
-    model["bbox_head"].update(type="PAAHead", loss_bbox={"type": "GIoULoss", "loss_weight": 1.3})
+    model = single_stage("RetinaHead")
+    model["bbox_head"].update(type="AscendRetinaHead")
     with pytest.raises(UserError) as caught:
         inspect_layers(build(model), {"input_info": {"sample_size": [1, 3, 64, 64]}})
-    assert (caught.value.thing, caught.value.value) == ("detector", "PAAHead")
-    assert "ATSS" in caught.value.hint
+    assert (caught.value.thing, caught.value.value) == ("detector", "AscendRetinaHead")
+    assert "RetinaNet" in caught.value.hint
 
 
-REPLACED = [patch for family in families() for patch in family.patches if patch.function]
+REPLACED = [*LAYERS, *dict.fromkeys(patch for family in families() for patch in family.patches)]
+REPLACED = [patch for patch in REPLACED if patch.function]
 
 
+# A head of which each patched module is a part.
+WHOLE = {"FeatureAdaption": "GARetinaHead", "FeatureAlign": "FoveaHead", "ModulatedDeformConv2dPack": "NASFCOSHead",
+         "DeformableDetrTransformerDecoder": "DeformableDETRHead"}
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["testing", "training"])
 @pytest.mark.parametrize("patch", REPLACED, ids=lambda patch: f"{patch.owner}.{patch.method}")
-def test_what_takes_a_methods_place_computes_the_same(patch):
-    head = build(single_stage(patch.owner)).bbox_head
-    features = [torch.randn(2, 32, side, side) for side in (8, 4)][:1 if patch.owner == "YOLOFHead" else 2]
+def test_what_takes_a_methods_place_computes_the_same(patch, training):
+    model = two_stage(box_head="SABLHead") if patch.owner == "SABLHead" else (
+        single_stage(WHOLE.get(patch.owner, patch.owner)))
+    if model.get("bbox_head", {}).get("type") == "FoveaHead":
+        model["bbox_head"]["with_deform"] = True
+    detector = build(model)
+    detector.train(training)
+    # In testing that head leaves out places in which nothing is worth a look.
+    if patch.owner == "GARetinaHead":
+        detector.bbox_head.loc_filter_thr = 0.0
+    forward, image = find_adapter(detector).traced_forward(detector, False), picture()
     with torch.no_grad():
-        expected = head(features)
-        object.__setattr__(head, patch.method, functools.partial(patch.function, head))
-        for old, new in zip(expected, head(features), strict=True):
-            assert all(torch.equal(first, second) for first, second in zip(old, new, strict=True))
+        expected = list(tensors(forward(image)))
+        replaced = [module for module in detector.modules()
+                    if patch.owner in {kind.__name__ for kind in type(module).__mro__}]
+        for module in replaced:
+            object.__setattr__(module, patch.method, functools.partial(patch.function, module))
+        found = list(tensors(forward(image)))
+    assert replaced
+    assert all(torch.equal(first, second) for first, second in zip(expected, found, strict=True))
 
 
 def test_the_backbone_has_no_say():
