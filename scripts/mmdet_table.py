@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from core.base.cli import name_list, run_guarded
 from core.base.errors import UserError
 from core.base.supervision import end_with_this_process, run_command
 from core.dry_run.dry_run import REPOSITORY, DryRun, Outcome, run_stage
-from scripts.detectors import FAILED, NOT_REACHED, OK, Cell, Row
+from scripts.detectors import FAILED, NOT_REACHED, OK, Cell, Row, replace_between
 from scripts.mmdet_configs import ALGORITHMS, CLASSES, ENTRIES, small_config, stock_config
 
 PROGRAM = "python -m scripts.mmdet_table"
@@ -34,6 +35,17 @@ LEAST_SAME, LEAST_MASKS = 0.95, 0.95
 of suppression, where the last bit decides."""
 LEAST_AGREEMENT = 0.9
 _SHOWN = 4
+
+
+def _today() -> str:
+    return datetime.datetime.now(datetime.UTC).date().isoformat()
+
+
+@dataclass
+class FolderRow(Row):
+    """One config with one algorithm, and the day it was walked."""
+
+    day: str = field(default_factory=_today)
 
 
 class Walk:
@@ -161,12 +173,12 @@ def check_stock(config: Any) -> None:
     faults.stop()
 
 
-def run_row(folder: str, algorithm: str) -> Row:
+def run_row(folder: str, algorithm: str) -> FolderRow:
     """Walk one config with one algorithm in this process; stages after a failed one are not reached.
 
     A config that resolve refuses is not walked: its row has that cell alone.
     """
-    started, row = time.perf_counter(), Row(folder, algorithm, ENTRIES[folder].config)
+    started, row = time.perf_counter(), FolderRow(folder, algorithm, ENTRIES[folder].config)
     with tempfile.TemporaryDirectory(prefix="mmdet-compress-table-") as workplace:
         walk, results = Walk(folder, algorithm, Path(workplace)), []
         for name, stage in walk.stages():
@@ -182,7 +194,7 @@ def run_row(folder: str, algorithm: str) -> Row:
     return row
 
 
-def run_row_apart(folder: str, algorithm: str) -> Row:
+def run_row_apart(folder: str, algorithm: str) -> FolderRow:
     """Walk one config with one algorithm in a process of its own that has ``ROW_SECONDS``.
 
     The process is forked from this one, which has imported once what every row needs.
@@ -195,7 +207,7 @@ def run_row_apart(folder: str, algorithm: str) -> Row:
     sender.close()
     try:
         if receiver.poll(ROW_SECONDS):
-            return Row.from_json(receiver.recv())
+            return FolderRow.from_json(receiver.recv())
         reason = f"no end within {ROW_SECONDS} s"
     except EOFError:
         process.join()
@@ -203,7 +215,7 @@ def run_row_apart(folder: str, algorithm: str) -> Row:
     finally:
         process.kill()
         process.join()
-    return Row(folder, algorithm, ENTRIES[folder].config, {"process": Cell(FAILED, reason)},
+    return FolderRow(folder, algorithm, ENTRIES[folder].config, {"process": Cell(FAILED, reason)},
                seconds=round(time.perf_counter() - started, 1))
 
 
@@ -222,7 +234,7 @@ def _import_once() -> None:
     import_nncf()
 
 
-def verdict(rows: Sequence[Row]) -> str:
+def verdict(rows: Sequence[FolderRow]) -> str:
     """Return what the rows of a folder say together: whole in int8, partial, or refused."""
     main = next((row for row in rows if row.algorithm == ALGORITHMS[0]), None)
     if main is None:
@@ -232,11 +244,11 @@ def verdict(rows: Sequence[Row]) -> str:
     return WHOLE if main.ok else PARTIAL
 
 
-def markdown(rows: Sequence[Row], made: str) -> str:
+def markdown(rows: Sequence[FolderRow]) -> str:
     """Return the page: a line a folder, and below it why what is not whole is not."""
     by_folder = {folder: [row for row in rows if row.detector == folder] for folder in ENTRIES}
     verdicts = {folder: verdict(found) for folder, found in by_folder.items() if found}
-    lines = [_INTRODUCTION.format(program=PROGRAM, made=made, pictures=PICTURES, same=LEAST_SAME,
+    lines = [_INTRODUCTION.format(program=PROGRAM, made=made_on(rows), pictures=PICTURES, same=LEAST_SAME,
                                   agreement=LEAST_AGREEMENT, counts=counts_line(rows))]
     lines += ["| folder | config | | FP32 IR | int8 | int8 IR | train step | pruned | pruned IR | both | both IR | s |",
               "|---|---|---|---|---|---|---|---|---|---|---|---|"]
@@ -262,7 +274,12 @@ def markdown(rows: Sequence[Row], made: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def counts_line(rows: Sequence[Row]) -> str:
+def made_on(rows: Sequence[FolderRow]) -> str:
+    """Return the days on which the rows were walked, such as ``2026-11-29``, or the first and the last one."""
+    return " to ".join(sorted({min(days), max(days)})) if (days := [row.day for row in rows]) else "not yet"
+
+
+def counts_line(rows: Sequence[FolderRow]) -> str:
     """Return how many folders are whole, partial, refused and not tried, as a sentence."""
     found = [verdict([row for row in rows if row.detector == folder]) for folder in ENTRIES]
     return (f"Of {len(ENTRIES)} folders {found.count(WHOLE)} are supported whole in int8, {found.count(PARTIAL)} in "
@@ -342,21 +359,23 @@ def _run(arguments: argparse.Namespace) -> int:
             rows = {**_read_rows(arguments.rows), (folder, algorithm): row}
             _write(rows, arguments)
     _write(rows, arguments)
+    if arguments.readme is not None:
+        replace_between(arguments.readme, BEGIN, END, counts_line(list(rows.values())))
     return 0
 
 
-def _read_rows(path: Path) -> dict[tuple[str, str], Row]:
+def _read_rows(path: Path) -> dict[tuple[str, str], FolderRow]:
     if not path.exists():
         return {}
-    found = [Row.from_json(values) for values in json.loads(path.read_text())]
+    found = [FolderRow.from_json(values) for values in json.loads(path.read_text())]
     return {(row.detector, row.algorithm): row for row in found}
 
 
-def _write(rows: dict[tuple[str, str], Row], arguments: argparse.Namespace) -> None:
+def _write(rows: dict[tuple[str, str], FolderRow], arguments: argparse.Namespace) -> None:
     ordered = sorted(rows.values(), key=lambda row: (list(ENTRIES).index(row.detector),
                                                      ALGORITHMS.index(row.algorithm)))
     arguments.rows.write_text(json.dumps([row.to_json() for row in ordered], indent=1) + "\n")
-    arguments.page.write_text(markdown(ordered, datetime.datetime.now(datetime.UTC).date().isoformat()))
+    arguments.page.write_text(markdown(ordered))
 
 
 if __name__ == "__main__":
