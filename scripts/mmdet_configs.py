@@ -25,7 +25,7 @@ class Entry:
     """The config that stands for a folder.
 
     Attributes:
-        config: File in the folder; empty where no file there is a detector's.
+        config: File in the folder.
         backbone: How a ResNet is cut down: to another depth, or its width where the folder is about its blocks.
         size: Height and width of the input.
         options: Changes that the refusal of the stock config asks for, dotted key to value.
@@ -45,6 +45,12 @@ _HRNET = {f"model.backbone.extra.stage{stage}": dict(
 _SWIN = {"model.backbone.embed_dims": 32, "model.backbone.depths": [2, 2, 2, 1],
          "model.backbone.num_heads": [1, 2, 4, 8]}
 _SIDE_OF_YOLO = (128, 128)
+# CenterNet pads and flips an image in testing, which a deployed model cannot.
+_PLAIN_TEST = [dict(type="LoadImageFromFile"), dict(
+    type="MultiScaleFlipAug", img_scale=(512, 512), flip=False, transforms=[
+    dict(type="Resize", keep_ratio=True), dict(type="RandomFlip"),
+    dict(type="Normalize", mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True),
+    dict(type="Pad", size_divisor=32), dict(type="DefaultFormatBundle"), dict(type="Collect", keys=["img"])])]
 
 ENTRIES: dict[str, Entry] = {
     "retinanet": Entry("retinanet_r50_fpn_1x_coco.py"),
@@ -103,7 +109,8 @@ ENTRIES: dict[str, Entry] = {
     "paa": Entry("paa_r50_fpn_1x_coco.py"),
     "dyhead": Entry("atss_r50_fpn_dyhead_1x_coco.py"),
     "reppoints": Entry("reppoints_moment_r50_fpn_1x_coco.py"),
-    "centernet": Entry("centernet_resnet18_140e_coco.py", size=(128, 128)),
+    "centernet": Entry("centernet_resnet18_140e_coco.py", size=(128, 128), options={
+        "data.val.pipeline": _PLAIN_TEST, "data.test.pipeline": _PLAIN_TEST}),
     "sabl": Entry("sabl_retinanet_r50_fpn_1x_coco.py"),
     "double_heads": Entry("dh_faster_rcnn_r50_fpn_1x_coco.py"),
     "grid_rcnn": Entry("grid_rcnn_r50_fpn_gn-head_2x_coco.py"),
@@ -139,7 +146,7 @@ ENTRIES: dict[str, Entry] = {
     "mask2former": Entry("mask2former_r50_lsj_8x2_50e_coco.py"),
     "rfnext": Entry("rfnext_fixed_single_branch_cascade_mask_rcnn_hrnetv2p_w18_20e_coco.py"),
     "timm_example": Entry("retinanet_timm_efficientnet_b1_fpn_1x_coco.py"),
-    "common": Entry(""),
+    "common": Entry("mstrain_3x_coco.py"),
 }
 """Every folder but ``_base_``, what people deploy first."""
 

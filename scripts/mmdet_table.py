@@ -262,7 +262,7 @@ def markdown(rows: Sequence[FolderRow]) -> str:
         shown = [_short(part.get(stage)) for part, stage in (
             (int8, "FP32 IR"), (int8, "wrapped"), (int8, "IR"), (int8, "train step"), (pruning, "wrapped"),
             (pruning, "IR"), (both, "wrapped"), (both, "IR"))]
-        lines.append(f"| {folder} | {ENTRIES[folder].config} | {verdicts[folder]} | {' | '.join(shown)} | "
+        lines.append(f"| {folder} | {_config(folder)} | {verdicts[folder]} | {' | '.join(shown)} | "
                      f"{sum(row.seconds for row in found):.0f} |")
         reasons += [f"- {folder}, {row.algorithm}, {stage}: {cell.seen}" for row in found
                     for stage, cell in row.cells.items() if cell.outcome not in (OK, NOT_REACHED)]
@@ -271,8 +271,15 @@ def markdown(rows: Sequence[FolderRow]) -> str:
     for folder, found in by_folder.items():
         if verdicts.get(folder) == REFUSED:
             reason = found[0].cells[RESOLVE].seen.replace("|", "/")
-            lines.append(f"| {folder} | {ENTRIES[folder].config} | {reason} | {found[0].seconds:.0f} |")
+            lines.append(f"| {folder} | {_config(folder)} | {reason} | {found[0].seconds:.0f} |")
     return "\n".join(lines) + "\n"
+
+
+def _config(folder: str) -> str:
+    """Return the file that stands for a folder, and the keys that were changed because resolve refuses their values."""
+    entry = ENTRIES[folder]
+    changed = f" with another {', '.join(entry.options)}" if entry.options else ""
+    return entry.config + changed
 
 
 def made_on(rows: Sequence[FolderRow]) -> str:
