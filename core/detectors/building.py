@@ -17,6 +17,7 @@ from core.detectors.loaders import FAULTS, check_nms_types, install, record_weig
 from core.detectors.pooling import install_pooling
 from core.detectors.pretrained import weights_location
 from core.detectors.stand_ins import install_stand_ins
+from core.detectors.windows import install_windows
 
 if TYPE_CHECKING:
     from core.data.dataset import Split
@@ -58,6 +59,7 @@ def build_detector(config: Any) -> Any:
         from mmdet.models import build_detector as build
 
         install_pooling()
+        install_windows()
         check_nms_types(model)
         check_nms_types(config.get("test_cfg"))
         detector = build(model, train_cfg=copy.deepcopy(config.get("train_cfg")),
