@@ -5,6 +5,7 @@ docs/mmdet_configs.md is what this program prints; nothing in it is written by h
 
 import argparse
 import datetime
+import itertools
 import json
 import multiprocessing
 import sys
@@ -352,21 +353,21 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.row is not None:
         print(json.dumps(run_row(*arguments.row).to_json()))
         return 0
-    _import_once()
-    rows = _read_rows(arguments.rows)
-    for algorithm in arguments.algorithms:
-        for folder in arguments.folders:
-            done = rows.get((folder, algorithm))
-            first = rows.get((folder, ALGORITHMS[0]))
-            if done is not None and done.ok and not arguments.again:
-                continue
-            if algorithm != ALGORITHMS[0] and (first is None or verdict([first]) != WHOLE):
-                continue
-            row = rows[folder, algorithm] = run_row_apart(folder, algorithm)
-            print(f"{folder} {algorithm}: {verdict([row]) if algorithm == ALGORITHMS[0] else row.ok} in "
-                  f"{row.seconds:.0f} s", file=sys.stderr, flush=True)
-            rows = {**_read_rows(arguments.rows), (folder, algorithm): row}
-            _write(rows, arguments)
+    rows, imported = _read_rows(arguments.rows), False
+    for algorithm, folder in itertools.product(arguments.algorithms, arguments.folders):
+        done, first = rows.get((folder, algorithm)), rows.get((folder, ALGORITHMS[0]))
+        if done is not None and done.ok and not arguments.again:
+            continue
+        if algorithm != ALGORITHMS[0] and (first is None or verdict([first]) != WHOLE):
+            continue
+        if not imported:
+            _import_once()
+            imported = True
+        row = run_row_apart(folder, algorithm)
+        print(f"{folder} {algorithm}: {'ok' if row.ok else FAILED} in {row.seconds:.0f} s", file=sys.stderr, flush=True)
+        # Another run may have written rows of other folders meanwhile.
+        rows = {**_read_rows(arguments.rows), (folder, algorithm): row}
+        _write(rows, arguments)
     _write(rows, arguments)
     if arguments.readme is not None:
         replace_between(arguments.readme, BEGIN, END, counts_line(list(rows.values())))
