@@ -8,6 +8,7 @@ import datetime
 import itertools
 import json
 import multiprocessing
+import re
 import sys
 import tempfile
 import time
@@ -37,6 +38,8 @@ of suppression, where the last bit decides."""
 LEAST_AGREEMENT = 0.8
 """For 8 bits: where scores are random, a step of a quantizer changes which of two equal proposals comes first."""
 _SHOWN = 4
+# The list of all families, which every refusal of a detector ends with.
+_OTHERS = re.compile(r"; supported are [^.]*")
 
 
 def _today() -> str:
@@ -162,16 +165,15 @@ def check_stock(config: Any) -> None:
     Raises:
         UserError: It is refused.
     """
+    from components.resolve.stage import check_detector
     from core.base.faults import Faults
     from core.config.test_pipeline import preprocessing_of
-    from core.detectors.building import build_detector
-    from core.export.attempt import require_exportable
     from core.training.refusals import refused_of
 
     faults = Faults()
     faults.add(*refused_of(config, None))
     faults.of(lambda: preprocessing_of(config))
-    faults.of(lambda: require_exportable(build_detector(config)))
+    faults.of(lambda: check_detector(config))
     faults.stop()
 
 
@@ -271,7 +273,7 @@ def markdown(rows: Sequence[FolderRow]) -> str:
               "| folder | config | reason | s |", "|---|---|---|---|"]
     for folder, found in by_folder.items():
         if verdicts.get(folder) == REFUSED:
-            reason = found[0].cells[RESOLVE].seen.replace("|", "/")
+            reason = _OTHERS.sub("", found[0].cells[RESOLVE].seen.replace("|", "/"))
             lines.append(f"| {folder} | {_config(folder)} | {reason} | {found[0].seconds:.0f} |")
     return "\n".join(lines) + "\n"
 

@@ -85,6 +85,8 @@ _BETWEEN_PIXELS = "samples between pixels, for which NNCF and OpenVINO have no o
 LAYERS = (
     Patch("ModulatedDeformConv2dPack", "forward", COORDINATES, REPLACED, function=modulated),
     Patch("CARAFEPack", "kernel_normalizer", "a softmax over weights of neighbours, which 8 bits do not keep"),
+    Patch("MultiheadAttention", "forward", "attention: products of activations and a softmax, which 8 bits ruin",
+          action=OPERATOR, but_not="SpatialReductionAttention"),
     Patch("SAConv2d", "forward", "its convolutions have weights made in passing, and one switches between them",
           action=OPERATOR),
 )
