@@ -45,6 +45,10 @@ _HRNET = {f"model.backbone.extra.stage{stage}": dict(
 _SWIN = {"model.backbone.embed_dims": 32, "model.backbone.depths": [2, 2, 2, 1],
          "model.backbone.num_heads": [1, 2, 4, 8]}
 _SIDE_OF_YOLO = (128, 128)
+# Queries look at the whole input, so that an image must fill it.
+_STRETCHED = {f"data.{split}.pipeline.1.transforms.0.keep_ratio": False for split in ("val", "test")}
+_TRANSFORMER = {"model.bbox_head.transformer.encoder.num_layers": 1, "model.bbox_head.transformer.decoder.num_layers": 2}
+_PROPOSALS = {"model.rpn_head.num_proposals": PROPOSALS}
 # CenterNet pads and flips an image in testing, which a deployed model cannot.
 _PLAIN_TEST = [dict(type="LoadImageFromFile"), dict(
     type="MultiScaleFlipAug", img_scale=(512, 512), flip=False, transforms=[
@@ -120,9 +124,9 @@ ENTRIES: dict[str, Entry] = {
     "solov2": Entry("solov2_r50_fpn_1x_coco.py"),
     "yolact": Entry("yolact_r50_1x8_coco.py", size=(160, 160)),
     "point_rend": Entry("point_rend_r50_caffe_fpn_mstrain_1x_coco.py"),
-    "detr": Entry("detr_r50_8x2_150e_coco.py"),
-    "deformable_detr": Entry("deformable_detr_r50_16x2_50e_coco.py"),
-    "sparse_rcnn": Entry("sparse_rcnn_r50_fpn_1x_coco.py"),
+    "detr": Entry("detr_r50_8x2_150e_coco.py", options=_STRETCHED, smaller=_TRANSFORMER),
+    "deformable_detr": Entry("deformable_detr_r50_16x2_50e_coco.py", options=_STRETCHED, smaller=_TRANSFORMER),
+    "sparse_rcnn": Entry("sparse_rcnn_r50_fpn_1x_coco.py", options=_STRETCHED, smaller=_PROPOSALS),
     "dcn": Entry("faster_rcnn_r50_fpn_dconv_c3-c5_1x_coco.py", NARROW),
     "dcnv2": Entry("faster_rcnn_r50_fpn_mdconv_c3-c5_1x_coco.py", NARROW),
     "carafe": Entry("faster_rcnn_r50_fpn_carafe_1x_coco.py"),
@@ -135,7 +139,7 @@ ENTRIES: dict[str, Entry] = {
     "nas_fcos": Entry("nas_fcos_fcoshead_r50_caffe_fpn_gn-head_4x4_1x_coco.py"),
     "tridentnet": Entry("tridentnet_r50_caffe_1x_coco.py", NARROW),
     "detectors": Entry("detectors_cascade_rcnn_r50_1x_coco.py", NARROW),
-    "queryinst": Entry("queryinst_r50_fpn_1x_coco.py"),
+    "queryinst": Entry("queryinst_r50_fpn_1x_coco.py", options=_STRETCHED, smaller=_PROPOSALS),
     "scnet": Entry("scnet_r50_fpn_1x_coco.py"),
     "rpn": Entry("rpn_r50_fpn_1x_coco.py"),
     "fast_rcnn": Entry("fast_rcnn_r50_fpn_1x_coco.py"),
