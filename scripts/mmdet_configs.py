@@ -47,7 +47,7 @@ _SWIN = {"model.backbone.embed_dims": 32, "model.backbone.depths": [2, 2, 2, 1],
 _SIDE_OF_YOLO = (128, 128)
 # Queries look at the whole input, so that an image must fill it.
 _STRETCHED = {f"data.{split}.pipeline.1.transforms.0.keep_ratio": False for split in ("val", "test")}
-_TRANSFORMER = {"model.bbox_head.transformer.encoder.num_layers": 1, "model.bbox_head.transformer.decoder.num_layers": 2}
+_TRANSFORMER = {f"model.bbox_head.transformer.{part}.num_layers": 2 for part in ("encoder", "decoder")}
 _PROPOSALS = {"model.rpn_head.num_proposals": PROPOSALS}
 # CenterNet pads and flips an image in testing, which a deployed model cannot.
 _PLAIN_TEST = [dict(type="LoadImageFromFile"), dict(
