@@ -13,8 +13,8 @@ from core.detectors.registry import require_supported
 from core.export.onnx import ONNX_FILE, write_onnx
 
 PROVEN = frozenset(("ResNet", "SSDVGG", "MobileNetV2", "Darknet", "CSPDarknet", "FPN", "SSDNeck", "YOLOV3Neck",
-                    "YOLOXPAFPN", "DilatedEncoder"))
-"""Backbones and necks of the detectors that are exported by tests and in docs/detectors.md."""
+                    "YOLOXPAFPN", "DilatedEncoder", "SwinTransformer", "HRNet", "HRFPN", "Res2Net"))
+"""Backbones and necks of the detectors that are exported by tests and in docs/detectors.md and docs/mmdet_configs.md."""
 _SIZE = (256, 256)
 _LONGEST_REASON = 300
 
