@@ -176,8 +176,8 @@ def _unflatten(graph: Any, tensor: Any, dim: Any, sizes: Any, names: Any = None)
     rank, last = symbolic_helper._get_tensor_rank(tensor), symbolic_helper._get_const(dim, "i", "dim")
     if rank is None or last % rank != rank - 1:
         return symbolic_helper._unimplemented("aten::unflatten", "of another dimension than the last")
-    # 0 keeps a side as it is.
-    kept = [0] * (rank - 1) + list(symbolic_helper._parse_arg(sizes, "is"))
+    # 0 keeps a side as it is; torch infers shapes only where one is left open.
+    kept = [-1] + [0] * (rank - 2) + list(symbolic_helper._parse_arg(sizes, "is"))
     return graph.op("Reshape", tensor, graph.op("Constant", value_t=torch.tensor(kept)))
 
 
