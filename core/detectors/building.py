@@ -14,6 +14,7 @@ from core.base.errors import UserError
 from core.detectors.closed_room import closed_room
 from core.detectors.fitting import require_fit
 from core.detectors.loaders import FAULTS, check_nms_types, install, record_weights, weights_kept_in
+from core.detectors.numpy_names import restore_numpy_names
 from core.detectors.pooling import install_pooling
 from core.detectors.pretrained import weights_location
 from core.detectors.stand_ins import install_stand_ins
@@ -59,6 +60,7 @@ def build_detector(config: Any) -> Any:
         from mmdet.models import build_detector as build
 
         install_pooling()
+        restore_numpy_names()
         install_windows()
         check_nms_types(model)
         check_nms_types(config.get("test_cfg"))
