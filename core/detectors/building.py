@@ -38,6 +38,7 @@ def building(thing: str, config: Mapping[str, Any] | None = None, readable: Sequ
         UserError: The config asks for what is refused, or MMDetection cannot build it.
     """
     install()
+    restore_numpy_names()
     with weights_kept_in(weights_location(config or {})):
         try:
             with closed_room(thing, readable, writable):
@@ -60,7 +61,6 @@ def build_detector(config: Any) -> Any:
         from mmdet.models import build_detector as build
 
         install_pooling()
-        restore_numpy_names()
         install_windows()
         check_nms_types(model)
         check_nms_types(config.get("test_cfg"))
