@@ -22,7 +22,7 @@ from core.base.errors import UserError
 from core.base.supervision import end_with_this_process, run_command
 from core.dry_run.dry_run import REPOSITORY, DryRun, Outcome, run_stage
 from scripts.detectors import FAILED, NOT_REACHED, OK, Cell, Row, replace_between
-from scripts.mmdet_configs import ALGORITHMS, CLASSES, ENTRIES, small_config, stock_config
+from scripts.mmdet_configs import ALGORITHMS, CLASSES, ENTRIES, mmdetection_configs, small_config, stock_config
 
 PROGRAM = "python -m scripts.mmdet_table"
 ROWS, PAGE = REPOSITORY / "docs" / "mmdet_configs.json", REPOSITORY / "docs" / "mmdet_configs.md"
@@ -187,7 +187,8 @@ def run_row(folder: str, algorithm: str) -> FolderRow:
         walk, results = Walk(folder, algorithm, Path(workplace)), []
         for name, stage in walk.stages():
             results.append(run_stage(name, stage, results))
-            outcome, why = results[-1].outcome, results[-1].why
+            # Where MMDetection is installed is no matter of the page.
+            outcome, why = results[-1].outcome, results[-1].why.replace(f"{mmdetection_configs()}/", "")
             print(f"{name}: {results[-1].seconds:.1f} s", file=sys.stderr)
             row.cells[name] = Cell(NOT_REACHED if outcome is Outcome.SKIPPED else outcome.value, why)
             if name == RESOLVE and outcome is Outcome.FAILED and walk.refused:

@@ -1,4 +1,4 @@
-"""Adaptive max pooling equals torch's, for sizes that divide the input's and others, and is exported."""
+"""Pooling equals torch's and mmcv's, for sizes that divide the input's and others, and is exported."""
 
 import io
 
@@ -29,3 +29,17 @@ def test_a_balanced_pyramid_is_exported_at_any_size(size):
     neck = BFP(in_channels=4, num_levels=4, refine_level=1, refine_type=None).eval()
     levels = [torch.randn(1, 4, -(-size[0] // 2 ** level), -(-size[1] // 2 ** level)) for level in range(4)]
     torch.onnx.export(neck, (levels,), io.BytesIO(), opset_version=11)
+
+
+@given(SIDES, SIDES, SIDES, SIDES)
+def test_cells_resize_as_mmcvs(height, width, rows, columns):
+    from mmcv.ops.merge_cells import SumCell
+
+    install_pooling()
+    cell, image = SumCell(3, 3, with_out_conv=False), torch.randn(2, 3, height, width)
+    try:
+        expected = SumCell._resize.__wrapped__(cell, image, torch.Size((rows, columns)))
+    except RuntimeError:
+        # Of one side larger and one smaller mmcv cannot make a kernel.
+        return
+    assert torch.equal(cell._resize(image, (rows, columns)), expected)
