@@ -1,7 +1,7 @@
 """Pooling to a size that necks take from another map, by operators that ONNX has.
 
-torch exports adaptive max pooling to divisors of the input's sides alone, and sizes that are computed from those of maps
-become operators in whose results the exporter cannot pad or pool.
+torch exports adaptive max pooling to divisors of the input's sides alone, and sizes that are computed from those of
+maps become operators in whose results the exporter cannot pad or pool.
 """
 
 from typing import Any
