@@ -37,6 +37,8 @@ LEAST_SAME, LEAST_MASKS = 0.95, 0.95
 of suppression, where the last bit decides."""
 LEAST_AGREEMENT = 0.8
 """For 8 bits: where scores are random, a step of a quantizer changes which of two equal proposals comes first."""
+MOST_BYTES = 2
+"""Of an int8 IR, a parameter: attention and what samples between pixels stay FP32, the bulk must not."""
 _SHOWN = 4
 # The list of all families, which every refusal of a detector ends with.
 _OTHERS = re.compile(r"; supported are [^.]*")
@@ -144,6 +146,9 @@ class Walk:
         share = found.agreement if self.counts["points"] else found.same
         least = LEAST_AGREEMENT if self.counts["points"] else LEAST_SAME
         size = self.counts["compressed_ir_bytes"] / 1e6
+        if self.counts["points"] and size * 1e6 > MOST_BYTES * self.counts["parameters"]:
+            raise UserError("IR", f"{size:.1f} MB of {self.counts['parameters'] / 1e6:.1f} M parameters",
+                            "Weights of 8 bits take a byte each: most of these were not quantized.", "")
         if share < least:
             raise UserError("IR", f"{share:.3f} of {found.boxes} boxes", f"The share of boxes in common with PyTorch "
                             f"must be {least}.", "")
@@ -254,7 +259,8 @@ def markdown(rows: Sequence[FolderRow]) -> str:
     by_folder = {folder: [row for row in rows if row.detector == folder] for folder in ENTRIES}
     verdicts = {folder: verdict(found) for folder, found in by_folder.items() if found}
     lines = [_INTRODUCTION.format(program=PROGRAM, made=made_on(rows), pictures=PICTURES, same=LEAST_SAME,
-                                  agreement=LEAST_AGREEMENT, counts=counts_line(rows))]
+                                  agreement=LEAST_AGREEMENT, bytes=MOST_BYTES,
+                                  counts=counts_line(rows))]
     lines += ["| folder | config | | FP32 IR | int8 | int8 IR | train step | pruned | pruned IR | both | both IR | s |",
               "|---|---|---|---|---|---|---|---|---|---|---|---|"]
     reasons = []
@@ -319,7 +325,7 @@ fifty proposals; necks and heads keep their form), gets random weights that find
 - *int8*, *pruned*, *both*: quantizers, all of which run in testing and in a training step; pruned of all filters.
 - *int8 IR*, *both IR*: share of boxes from a score of 0.3 on with a partner at IoU 0.5, of which {agreement} is
   required, and the IR's size: in a random second stage one quantizer's step changes which proposals are taken; the
-  single stages come to 0.95 and more. *pruned IR* as FP32.
+  single stages come to 0.95 and more. The IR has at most {bytes} bytes a parameter. *pruned IR* as FP32.
 - *train step*: weights that one step moves, of all that are trained. Restored from its checkpoint, every network gives
   the same outputs to the bit.
 - *s*: wall-clock seconds of all walks, with whatever else the machine did.
