@@ -17,7 +17,8 @@ _INT8 = dict(algorithm="quantization", initializer=dict(range=dict(num_init_samp
 _PRUNING = dict(algorithm="filter_pruning", initializer=_BATCH_NORM, pruning_init=0.05, params=dict(
     schedule="exponential", pruning_target=0.4, pruning_steps=1, filter_importance="geometric_median"))
 COMPRESSION = {"int8": [_INT8], "pruning": [_PRUNING], "int8_pruning": [_PRUNING, _INT8]}
-_HIDDEN_FEATURES = 128
+_MOST = {"fc_out_channels": 128, "stacked_convs": 2, "num_convs": 2}
+"""Of hidden features and of equal layers behind one another in a head."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ def stock_config(folder: str) -> Any:
 def small_config(folder: str, algorithm: str) -> Any:
     """Return the same config, cut down, with an ``nncf_config``.
 
-    Backbone, classes, input, proposals and hidden layers become smaller; necks and heads keep their form.
+    Backbone, classes, input, proposals and rows of equal layers become smaller; necks and heads keep their form.
     """
     from core.config.adapt import set_classes
     from core.training.sync_bn import replace_sync_bn
@@ -233,8 +234,9 @@ def _fit_neck(config: Any) -> None:
 
 def _shrink_heads(model: Any) -> None:
     for section in _sections([model.get(name) for name in ("roi_head", "bbox_head")]):
-        if "fc_out_channels" in section:
-            section.fc_out_channels = _HIDDEN_FEATURES
+        for key, most in _MOST.items():
+            if isinstance(section.get(key), int):
+                section[key] = min(section[key], most)
     test, train = model.get("test_cfg") or {}, model.get("train_cfg") or {}
     for proposals in (test.get("rpn"), train.get("rpn_proposal")):
         if proposals:

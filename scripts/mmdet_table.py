@@ -316,8 +316,8 @@ Made by a command, never by hand: `{program}`; {made}. {counts}
 
 One config stands for each folder of MMDetection 2.28.2's configs. It is checked as `resolve` checks it. What is
 accepted is cut down (ResNet-18 for ResNet-50 unless the folder is about the backbone, a small input, four classes,
-fifty proposals; necks and heads keep their form), gets random weights that find something, and goes all the way with
-8 bits, with pruned filters and with both.
+fifty proposals, two of a head's equal layers; necks and heads keep their form), gets random weights that find
+something, and goes all the way with 8 bits, with pruned filters and with both.
 
 - *FP32 IR*: share of the best 100 boxes of each of {pictures} images that PyTorch and the IR have in common, of the
   same class, at IoU 0.99 and with a score within 0.001, of so many boxes; then the mean overlap of their masks. {same}
