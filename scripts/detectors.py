@@ -303,15 +303,23 @@ def write_summary(path: Path, rows: list[Row]) -> None:
     """Replace what lies between the marks ``BEGIN`` and ``END`` of a Markdown file by the summary.
 
     Raises:
+        UserError: As ``replace_between``.
+    """
+    replace_between(path, BEGIN, END, summary(rows))
+
+
+def replace_between(path: Path, begin: str, end: str, text: str) -> None:
+    """Replace what lies between two marks of a Markdown file, each on a line of its own.
+
+    Raises:
         UserError: The file does not have the two marks, in this order.
     """
-    text = path.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise UserError("--readme", path, f"It must have a line {BEGIN} and, below it, a line {END}.",
+    before, found, rest = path.read_text(encoding="utf-8").partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise UserError("--readme", path, f"It must have a line {begin} and, below it, a line {end}.",
                         "Add both where the table shall stand.")
-    path.write_text(f"{before}{BEGIN}\n{summary(rows)}\n{END}{after}", encoding="utf-8")
+    path.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
 
 
 def _came(row: Row) -> str:

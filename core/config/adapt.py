@@ -146,6 +146,14 @@ def _pointed(node: Any, split: "Split", classes: Sequence[str], where: str) -> d
         raise UserError(f"data, split {split.name!r}", f"{split.masks} of {split.boxes} boxes have a mask",
                         f"{where}.pipeline of the config loads masks, so every box must have one.",
                         "Give COCO annotations with `segmentation`, or a detector that learns from boxes.")
+    if any(step.get("denorm_bbox") for step in node.get("pipeline", ())):
+        if not str(node.get("type")).startswith("OpenImages"):
+            raise UserError(f"config, {where}.pipeline", "LoadAnnotations, denorm_bbox=True",
+                            "It multiplies boxes by the image's size, and those of a COCO data set are in pixels.",
+                            "Remove denorm_bbox.")
+        # OpenImages' boxes are fractions of the image, and those of the data set that is given are not.
+        node["pipeline"] = [{key: value for key, value in step.items() if key != "denorm_bbox"}
+                            for step in node["pipeline"]]
     # mmdet joins file names to the prefix as a path, but some pipelines concatenate text.
     folder = str(split.image_root).rstrip("/") + "/"
     node.update(type="CocoDataset", ann_file=str(split.annotation_file), img_prefix=folder, classes=tuple(classes))

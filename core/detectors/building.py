@@ -14,8 +14,11 @@ from core.base.errors import UserError
 from core.detectors.closed_room import closed_room
 from core.detectors.fitting import require_fit
 from core.detectors.loaders import FAULTS, check_nms_types, install, record_weights, weights_kept_in
+from core.detectors.numpy_names import restore_numpy_names
+from core.detectors.pooling import install_pooling
 from core.detectors.pretrained import weights_location
 from core.detectors.stand_ins import install_stand_ins
+from core.detectors.windows import install_windows
 
 if TYPE_CHECKING:
     from core.data.dataset import Split
@@ -35,6 +38,7 @@ def building(thing: str, config: Mapping[str, Any] | None = None, readable: Sequ
         UserError: The config asks for what is refused, or MMDetection cannot build it.
     """
     install()
+    restore_numpy_names()
     with weights_kept_in(weights_location(config or {})):
         try:
             with closed_room(thing, readable, writable):
@@ -56,6 +60,8 @@ def build_detector(config: Any) -> Any:
     with building(f"model config {model.get('type')!s:.80}", config), record_weights() as loaded:
         from mmdet.models import build_detector as build
 
+        install_pooling()
+        install_windows()
         check_nms_types(model)
         check_nms_types(config.get("test_cfg"))
         detector = build(model, train_cfg=copy.deepcopy(config.get("train_cfg")),

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from core.detectors.attention import reduced_attention
 from core.detectors.graph import untraced
 
 UNTRACED = "untraced"
@@ -80,17 +81,20 @@ def attended(head: Any, feature: Any) -> tuple[Any, Any]:
     return (feature * across).sum(dim=2), (feature * along).sum(dim=3)
 
 
+_ATTENTION = "attention: products of activations and a softmax, which 8 bits ruin"
 _BETWEEN_PIXELS = "samples between pixels, for which NNCF and OpenVINO have no operator of 8 bits"
 
 LAYERS = (
     Patch("ModulatedDeformConv2dPack", "forward", COORDINATES, REPLACED, function=modulated),
     Patch("CARAFEPack", "kernel_normalizer", "a softmax over weights of neighbours, which 8 bits do not keep"),
+    Patch("SpatialReductionAttention", "attn.forward", _ATTENTION, REPLACED, function=reduced_attention),
     Patch("SAConv2d", "forward", "its convolutions have weights made in passing, and one switches between them",
           action=OPERATOR),
 )
 """Of every detector, wherever the layer is."""
 
 LAYER_FUNCTIONS = (
+    UntracedFunction("core.detectors.attention", "spatial_attention", _ATTENTION, OPERATOR),
     UntracedFunction("mmcv.ops.deform_conv", "deform_conv2d", _BETWEEN_PIXELS, OPERATOR),
     UntracedFunction("mmcv.ops.modulated_deform_conv", "modulated_deform_conv2d", _BETWEEN_PIXELS, OPERATOR),
     UntracedFunction("mmcv.ops.carafe", "carafe", "sums neighbours by weights of their own for each pixel", OPERATOR),

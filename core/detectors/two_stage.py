@@ -35,7 +35,8 @@ class TwoStageAdapter(Adapter):
 
     def problem(self, detector: Any) -> str:
         rpn, head = detector.rpn_head, detector.roi_head
-        parts = [("rpn_head", rpn, ("RPNHead",)), ("rpn_head.bbox_coder", rpn.bbox_coder, self.coders)]
+        parts = [("rpn_head", rpn, ("RPNHead",)),
+                 ("rpn_head.bbox_coder", getattr(rpn, "bbox_coder", None), self.coders)]
         for part in self.stages(head, "bbox_head"):
             parts.append(("bbox_head", part, _BOX_HEADS + _BUCKET_HEADS))
             if hasattr(part, "bbox_coder"):

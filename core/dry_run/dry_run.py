@@ -96,6 +96,7 @@ class DryRun:
     Attributes:
         counts: What the stages counted: parameters, quantization points and FakeQuantize operators, filters, tensors
             that a training step moved, boxes, outputs that restoring kept, bytes of the IR.
+        unmoved: Names of the trained tensors that it did not move.
         detector: The MMDetection detector; ``network`` is NNCF's around it, or the detector itself.
         compression: None until ``wrap``.
 
@@ -117,6 +118,7 @@ class DryRun:
         self.postprocessing = bool(config.get("nncf_compress_postprocessing", True))
         self.checkpoint, self.onnx = self.folder / "checkpoint.pth", self.folder / "onnx"
         self.counts: dict[str, int] = {}
+        self.unmoved: list[str] = []
         self.dataset: Any = None
         self.batches: Any = None
         self.detector: Any = None
@@ -247,7 +249,9 @@ class DryRun:
             # It fails where a quantizer did not take part.
             runner.register_hook(CompressionHook(self.compression), priority="HIGH")
         runner.run([self.batches[:1]], [("train", 1)])
-        moved = sum(not torch.equal(old, new) for old, new in zip(before, trained))
+        names = [name for name, parameter in self.network.named_parameters() if parameter.requires_grad]
+        self.unmoved = [name for name, old, new in zip(names, before, trained) if torch.equal(old, new)]
+        moved = len(trained) - len(self.unmoved)
         if not moved:
             raise RuntimeError("the optimizer step changed no parameter")
         self.counts.update(moved=moved, trained=len(trained))
@@ -286,18 +290,23 @@ class DryRun:
                             "multiple of 8 filters.", "Lower pruning_steps, or raise the pruning level.")
         return f"in the last of {epochs} epochs: {seen}"
 
+    def save(self) -> None:
+        """Write the checkpoint that is restored and exported."""
+        from core.checkpoint.checkpoint import save_checkpoint
+        from core.training.snapshot import snapshot
+
+        save_checkpoint(snapshot(self.config, self.dataset, self.network, self.compression, None), self.checkpoint)
+
     def restore(self) -> str:
         """Save and restore: raw heads and detections are identical, to the bit."""
         import numpy as np
         import torch
 
-        from core.checkpoint.checkpoint import save_checkpoint
         from core.training.device import device
         from core.training.model import restore_detector
-        from core.training.snapshot import snapshot
 
         heads, found = self.heads(self.detector, self.network), self.detect(self.network)
-        save_checkpoint(snapshot(self.config, self.dataset, self.network, self.compression, None), self.checkpoint)
+        self.save()
         restored = restore_detector(self.checkpoint, self.classes)
         network = restored.network.to(device())
         same = [torch.equal(old, new) for old, new in zip(heads, self.heads(restored.detector, network), strict=True)]

@@ -154,6 +154,7 @@ def write_onnx(network: Any, path: Path, size: tuple[int, int], names: tuple[str
 
     install_stand_ins()
     opset = max(opset, least_opset(network))
+    torch.onnx.register_custom_op_symbolic("aten::unflatten", _unflatten, OPSET)
     # Inlined, NNCF's autograd function would lose its symbolic, and with it FakeQuantize.
     with torch.no_grad(), warnings.catch_warnings():
         # The exporter warns of every shape that is a number in the graph, as all are by intention.
@@ -162,6 +163,22 @@ def write_onnx(network: Any, path: Path, size: tuple[int, int], names: tuple[str
                           output_names=list(names), opset_version=opset, do_constant_folding=False,
                           autograd_inlining=False,
                           dynamic_axes={"image": {2: "height", 3: "width"}} if dynamic else None)
+
+
+def _unflatten(graph: Any, tensor: Any, dim: Any, sizes: Any, names: Any = None) -> Any:
+    """Return the ONNX operator of ``Tensor.unflatten`` of the last dimension, which torch exports from opset 13 on.
+
+    It is what torch.nn.MultiheadAttention does where key and value are one tensor, as in PVT.
+    """
+    import torch
+    from torch.onnx import symbolic_helper
+
+    rank, last = symbolic_helper._get_tensor_rank(tensor), symbolic_helper._get_const(dim, "i", "dim")
+    if rank is None or last % rank != rank - 1:
+        return symbolic_helper._unimplemented("aten::unflatten", "of another dimension than the last")
+    # 0 keeps a side as it is; torch infers shapes only where one is left open.
+    kept = [-1] + [0] * (rank - 2) + list(symbolic_helper._parse_arg(sizes, "is"))
+    return graph.op("Reshape", tensor, graph.op("Constant", value_t=torch.tensor(kept)))
 
 
 def _postprocessing(detector: Any) -> dict[str, Any]:

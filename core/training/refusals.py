@@ -19,6 +19,8 @@ _PACKAGES = {
     "MlflowLoggerHook": "mlflow", "NeptuneLoggerHook": "neptune", "DvcliveLoggerHook": "dvclive",
     "ClearMLLoggerHook": "clearml", "SegmindLoggerHook": "segmind", "PaviLoggerHook": "pavi",
     "MemoryProfilerHook": "memory_profiler"}
+# Transforms that need one (mmdet/datasets/pipelines/instaboost.py and transforms.py).
+_TRANSFORM_PACKAGES = {"InstaBoost": "instaboostfast", "Albu": "albumentations"}
 _REFUSED_HOOKS = {
     "RFSearchHook": "It changes the network's layers, and a checkpoint's config would describe another network.",
     "ClosureHook": "Its functions are code, and a config is data.",
@@ -66,6 +68,7 @@ def refused_of(config: Any, gpus: int | None) -> list[UserError]:
             found.append(error)
     found.extend(_unregistered(config))
     found.extend(_named_by_hooks(config))
+    found.extend(_without_package("data", config.get("data")))
     # Those of `checkpoint_config` and `evaluation` are keys of the table.
     for key in ("data", "custom_hooks", "log_config"):
         found.extend(_file_clients(key, config.get(key)))
@@ -165,6 +168,18 @@ def _named_by_hooks(config: Any) -> Iterator[UserError]:
                 weights_file(hook["resume_from"], weights_location(config), f"{place}.resume_from")
             except UserError as error:
                 yield error
+
+
+def _without_package(place: str, node: Any) -> Iterator[UserError]:
+    """Yield every transform at or below a place whose package is not installed."""
+    items = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, (list, tuple)) else ()
+    for key, value in items:
+        kind = value.get("type") if isinstance(value, Mapping) else None
+        package = _TRANSFORM_PACKAGES.get(kind) if isinstance(kind, str) else None
+        if package and importlib.util.find_spec(package) is None:
+            yield UserError(f"config, {place}.{key}", kind, f"It needs the package {package}, which is not installed "
+                            "here.", f"Install {package}, or remove the transform.")
+        yield from _without_package(f"{place}.{key}", value)
 
 
 def _file_clients(place: str, node: Any) -> Iterator[UserError]:

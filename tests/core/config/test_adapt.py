@@ -96,6 +96,16 @@ def test_a_pipeline_that_loads_masks_needs_a_mask_for_every_box():
         adapted({"type": "CocoDataset", "pipeline": masked})
 
 
+def test_boxes_in_pixels_are_not_taken_for_fractions_of_the_image():
+    load = {"type": "LoadAnnotations", "with_bbox": True}
+    pipeline = [{**load, "denorm_bbox": True}, *TRAIN]
+    data = adapted({"type": "OpenImagesDataset", "label_file": "names.csv", "pipeline": pipeline})
+    assert data["train"] == leaf("train", pipeline=[load, *TRAIN])
+    assert pipeline[0]["denorm_bbox"]
+    with pytest.raises(UserError, match="data.train.pipeline.*denorm_bbox"):
+        adapted({"type": "CocoDataset", "pipeline": pipeline})
+
+
 @pytest.mark.parametrize("train, where", [
     (5, "data.train"), ({"type": "MultiImageMixDataset", "pipeline": TRAIN, "dataset": "x"}, "data.train.dataset"),
 ])

@@ -173,3 +173,16 @@ def test_what_takes_a_methods_place_computes_the_same(patch, training):
 
 def test_the_backbone_has_no_say():
     assert require_supported(build({**single_stage("RetinaHead"), "backbone": {**BACKBONE, "depth": 34}}))
+
+
+def test_a_first_stage_without_a_coder_is_refused_by_name():
+    from types import SimpleNamespace
+
+    from core.detectors.families.faster_rcnn import FAMILY
+
+    class CascadeRPNHead:
+        pass
+
+    roi_head = SimpleNamespace(bbox_head=None, bbox_roi_extractor=None, with_mask=False)
+    problem = FAMILY.problem(SimpleNamespace(rpn_head=CascadeRPNHead(), roi_head=roi_head))
+    assert "RPNHead as rpn_head, and it is CascadeRPNHead" in problem

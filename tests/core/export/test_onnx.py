@@ -18,11 +18,11 @@ from core.detectors.registry import find_adapter
 from core.dry_run.dry_run import REPOSITORY, DryRun, find_openvino_python
 from core.dry_run.trials import enable_zero_branches
 from core.export.dynamic_shape import check_dynamic_shape
-from core.export.onnx import ExportOptions, export_checkpoint
+from core.export.onnx import ExportOptions, export_checkpoint, write_onnx
 from core.training.model import restore_detector
 from core.training.snapshot import snapshot
 from scripts.trial_configs import CLASSES, trial_config
-from tests.core.detectors.comparing import detected, overlaps
+from tests.core.detectors.comparing import detected, overlaps, run_onnx
 
 DETECTOR = "retinanet_r18_small"
 SIZE, OTHER_SIZE = (64, 64), (96, 160)
@@ -220,3 +220,26 @@ def test_options_that_cannot_be_met_are_refused_before_anything_is_exported():
     with pytest.raises(UserError, match="--raw-heads: FasterRCNN. Its second stage reads proposals"):
         detector = build_detector(trial_config("faster_rcnn_r50", "int8"))
         find_adapter(detector).raw_forward(detector)
+
+
+class Attending(torch.nn.Module):
+    """Attention of an image's pixels, key and value in one tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = torch.nn.MultiheadAttention(12, 3)
+
+    def forward(self, image):
+        tokens = image.reshape(1, 12, -1).permute(2, 0, 1)
+        few = tokens[:5]
+        return self.attention(tokens, few, few)[0], self.attention(tokens, tokens, tokens)[0]
+
+
+def test_attention_of_one_tensor_for_key_and_value(tmp_path):
+    torch.manual_seed(0)
+    network, image = Attending().eval(), torch.randn(1, 3, 8, 8)
+    write_onnx(network, tmp_path / "model.onnx", (8, 8), ("kept", "own"))
+    found = run_onnx(tmp_path / "model.onnx", image)
+    with torch.no_grad():
+        for name, value in zip(("kept", "own"), network(image)):
+            assert np.allclose(found[name], value.numpy(), atol=1e-5)

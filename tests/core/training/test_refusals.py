@@ -60,6 +60,8 @@ def test_our_own_configs_are_obeyed():
     ({"data": {"train": {"pipeline": [{"type": "LoadImageFromFile", "file_client_args": {"backend": "lmdb"}}]}}},
      "data.train.pipeline.0.file_client_args"),
     ({"data": {"test": {"file_client_args": {"backend": "disk", "path_mapping": {}}}}}, "data.test.file_client_args"),
+    ({"data": {"train": {"dataset": {"pipeline": [{"type": "InstaBoost"}]}}}},
+     "data.train.dataset.pipeline.0: InstaBoost. It needs the package instaboostfast"),
     ({"total_epochs": 5}, "total_epochs: 5. runner says max_epochs=8"),
 ])
 def test_what_cannot_be_obeyed_is_named(changes, named):

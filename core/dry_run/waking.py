@@ -1,0 +1,54 @@
+"""Random weights made to find something: scores and boxes that differ from place to place."""
+
+from typing import Any
+
+_SCORES, _BOXES = 1.5, 0.5
+"""Standard deviation of what layers of the heads return that make scores, and of those that make boxes."""
+_MAKES_BOXES = ("reg", "bbox", "offset")
+_MAKES_SCORES = ("cls", "conf", "score", "logits", "obj", "centerness")
+
+
+def wake(detector: Any, forward: Any, images: Any) -> None:
+    """Scale the weights of each convolution and linear layer so that what it first returns has a deviation of its own.
+
+    Layers of random weights repeat the same number everywhere after some depth, and the heads begin with scores that no
+    threshold lets through (Mishkin and Matas, 2016, "All you need is a good init", from which this is).
+
+    Args:
+        detector: With its first weights; it is left in testing mode.
+        forward: Takes ``images`` through backbone, neck and heads.
+        images: [N, 3, H, W], normalised.
+    """
+    import torch
+
+    detector.eval()
+    handles = [module.register_forward_hook(_scaling(label)) for label, module in detector.named_modules()
+               if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear))]
+    try:
+        with torch.no_grad():
+            forward(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _scaling(label: str) -> Any:
+    target = 1.0
+    if "head" in label.partition(".")[0]:
+        name = label.partition(".")[2]
+        target = _BOXES if any(part in name for part in _MAKES_BOXES) else target
+        target = _SCORES if any(part in name for part in _MAKES_SCORES) else target
+    scaled: list[Any] = []
+
+    def scale(module: Any, inputs: Any, output: Any) -> Any:
+        if scaled:
+            return None
+        scaled.append(module)
+        deviation = float(output.std())
+        # A layer that begins at zero, such as one of offsets, or of one output stays as it is.
+        if not deviation > 1e-6:
+            return None
+        module.weight.data *= target / deviation
+        return type(module).forward(module, inputs[0])
+
+    return scale

@@ -1,0 +1,97 @@
+"""Likeness of what PyTorch and an IR find, and the weights that let them find something."""
+
+import numpy as np
+import pytest
+import torch
+
+from core.dry_run.comparing import liken, pictures
+from core.dry_run.waking import wake
+from core.evaluation.detections import Detections, Masks
+
+SIZE = (32, 48)
+
+
+class Spec:
+    mean, std, to_rgb, max_detections = (0.0,) * 3, (1.0,) * 3, True, 100
+
+
+class Found:
+    """Stands for an IR that finds the same in each image."""
+
+    spec = Spec()
+
+    def __init__(self, rows, labels, masks=None):
+        self.found = Detections(np.float32(rows)[:, :4], np.float32(rows)[:, 4], np.int64(labels), masks)
+
+    def __call__(self, image):
+        return self.found
+
+
+class Network(torch.nn.Module):
+    """Finds one box of class 0 and a speck of class 1, with a mask where asked for."""
+
+    def __init__(self, masks=False):
+        super().__init__()
+        self.masks = masks
+
+    def forward(self, img, img_metas, return_loss, rescale):
+        boxes = [np.float32([[4, 4, 20, 20, 0.9]]), np.float32([[8, 8, 8.5, 30, 0.8]])]
+        inside = np.zeros(SIZE, bool)
+        inside[4:20, 4:20] = True
+        return [(boxes, [[inside], [~inside]]) if self.masks else boxes]
+
+
+@pytest.mark.parametrize(("row", "label", "same", "agreement"), [
+    ([4, 4, 20, 20, 0.9], 0, 1.0, 1.0), ([4, 4, 20, 20, 0.9], 1, 0.0, 0.0), ([4, 4, 20, 20, 0.902], 0, 0.0, 1.0),
+    ([4, 4, 20, 20.3, 0.9], 0, 0.0, 1.0), ([24, 4, 40, 20, 0.9], 0, 0.0, 0.0)])
+def test_like_boxes_are_of_one_class_place_and_score(row, label, same, agreement):
+    found = liken(Network(), Found([row], [label]), pictures(2, *SIZE))
+    assert (found.boxes, found.same, found.agreement, found.masks) == (2, same, agreement, None)
+
+
+def test_masks_are_compared_as_drawn():
+    box = np.float32([[4, 4, 20, 20]])
+    half = np.ones((1, 28, 28), np.float32)
+    half[:, :14] = 0
+    for probabilities, overlap in ((np.ones((1, 28, 28), np.float32), 1.0), (half, 0.5)):
+        detector = Found([[4, 4, 20, 20, 0.9]], [0], Masks(probabilities, box))
+        assert liken(Network(masks=True), detector, pictures(1, *SIZE)).masks == pytest.approx(overlap, abs=0.01)
+
+
+def test_nothing_found_is_not_alike():
+    detector = Found(np.zeros((0, 5)), [])
+    assert liken(Network(), detector, pictures(1, *SIZE)).same == 0.0
+
+
+def test_pictures_differ_and_are_always_the_same():
+    first, again = pictures(2, *SIZE), pictures(2, *SIZE)
+    assert first[0].shape == (*SIZE, 3) and first[0].std() > 20
+    assert np.array_equal(first[1], again[1]) and not np.array_equal(first[0], first[1])
+
+
+def test_woken_layers_return_something_and_zeros_stay():
+    class Detector(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.backbone = torch.nn.Conv2d(3, 8, 3)
+            self.bbox_head = torch.nn.ModuleDict({"conv_cls": torch.nn.Conv2d(8, 8, 1), "reg": torch.nn.Conv2d(8, 8, 1),
+                                                  "zero": torch.nn.Conv2d(8, 8, 1)})
+
+    detector = Detector()
+    torch.nn.init.zeros_(detector.bbox_head["zero"].weight)
+    for layer in (detector.backbone, *detector.bbox_head.values()):
+        layer.weight.data *= 1e-3
+        torch.nn.init.constant_(layer.bias, -4.6)
+    seen = {}
+
+    def forward(images):
+        features = detector.backbone(images)
+        seen.update({name: layer(features) for name, layer in detector.bbox_head.items()}, features=features)
+
+    image = torch.randn(2, 3, 16, 16)
+    wake(detector, forward, image)
+    with torch.no_grad():
+        forward(image)
+    assert {name: round(float(value.std()), 2) for name, value in seen.items()} == {
+        "features": 1.0, "conv_cls": 1.5, "reg": 0.5, "zero": 0.0}
+    assert float(seen["conv_cls"].mean()) < -2
