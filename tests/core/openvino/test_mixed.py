@@ -74,17 +74,16 @@ def test_convert_makes_an_ir_of_it(tmp_path, monkeypatch, capsys, scenes, int8_s
     assert ("in FP32: backbone/conv3" in capsys.readouterr().out) is bool(in_fp32)
 
 
-def test_a_candidate_that_no_trial_keeps_within_its_limit_fails_by_itself(tmp_path, monkeypatch, scenes, int8_spec,
-                                                                         write_onnx):
+def test_convert_refuses_what_no_trial_keeps_within_its_limit(tmp_path, monkeypatch, capsys, scenes, int8_spec,
+                                                              write_onnx):
+    """A mistake of the candidate alone: in a loop it is its outcome (tests/components/test_candidates.py)."""
     from components.convert.stage import STAGE
-    from core.results.outcome import Outcome
 
     chain = write_chain(tmp_path / "chain", int8_spec, write_onnx)
     monkeypatch.setattr("core.data.dataset.open_dataset", lambda reference: scenes)
     monkeypatch.setattr("core.data.reference.DataRef.from_json", lambda values: values)
     monkeypatch.setattr(mixed.mix_precision, "__defaults__", (1, 2, 6))
     candidate = json.dumps({"name": "int8_mixed", "mixed": "yes"})
-    arguments = ["--onnx", str(chain), "--data", "{}", "--candidate", candidate, "--ir", str(tmp_path / "ir")]
-    assert STAGE.main(arguments) == 0
-    outcome = Outcome.at(tmp_path / "ir")
-    assert (outcome.candidate, outcome.stage) == ("int8_mixed", "convert") and "max_map_drop" in outcome.reason
+    assert STAGE.main(["--onnx", str(chain), "--data", "{}", "--candidate", candidate, "--ir",
+                       str(tmp_path / "ir")]) == 2
+    assert "with 0" in capsys.readouterr().err and not (tmp_path / "ir").exists()
