@@ -14,6 +14,7 @@ from tests.core.detectors.tiny import (
     POINTS,
     build,
     generic_extractor,
+    objectness,
     one_level,
     picture,
     single_stage,
@@ -88,8 +89,9 @@ def test_sides_in_buckets(roi_head, tmp_path):
 
 @pytest.mark.e2e
 @pytest.mark.parametrize("model", [two_stage("GridRoIHead"), sparse(), sparse(masks=True), generic_extractor(),
-                                   one_level()],
-                         ids=["grid", "learnt proposals", "and masks", "all levels", "shared head"])
+                                   one_level(), objectness(), objectness("CascadeRoIHead")],
+                         ids=["grid", "learnt proposals", "and masks", "all levels", "shared head", "objectness",
+                              "objectness of stages"])
 def test_other_second_stages(model, tmp_path):
     compared(model, tmp_path)
 

@@ -11,6 +11,7 @@ from tests.core.detectors.tiny import (
     HEADS,
     POINTS,
     generic_extractor,
+    objectness,
     one_level,
     single_stage,
     sparse,
@@ -82,7 +83,8 @@ def test_two_stages(roi_head, masks, tmp_path):
 
 
 @pytest.mark.detectors
-@pytest.mark.parametrize("model", [generic_extractor(), one_level()], ids=["all levels", "shared head"])
+@pytest.mark.parametrize("model", [generic_extractor(), one_level(), objectness()],
+                         ids=["all levels", "shared head", "objectness"])
 def test_other_ways_to_look_at_regions(model, tmp_path):
     model["test_cfg"]["rcnn"].update(score_thr=0.0)
     goes_the_whole_way({**model, "train_cfg": two_stage_train_cfg(1)}, tmp_path)
