@@ -322,6 +322,9 @@ def build(model, seed=0):
     layer = _DISTANCES.get(type(getattr(detector, "bbox_head", None)).__name__)
     if layer:
         detector.bbox_head.get_submodule(layer).bias.data.fill_(2.0)
+    if model["type"] == "DeformableDETR":
+        # Some of its parameters are memory as it was found.
+        detector.bbox_head.transformer.init_weights()
     if model["type"] in ("SparseRCNN", "QueryInst"):
         middles, sides = detector.rpn_head.init_proposal_bboxes.weight.data.uniform_().split(2, dim=1)
         middles.mul_(0.6).add_(0.2)
