@@ -14,7 +14,7 @@ class ATSS(DenseAdapter):
     score_factors: ClassVar[bool] = True
 
     def trial_size(self, model: Any) -> tuple[int, int]:
-        # mmcv's deformable convolution takes no map that is smaller than its kernel, and the last level is of stride 128.
+        # mmcv's deformable convolution takes no map smaller than its kernel, and the last level is of stride 128.
         deforms = model.bbox_head.type == "DDODHead" and model.bbox_head.get("use_dcn", True)
         return (384, 384) if deforms else super().trial_size(model)
 
