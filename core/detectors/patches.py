@@ -86,6 +86,8 @@ _BETWEEN_PIXELS = "samples between pixels, for which NNCF and OpenVINO have no o
 
 LAYERS = (
     Patch("ModulatedDeformConv2dPack", "forward", COORDINATES, REPLACED, function=modulated),
+    Patch("NormedLinear", "forward", "normalises its weights and its input in passing", action=OPERATOR),
+    Patch("NormedConv2d", "forward", "normalises its weights and its input in passing", action=OPERATOR),
     Patch("CARAFEPack", "kernel_normalizer", "a softmax over weights of neighbours, which 8 bits do not keep"),
     Patch("SpatialReductionAttention", "attn.forward", _ATTENTION, REPLACED, function=reduced_attention),
     Patch("SAConv2d", "forward", "its convolutions have weights made in passing, and one switches between them",

@@ -50,8 +50,6 @@ class TwoStageAdapter(Adapter):
                 return f"The exported graph knows {' and '.join(known)} as {name}, and it is {type(part).__name__}."
         if not rpn.use_sigmoid_cls:
             return "The exported graph takes the proposals' scores from a sigmoid (rpn_head.loss_cls.use_sigmoid=True)."
-        if any(part.custom_cls_channels for part in self.stages(head, "bbox_head")):
-            return "The loss of bbox_head makes scores of its own kind, which the exported graph does not."
         return ""
 
     def last_stage(self, test_cfg: Any) -> Any:
@@ -161,23 +159,29 @@ def final_boxes(box_head: Any, rois: Any, scores: Any, deltas: Any, shape: Any, 
     with untraced():
         if is_one_of(box_head, _BUCKET_HEADS):
             boxes, sure = in_buckets(box_head.bbox_coder, rois[:, 1:], *deltas, shape)
-            scores = scores.softmax(dim=-1)[:, :box_head.num_classes]
+            scores = probabilities(box_head, scores)
             # In PyTorch a class must exceed the threshold by itself.
             scores = scores * (scores > test_cfg.score_thr).to(scores.dtype) * sure[:, None]
             return suppress(boxes[None], scores[None], test_cfg, LEAST_SCORE)
         if deltas is None:
             edge = shape.flip(0).repeat(2).to(rois.dtype)
-            boxes, scores = torch.min(rois[:, 1:].clamp(min=0), edge), scores.softmax(dim=-1)
-            return suppress(boxes[None], scores[None, :, :box_head.num_classes], test_cfg, test_cfg.score_thr)
+            boxes, scores = torch.min(rois[:, 1:].clamp(min=0), edge), probabilities(box_head, scores)
+            return suppress(boxes[None], scores[None], test_cfg, test_cfg.score_thr)
         if not test_cfg.nms.get("class_agnostic", False):
             return box_head.onnx_export(rois[None], scores[None], deltas[None], shape, cfg=test_cfg)
         boxes = box_head.bbox_coder.decode(rois[None, :, 1:], deltas[None], max_shape=shape)
-        scores = scores[None].softmax(dim=-1)[..., :box_head.num_classes]
+        scores = probabilities(box_head, scores)[None]
         if box_head.reg_class_agnostic:
             return suppress(boxes, scores, test_cfg, test_cfg.score_thr)
         # Each class of a region has a box of its own, so each pair is a candidate.
         labels = torch.arange(box_head.num_classes).reshape(1, 1, -1).expand_as(scores).reshape(1, -1)
         return suppress(boxes.reshape(1, -1, 4), scores.reshape(1, -1, 1), test_cfg, test_cfg.score_thr, labels)
+
+
+def probabilities(box_head: Any, scores: Any) -> Any:
+    """Return [K, classes] without the background, of what a box head returns of K regions."""
+    found = box_head.loss_cls.get_activation(scores) if box_head.custom_cls_channels else scores.softmax(dim=-1)
+    return found[:, :box_head.num_classes]
 
 
 def _proposals(head: Any, outputs: Any, metas: list[dict[str, Any]]) -> Any:

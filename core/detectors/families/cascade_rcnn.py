@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from core.detectors.decoding import in_buckets
 from core.detectors.graph import untraced
 from core.detectors.patches import COORDINATES, Patch
-from core.detectors.two_stage import TwoStageAdapter, final_boxes, regions
+from core.detectors.two_stage import TwoStageAdapter, final_boxes, probabilities, regions
 
 
 class CascadeRCNN(TwoStageAdapter):
@@ -62,7 +62,7 @@ def _refined(head: Any, rois: Any, scores: Any, deltas: Any, shape: Any) -> Any:
         return torch.cat([rois[:, :1], in_buckets(head.bbox_coder, rois[:, 1:], *deltas, shape)[0]], dim=1)
     boxes = head.bbox_coder.decode(rois[None, :, 1:], deltas[None], max_shape=shape)[0]
     if not head.reg_class_agnostic:
-        best = scores[:, :-1].argmax(dim=1)
+        best = (probabilities(head, scores) if head.custom_activation else scores[:, :-1]).argmax(dim=1)
         boxes = boxes.reshape(-1, head.num_classes, 4)[torch.arange(boxes.shape[0]), best]
     return torch.cat([rois[:, :1], boxes], dim=1)
 

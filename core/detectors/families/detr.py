@@ -76,6 +76,11 @@ def decoded(decoder: Any, query: Any, *args: Any, reference_points: Any, valid_r
     return query, reference_points
 
 
+def called_as_module(head: Any, features: Any, metas: list[dict[str, Any]], rescale: bool = False) -> Any:
+    """Return what DETRHead.simple_test_bboxes of mmdet 2.28.2 does, which calls the head's forward function itself."""
+    return head.get_bboxes(*head(features, metas), metas, rescale=rescale)
+
+
 def _padding(feature: Any, metas: list[dict[str, Any]]) -> Any:
     """Return [N, h, w]: true where a feature map [N, C, h, w] sees nothing of its image."""
     import torch
@@ -97,6 +102,8 @@ class DETR(DenseAdapter):
     coders: ClassVar[tuple[str, ...]] = ()
     patches: ClassVar[tuple[Patch, ...]] = (
         *DENSE_HEAD, Patch("DETRHead", "_get_bboxes_single", COORDINATES, postprocessing=WITH_POSTPROCESSING),
+        Patch("DETRHead", "simple_test_bboxes", "in testing the head is not called as a module, so that NNCF would not "
+              "find the quantizers of its operators", REPLACED, function=called_as_module),
         Patch("DETRHead", "forward_single", COORDINATES, REPLACED, function=queried),
         Patch("DeformableDETRHead", "forward", COORDINATES, REPLACED, function=queried_levels),
         Patch("MultiheadAttention", "forward", ATTENTION, action=OPERATOR),

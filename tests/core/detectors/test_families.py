@@ -14,6 +14,7 @@ from tests.core.detectors.tiny import (
     POINTS,
     build,
     generic_extractor,
+    objectness,
     one_level,
     picture,
     single_stage,
@@ -27,13 +28,13 @@ SECOND_STAGES = {"StandardRoIHead", "DynamicRoIHead", "DoubleHeadRoIHead", "PISA
                  "PointRendRoIHead", "GridRoIHead", "CascadeRoIHead", "HybridTaskCascadeRoIHead", "SparseRoIHead"}
 AGNOSTIC = {"nms": {**NMS, "class_agnostic": True}}
 DEFORMABLE = (("FoveaHead", {"with_deform": True}), ("DDODHead", {"use_dcn": True}), ("FCOSHead", {
-    "dcn_on_last_conv": True}), ("RetinaHead", {"conv_cfg": {"type": "DCN", "deform_groups": 2}}))
+    "dcn_on_last_conv": True}), ("RetinaHead", {"conv_cfg": {"type": "DCNv2", "deform_groups": 2}}))
 # One of each kind, and the fastest; the others run with the exports.
 QUICK = ("FoveaHead", "TOODHead", "DETRHead")
 
 
 def compared(model, folder):
-    image = picture()
+    image = picture(384, 384) if model.get("bbox_head", {}).get("use_dcn") else picture()
     detector = enliven(build(model), image)
     require_supported(detector)
     return require_same_boxes(detector, image, folder)
@@ -88,8 +89,9 @@ def test_sides_in_buckets(roi_head, tmp_path):
 
 @pytest.mark.e2e
 @pytest.mark.parametrize("model", [two_stage("GridRoIHead"), sparse(), sparse(masks=True), generic_extractor(),
-                                   one_level()],
-                         ids=["grid", "learnt proposals", "and masks", "all levels", "shared head"])
+                                   one_level(), objectness(), objectness("CascadeRoIHead")],
+                         ids=["grid", "learnt proposals", "and masks", "all levels", "shared head", "objectness",
+                              "objectness of stages"])
 def test_other_second_stages(model, tmp_path):
     compared(model, tmp_path)
 

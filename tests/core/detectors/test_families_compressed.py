@@ -11,6 +11,7 @@ from tests.core.detectors.tiny import (
     HEADS,
     POINTS,
     generic_extractor,
+    objectness,
     one_level,
     single_stage,
     sparse,
@@ -55,10 +56,9 @@ def test_single_stage_heads(head, tmp_path):
 
 
 @pytest.mark.detectors
-@pytest.mark.parametrize(("head", "change"), [("FoveaHead", {"with_deform": True}), ("DDODHead", {"use_dcn": True})])
-def test_deformable_parts_of_single_stage_heads(head, change, tmp_path):
-    model = {**single_stage(head, score_thr=0.001), "train_cfg": train_cfg(head)}
-    model["bbox_head"].update(change)
+def test_deformable_parts_of_a_single_stage_head(tmp_path):
+    model = {**single_stage("FoveaHead", score_thr=0.001), "train_cfg": train_cfg("FoveaHead")}
+    model["bbox_head"].update(with_deform=True)
     assert goes_the_whole_way(model, tmp_path).compression.postprocessing
 
 
@@ -82,7 +82,8 @@ def test_two_stages(roi_head, masks, tmp_path):
 
 
 @pytest.mark.detectors
-@pytest.mark.parametrize("model", [generic_extractor(), one_level()], ids=["all levels", "shared head"])
+@pytest.mark.parametrize("model", [generic_extractor(), one_level(), objectness()],
+                         ids=["all levels", "shared head", "objectness"])
 def test_other_ways_to_look_at_regions(model, tmp_path):
     model["test_cfg"]["rcnn"].update(score_thr=0.0)
     goes_the_whole_way({**model, "train_cfg": two_stage_train_cfg(1)}, tmp_path)

@@ -254,6 +254,16 @@ def generic_extractor():
     return model
 
 
+def objectness(roi_head="StandardRoIHead"):
+    """Return a model config whose box heads find objects apart from classes, by layers that normalise weights."""
+    model = two_stage(roi_head)
+    boxes = model["roi_head"]["bbox_head"]
+    for head in boxes if isinstance(boxes, list) else [boxes]:
+        head.update(cls_predictor_cfg=dict(type="NormedLinear", tempearture=20),
+                    loss_cls=dict(type="SeesawLoss", p=0.8, q=2.0, num_classes=CLASSES))
+    return model
+
+
 def one_level():
     """Return a model config of two stages on one level, with a part of the backbone in the second one."""
     model, width = two_stage(), 256
@@ -312,6 +322,9 @@ def build(model, seed=0):
     layer = _DISTANCES.get(type(getattr(detector, "bbox_head", None)).__name__)
     if layer:
         detector.bbox_head.get_submodule(layer).bias.data.fill_(2.0)
+    if model["type"] == "DeformableDETR":
+        # Some of its parameters are memory as it was found.
+        detector.bbox_head.transformer.init_weights()
     if model["type"] in ("SparseRCNN", "QueryInst"):
         middles, sides = detector.rpn_head.init_proposal_bboxes.weight.data.uniform_().split(2, dim=1)
         middles.mul_(0.6).add_(0.2)
