@@ -204,7 +204,7 @@ def small_config(folder: str, algorithm: str) -> Any:
 def _shrink_backbone(backbone: Any, how: str) -> None:
     if "frozen_stages" in backbone:
         # Nothing is pretrained here, and all weights are to be trained.
-        backbone.frozen_stages = -1
+        backbone.frozen_stages = 0 if backbone.type == "EfficientNet" else -1
     if backbone.type in ("ResNet", "ResNetV1d"):
         key, _, value = how.partition("=")
         backbone[key] = int(value)

@@ -139,7 +139,9 @@ REPLACED = [patch for patch in REPLACED if patch.function]
 
 # A head of which each patched module is a part.
 WHOLE = {"FeatureAdaption": "GARetinaHead", "FeatureAlign": "FoveaHead", "ModulatedDeformConv2dPack": "NASFCOSHead",
-         "DeformableDetrTransformerDecoder": "DeformableDETRHead"}
+         "DeformableDetrTransformerDecoder": "DeformableDETRHead", "SpatialReductionAttention": "RetinaHead"}
+PVT = dict(type="PyramidVisionTransformerV2", embed_dims=16, num_layers=[1] * 4, num_heads=[1, 2, 4, 8],
+           drop_path_rate=0.0)
 
 
 @pytest.mark.parametrize("training", [False, True], ids=["testing", "training"])
@@ -149,6 +151,8 @@ def test_what_takes_a_methods_place_computes_the_same(patch, training):
         single_stage(WHOLE.get(patch.owner, patch.owner)))
     if model.get("bbox_head", {}).get("type") == "FoveaHead":
         model["bbox_head"]["with_deform"] = True
+    if patch.owner == "SpatialReductionAttention":
+        model["backbone"] = PVT
     detector = build(model)
     detector.train(training)
     # In testing that head leaves out places in which nothing is worth a look.
@@ -159,8 +163,9 @@ def test_what_takes_a_methods_place_computes_the_same(patch, training):
         expected = list(tensors(forward(image)))
         replaced = [module for module in detector.modules()
                     if patch.owner in {kind.__name__ for kind in type(module).__mro__}]
+        *path, name = patch.method.split(".")
         for module in replaced:
-            object.__setattr__(module, patch.method, functools.partial(patch.function, module))
+            object.__setattr__(functools.reduce(getattr, path, module), name, functools.partial(patch.function, module))
         found = list(tensors(forward(image)))
     assert replaced
     assert all(torch.equal(first, second) for first, second in zip(expected, found, strict=True))

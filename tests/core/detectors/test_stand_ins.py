@@ -104,3 +104,26 @@ def test_regions_smaller_than_a_pixel_of_the_features(tmp_path):
                       opset_version=least_opset(network))
     found, = run_onnx(path, image).values()
     assert torch.allclose(torch.from_numpy(found), network(image), atol=1e-4)
+
+
+@pytest.mark.parametrize("ratio", [0, 2])
+def test_a_region_that_is_a_point_makes_numbers(ratio, tmp_path):
+    from mmcv.ops import RoIAlign
+
+    from tests.core.detectors.comparing import run_onnx
+
+    class Aligned(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = RoIAlign(7, spatial_scale=0.25, sampling_ratio=ratio)
+
+        def forward(self, image):
+            # As SingleRoIExtractor does with regions of another level.
+            return self.layer(image, torch.zeros(2, 5)) * 0
+
+    install_stand_ins()
+    image, path, network = torch.randn(1, 3, 16, 16), tmp_path / "model.onnx", Aligned()
+    torch.onnx.export(network, image, str(path), input_names=["image"], autograd_inlining=False,
+                      opset_version=least_opset(network))
+    found, = run_onnx(path, image).values()
+    assert (found == 0).all()

@@ -206,9 +206,9 @@ def two_stage(roi_head="StandardRoIHead", masks=False, agnostic=False, rcnn=None
                     **BOX_HEADS[kind])
     if roi_head == "GridRoIHead":
         box_head["with_reg"] = False
-    extractor = dict(type="SingleRoIExtractor", roi_layer=dict(type="RoIAlign", output_size=7, sampling_ratio=2),
+    extractor = dict(type="SingleRoIExtractor", roi_layer=dict(type="RoIAlign", output_size=7, sampling_ratio=0),
                      out_channels=WIDTH, featmap_strides=[4, 8, 16, 32])
-    larger = {**extractor, "roi_layer": dict(type="RoIAlign", output_size=14, sampling_ratio=2)}
+    larger = {**extractor, "roi_layer": dict(type="RoIAlign", output_size=14, sampling_ratio=0)}
     head = dict(type=roi_head, bbox_roi_extractor=extractor, bbox_head=[box_head] * 3 if cascade else box_head,
                 **_ROI_HEADS.get(roi_head, {}))
     if cascade:
@@ -274,7 +274,7 @@ def one_level():
     model["roi_head"].update(
         shared_head=dict(type="ResLayer", depth=18, stage=3, stride=2, norm_cfg=dict(type="BN"), norm_eval=False),
         bbox_roi_extractor=dict(type="SingleRoIExtractor", out_channels=width, featmap_strides=[16],
-                                roi_layer=dict(type="RoIAlign", output_size=14, sampling_ratio=2)),
+                                roi_layer=dict(type="RoIAlign", output_size=14, sampling_ratio=0)),
         bbox_head=dict(type="BBoxHead", with_avg_pool=True, in_channels=512, roi_feat_size=7, num_classes=CLASSES,
                        bbox_coder=DELTAS, loss_bbox=dict(type="SmoothL1Loss", beta=1.0)))
     return model
