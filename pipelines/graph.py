@@ -190,7 +190,7 @@ def define_pipeline() -> Any:
             exported = export(checkpoint=compressed.outputs["checkpoint"], candidate=candidate,
                               dynamic_shape=dynamic_shape)
             converted = convert(onnx=exported.outputs["onnx"], candidate=candidate, compress_to_fp16=compress_to_fp16,
-                                data=data_ref, max_map_drop=max_map_drop)
+                                data=data_ref, mixed_map_drop=max_map_drop)
         for task, name in zip((*baseline, evaluated, exported, converted), ("evaluate", "export", "convert") * 2):
             task.set_display_name(f"{name}-fp32" if task in baseline else name)
 

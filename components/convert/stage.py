@@ -21,8 +21,8 @@ class Convert:
     compress_to_fp16: bool = parameter("Whether to store weights that are not 8-bit as FP16.", False)
     data: dict[str, Any] = parameter("The resolved data set, for int8_mixed; else not read.", {},
                                      presence=Presence.OPTIONAL)
-    max_map_drop: float = parameter("Largest loss of mAP that int8_mixed may have on the validation split.", 0.01,
-                                    presence=Presence.OPTIONAL)
+    mixed_map_drop: float = parameter("Largest loss of mAP that int8_mixed may have on the validation split.", 0.01,
+                                      presence=Presence.OPTIONAL)
 
 
 def convert(stage: Convert, output: ExecutorOutput) -> None:
@@ -54,13 +54,13 @@ def _mixed(stage: Convert, folder: Path) -> Path:
     from core.data.reference import DataRef
     from core.openvino.mixed import mix_precision
 
-    found = mix_precision(stage.onnx, folder, open_dataset(DataRef.from_json(stage.data)), stage.max_map_drop)
+    found = mix_precision(stage.onnx, folder, open_dataset(DataRef.from_json(stage.data)), stage.mixed_map_drop)
     for trial in found.trials:
         print(f"{trial.in_fp32} layers in FP32: {trial.map_drop:+.4f} mAP lost", flush=True)
     if not found.held:
         tried = ", ".join(f"{trial.map_drop:.4f} with {trial.in_fp32}" for trial in found.trials)
-        raise UserError("mAP", f"lost by layers in FP32: {tried}", f"It must be at most {stage.max_map_drop:g}.",
-                        "Train it (int8), or allow more by max_map_drop.")
+        raise UserError("mAP", f"lost by layers in FP32: {tried}", f"It must be at most {stage.mixed_map_drop:g}.",
+                        "Train it (int8), or allow more: max_map_drop of the pipeline.")
     print(f"in FP32: {', '.join(found.modules) or 'none'}", flush=True)
     return folder
 

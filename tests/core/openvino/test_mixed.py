@@ -1,5 +1,6 @@
 """int8 with the worst layers in FP32, on the chain of which one quantizer cuts nearly all off."""
 
+import dataclasses
 import json
 
 import pytest
@@ -59,15 +60,15 @@ def test_the_command(tmp_path, monkeypatch, capsys, scenes, int8_spec, write_onn
     assert mixed.main([*arguments, "--trials", "1"]) == 1
 
 
-@pytest.mark.parametrize("limit, in_fp32", [("0.01", 1), ("0.9", 0)])
+@pytest.mark.parametrize("limit, in_fp32", [("0.01", 1), ("1", 0)])
 def test_convert_makes_an_ir_of_it(tmp_path, monkeypatch, capsys, scenes, int8_spec, write_onnx, limit, in_fp32):
     """Of the candidate of that name alone; its IR has as many quantizers as its limit allows."""
     from components.convert.stage import STAGE
 
-    chain = write_chain(tmp_path / "chain", int8_spec, write_onnx)
+    chain = write_chain(tmp_path / "chain", dataclasses.replace(int8_spec, fake_quantize_nodes=6), write_onnx)
     monkeypatch.setattr("core.data.dataset.open_dataset", lambda reference: scenes)
     monkeypatch.setattr("core.data.reference.DataRef.from_json", lambda values: values)
-    arguments = ["--onnx", str(chain), "--data", "{}", "--max-map-drop", limit]
+    arguments = ["--onnx", str(chain), "--data", "{}", "--mixed-map-drop", limit]
     for name, candidate in (("mixed", {"name": "int8_mixed", "mixed": "yes"}), ("plain", {"name": "int8"})):
         assert STAGE.main([*arguments, "--candidate", json.dumps(candidate), "--ir", str(tmp_path / name)]) == 0
     assert [ModelSpec.read(tmp_path / name).fake_quantize_nodes for name in ("mixed", "plain")] == [6 - 2 * in_fp32, 6]
