@@ -39,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--irs", nargs=3, action="append", required=True, metavar=("NAME", "FP32", "COMPRESSED"),
                         help="IR folders of a detector")
     parser.add_argument("--times", type=int, default=5, help="how often the bound is measured")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of one turn; validation takes the default")
+    parser.add_argument("--seconds", type=float, default=0.8, help="of one turn; validation takes the default")
     parser.add_argument("--threads", type=int, default=None, help="CPU threads; by default OpenVINO chooses")
     parser.add_argument("--output", type=Path, default=None, metavar="FILE", help="write the results as JSON")
     return parser
