@@ -126,7 +126,7 @@ def _values(content: ReportContent) -> dict[str, Any]:
 
 
 def _candidate_rows(content: ReportContent) -> list[list[str]]:
-    """Return a row on each candidate of a choice: what it is like, what it took, and why it was chosen or not."""
+    """Return a row on each candidate of a choice: its name, what it is like, what it took, and at the end why."""
     found = {name_of(one): one for one in content.summary.all}
     rows = []
     for one in content.summary.choice.candidates if content.summary.choice else ():
@@ -135,9 +135,10 @@ def _candidate_rows(content: ReportContent) -> list[list[str]]:
             fraction(measured.map_ir), f"{fraction(measured.map_drop)} ({fraction(measured.map_drop_low)} to "
             f"{fraction(measured.map_drop_high)})", ratio(measured.speedup), quantity(measured.latency_ms_p50),
             quantity(measured.size_mb)]
-        device = f"{one.gpus} GPU" if one.gpus else "CPU"
+        device = counted(one.gpus, "GPU") if one.gpus else "CPU"
+        took = f"{one.hours:.1f} h" if one.hours >= 1 else f"{60 * one.hours:.1f} min"
         rows.append([f"{one.name}, chosen" if one.chosen else one.name, *figures,
-                     f"{one.hours:.2f} h of {device}, {counted(one.epochs, 'epoch')}",
+                     f"{took}, {device}", str(one.epochs),
                      one.why + (f" {one.decision}" if one.decision else "")])
     return rows
 

@@ -133,14 +133,19 @@ def pareto(summary: Summary, colours: Mapping[str, str], prefix: str = "pareto-"
                 bars = (max(one.map_drop_high - drop, 0.0), max(drop - one.map_drop_low, 0.0))
                 points.append((one.provenance.models.candidate, getattr(one, name), one.map_ir, bars))
             known = [point for point in points if math.isfinite(point[1]) and math.isfinite(point[2])]
-            for model, x, y, bars in known:
+            middle = sum(x for _, x, *_ in known) / max(len(known), 1)
+            for place, (model, x, y, bars) in enumerate(known):
                 if all(map(math.isfinite, bars)) and any(bars):
                     panel.errorbar(x, y, yerr=[[bars[0]], [bars[1]]], color=colours[model], linewidth=1.2)
                 panel.plot(x, y, "o", color=colours[model], markersize=7)
                 if model == chosen:
                     panel.plot(x, y, "o", markerfacecolor="none", markeredgecolor=_INK, markersize=13)
-                panel.annotate(displayable(model, 24), (x, y), xytext=(8, 5), textcoords="offset points", fontsize=8.5)
+                # Names of neighbours stand on both sides of their points.
+                panel.annotate(displayable(model, 24), (x, y), textcoords="offset points", fontsize=8.5,
+                               xytext=(-9 if x > middle else 9, 6 if place % 2 else -12),
+                               ha="right" if x > middle else "left")
             panel.margins(x=0.22, y=0.2)
+            panel.set_ylim(bottom=max(panel.get_ylim()[0], -0.01))
             if not known:
                 _nothing(panel, "not measured")
         return inline_svg(figure, prefix, "mAP over throughput and over size of every model", COLOURS)

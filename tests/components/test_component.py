@@ -111,7 +111,8 @@ print(sorted(heavy & sys.modules.keys()))
 @pytest.mark.parametrize("name", STAGES)
 def test_a_parameter_that_stages_share_is_declared_once(name):
     """Parameters of one name are of one declaration, but for those that mean something else in each stage."""
-    own = {"data", "model", "compression", "parent", "checkpoint", "seed", "summary", "html", "validation"}
+    own = {"data", "model", "compression", "parent", "checkpoint", "seed", "summary", "html", "validation",
+           "max_map_drop"}
     for element in elements(stage_of(name).declaration):
         if element.role is Role.PARAMETER and element.name not in own:
             same = [other for stage in tables.stages() for other in elements(stage.declaration)

@@ -85,7 +85,7 @@ def test_a_killed_process_fails_the_run(killed):
 
 def test_started_again_it_takes_what_is_finished(finished):
     assert finished.code == 0, finished.text[-3000:]
-    for stage in ("train", "compress-post_training", "convert-post_training", "compress-wild", "convert-wild"):
+    for stage in ("train", "evaluate-fp32", "compress-wild", "convert-wild"):
         assert f"{stage} unchanged" in finished.text, stage
     assert "compress-tame unchanged" not in finished.text
 
