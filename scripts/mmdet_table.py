@@ -30,7 +30,7 @@ BEGIN, END = "<!-- begin mmdet configs -->", "<!-- end mmdet configs -->"
 REFUSED = "REFUSED"
 RESOLVE = "resolve"
 WHOLE, PARTIAL = "whole", "partial"
-ROW_SECONDS = 900
+ROW_SECONDS = 1800
 PICTURES = 20
 LEAST_SAME, LEAST_MASKS = 0.95, 0.95
 """Share of boxes and overlap of masks by which an FP32 IR counts as its detector: random boxes lie close to the limits
@@ -182,10 +182,11 @@ def check_stock(config: Any) -> None:
     faults.stop()
 
 
-def run_row(folder: str, algorithm: str) -> FolderRow:
+def run_row(folder: str, algorithm: str, on_stage: Callable[[FolderRow], None] = lambda row: None) -> FolderRow:
     """Walk one config with one algorithm in this process; stages after a failed one are not reached.
 
-    A config that resolve refuses is not walked: its row has that cell alone.
+    A config that resolve refuses is not walked: its row has that cell alone. ``on_stage`` is called with the row as far
+    as it has come.
     """
     started, row = time.perf_counter(), FolderRow(folder, algorithm, ENTRIES[folder].config)
     with tempfile.TemporaryDirectory(prefix="mmdet-compress-table-") as workplace:
@@ -199,6 +200,7 @@ def run_row(folder: str, algorithm: str) -> FolderRow:
             if name == RESOLVE and outcome is Outcome.FAILED and walk.refused:
                 row.cells = {RESOLVE: Cell(REFUSED, why)}
                 break
+            on_stage(row)
         row.counts = walk.counts
     row.seconds = round(time.perf_counter() - started, 1)
     return row
@@ -212,12 +214,15 @@ def run_row_apart(folder: str, algorithm: str) -> FolderRow:
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_walk_into, args=(sender, folder, algorithm, end_with_this_process()))
-    started = time.perf_counter()
+    started, row = time.monotonic(), FolderRow(folder, algorithm, ENTRIES[folder].config)
     process.start()
     sender.close()
     try:
-        if receiver.poll(ROW_SECONDS):
-            return FolderRow.from_json(receiver.recv())
+        while receiver.poll(max(0.0, started + ROW_SECONDS - time.monotonic())):
+            done, values = receiver.recv()
+            row = FolderRow.from_json(values)
+            if done:
+                return row
         reason = f"no end within {ROW_SECONDS} s"
     except EOFError:
         process.join()
@@ -225,13 +230,14 @@ def run_row_apart(folder: str, algorithm: str) -> FolderRow:
     finally:
         process.kill()
         process.join()
-    return FolderRow(folder, algorithm, ENTRIES[folder].config, {"process": Cell(FAILED, reason)},
-               seconds=round(time.perf_counter() - started, 1))
+    row.cells["process"], row.seconds = Cell(FAILED, reason), round(time.monotonic() - started, 1)
+    return row
 
 
 def _walk_into(sender: Any, folder: str, algorithm: str, tie: Callable[[], None]) -> None:
     tie()
-    sender.send(run_row(folder, algorithm).to_json())
+    row = run_row(folder, algorithm, lambda row: sender.send((False, row.to_json())))
+    sender.send((True, row.to_json()))
 
 
 def _import_once() -> None:

@@ -1,6 +1,7 @@
 """The walk of MMDetection's own configs: its entries, its verdicts, its page."""
 
 import json
+import time
 
 import pytest
 
@@ -77,12 +78,19 @@ def test_done_rows_stay_and_what_is_refused_is_not_compressed(walked, tmp_path):
     assert len(json.loads((tmp_path / "rows.json").read_text())) == 4
 
 
-def test_a_process_that_dies_is_a_row_with_its_code(monkeypatch):
-    monkeypatch.setattr(mmdet_table, "run_row", lambda folder, algorithm: exit(7))
+def test_a_process_that_dies_or_hangs_is_a_row_as_far_as_it_came(monkeypatch):
+    def dies(folder, algorithm, on_stage):
+        on_stage(FolderRow("ssd", "int8", cells={"builds": Cell("ok", "9.0 M")}))
+        exit(7)
+
+    monkeypatch.setattr(mmdet_table, "run_row", dies)
     row = mmdet_table.run_row_apart("ssd", "int8")
-    assert row.cells["process"] == Cell("FAILED", "ended with code 7")
-    monkeypatch.setattr(mmdet_table, "run_row", lambda folder, algorithm: WHOLE)
+    assert row.cells == {"builds": Cell("ok", "9.0 M"), "process": Cell("FAILED", "ended with code 7")}
+    monkeypatch.setattr(mmdet_table, "run_row", lambda folder, algorithm, on_stage: WHOLE)
     assert mmdet_table.run_row_apart("ssd", "int8") == WHOLE
+    monkeypatch.setattr(mmdet_table, "run_row", lambda folder, algorithm, on_stage: time.sleep(60))
+    monkeypatch.setattr(mmdet_table, "ROW_SECONDS", 0.2)
+    assert mmdet_table.run_row_apart("ssd", "int8").cells["process"].seen == "no end within 0.2 s"
 
 
 def test_a_config_is_cut_down_and_its_neck_fits():
