@@ -1,11 +1,11 @@
 """What a candidate came to by itself: how it was made, or what it failed of."""
 
-import json
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
+from core.base.json_file import json_value
 from core.results.record import Count, MeasuredFraction, Name, Quantity, Record, Text
 
 OUTCOME_FILE = "outcome.json"
@@ -41,7 +41,7 @@ class Outcome(Record):
             if content.read(1) != b"{":
                 return None
         try:
-            found = json.loads(file.read_bytes())
+            found = json_value(file.read_bytes())
         except ValueError:
             return None
         return cls.read(file) if isinstance(found, dict) and found.get("kind") == "failed candidate" else None
