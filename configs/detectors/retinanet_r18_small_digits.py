@@ -17,5 +17,7 @@ data = dict(
     train=dict(pipeline=train_pipeline),
     val_dataloader=dict(samples_per_gpu=8),
     test_dataloader=dict(samples_per_gpu=8))
-runner = dict(max_epochs=8)
-evaluation = dict(interval=8)
+# Six epochs at this rate reach what eight reach at 1e-3.
+optimizer = dict(lr=2e-3)
+runner = dict(max_epochs=6)
+evaluation = dict(interval=6)
