@@ -15,6 +15,8 @@ from core.training.initial import InitialScore
 KEY = "fine_tuning"
 # Validations in a row that a training goes on though it is within the limit, or does not improve.
 PATIENCE = 2
+# 0.50 - 0.49 is not 0.01 in binary; the gate allows as much.
+_SLACK = 1e-9
 
 
 class When(StrEnum):
@@ -82,7 +84,7 @@ class FineTuning:
         drop, limit = initial.parent_map - initial.metrics.map, self.max_map_drop
         scores = (f"mAP {initial.metrics.map:.4f} before the first step, {initial.parent_map:.4f} without compression, "
                   f"limit {limit:g}")
-        if drop <= limit:
+        if drop <= limit + _SLACK:
             return False, f"Not fine-tuned: already within the limit on the {initial.split} split ({scores})."
         return True, f"Fine-tuned: not within the limit on the {initial.split} split ({scores})."
 
@@ -113,7 +115,7 @@ class EnoughHook(Hook):
         if not self._validated(runner) or not self._finished() or "map" not in runner.last_metrics:
             return
         state, found = dict(runner.messages[KEY]), float(runner.last_metrics["map"])
-        within = state["parent_map"] - found <= self._plan.max_map_drop
+        within = state["parent_map"] - found <= self._plan.max_map_drop + _SLACK
         state["within"] = state["within"] + 1 if within else 0
         state["waited"] = 0 if found > state["best"] else state["waited"] + 1
         state["best"] = max(state["best"], found)
