@@ -15,7 +15,7 @@ from core.training.initial import InitialScore
 KEY = "fine_tuning"
 # Validations in a row that a training goes on though it is within the limit, or does not improve.
 PATIENCE = 2
-# 0.50 - 0.49 is not 0.01 in binary; as in the gate (core/report/gate.py).
+# 0.50 - 0.49 is not 0.01 in binary; the gate allows as much.
 _SLACK = 1e-9
 
 
