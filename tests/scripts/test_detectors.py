@@ -49,7 +49,7 @@ def test_the_page_names_every_family_and_refusal_as_the_adapters_do():
     assert section in (REPOSITORY / "docs" / "detectors.md").read_text()
     assert section in markdown([ROW], {})
     assert "| FoveaBox | FoveaHead | score_thr, nms_pre, max_per_img, nms, min_bbox_size, deploy_nms_pre |" in section
-    assert "rpn.nms, " in section and "| YOLOX (x32) |" in section and "| PAAHead |" in section
+    assert "rpn.nms, " in section and "| YOLOX (x32) |" in section and "| SOLOHead |" in section
 
 
 @pytest.mark.parametrize(("arguments", "near"), [(["--detectors", "ssd30"], "ssd300"),

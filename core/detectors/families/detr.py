@@ -41,6 +41,10 @@ def queried_levels(head: Any, features: Any, metas: list[dict[str, Any]]) -> tup
     for layer in range(states.shape[0]):
         state = states[layer]
         classes.append(head.cls_branches[layer](state))
+        if head.with_box_refine and not head.training:
+            # The decoder has moved them so; once more would be one more of each of the branch's quantizers.
+            boxes.append(later[layer])
+            continue
         moved = head.reg_branches[layer](state)
         with untraced():
             reference = inverse_sigmoid(first if layer == 0 else later[layer - 1])

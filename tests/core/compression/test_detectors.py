@@ -14,6 +14,7 @@ from core.config.adapt import nncf_config_of
 from core.detectors.building import build_detector
 from core.detectors.families.retinanet import RetinaNet
 from core.detectors.graph import image_metas, untraced
+from core.detectors.patches import LAYER_FUNCTIONS, LAYERS
 from core.detectors.registry import families
 from core.dry_run.dry_run import DryRun
 from scripts.detectors import run_row
@@ -22,7 +23,10 @@ from scripts.trial_configs import CLASSES, trial_config
 SMALL = (("retinanet_r18_small", "int8"), ("yolox_tiny", "int8_pruning"))
 OWNERS = ("mmdet.models.dense_heads", "mmdet.models.dense_heads.base_dense_head", "mmdet.models.dense_heads.gfl_head",
           "mmdet.models.necks.ssd_neck", "mmdet.models.roi_heads",
-          "mmdet.models.roi_heads.roi_extractors.base_roi_extractor", "mmdet.models.roi_heads.mask_heads", "mmcv.cnn")
+          "mmdet.models.roi_heads.roi_extractors.base_roi_extractor", "mmdet.models.roi_heads.mask_heads", "mmcv.cnn",
+          "mmcv.cnn.bricks.transformer", "mmcv.ops", "mmdet.models.dense_heads.fovea_head",
+          "mmdet.models.dense_heads.guided_anchor_head", "mmdet.models.dense_heads.tood_head",
+          "mmdet.models.detectors", "mmdet.models.utils.normed_predictor", "mmdet.models.utils.transformer")
 
 
 @HEADS.register_module(force=True)
@@ -67,8 +71,9 @@ def small(tmp_path, monkeypatch):
     return build
 
 
-PATCHES = sorted({patch for adapter in families() for patch in adapter.patches}, key=str)
-FUNCTIONS = sorted({function for adapter in families() for function in adapter.untraced_functions}, key=str)
+PATCHES = sorted({*LAYERS, *(patch for adapter in families() for patch in adapter.patches)}, key=str)
+FUNCTIONS = sorted({*LAYER_FUNCTIONS, *(function for adapter in families()
+                                        for function in adapter.untraced_functions)}, key=str)
 
 
 @pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: f"{patch.owner}.{patch.method}")

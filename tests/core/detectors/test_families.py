@@ -27,8 +27,9 @@ WITH_CONFIGS = {"SSDHead", "PISASSDHead", "YOLOV3Head", "YOLOXHead"}
 SECOND_STAGES = {"StandardRoIHead", "DynamicRoIHead", "DoubleHeadRoIHead", "PISARoIHead", "MaskScoringRoIHead",
                  "PointRendRoIHead", "GridRoIHead", "CascadeRoIHead", "HybridTaskCascadeRoIHead", "SparseRoIHead"}
 AGNOSTIC = {"nms": {**NMS, "class_agnostic": True}}
-DEFORMABLE = (("FoveaHead", {"with_deform": True}), ("DDODHead", {"use_dcn": True}), ("FCOSHead", {
-    "dcn_on_last_conv": True}), ("RetinaHead", {"conv_cfg": {"type": "DCNv2", "deform_groups": 2}}))
+DEFORMABLE = (("FoveaHead", {"with_deform": True}), ("DDODHead", {"use_dcn": True}),
+              ("FCOSHead", {"dcn_on_last_conv": True}), ("DeformableDETRHead", {"with_box_refine": False}),
+              ("RetinaHead", {"conv_cfg": {"type": "DCNv2", "deform_groups": 2}}))
 # One of each kind, and the fastest; the others run with the exports.
 QUICK = ("FoveaHead", "TOODHead", "DETRHead")
 

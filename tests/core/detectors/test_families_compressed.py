@@ -56,9 +56,11 @@ def test_single_stage_heads(head, tmp_path):
 
 
 @pytest.mark.detectors
-def test_deformable_parts_of_a_single_stage_head(tmp_path):
-    model = {**single_stage("FoveaHead", score_thr=0.001), "train_cfg": train_cfg("FoveaHead")}
-    model["bbox_head"].update(with_deform=True)
+@pytest.mark.parametrize(("head", "change"), [("FoveaHead", {"with_deform": True}),
+                                              ("DeformableDETRHead", {"with_box_refine": False})])
+def test_deformable_parts_of_single_stage_heads(head, change, tmp_path):
+    model = {**single_stage(head, score_thr=0.001), "train_cfg": train_cfg(head)}
+    model["bbox_head"].update(change)
     assert goes_the_whole_way(model, tmp_path).compression.postprocessing
 
 
