@@ -39,13 +39,14 @@ def queried_levels(head: Any, features: Any, metas: list[dict[str, Any]]) -> tup
     states = states.permute(0, 2, 1, 3)
     classes, boxes = [], []
     for layer in range(states.shape[0]):
-        state = states[layer]
-        classes.append(head.cls_branches[layer](state))
+        # Without refinement all layers have the same branches, of which NNCF replaces the first name's alone.
+        state, own = states[layer], layer if head.with_box_refine else 0
+        classes.append(head.cls_branches[own](state))
         if head.with_box_refine and not head.training:
             # The decoder has moved them so; once more would be one more of each of the branch's quantizers.
             boxes.append(later[layer])
             continue
-        moved = head.reg_branches[layer](state)
+        moved = head.reg_branches[own](state)
         with untraced():
             reference = inverse_sigmoid(first if layer == 0 else later[layer - 1])
             moved = torch.cat([moved[..., :reference.shape[-1]] + reference, moved[..., reference.shape[-1]:]], dim=-1)
