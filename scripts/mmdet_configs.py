@@ -256,6 +256,9 @@ def _sections(node: Any) -> Iterator[Any]:
 def _set_size(config: Any, height: int, width: int) -> None:
     """Give every transform that has a size this one."""
     config.data.update(samples_per_gpu=BATCH, workers_per_gpu=0)
+    for section in (config.data, config.data.get("train_dataloader") or {}):
+        # Of workers, of which there are none.
+        section.pop("persistent_workers", None)
     for step in _sections(config.data):
         kind = step.get("type")
         if "img_scale" in step:
