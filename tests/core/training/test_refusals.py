@@ -62,7 +62,7 @@ def test_our_own_configs_are_obeyed():
     ({"data": {"test": {"file_client_args": {"backend": "disk", "path_mapping": {}}}}}, "data.test.file_client_args"),
     ({"data": {"train": {"dataset": {"pipeline": [{"type": "InstaBoost"}]}}}},
      "data.train.dataset.pipeline.0: InstaBoost. It needs the package instaboostfast"),
-    ({"total_epochs": 5}, "total_epochs: 5. runner says max_epochs=8"),
+    ({"total_epochs": 5}, "total_epochs: 5. runner says max_epochs=6"),
 ])
 def test_what_cannot_be_obeyed_is_named(changes, named):
     found = refused(**changes)
