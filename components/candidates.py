@@ -5,7 +5,7 @@ place of the stage's artifacts, the stage succeeds, and those after it hand the 
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -103,9 +103,7 @@ class Candidates:
         if not self.compression_configs and not self.candidates:
             yield Wanted(ONLY_CANDIDATE, self.compression_config, dict(self.compression_options), when)
         ready_made = expand(self.candidates, self.max_candidates)
-        for name, path in _named(self.compression_configs).items():
-            # Such as int8.py beside the ready-made int8.
-            name = f"own-{name}" if name in [one.name for one in ready_made] else name
+        for name, path in _named(self.compression_configs, {one.name for one in ready_made}).items():
             yield Wanted(name, path, dict(self.compression_options), when)
         for one in ready_made:
             asked = Wanted(one.name, model_config, when=one.when or when, may_fail=one.name not in self.candidates,
@@ -124,12 +122,19 @@ def _kind(candidate: "ReadyMade") -> str:
     return f"{'int8' if candidate.int8 else ''}{'pruned' if candidate.pruned else ''}"
 
 
-def _named(paths: list[str]) -> dict[str, str]:
-    """Return configs by the names of their files, with their folders' names where files have the same."""
+def _named(paths: list[str], taken: Collection[str] = ()) -> dict[str, str]:
+    """Return configs by the names of their files, with their folders' names where files have the same.
+
+    Args:
+        paths: The configs.
+        taken: Names of ready-made candidates, in small letters.
+    """
     stems = [PurePosixPath(path).stem for path in paths]
     longer = [f"{PurePosixPath(path).parent.name}-{stem}" for path, stem in zip(paths, stems)]
-    names = [_NOT_IN_NAMES.sub("-", long if stems.count(stem) > 1 else stem)[:_LONGEST_NAME].strip("-.")
+    names = [_NOT_IN_NAMES.sub("-", long if stems.count(stem) > 1 else stem)[:_LONGEST_NAME].strip("-._")
              for stem, long in zip(stems, longer)]
+    # Such as int8.py beside the ready-made int8; some file systems do not tell capitals apart.
+    names = [f"own-{name}" if name.lower() in taken else name for name in names]
     if len({name.lower() for name in (*names, "fp32")} - {""}) < len(names) + 1:
         raise UserError("parameter compression_configs", ", ".join(paths), "Candidates are named after their files; "
                         "names must differ, in more than capitals, and none is fp32.", "Rename one of the files.")

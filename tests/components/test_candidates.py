@@ -116,6 +116,25 @@ def test_one_config_is_a_list_of_one_and_the_lists_go_before_it():
     assert both[2].options["seed"] == 1 and "nncf_config" in both[2].options
 
 
+@pytest.mark.parametrize("path, name", [("_int8.py", "int8"), ("__int8_.py", "int8"), (".hidden.py", "hidden"),
+                                        ("_" * 70 + "a.py", None), ("__.py", None)])
+def test_a_config_s_name_is_one_that_records_take(path, name):
+    # Making(candidate="_int8") was refused after the training.
+    if name is None:
+        with pytest.raises(UserError, match="parameter compression_configs"):
+            wanted(compression_configs=[path])
+    else:
+        (found,) = wanted(compression_configs=[path])
+        assert Outcome(version=1, kind="failed candidate", candidate=found.name, stage="compress",
+                       reason="x").candidate == name
+
+
+def test_names_differ_from_those_of_ready_made_candidates_in_more_than_capitals():
+    assert [one.name for one in wanted(compression_configs=["INT8.py"], candidates=["int8"])] == ["own-INT8", "int8"]
+    with pytest.raises(UserError, match="parameter compression_configs"):
+        wanted(compression_configs=["own-int8.py", "int8.py"], candidates=["int8"])
+
+
 def test_auto_trains_where_that_is_needed_and_goes_on_without_one_that_cannot_be():
     found = wanted(candidates=["auto"], max_candidates=3)
     assert [(each.name, each.when, each.may_fail) for each in found] == [
