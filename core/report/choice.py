@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from core.report.gate import judge
+from core.report.gate import SLACK, judge
 from core.report.text import fraction, ratio
 from core.results.outcome import Making, Outcome
 from core.results.summary import Choice, Contender, Objective, Summary, Thresholds
@@ -21,7 +21,7 @@ def gain(summary: Summary, objective: Objective) -> float:
 
 def surely_within(summary: Summary, thresholds: Thresholds) -> bool:
     """Return whether the whole 95 % interval of a candidate's loss of mAP is within the limit."""
-    return summary.map_drop_high <= thresholds.max_map_drop
+    return summary.map_drop_high <= thresholds.max_map_drop + SLACK
 
 
 def choose(summaries: Sequence[Summary], thresholds: Thresholds, objective: Objective) -> Summary:
@@ -79,7 +79,7 @@ def _why_not(one: Summary, chosen: Summary, thresholds: Thresholds, objective: O
         return (f"The 95 % interval of its loss of mAP ends at {fraction(one.map_drop_high)}, above "
                 f"{thresholds.max_map_drop:g}; that of {name_of(chosen)} does not.")
     own, other = gain(one, objective), gain(chosen, objective)
-    if own >= other * (1 - ALIKE):
+    if own >= other * (1 - ALIKE) and one.map_drop >= chosen.map_drop:
         return (f"As good in {objective.value} as {name_of(chosen)} ({ratio(own)} and {ratio(other)}), and loses no "
                 "less mAP.")
     return f"{name_of(chosen)} is {_BETTER[objective]}: {ratio(other)} the baseline's, this one {ratio(own)}."

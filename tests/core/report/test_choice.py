@@ -59,6 +59,20 @@ def test_an_unmeasured_figure_is_never_chosen():
     assert chosen(candidate("unknown", speedup=math.nan), candidate("known", speedup=1.1)) == "known"
 
 
+def test_one_that_loses_less_is_not_said_to_lose_no_less():
+    """Alike to the chosen one, but not to the best: the chosen one is faster, that is all."""
+    best, taken, third = candidate("best", drop=0.006), candidate("taken", drop=0.005, speedup=1.95), candidate(
+        "third", drop=0.001, speedup=1.93)
+    found = choose([best, taken, third], LIMITS, Objective.THROUGHPUT)
+    assert name_of(found) == "taken"
+    choice = explain([best, taken, third], found, LIMITS, Objective.THROUGHPUT, {}, [])
+    assert choice.candidates[2].why == "taken is faster: 1.95x the baseline's, this one 1.93x."
+
+
+def test_an_interval_that_ends_at_the_limit_is_within_it():
+    assert chosen(candidate("sure", high=0.41 - 0.40, speedup=1.5), candidate("unsure", high=0.0101)) == "sure"
+
+
 def test_every_candidate_has_its_reason_and_what_it_took():
     best, slow, unsure = candidate("best"), candidate("slow", speedup=1.2), candidate("unsure", high=0.02, speedup=3.0)
     lossy, alike = candidate("lossy", drop=0.3), candidate("alike", drop=0.004)
