@@ -3,12 +3,15 @@
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.candidates import OfCandidate
 from components.stage import Presence, Stage, input_artifact, output_artifact, parameter
 from core.base.errors import UserError
 from core.base.executor_output import ExecutorOutput
+
+if TYPE_CHECKING:
+    from core.data.dataset import Dataset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +32,16 @@ def convert(stage: Convert, output: ExecutorOutput) -> None:
     """Convert the model; write the IR. Of int8_mixed the layers that cost most are in FP32."""
     from core.export.spec import ModelSpec
     from core.openvino.ir import MODEL_API_NOTE, convert_to_ir, model_info
+    from core.results.outcome import Outcome
+
+    mixed = bool(stage.of.candidate.get("mixed")) and Outcome.at(stage.onnx) is None
+    # Not within the work: a store that does not answer is no fault of the candidate, whose outcome KFP would keep.
+    dataset = _data(stage) if mixed else None
 
     def write() -> None:
         stage.ir.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="mmdet-compress-mixed-") as folder:
-            onnx = _mixed(stage, Path(folder)) if stage.of.candidate.get("mixed") else stage.onnx
+            onnx = _mixed(stage, dataset, Path(folder)) if dataset is not None else stage.onnx
             files = convert_to_ir(onnx, stage.ir, stage.compress_to_fp16)
         note = model_info(ModelSpec.read(stage.ir))[MODEL_API_NOTE]
         if note:
@@ -44,17 +52,22 @@ def convert(stage: Convert, output: ExecutorOutput) -> None:
     stage.of.work(stage, output, write, stage.onnx, fails_of=UserError)
 
 
-def _mixed(stage: Convert, folder: Path) -> Path:
+def _data(stage: Convert) -> "Dataset":
+    from core.data.dataset import open_dataset
+    from core.data.reference import DataRef
+
+    return open_dataset(DataRef.from_json(stage.data))
+
+
+def _mixed(stage: Convert, dataset: "Dataset", folder: Path) -> Path:
     """Return the candidate's ONNX folder again, with as few layers in FP32 as the limit takes.
 
     Raises:
         UserError: No trial kept the limit.
     """
-    from core.data.dataset import open_dataset
-    from core.data.reference import DataRef
     from core.openvino.mixed import mix_precision
 
-    found = mix_precision(stage.onnx, folder, open_dataset(DataRef.from_json(stage.data)), stage.mixed_map_drop)
+    found = mix_precision(stage.onnx, folder, dataset, stage.mixed_map_drop)
     for trial in found.trials:
         print(f"{trial.in_fp32} layers in FP32: {trial.map_drop:+.4f} mAP lost", flush=True)
     if not found.held:

@@ -88,3 +88,21 @@ def test_convert_refuses_what_no_trial_keeps_within_its_limit(tmp_path, monkeypa
     assert STAGE.main(["--onnx", str(chain), "--data", "{}", "--candidate", candidate, "--ir",
                        str(tmp_path / "ir")]) == 2
     assert "with 0" in capsys.readouterr().err and not (tmp_path / "ir").exists()
+
+
+def test_data_that_cannot_be_had_is_no_fault_of_the_candidate(tmp_path, monkeypatch, capsys):
+    """As its outcome it would be taken from the cache for ever; a stage that fails is run again."""
+    from components.convert.stage import STAGE
+
+    def unreachable(reference):
+        raise UserError("s3://bucket/data", "no answer", "The store must answer.", "Try again.")
+
+    monkeypatch.setattr("core.data.dataset.open_dataset", unreachable)
+    monkeypatch.setattr("core.data.reference.DataRef.from_json", lambda values: values)
+    (tmp_path / "onnx").mkdir()
+    asked = {"outputs": {"outputFile": str(tmp_path / "output.json"), "artifacts": {
+        "ir": {"artifacts": [{"uri": str(tmp_path / "ir")}]}}}}
+    arguments = ["--onnx", str(tmp_path / "onnx"), "--data", "{}", "--ir", str(tmp_path / "ir"), "--candidate",
+                 json.dumps({"name": "int8_mixed", "mixed": "yes"}), "--executor-input", json.dumps(asked)]
+    assert STAGE.main(arguments) == 2
+    assert "no answer" in capsys.readouterr().err and not (tmp_path / "ir").exists()
