@@ -64,7 +64,7 @@ def mix_precision(onnx_dir: Path, output_dir: Path, data: "Dataset", max_map_dro
     Args:
         onnx_dir: Folder of a quantized model, as export wrote it.
         output_dir: Folder to write such a folder to.
-        data: The data set; mAP is over its validation images, or its test images where there are none.
+        data: The data set; mAP is over its validation images, or its training images where there are none.
         max_map_drop: Largest mAP lost to the same model without quantizers.
         trials: The largest number of trials.
         images: Images that the errors are over.
@@ -76,7 +76,8 @@ def mix_precision(onnx_dir: Path, output_dir: Path, data: "Dataset", max_map_dro
     model = PartedModel(onnx_dir, data.classes, 0.0)
     if not model.of("quantization"):
         raise UserError("ONNX model", onnx_dir, "It has no quantizers.", "Give the export of a quantized model.")
-    seen = Images(data.val or data.test, map_images, model.spec)
+    # Never the test split: what is chosen by it would look better there than it is.
+    seen = Images(data.val or data.train, map_images, model.spec)
     whole = model.map(seen)
     ranked = [part for part, _ in ranked_by_error(model, model.of("quantization"),
                                                   Images(data.train, images, model.spec))]

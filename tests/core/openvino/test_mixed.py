@@ -30,6 +30,13 @@ def test_only_the_layer_that_costs_too_much_goes_back_to_fp32(tmp_path, scenes, 
     assert accuracy.metrics.map == pytest.approx(1)
 
 
+def test_what_is_measured_on_has_no_part_in_it(tmp_path, scenes, int8_spec, write_onnx):
+    chain = write_chain(tmp_path / "chain", int8_spec, write_onnx)
+    test = dataclasses.replace(scenes.test, annotation_file=tmp_path / "not_read.json")
+    found = mix_precision(chain, tmp_path / "out", dataclasses.replace(scenes, val=None, test=test), 0.01, images=2)
+    assert found.held and found.modules == ("backbone/conv3",)
+
+
 def test_a_model_within_its_limit_stays_as_it_is(tmp_path, scenes, int8_spec, write_onnx):
     chain = write_chain(tmp_path / "chain", int8_spec, write_onnx, ranges=(6.0, 6.0))
     found = mix_precision(chain, tmp_path / "out", scenes, max_map_drop=0.01, images=2)
