@@ -184,7 +184,8 @@ def _tried(stage: Resolve, candidates: Sequence[_Candidate], classes: Sequence[s
     reasons: dict[str, str] = {}
     for candidate in candidates:
         wanted = candidate.wanted
-        if wanted.refused or wanted.kind and wanted.kind in reasons:
+        known = wanted.kind and wanted.kind in reasons and (wanted.may_fail or not reasons[wanted.kind])
+        if wanted.refused or known:
             yield replace(candidate, wanted=replace(wanted, refused=wanted.refused or reasons[wanted.kind]))
             continue
         try:

@@ -228,3 +228,23 @@ def test_strict_and_dynamic_shape_reach_the_preflight(options, monkeypatch):
     assert main([*options, "--preflight", "true"]) == 0
     assert main([*options, "--preflight", "true", "--strict", "true", "--dynamic-shape", "true"]) == 0
     assert seen == [(None, False), (True, True)]
+
+
+def test_a_candidate_that_was_named_is_refused_though_one_of_its_kind_was_left_out_before(monkeypatch):
+    from types import SimpleNamespace
+
+    from components.candidates import Wanted
+    from components.resolve import stage as resolving
+    from core.base.errors import UserError
+
+    def refuse(config, classes):
+        raise UserError("nncf_config", "no layer", "It prunes none.", "Name another.")
+
+    monkeypatch.setattr(resolving, "check_layers", refuse)
+    stage = SimpleNamespace(preflight=False, compression_limits=SimpleNamespace(put_into=lambda config: None))
+    automatic, other, named = (resolving._Candidate(Wanted(name, "x.py", may_fail=may_fail, kind="pruned"))
+                               for name, may_fail in (("pruned_40", True), ("pruned_20", True), ("pruned_60", False)))
+    left_out = list(resolving._tried(stage, [automatic, other], ()))
+    assert ["prunes none" in one.wanted.refused for one in left_out] == [True, True]
+    with pytest.raises(UserError, match="prunes none"):
+        list(resolving._tried(stage, [automatic, named], ()))
