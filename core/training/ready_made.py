@@ -11,6 +11,7 @@ from typing import Any
 
 from core.base.errors import UserError
 from core.base.suggest import did_you_mean
+from core.base.text import bounded_repr
 from core.config.merging import DELETE_KEY
 from core.config.test_pipeline import preprocessing_of
 from core.training.settings import training_length
@@ -106,12 +107,18 @@ def options_of(candidate: ReadyMade, model: Any) -> dict[str, Any]:
         model: The model's config (mmcv Config).
 
     Raises:
-        UserError: The config's training is counted in iterations, and pruning goes by epochs.
+        UserError: The config's training is counted in iterations, and pruning goes by epochs; or it names no learning
+            rate.
     """
     length, size = training_length(model), preprocessing_of(model)
     if candidate.pruned and not length.by_epoch:
         raise UserError("parameter candidates", candidate.name, "Filters are pruned epoch by epoch, and model_config "
                         "trains by iterations.", "Let it train by epochs, or name other candidates.")
+    rate = (model.get("optimizer") or {}).get("lr")
+    if isinstance(rate, bool) or not isinstance(rate, (int, float)):
+        raise UserError("model_config, optimizer.lr", bounded_repr(rate, 40), "The learning rate of a ready-made "
+                        "candidate is a share of it, so it must be a number.",
+                        "Write it into the config, or -p model_options='{\"optimizer.lr\": 0.001}'.")
     share = _PRUNED_LENGTH if candidate.pruned else _INT8_LENGTH
     number = max(round(length.number * share), _SHORTEST_PRUNED if candidate.pruned else 1)
     algorithms = [*([_pruning(candidate.pruned, number)] if candidate.pruned else []),
@@ -119,7 +126,7 @@ def options_of(candidate: ReadyMade, model: Any) -> dict[str, Any]:
     options = {
         "nncf_config": {"input_info": {"sample_size": [1, 3, size.input_height, size.input_width]},
                         "compression": algorithms if len(algorithms) > 1 else algorithms[0]},
-        "optimizer.lr": model.optimizer.lr * (_PRUNED_RATE if candidate.pruned else _INT8_RATE),
+        "optimizer.lr": rate * (_PRUNED_RATE if candidate.pruned else _INT8_RATE),
         "lr_config": {DELETE_KEY: True, "policy": "CosineAnnealing", "min_lr_ratio": 0.01},
         "evaluation.interval": 1 if length.by_epoch else max(1, math.ceil(number / 4))}
     if model.get("runner") is not None:

@@ -57,6 +57,15 @@ def test_a_training_by_iterations_is_not_pruned_and_is_quantized():
         options_of(pruned, model)
 
 
+@pytest.mark.parametrize("optimizer", [{"type": "Adam"}, {"first": {"type": "SGD", "lr": 0.1}},
+                                       {"type": "SGD", "lr": "0.1"}])
+def test_a_config_without_a_learning_rate_is_told_so(optimizer):
+    """torch's Adam has one of its own, and MMDetection trains with it."""
+    model = load_config("configs/detectors/retinanet_r18_small.py", {"optimizer": {"_delete_": True, **optimizer}})
+    with pytest.raises(UserError, match="optimizer.lr: (None|'0.1')"):
+        options_of(expand(["int8"])[0], model)
+
+
 def test_options_go_before_others_below_and_above_their_keys():
     base = {"nncf_config": {"compression": [{"a": 1}, {"b": 2}]}, "runner.max_epochs": 1, "data.x": 1}
     found = overridden(base, {"nncf_config.compression.1.b": 3, "nncf_config.target_device": "CPU", "runner": {"n": 2}})
