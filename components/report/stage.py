@@ -78,6 +78,10 @@ def report(stage: Report, output: ExecutorOutput) -> None:
     from core.results.outcome import Making, Outcome
     from core.storage.parent import ParentRef
 
+    given = [stage.evaluation_candidates, stage.log_candidates, stage.making_candidates]
+    if any(one.keys() != given[0].keys() for one in given):
+        raise UserError("candidates", "; ".join(", ".join(one) or "none" for one in given), "Evaluations, logs and "
+                        "makings must be of the same candidates.", "Give each of every candidate, as NAME=FILE.")
     models = {BASELINE: ModelArtifacts(stage.evaluation_fp32, stage.log_fp32, ConfigRef.from_json(stage.model))}
     for name, evaluation in stage.evaluation_candidates.items():
         if Outcome.at(stage.making_candidates[name]) is None:

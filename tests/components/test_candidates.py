@@ -151,3 +151,14 @@ def test_auto_trains_where_that_is_needed_and_goes_on_without_one_that_cannot_be
 def test_candidates_that_cannot_be_are_refused(given, message):
     with pytest.raises(UserError, match=message):
         wanted(**given)
+
+
+def test_report_by_hand_names_a_candidate_whose_files_are_not_all_given(tmp_path, capsys):
+    from components.report.stage import STAGE as REPORT
+
+    file = str(tmp_path / "any.json")
+    names = ("log-fp32", "evaluation-fp32", "validation", "summary", "html", "markdown", "metrics", "confusion")
+    arguments = [item for name in names for item in (f"--{name}", file)]
+    code = REPORT.main([*arguments, "--data", "{}", "--model", "{}", "--parent", "{}",
+                        "--evaluation-candidates", f"int8={file}", "--log-candidates", f"int8={file}"])
+    assert code == 2 and "candidates: int8; int8; none. Evaluations, logs and makings" in capsys.readouterr().err
