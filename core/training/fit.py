@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.base.errors import UserError
+from core.base.errors import CandidateFailed, UserError
 from core.base.files import new_file
 from core.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 from core.config.adapt import algorithms_of
@@ -97,6 +97,7 @@ def fit(config: Any, dataset: "Dataset", output_checkpoint: Path, log_file: Path
                                "given")
                 best = None
             if best is None:
+                require_finite(trainer.network)
                 result = trainer.snapshot()
             else:
                 logger.info("the result is the best checkpoint, %s (evaluation.save_best)", Path(best).name)
@@ -110,6 +111,21 @@ def fit(config: Any, dataset: "Dataset", output_checkpoint: Path, log_file: Path
                      best=dict(runner.best), algorithms=algorithms_of(config) if trainer.compression else (),
                      decision=trainer.decision, map_parent=known(trainer.parent_map),
                      map_initial=trainer.initial.metrics.map if trainer.initial else math.nan)
+
+
+def require_finite(network: Any) -> None:
+    """Stop where a weight is not finite: the last step can do that, after the last loss that is looked at.
+
+    Raises:
+        CandidateFailed: One is not; names it.
+    """
+    import torch
+
+    broken = [name for name, value in network.named_parameters() if not torch.isfinite(value.detach()).all()]
+    if broken:
+        raise CandidateFailed("weights", f"{len(broken)} not finite after training, such as {broken[0]}",
+                              "Training must keep them finite.",
+                              "Lower optimizer.lr or set optimizer_config.grad_clip, then start again.")
 
 
 def start_of(config: Any, fp32: Path) -> Path | None:
