@@ -95,7 +95,7 @@ def resolve(stage: Resolve, output: ExecutorOutput) -> None:
     start = None
     if parent and faults.of(lambda: is_compressed(parent)):
         # Compression resumes from it, and the FP32 model is trained.
-        start, parent = parent.uri, ParentRef("", "")
+        start, parent = parent, ParentRef("", "")
     candidates = list(_candidates(stage, model_config, kept, start, faults)) if model_config else []
     seen = [model_config.model] if model_config else []
     for config in (model_config, *(candidate.config for candidate in candidates)):
@@ -133,8 +133,8 @@ class _Candidate:
     config: Any = None
 
 
-def _candidates(stage: Resolve, model: Any, kept: dict[str, str], start: str | None, faults: Faults
-                ) -> Iterator[_Candidate]:
+def _candidates(stage: Resolve, model: Any, kept: dict[str, str], start: "ParentRef | None",
+                faults: Faults) -> Iterator[_Candidate]:
     """Yield all candidates, each with a config that is checked by itself.
 
     Args:
@@ -144,7 +144,7 @@ def _candidates(stage: Resolve, model: Any, kept: dict[str, str], start: str | N
         faults: Takes what is wrong with candidates that were named.
     """
     from core.config.reference import open_config, resolve_config
-    from core.training.run_check import check_run, own_start
+    from core.training.run_check import check_run, own_start, require_restorable
 
     trusted = stage.trust.trust_config
     wanted = faults.of(lambda: list(stage.candidates.wanted(stage.model_config, model, stage.model_options))) or []
@@ -153,12 +153,14 @@ def _candidates(stage: Resolve, model: Any, kept: dict[str, str], start: str | N
             options = {**one.options, **kept}
             ref = resolve_config(one.path, options, trusted)
             changed: dict[str, Any] = own_start(open_config(ref, trusted), model)
-            changed = {**changed, "load_from": start} if start else changed
+            changed = {**changed, "load_from": start.uri} if start else changed
             ref = resolve_config(one.path, {**options, **changed}, trusted) if changed else ref
             config, found = open_config(ref, trusted), Faults() if one.may_fail else faults
             found.of(lambda: check_run(model, config, stage.devices.gpus))
             found.of(lambda: check_compression(config, stage.shape.dynamic_shape))
             found.of(lambda: check_fine_tune(one, config))
+            if start:
+                found.of(lambda: require_restorable(start, config))
             if one.may_fail:
                 found.stop()
             return _Candidate(one, ref, config)

@@ -7,6 +7,7 @@ from typing import Any
 from core.base.errors import UserError
 from core.base.faults import Faults
 from core.checkpoint.checkpoint import load_checkpoint
+from core.compression.differences import require_same
 from core.compression.nncf_import import import_nncf
 from core.config.adapt import nncf_config_of, plain_config, set_classes
 from core.config.test_pipeline import preprocessing_of
@@ -62,6 +63,18 @@ def is_compressed(start: ParentRef) -> bool:
     """
     path = open_parent(start)
     return path is not None and load_checkpoint(path).compression is not None
+
+
+def require_restorable(start: ParentRef, compression: Any) -> None:
+    """Check that a config compresses as the checkpoint does that compression resumes from.
+
+    Raises:
+        UserError: It does not; lists what differs.
+    """
+    path, wanted = open_parent(start), nncf_config_of(compression)
+    found = load_checkpoint(path).compression if path is not None else None
+    if found is not None and wanted is not None:
+        require_same(found.config, wanted)
 
 
 def require_same_detector(model: Any, compression: Any) -> None:

@@ -248,3 +248,16 @@ def test_a_candidate_that_was_named_is_refused_though_one_of_its_kind_was_left_o
     assert ["prunes none" in one.wanted.refused for one in left_out] == [True, True]
     with pytest.raises(UserError, match="prunes none"):
         list(resolving._tried(stage, [automatic, named], ()))
+
+
+def test_a_compressed_checkpoint_that_a_candidate_cannot_resume_is_refused_before_anything_is_trained(options, parent,
+                                                                                                      capsys):
+    from core.checkpoint.checkpoint import CompressionRecord
+    from core.config.adapt import nncf_config_of
+    from core.config.loading import load_config
+
+    own = nncf_config_of(load_config("configs/nncf_compression/retinanet_r18_small/digits_int8.py"))
+    options += parent(DIGITS, compression=CompressionRecord(dict(own), {}))
+    assert main(options) == 0
+    assert main([*options, "--candidates", "pruned_40"]) == 2
+    assert "from the compressed checkpoint's" in capsys.readouterr().err
