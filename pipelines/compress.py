@@ -221,6 +221,9 @@ def with_weights_from_here(values: Mapping[str, Any]) -> dict[str, Any]:
 
     Each that lies here becomes an absolute path, an option of its config; stages run in the project's folder. A config
     on S3 names no file of this machine, and one that is code is run by the stages alone.
+
+    Raises:
+        UserError: A candidate's config names a file here that the others do not: compression_options are of them all.
     """
     from core.config.loading import load_data
     from core.config.named_texts import named_weights
@@ -228,7 +231,14 @@ def with_weights_from_here(values: Mapping[str, Any]) -> dict[str, Any]:
     from pipelines.parameters import texts_of
 
     found = dict(values)
+    several = bool(values.get("compression_configs") or values.get("candidates"))
+    # What ready-made candidates name is what model_config does.
+    named = [values["model_config"]] if values.get("candidates") else []
+    candidates = [*named, *texts_of(values, "compression_configs")] if several else []
+    of_all: dict[str, dict[str, str]] = {}
     for name in CONFIGS if Path.cwd() != ROOT else ():
+        if name == "compression_config" and several:
+            continue
         options = name.rstrip("s").replace("_config", "_options")
         for file in texts_of(values, name):
             if is_stored(file):
@@ -240,7 +250,13 @@ def with_weights_from_here(values: Mapping[str, Any]) -> dict[str, Any]:
                 continue
             here = {key: str(Path.cwd() / text) for key, text in named_weights(config)
                     if not text.startswith(("file:", "~")) and "://" not in text and (Path.cwd() / text).is_file()}
+            of_all[file] = here
             found[options] = {**(found.get(options) or {}), **here}
+    for file, here in ((file, of_all.get(file, {})) for file in texts_of(values, "compression_configs")):
+        for key, path in here.items():
+            if any(of_all.get(other, {}).get(key) != path for other in candidates):
+                raise UserError(f"{file}, {key}", path, "The other candidates would get it too, since they do not name "
+                                "the same file of this folder.", "Write it into the config as an absolute path.")
     return found
 
 

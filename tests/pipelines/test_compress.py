@@ -82,6 +82,24 @@ def test_weights_that_a_config_names_count_from_where_the_command_is_given(tmp_p
     assert compress.with_weights_from_here(given) == given
 
 
+def test_weights_that_one_candidate_names_are_not_given_to_the_others(tmp_path, monkeypatch):
+    """compression_options are of all candidates: they started from the one's load_from."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "start.pth").write_bytes(b"")
+    base = PROJECT / "configs/detectors/retinanet_r18_small_digits.py"
+    for name, text in (("model", ""), ("own", "load_from = 'start.pth'"), ("other", "seed = 1")):
+        (tmp_path / f"{name}.py").write_text(f"_base_ = {str(base)!r}\n{text}\n")
+    model, own, other = (str(tmp_path / f"{name}.py") for name in ("model", "own", "other"))
+    given = {"model_config": model, "model_options": {}, "compression_config": "", "compression_options": {}}
+    for further in ({"compression_configs": [own, other]}, {"compression_configs": [own], "candidates": ["int8"]}):
+        with pytest.raises(UserError, match="own.py, load_from: .*start.pth. The other candidates would get it"):
+            compress.with_weights_from_here({**given, **further})
+    alone = compress.with_weights_from_here({**given, "compression_configs": [own]})
+    assert alone["compression_options"] == {"load_from": str(tmp_path / "start.pth")}
+    same = {**given, "compression_config": own, "compression_configs": [other]}
+    assert compress.with_weights_from_here(same) == same
+
+
 @pytest.mark.parametrize(("options", "message"), [
     (["-p", "sed=1"], "Did you mean `seed`"), (["-p", "seed=x"], "It must be a whole number"),
     (["--params", "/absent.yaml"], "parameter file: /absent.yaml"),
