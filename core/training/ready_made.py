@@ -129,6 +129,9 @@ def options_of(candidate: ReadyMade, model: Any) -> dict[str, Any]:
         "optimizer.lr": rate * (_PRUNED_RATE if candidate.pruned else _INT8_RATE),
         "lr_config": {DELETE_KEY: True, "policy": "CosineAnnealing", "min_lr_ratio": 0.01},
         "evaluation.interval": 1 if length.by_epoch else max(1, math.ceil(number / 4))}
+    if (model.get("evaluation") or {}).get("start") is not None:
+        # Of the whole training: the shorter one would end before it, and never be scored.
+        options["evaluation.start"] = None
     if model.get("runner") is not None:
         options["runner.max_epochs" if length.by_epoch else "runner.max_iters"] = number
     if model.get("total_epochs") is not None:

@@ -57,6 +57,12 @@ def test_a_training_by_iterations_is_not_pruned_and_is_quantized():
         options_of(pruned, model)
 
 
+def test_a_candidate_is_scored_though_the_detector_is_so_only_late_in_its_training():
+    path, late = "configs/detectors/retinanet_r18_small.py", {"evaluation.start": 8, "evaluation.interval": 2}
+    config = load_config(path, overridden(late, options_of(expand(["int8"])[0], load_config(path, late))))
+    assert (config.evaluation.start, config.evaluation.interval) == (None, 1)
+
+
 @pytest.mark.parametrize("optimizer", [{"type": "Adam"}, {"first": {"type": "SGD", "lr": 0.1}},
                                        {"type": "SGD", "lr": "0.1"}])
 def test_a_config_without_a_learning_rate_is_told_so(optimizer):
