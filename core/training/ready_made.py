@@ -77,11 +77,17 @@ def expand(names: Sequence[str], most: int = 0) -> list[ReadyMade]:
 def overridden(options: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return options of a config with others that go before them, key by key: also below a dict, or above a key.
 
+    As in a config, a dict above a key changes what it names and no more, unless it holds ``_delete_=True``.
+
     Raises:
         UserError: A change is below what is no dict and no list.
     """
     merged = copy.deepcopy(dict(options))
     for key, value in changes.items():
+        changed = isinstance(value, Mapping) and not value.get(DELETE_KEY)
+        if changed and any(one.startswith(f"{key}.") for one in merged):
+            merged = overridden(merged, {f"{key}.{name}": inner for name, inner in value.items()})
+            continue
         above = next((one for one in merged if key.startswith(f"{one}.")), None)
         if above is None:
             merged = {one: kept for one, kept in merged.items() if not one.startswith(f"{key}.")}

@@ -63,6 +63,14 @@ def test_a_candidate_is_scored_though_the_detector_is_so_only_late_in_its_traini
     assert (config.evaluation.start, config.evaluation.interval) == (None, 1)
 
 
+def test_a_dict_above_a_key_changes_what_it_names_alone():
+    """optimizer={"weight_decay": 0} took the candidate's lr away: it was trained at the FP32 training's."""
+    base = {"optimizer.lr": 0.1, "runner.max_epochs": 1}
+    changes = {"optimizer": {"weight_decay": 0, "betas": {"x": 1}}, "runner": {"max_epochs": 3}}
+    assert overridden(base, changes) == {"optimizer.lr": 0.1, "optimizer.weight_decay": 0,
+                                         "optimizer.betas": {"x": 1}, "runner.max_epochs": 3}
+
+
 @pytest.mark.parametrize("optimizer", [{"type": "Adam"}, {"first": {"type": "SGD", "lr": 0.1}},
                                        {"type": "SGD", "lr": "0.1"}])
 def test_a_config_without_a_learning_rate_is_told_so(optimizer):
@@ -74,9 +82,10 @@ def test_a_config_without_a_learning_rate_is_told_so(optimizer):
 
 def test_options_go_before_others_below_and_above_their_keys():
     base = {"nncf_config": {"compression": [{"a": 1}, {"b": 2}]}, "runner.max_epochs": 1, "data.x": 1}
-    found = overridden(base, {"nncf_config.compression.1.b": 3, "nncf_config.target_device": "CPU", "runner": {"n": 2}})
+    found = overridden(base, {"nncf_config.compression.1.b": 3, "nncf_config.target_device": "CPU",
+                             "runner": {"_delete_": True, "n": 2}})
     assert found == {"nncf_config": {"compression": [{"a": 1}, {"b": 3}], "target_device": "CPU"}, "data.x": 1,
-                     "runner": {"n": 2}}
+                     "runner": {"_delete_": True, "n": 2}}
     assert base["nncf_config"]["compression"][1] == {"b": 2}
     with pytest.raises(UserError, match="nncf_config.compression.7.b"):
         overridden(base, {"nncf_config.compression.7.b": 3})
