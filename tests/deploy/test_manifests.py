@@ -147,6 +147,37 @@ def test_network_policy_holds_for_the_pods_of_stages():
     assert policy["policyTypes"] == ["Ingress", "Egress"] and "ingress" not in policy
 
 
+# The S3 port of the stock store: service port to the pod's port (manifests/kustomize/third-party/seaweedfs/base/
+# seaweedfs/seaweedfs-service.yaml:18-21 of KFP 2.17.0). Argo's containers archive logs there (archiveLogs).
+STOCK_STORE = {9000: 8333}
+
+
+def test_network_policy_lets_logs_reach_the_stock_store_at_its_pods_port():
+    egress = manifest("base/network-policy.yaml")["spec"]["egress"]
+    (to_kubeflow,) = [rule for rule in egress if "to" in rule]
+    assert set(STOCK_STORE.values()) <= {port["port"] for port in to_kubeflow["ports"]}
+
+
+def test_roles_reach_their_keys_in_the_variant_that_takes_them_from_there():
+    """Addresses of EKS Pod Identity and of the metadata service; with static keys neither is open."""
+    (component,) = documents(DEPLOY / "from-env" / "kustomization.yaml")
+    (patch,) = [one for one in component["patches"] if "target" in one]
+    opened = [step["value"] for step in yaml.safe_load(patch["patch"])]
+    assert {(rule["to"][0]["ipBlock"]["cidr"], rule["ports"][0]["port"]) for rule in opened} == {
+        ("169.254.170.23/32", 80), ("169.254.169.254/32", 80)}
+    policy = manifest("base/network-policy.yaml")
+    assert patch["target"] == {"kind": policy["kind"], "name": policy["metadata"]["name"]}
+    assert not any("ipBlock" in place for rule in policy["spec"]["egress"] for place in rule.get("to", []))
+    policy["spec"]["egress"] += opened
+    for version in VERSIONS:
+        validate(policy, version)
+
+
+def test_overlay_renders_the_ways_to_a_roles_keys(rendered):
+    egress = rendered["NetworkPolicy", "mmdet-compress"]["spec"]["egress"]
+    assert sum("ipBlock" in place for rule in egress for place in rule.get("to", [])) == 2
+
+
 def test_retries_for_spot_nodes_keep_the_rest_of_the_stock_entry():
     spec = yaml.safe_load(manifest("argo-retry.yaml")["data"]["workflowDefaults"])["spec"]
     assert set(spec["ttlStrategy"].values()) == {3600}
