@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,6 +22,8 @@ LAUNCHER = "kfp-launcher"
 CONTROLLER, CONTROLLER_NAMESPACE = "workflow-controller-configmap", "kubeflow"
 CA_ENTRY = "ca.crt"
 TESTED_VERSION = "2.17"
+# What deploy/example leaves to be filled in; example.com belongs to nobody (RFC 2606).
+_PLACEHOLDER = re.compile(r"fill[ -]in|\bmy-bucket\b|[-a-z0-9.]*\bexample\.com\b", re.IGNORECASE)
 # What this command line asks of the back-end and a person of a cluster; deploy/base/rbac.yaml grants it.
 RIGHTS = (("create", "pipelines.kubeflow.org", "runs"), ("create", "pipelines.kubeflow.org", "pipelines"),
           ("create", "pipelines.kubeflow.org", "jobs"), ("get", "", "pods/log"))
@@ -154,12 +157,17 @@ class Doctor:
             yield self._storage_secret(name, secret)
         name = self._parameters["image_pull_secret"]
         try:
-            there = kubernetes.secret(self._namespace, name) is not None
+            secret = kubernetes.secret(self._namespace, name)
         except NoAccess as error:
             yield Finding(Verdict.UNKNOWN, f"secret {name}", shown(error))
+            return
+        if secret is None:
+            yield Finding(Verdict.UNKNOWN, f"secret {name}", "is not there",
+                          "Right where the registry asks for no password.")
+        elif left := _left(secret):
+            yield Finding(Verdict.LACKS, f"secret {name}", left, "Write there your registry and its password.")
         else:
-            yield Finding(Verdict.OK, f"secret {name}", "is there") if there else Finding(
-                Verdict.UNKNOWN, f"secret {name}", "is not there", "Right where the registry asks for no password.")
+            yield Finding(Verdict.OK, f"secret {name}", "is there")
 
     def _storage_secret(self, name: str, secret: Mapping[str, str] | None) -> Finding:
         thing = f"secret {name}"
@@ -173,10 +181,8 @@ class Doctor:
         halves = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} & secret.keys()
         if len(halves) == 1:
             return Finding(Verdict.LACKS, thing, f"holds only {halves.pop()} of a pair of keys", "Add the other one.")
-        placeholders = sorted(entry for entry, text in secret.items() if "fill in" in text)
-        if placeholders:
-            return Finding(Verdict.LACKS, thing, f"{', '.join(placeholders)} still read 'fill in'",
-                           "Fill them in, or leave them out.")
+        if left := _left(secret):
+            return Finding(Verdict.LACKS, thing, left, "Fill them in, or leave them out.")
         for entry in ("AWS_CA_BUNDLE", "SSL_CERT_FILE"):
             if secret.get(entry, "").startswith(SECRET_PATH) and CA_ENTRY not in secret:
                 return Finding(Verdict.LACKS, thing, f"{entry} names {secret[entry]}, and there is no entry {CA_ENTRY}",
@@ -194,9 +200,12 @@ class Doctor:
             return None, [Finding(Verdict.UNKNOWN, thing, "is not there: artifacts go to the installation's own store",
                                   "For a bucket of yours fill in and apply deploy/example.")]
         root = data.get("defaultPipelineRoot", "")
-        if not root or root.startswith("s3://my-bucket/"):
+        if not root:
             return None, [Finding(Verdict.LACKS, thing, f"its defaultPipelineRoot is {root or 'not set'!r}",
                                   "Write there where artifacts go, such as s3://bucket/kfp.")]
+        if left := _left(data):
+            return None, [Finding(Verdict.LACKS, thing, left, "Write there bucket, endpoint and region of your own: "
+                                  "deploy/example/kfp-launcher.yaml.")]
         try:
             providers = data_from_yaml(data.get("providers", "") or "{}", thing)
             credentials = providers.get("s3", {}).get("default", {}).get("credentials", {})
@@ -215,10 +224,10 @@ class Doctor:
         if secret is None or not keys <= secret.keys():
             return root, [Finding(Verdict.LACKS, thing, f"the secret {reference.get('secretName')!r} has no entries "
                                   f"{' and '.join(sorted(keys))}", "Without keys the launcher stops: fill them in, or "
-                                  "take deploy/from-env where a role gives access.")]
+                                  "take fromEnv: true where a role gives access.")]
         if "AWS_SESSION_TOKEN" in secret:
             return root, [Finding(Verdict.LACKS, thing, "the launcher drops the session token of its secret",
-                                  "Take deploy/from-env.")]
+                                  "Take fromEnv: true, as deploy/example/kfp-launcher.yaml does.")]
         return root, [Finding(Verdict.OK, thing, f"artifacts go to {root}, with the secret {reference['secretName']}")]
 
     def _nodes(self, kubernetes: Kubernetes) -> Iterator[Finding]:
@@ -268,6 +277,17 @@ def report(findings: Iterable[Finding], line: Callable[[str], None]) -> bool:
     line(f"{counts[Verdict.OK]} ok, {counts[Verdict.LACKS]} lacking, {counts[Verdict.UNKNOWN]} that cannot be told "
          "from here.")
     return not counts[Verdict.LACKS]
+
+
+def placeholders(text: str) -> list[str]:
+    """Return what a text still holds of what deploy/example leaves to be filled in."""
+    return sorted(set(_PLACEHOLDER.findall(text)))
+
+
+def _left(entries: Mapping[str, str]) -> str:
+    """Return which entries hold placeholders, and which ones; of a secret nothing else is told. Empty for none."""
+    found = {entry: placeholders(text) for entry, text in sorted(entries.items()) if placeholders(text)}
+    return "; ".join(f"{entry} still reads {', '.join(map(repr, words))}" for entry, words in found.items())
 
 
 def _retries(kubernetes: Kubernetes) -> Finding:

@@ -135,10 +135,25 @@ def test_overlay_puts_bucket_access_and_subjects_in_their_places(rendered):
 
 def test_variant_from_the_environment_differs_in_the_access_alone():
     base, variant = (yaml.safe_load(manifest(f"{folder}/kfp-launcher.yaml")["data"]["providers"])["s3"]["default"]
-                     for folder in ("base", "from-env"))
+                     for folder in ("base", "example"))
     assert base.pop("credentials")["fromEnv"] is False
     assert variant.pop("credentials") == {"fromEnv": True}
     assert base == variant
+
+
+def test_placeholders_are_left_in_files_alone_that_the_overlay_has_or_replaces():
+    """Who fills in what stands in deploy/example leaves no placeholder of another file in force."""
+    from pipelines.cluster.doctor import placeholders
+
+    replaced = {path.name: manifest(f"example/{path.name}") for path in (DEPLOY / "example").glob("*.yaml")
+                if path.name not in OTHER | {"service-account.yaml"}}
+    for path in (*(DEPLOY / "base").glob("*.yaml"), *(DEPLOY / "from-env").glob("*.yaml")):
+        for document in documents(path):
+            left = {entry for entry, text in document.get("data", {}).items() if placeholders(str(text))}
+            assert left <= replaced.get(path.name, {}).get("data", {}).keys(), (path, left)
+    assert placeholders(replaced["kfp-launcher.yaml"]["data"]["providers"]) == ["s3.example.com"]
+    for name in ("s3-secret.yaml", "registry-secret.yaml"):
+        assert any(placeholders(text) for text in replaced[name]["stringData"].values())
 
 
 def test_network_policy_holds_for_the_pods_of_stages():

@@ -6,7 +6,7 @@ from tests.pipelines.cluster import kubernetes_standin
 
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIA-canary", "AWS_SECRET_ACCESS_KEY": "canary/secret"}
 PROVIDERS = """
-s3: {default: {endpoint: "https://s3.example.com", region: r, credentials: {fromEnv: false, secretRef: {
+s3: {default: {endpoint: "https://s3.cells.example.org", region: r, credentials: {fromEnv: false, secretRef: {
   secretName: mmdet-compress-s3, accessKeyKey: AWS_ACCESS_KEY_ID, secretKeyKey: AWS_SECRET_ACCESS_KEY}}}}
 """
 LAUNCHER = {"defaultPipelineRoot": "s3://cells/kfp", "providers": PROVIDERS}
@@ -77,7 +77,7 @@ def test_sound_installation_lacks_nothing(examine, kubernetes, cluster):
     (lambda k: k.secrets["mmdet-compress-s3"].update(ACCESS_KEY="a"), "secret mmdet-compress-s3", "lacks",
      "do not read its entries ACCESS_KEY"),
     (lambda k: k.secrets["mmdet-compress-s3"].update(AWS_DEFAULT_REGION="fill in"), "secret mmdet-compress-s3", "lacks",
-     "AWS_DEFAULT_REGION still read"),
+     "AWS_DEFAULT_REGION still reads 'fill in'"),
     (lambda k: k.secrets["mmdet-compress-s3"].update(AWS_CA_BUNDLE="/etc/mmdet-compress/s3/ca.crt"),
      "secret mmdet-compress-s3", "lacks", "there is no entry ca.crt"),
     (lambda k: k.secrets.clear(), "secret mmdet-compress-s3", "unknown", "is not there in kubeflow"),
@@ -87,7 +87,14 @@ def test_sound_installation_lacks_nothing(examine, kubernetes, cluster):
     (lambda k: k.secrets.pop("mmdet-compress-registry"), "secret mmdet-compress-registry", "unknown", "is not there"),
     (lambda k: k.config_maps.clear(), "ConfigMap kfp-launcher", "unknown", "is not there"),
     (lambda k: k.config_maps["kfp-launcher"].update(defaultPipelineRoot="s3://my-bucket/kfp"),
-     "ConfigMap kfp-launcher", "lacks", "its defaultPipelineRoot is"),
+     "ConfigMap kfp-launcher", "lacks", "defaultPipelineRoot still reads 'my-bucket'"),
+    (lambda k: k.config_maps["kfp-launcher"].update(
+        providers="s3: {default: {endpoint: 'https://s3.example.com', credentials: {fromEnv: true}}}"),
+     "ConfigMap kfp-launcher", "lacks", "providers still reads 's3.example.com'"),
+    (lambda k: k.secrets["mmdet-compress-s3"].update(AWS_ENDPOINT_URL="https://s3.example.com"),
+     "secret mmdet-compress-s3", "lacks", "AWS_ENDPOINT_URL still reads 's3.example.com'"),
+    (lambda k: k.secrets["mmdet-compress-registry"].update({".dockerconfigjson": '{"password": "fill in"}'}),
+     "secret mmdet-compress-registry", "lacks", ".dockerconfigjson still reads 'fill in'"),
     (lambda k: k.config_maps["kfp-launcher"].update(providers="s3: ["), "ConfigMap kfp-launcher", "lacks",
      "its providers cannot be read"),
     (lambda k: k.config_maps["kfp-launcher"].update(providers="s3: {default: {credentials: {fromEnv: true}}}"),
