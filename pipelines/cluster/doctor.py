@@ -304,7 +304,7 @@ def _retries(kubernetes: Kubernetes) -> Finding:
     policy = strategy.get("retryPolicy")
     if policy in ("OnError", "Always"):
         return Finding(Verdict.OK, thing, f"come again ({policy}, {strategy.get('limit')} times where a stage has no "
-                       f"number of its own){after}")
+                       f"number of its own, and every graph around it likewise){after}")
     return Finding(Verdict.LACKS, thing, f"do not come again: {CONTROLLER} names no policy that does{after}",
                    "See what a stock installation sets (docs/cluster.md, What is retried), or deploy/argo-retry.yaml.")
 

@@ -64,8 +64,9 @@ def test_sound_installation_lacks_nothing(examine, kubernetes, cluster):
     assert found["secret mmdet-compress-s3"][1] == "has AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"
     assert found["node for train"][1] == "1 of 2 could hold 3 cpu, 11Gi memory, 1 nvidia.com/gpu"
     assert {"destination", "pipeline root"} <= found.keys()
-    assert found["vanished pods"][1] == ("come again (OnError, 2 times where a stage has no number of its own); "
-                                         "workflows and pods are deleted 3600 s after their end")
+    assert found["vanished pods"][1] == (
+        "come again (OnError, 2 times where a stage has no number of its own, and every graph around it likewise); "
+        "workflows and pods are deleted 3600 s after their end")
     assert last.endswith("0 lacking, 0 that cannot be told from here.")
     assert {method for method, path in cluster.stand_in.seen} == {"GET"}
     assert all(method == "GET" or path.endswith("selfsubjectaccessreviews") for method, path in kubernetes.asked)
