@@ -18,7 +18,7 @@ from core.base.text import bounded_repr
 
 _LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
-_LONGEST_PREFIX = 253
+_LONGEST_SUBDOMAIN = 253
 _VALUE = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 _UNITS = {"m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2.0 ** 10, "Mi": 2.0 ** 20,
           "Gi": 2.0 ** 30, "Ti": 2.0 ** 40}
@@ -74,6 +74,11 @@ class ClusterSettings:
         faults.stop()
 
 
+def is_subdomain(text: str) -> bool:
+    """Return whether a text is a name such as Kubernetes takes for most things, of labels with dots between."""
+    return len(text) <= _LONGEST_SUBDOMAIN and re.fullmatch(_SUBDOMAIN, text) is not None
+
+
 def quantity(text: str) -> float:
     """Return a Kubernetes quantity such as ``500m`` or ``8Gi`` as a number of CPUs or bytes.
 
@@ -112,7 +117,7 @@ def _is_qualified(text: Any) -> bool:
         return False
     prefix, slash, last = text.rpartition("/")
     return bool(re.fullmatch(_VALUE, last)) and (
-        not slash or len(prefix) <= _LONGEST_PREFIX and bool(re.fullmatch(_SUBDOMAIN, prefix)))
+        not slash or is_subdomain(prefix))
 
 
 def _is_label_value(text: Any) -> bool:
@@ -187,7 +192,7 @@ def _check_volume_secret(name: str, value: Any) -> None:
 
 
 def _check_secret(name: str, value: Any) -> None:
-    if not isinstance(value, str) or len(value) > 253 or not re.fullmatch(_SUBDOMAIN, value):
+    if not isinstance(value, str) or not is_subdomain(value):
         raise _wrong(name, value, "It must be a secret's name of small letters, digits, '-' and '.'; the back-end "
                      "stops a run where it is empty.", "Leave the default where there is no secret: it may be absent.")
 

@@ -1,7 +1,6 @@
 """What an installation still lacks for runs, as far as the client's side can tell: one line a thing, and what to do."""
 
 import contextlib
-import dataclasses
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,7 +8,9 @@ from enum import StrEnum
 from typing import Any
 
 from components import images
-from components.cluster_settings import ClusterSettings, quantity
+from components.cluster_settings import quantity
+from components.resolve.stage import Resolve
+from components.stage import check_values
 from core.base.errors import UserError
 from core.base.text import shown
 from core.config.data_only import data_from_yaml
@@ -117,10 +118,8 @@ class Doctor:
         return Finding(Verdict.OK, f"namespace {self._namespace}", "its runs can be listed")
 
     def _wrong_parameters(self) -> Finding | None:
-        settings = ClusterSettings(**{field.name: self._parameters[field.name]
-                                      for field in dataclasses.fields(ClusterSettings)})
         try:
-            settings.check()
+            check_values(Resolve, self._parameters)
         except UserError as error:
             return Finding(Verdict.LACKS, "parameters", shown(error))
         return None
