@@ -103,6 +103,17 @@ def test_role_is_bound_to_its_service_account():
     assert [subject["name"] for subject in binding["subjects"]] == [account["metadata"]["name"]]
 
 
+def test_role_grants_every_right_that_the_doctor_asks_for():
+    from pipelines.cluster.doctor import RIGHTS
+
+    _, role, _ = documents(DEPLOY / "base" / "rbac.yaml")
+    granted = {(verb, group, resource) for rule in role["rules"] for verb in rule["verbs"]
+               for group in rule["apiGroups"] for resource in rule["resources"]}
+    assert set(RIGHTS) <= granted
+    assert {resource for _, group, resource in granted if group} == {
+        resource for _, group, resource in RIGHTS if group}
+
+
 def test_every_file_of_a_kustomization_is_there_and_every_manifest_in_one():
     used = set()
     for path in DEPLOY.rglob("kustomization.yaml"):
