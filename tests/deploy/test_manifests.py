@@ -135,6 +135,27 @@ def test_overlay_renders_to_what_kubernetes_takes(rendered, version):
             assert subject.get("namespace", "team-a") == "team-a"
 
 
+def test_overlay_copied_as_the_readme_says_has_its_subjects_in_its_namespace(rendered, tmp_path):
+    copy = shutil.copytree(DEPLOY, tmp_path / "my-deploy")
+    overlay = copy / "example" / "kustomization.yaml"
+    overlay.write_text(overlay.read_text().replace("namespace: team-a", "namespace: kubeflow"))
+    done = subprocess.run(["kubectl", "kustomize", str(copy / "example")], check=True, capture_output=True, text=True)
+    found = list(yaml.safe_load_all(done.stdout))
+    assert {(one["kind"], one["metadata"]["name"]) for one in found} == rendered.keys()
+    subjects = [subject for one in found for subject in one.get("subjects", []) if subject["kind"] == "ServiceAccount"]
+    assert {subject["namespace"] for subject in subjects} == {"kubeflow"} and len(subjects) == 2
+    # Only what the README's line opens in the editor is to be changed, and the overlay names all of it.
+    (line,) = [line for line in (DEPLOY / "README.md").read_text().splitlines() if line.startswith("$EDITOR")]
+    assert set(line.split()[1:]) == {path.name for path in (DEPLOY / "example").glob("*.yaml")}
+
+
+def test_role_of_the_stages_is_one_that_the_overlays_namespace_has(rendered):
+    """A profile's namespace has the ClusterRole kubeflow-edit, and no Role pipeline-runner."""
+    binding = rendered["RoleBinding", "mmdet-compress-stages"]
+    assert binding["metadata"]["namespace"] == "team-a"
+    assert (binding["roleRef"]["kind"], binding["roleRef"]["name"]) == ("ClusterRole", "kubeflow-edit")
+
+
 def test_overlay_puts_bucket_access_and_subjects_in_their_places(rendered):
     launcher = rendered["ConfigMap", "kfp-launcher"]["data"]
     assert launcher["defaultPipelineRoot"] == "s3://my-bucket/kfp"
