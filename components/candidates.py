@@ -31,7 +31,7 @@ class Wanted:
         name: Its name.
         path: Its config.
         options: What the config is changed by.
-        when: When it is trained (``core.training.tuning.When``).
+        when: When it is trained (``core.training.settings.When``).
         may_fail: Whether the others go on without it where it cannot be: nobody has named it.
         refused: Why it cannot be, found before; empty where it can.
         kind: Candidates of one kind are compressed in the same layers; empty for a kind of its own.

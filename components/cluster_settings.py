@@ -18,11 +18,14 @@ from core.base.text import bounded_repr
 
 _LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
+_LONGEST_SUBDOMAIN = 253
 _VALUE = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 _UNITS = {"m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2.0 ** 10, "Mi": 2.0 ** 20,
           "Gi": 2.0 ** 30, "Ti": 2.0 ** 40}
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _TOLERATION_KEYS = ("key", "operator", "value", "effect", "tolerationSeconds")
+# Kubernetes holds tolerationSeconds in 64 bits; the back-end passes a number as a float, exact up to here.
+_MOST_SECONDS = 2 ** 53
 _SMALLEST_CPU, _LARGEST_CPU = 0.1, 1024.0
 SMALLEST_MEMORY = {"train": "6Gi", "eval": "4Gi", "export": "2Gi", "measure": "2Gi"}
 """Of each group of stages; /dev/shm is a part of it."""
@@ -71,6 +74,11 @@ class ClusterSettings:
         faults.stop()
 
 
+def is_subdomain(text: str) -> bool:
+    """Return whether a text is a name such as Kubernetes takes for most things, of labels with dots between."""
+    return len(text) <= _LONGEST_SUBDOMAIN and re.fullmatch(_SUBDOMAIN, text) is not None
+
+
 def quantity(text: str) -> float:
     """Return a Kubernetes quantity such as ``500m`` or ``8Gi`` as a number of CPUs or bytes.
 
@@ -103,9 +111,24 @@ def _check_memory(name: str, value: Any, smallest: str) -> None:
                      "Write for example 11Gi; without a unit it would be bytes.")
 
 
+def _is_qualified(text: Any) -> bool:
+    """Return whether a text is a label's key, a taint's or a resource's name: ``prefix/name``, or ``name`` alone."""
+    if not isinstance(text, str):
+        return False
+    prefix, slash, last = text.rpartition("/")
+    return bool(re.fullmatch(_VALUE, last)) and (
+        not slash or is_subdomain(prefix))
+
+
+def _is_label_value(text: Any) -> bool:
+    return isinstance(text, str) and re.fullmatch(f"({_VALUE})?", text) is not None
+
+
 def _check_accelerator(name: str, value: Any) -> None:
-    prefix, _, resource = value.partition("/") if isinstance(value, str) else ("", "", "")
-    if not re.fullmatch(_SUBDOMAIN, prefix) or not re.fullmatch(_VALUE, resource):
+    # A quota's name of the resource is requests.NAME, so Kubernetes takes none that begins so; those of kubernetes.io
+    # are its own (pkg/apis/core/v1/helper: IsExtendedResourceName).
+    if not _is_qualified(value) or "/" not in value or value.startswith("requests.") or re.search(
+            r"(^|\.)kubernetes\.io/", value) or not _is_qualified(f"requests.{value}"):
         raise _wrong(name, value, "It must be a resource name of the cluster's nodes; with an empty one the back-end "
                      "asks for no GPU.", "Write for example nvidia.com/gpu or nvidia.com/mig-1g.10gb.")
 
@@ -114,10 +137,9 @@ def _check_selector(name: str, value: Any) -> None:
     if not isinstance(value, dict):
         raise _wrong(name, value, "It must be an object of labels.", "Write for example {\"gpu\": \"a10\"}.")
     for key, label in value.items():
-        prefix, slash, last = key.rpartition("/")
-        if not re.fullmatch(_VALUE, last) or (slash and not re.fullmatch(_SUBDOMAIN, prefix)):
+        if not _is_qualified(key):
             raise _wrong(name, key, "It is no label of Kubernetes.", "See 'kubectl get nodes --show-labels'.")
-        if not isinstance(label, str) or not re.fullmatch(f"({_VALUE})?", label):
+        if not _is_label_value(label):
             raise _wrong(name, {key: label}, "A label's value is text of at most 63 letters, digits, '-', '_' and '.'.",
                          f"Write it in quotes, such as {{\"{key}\": \"true\"}}.")
 
@@ -143,6 +165,10 @@ def _toleration_fault(toleration: dict[str, Any]) -> str | None:
     wrong = [key for key, text in texts.items() if not isinstance(text, str)]
     if wrong:
         return f"Its {wrong[0]} must be text."
+    if texts["key"] and not _is_qualified(texts["key"]):
+        return "Its key is no taint's of Kubernetes: at most 63 letters, digits, '-', '_' and '.', or a host before it."
+    if not _is_label_value(texts["value"]):
+        return "Its value is text of at most 63 letters, digits, '-', '_' and '.'."
     if texts["operator"] not in ("", "Equal", "Exists"):
         return "Its operator must be Equal or Exists."
     if texts["operator"] == "Exists" and texts["value"]:
@@ -153,7 +179,7 @@ def _toleration_fault(toleration: dict[str, Any]) -> str | None:
         return f"Its effect must be one of {', '.join(_EFFECTS)}."
     seconds = toleration.get("tolerationSeconds")
     if seconds is not None and (texts["effect"] != "NoExecute" or type(seconds) not in (int, float)
-                                or seconds != int(seconds)):
+                                or not abs(seconds) <= _MOST_SECONDS or seconds != int(seconds)):
         return "Its tolerationSeconds must be a whole number and go with the effect NoExecute."
     return None
 
@@ -166,7 +192,7 @@ def _check_volume_secret(name: str, value: Any) -> None:
 
 
 def _check_secret(name: str, value: Any) -> None:
-    if not isinstance(value, str) or len(value) > 253 or not re.fullmatch(_SUBDOMAIN, value):
+    if not isinstance(value, str) or not is_subdomain(value):
         raise _wrong(name, value, "It must be a secret's name of small letters, digits, '-' and '.'; the back-end "
                      "stops a run where it is empty.", "Leave the default where there is no secret: it may be absent.")
 

@@ -10,7 +10,8 @@
 
 Derived are the command line (here), the KFP container component (pipelines/component.py, so that no image needs kfp)
 and the table in the stage's README (components/tables.py). A field whose type is such a dataclass again is a *group*:
-parameters that several stages share. A group may have a method ``check``, which resolve calls before anything runs.
+parameters that several stages share. A group may have a method ``check``, which judges by the values alone, before a
+run is submitted and in resolve, and a method ``check_reach``, which looks at what they name, in resolve alone.
 
 To add a parameter: declare it in its stage, or in the group of the stages that share it, and run
 ``python -m components.tables``. Where a run is to set it, give it to ``pipelines/graph.py``, too, and compile anew:
@@ -21,7 +22,7 @@ import argparse
 import copy
 import dataclasses
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from pathlib import Path
@@ -155,7 +156,7 @@ def elements(declaration: Any) -> list[Element]:
 
 
 def check_groups(arguments: Any) -> None:
-    """Call ``check`` of all groups in a stage's arguments that have it.
+    """Call ``check`` and ``check_reach`` of all groups in a stage's arguments that have them.
 
     Raises:
         UserError: Parameters cannot be what they are; all are named.
@@ -163,8 +164,27 @@ def check_groups(arguments: Any) -> None:
     faults = Faults()
     for field in dataclasses.fields(arguments):
         value = getattr(arguments, field.name)
-        if hasattr(value, "check"):
-            faults.of(value.check)
+        for name in ("check", "check_reach"):
+            if hasattr(value, name):
+                faults.of(getattr(value, name))
+    faults.stop()
+
+
+def check_values(declaration: type, values: Mapping[str, Any]) -> None:
+    """Call ``check`` of all groups of a declaration, before there is a stage: on any machine, by the values alone.
+
+    Args:
+        declaration: The stage's.
+        values: Values by the names of parameters; for those that are missing the defaults count.
+
+    Raises:
+        UserError: Parameters cannot be what they are; all are named.
+    """
+    faults = Faults()
+    for field in dataclasses.fields(declaration):
+        if _ELEMENT not in field.metadata and hasattr(field.type, "check"):
+            names = [element.name for element in elements(field.type)]
+            faults.of(field.type(**{name: values[name] for name in names if name in values}).check)
     faults.stop()
 
 

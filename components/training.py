@@ -38,6 +38,16 @@ class TrainingState:
         return StateSettings.of(self.training_state, self.checkpoint_minutes)
 
     def check(self) -> None:
+        """Check the minutes.
+
+        Raises:
+            UserError: They are not a positive number.
+        """
+        from core.training.settings import check_minutes
+
+        check_minutes(self.checkpoint_minutes)
+
+    def check_reach(self) -> None:
         """Check that states could be kept there.
 
         Raises:

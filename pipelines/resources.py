@@ -52,6 +52,15 @@ class StageResources:
     shared_memory: str = ""
 
     @property
+    def pods(self) -> int:
+        """Return how many pods a stage may get one after another in a stock installation, before a graph around it is
+        begun anew.
+
+        The back-end puts every pod into a graph of its own, which Argo retries as it retries pods.
+        """
+        return ((self.retries or BACKEND_RETRIES) + 1) * (BACKEND_RETRIES + 1)
+
+    @property
     def retry_window(self) -> int:
         """Return the seconds in which retries may start.
 
@@ -65,7 +74,9 @@ class StageResources:
 
 # Retries of a template that names none, and the policy of all (manifests/kustomize/third-party/argo/base/
 # workflow-controller-configmap-patch.yaml:56-59 of KFP 2.17.0): a pod that was deleted is an Error and comes again, a
-# stage that failed does not, whatever its exit code.
+# stage that failed does not, whatever its exit code. Argo holds graphs to the same: a pod's retries that are used up
+# end as an Error, and the graph around it begins anew, as do those around that one (Argo v4.0.5, workflow/controller/
+# operator.go:4463-4467 and 1136-1138, dag.go:209-219).
 BACKEND_RETRIES, BACKEND_POLICY = 2, "OnError"
 
 STAGES: Mapping[str, StageResources] = {

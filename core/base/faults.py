@@ -43,12 +43,16 @@ class Faults:
         """Note faults; each is noted once."""
         self._found.update((str(error), error) for error in errors)
 
+    def found(self) -> list[UserError]:
+        """Return what was noted."""
+        return list(self._found.values())
+
     def stop(self) -> None:
         """Raise the one fault there is, or all in one error.
 
         Raises:
             UserError: Anything was noted.
         """
-        found = list(self._found.values())
+        found = self.found()
         if found:
             raise found[0] if len(found) == 1 else SeveralFaults(found)

@@ -14,8 +14,7 @@ from core.base.suggest import did_you_mean
 from core.base.text import bounded_repr
 from core.config.merging import DELETE_KEY
 from core.config.test_pipeline import preprocessing_of
-from core.training.settings import training_length
-from core.training.tuning import When
+from core.training.settings import When, training_length
 
 AUTO = "auto"
 # What `auto` expands to, the most useful first.

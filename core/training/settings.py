@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from core.base.errors import UserError
@@ -14,6 +15,28 @@ _LENGTH_KEYS = {EPOCHS: "max_epochs", "Runner": "max_epochs", ITERATIONS: "max_i
 _LOADER_DEFAULTS = {"samples_per_gpu": 2, "workers_per_gpu": 2, "persistent_workers": False}
 _FOR_WORKERS = ("persistent_workers", "prefetch_factor")
 _LOGGED_EVERY = 50
+
+
+class When(StrEnum):
+    """When a compressed model is trained after its initialisation."""
+
+    ALWAYS = "always"
+    """For as long as its config says."""
+    WHEN_NEEDED = "when_needed"
+    """Not where its initialisation is within the limit on the validation split, and for as long as it gains."""
+    NEVER = "never"
+    """What initialisation gives is the result."""
+
+
+def check_minutes(minutes: float) -> None:
+    """Check the minutes between two training states.
+
+    Raises:
+        UserError: They are not a positive number.
+    """
+    if not 0 < minutes < float("inf"):
+        raise UserError("parameter checkpoint_minutes", minutes, "It must be a number above 0.",
+                        "Give minutes, such as 10.")
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from core.config.adapt import nncf_config_of
 from core.config.fingerprint import config_digest, json_digest
 from core.storage.store import ObjectNotFound, open_store
 from core.training.progress import Position
+from core.training.settings import check_minutes
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -54,9 +55,7 @@ class StateSettings:
         Raises:
             UserError: The minutes are not a positive number.
         """
-        if not 0 < minutes < float("inf"):
-            raise UserError("parameter checkpoint_minutes", minutes, "It must be a number above 0.",
-                            "Give minutes, such as 10.")
+        check_minutes(minutes)
         return cls(location, minutes) if location else None
 
 

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from mmcv.runner import Hook
@@ -11,23 +10,13 @@ from mmcv.runner import Hook
 from core.base.errors import UserError
 from core.base.text import bounded_repr
 from core.training.initial import InitialScore
+from core.training.settings import When
 
 KEY = "fine_tuning"
 # Validations in a row that a training goes on though it is within the limit, or does not improve.
 PATIENCE = 2
 # 0.50 - 0.49 is not 0.01 in binary; the gate allows as much.
 _SLACK = 1e-9
-
-
-class When(StrEnum):
-    """When a compressed model is trained after its initialisation."""
-
-    ALWAYS = "always"
-    """For as long as its config says."""
-    WHEN_NEEDED = "when_needed"
-    """Not where its initialisation is within the limit on the validation split, and for as long as it gains."""
-    NEVER = "never"
-    """What initialisation gives is the result."""
 
 
 @dataclass(frozen=True)

@@ -1,29 +1,43 @@
 """What an installation still lacks for runs, as far as the client's side can tell: one line a thing, and what to do."""
 
 import contextlib
-import dataclasses
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from components import images
-from components.cluster_settings import ClusterSettings, quantity
+from components.cluster_settings import SMALLEST_MEMORY, is_subdomain, quantity
+from components.resolve.stage import Resolve
+from components.stage import check_values
 from core.base.errors import UserError
+from core.base.faults import Faults
 from core.base.text import shown
 from core.config.data_only import data_from_yaml
 from pipelines.cluster.connection import Connection
 from pipelines.cluster.kubernetes_api import Kubernetes, NoAccess
 from pipelines.cluster.listing import entries
-from pipelines.resources import GPU_TOLERATION, SECRET_PATH, SECRET_VARIABLES
+from pipelines.cluster.runs import check_pipeline_root
+from pipelines.resources import GPU_TOLERATION, SECRET_PATH, SECRET_VARIABLES, STAGES
 
 LAUNCHER = "kfp-launcher"
 CONTROLLER, CONTROLLER_NAMESPACE = "workflow-controller-configmap", "kubeflow"
 CA_ENTRY = "ca.crt"
+# Where artifacts go with no root of one's own (v2/config/env.go:38 of KFP 2.17.0; a stock ConfigMap names none,
+# pipeline-install-config.yaml:49), and whose keys the launcher takes for a minio:// root where providers name none, as
+# for a profile's (v2/config/minio.go:33 and env.go:41-44 and 179-189).
+STOCK_ROOT = "minio://mlpipeline/v2/artifacts"
+STOCK_SECRET = {"secretName": "mlpipeline-minio-artifact", "accessKeyKey": "accesskey", "secretKeyKey": "secretkey"}
 TESTED_VERSION = "2.17"
+# What deploy/example leaves to be filled in; example.com belongs to nobody (RFC 2606).
+_PLACEHOLDER = re.compile(r"fill[ -]in|\bmy-bucket\b|[-a-z0-9.]*\bexample\.com\b", re.IGNORECASE)
 # What this command line asks of the back-end and a person of a cluster; deploy/base/rbac.yaml grants it.
-RIGHTS = (("create", "pipelines.kubeflow.org", "runs"), ("create", "pipelines.kubeflow.org", "pipelines"),
-          ("create", "pipelines.kubeflow.org", "jobs"), ("get", "", "pods/log"))
+_API = "pipelines.kubeflow.org"
+RIGHTS = (*((verb, _API, kind) for kind, verbs in {
+    "pipelines": ("create", "list"), "pipelines/versions": ("create", "list"), "experiments": ("create", "list"),
+    "runs": ("create", "get", "list"), "jobs": ("create", "list", "enable", "disable", "delete")}.items()
+    for verb in verbs), ("get", "", "pods/log"))
 
 
 class Verdict(StrEnum):
@@ -77,7 +91,8 @@ class Doctor:
         yield self._version()
         yield self._lists()
         wrong = self._wrong_parameters()
-        yield wrong or Finding(Verdict.OK, "parameters", "names, selectors, tolerations and sizes are well formed")
+        yield from wrong or [ Finding(Verdict.OK, "parameters", "names, numbers, selectors, tolerations and sizes are "
+                                     "well formed")]
         yield from self._images()
         try:
             kubernetes = self._open()
@@ -92,8 +107,8 @@ class Doctor:
         settings, found = self._launcher(kubernetes)
         yield from found
         yield _retries(kubernetes)
-        yield from self._nodes(kubernetes) if wrong is None else ()
-        yield from self._buckets(self._root or settings)
+        yield from self._nodes(kubernetes) if not wrong else ()
+        yield from self._buckets(settings)
 
     def _version(self) -> Finding:
         version = self._connection.version()
@@ -113,14 +128,14 @@ class Doctor:
             return Finding(Verdict.LACKS, f"namespace {self._namespace}", error.rule, error.hint)
         return Finding(Verdict.OK, f"namespace {self._namespace}", "its runs can be listed")
 
-    def _wrong_parameters(self) -> Finding | None:
-        settings = ClusterSettings(**{field.name: self._parameters[field.name]
-                                      for field in dataclasses.fields(ClusterSettings)})
-        try:
-            settings.check()
-        except UserError as error:
-            return Finding(Verdict.LACKS, "parameters", shown(error))
-        return None
+    def _wrong_parameters(self) -> list[Finding]:
+        """Return a finding of each parameter that cannot be what it is."""
+        faults = Faults()
+        faults.of(lambda: check_values(Resolve, self._parameters))
+        if self._root is not None:
+            faults.of(lambda: check_pipeline_root(self._root))
+        return [Finding(Verdict.LACKS, fault.thing, f"{fault.value}. {fault.rule}", fault.hint)
+                for fault in faults.found()]
 
     def _images(self) -> Iterator[Finding]:
         for name in (images.TRAIN, images.OPENVINO):
@@ -145,21 +160,25 @@ class Doctor:
                 Verdict.LACKS, thing, "no, of the kubeconfig's user", "Have deploy/base/rbac.yaml applied.")
 
     def _secrets(self, kubernetes: Kubernetes) -> Iterator[Finding]:
-        name = self._parameters["s3_secret"]
-        try:
-            secret = kubernetes.secret(self._namespace, name)
-        except NoAccess as error:
-            yield Finding(Verdict.UNKNOWN, f"secret {name}", shown(error))
-        else:
-            yield self._storage_secret(name, secret)
-        name = self._parameters["image_pull_secret"]
-        try:
-            there = kubernetes.secret(self._namespace, name) is not None
-        except NoAccess as error:
-            yield Finding(Verdict.UNKNOWN, f"secret {name}", shown(error))
-        else:
-            yield Finding(Verdict.OK, f"secret {name}", "is there") if there else Finding(
-                Verdict.UNKNOWN, f"secret {name}", "is not there", "Right where the registry asks for no password.")
+        for parameter, look in (("s3_secret", self._storage_secret), ("image_pull_secret", self._registry_secret)):
+            name = self._parameters[parameter]
+            if not is_subdomain(name):
+                # No secret is called so, and to ask for an empty name is to ask for all; said of the parameter already.
+                continue
+            try:
+                secret = kubernetes.secret(self._namespace, name)
+            except NoAccess as error:
+                yield Finding(Verdict.UNKNOWN, f"secret {name}", shown(error))
+            else:
+                yield look(name, secret)
+
+    def _registry_secret(self, name: str, secret: Mapping[str, str] | None) -> Finding:
+        if secret is None:
+            return Finding(Verdict.UNKNOWN, f"secret {name}", "is not there",
+                           "Right where the registry asks for no password.")
+        if left := _left(secret):
+            return Finding(Verdict.LACKS, f"secret {name}", left, "Write there your registry and its password.")
+        return Finding(Verdict.OK, f"secret {name}", "is there")
 
     def _storage_secret(self, name: str, secret: Mapping[str, str] | None) -> Finding:
         thing = f"secret {name}"
@@ -173,10 +192,8 @@ class Doctor:
         halves = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} & secret.keys()
         if len(halves) == 1:
             return Finding(Verdict.LACKS, thing, f"holds only {halves.pop()} of a pair of keys", "Add the other one.")
-        placeholders = sorted(entry for entry, text in secret.items() if "fill in" in text)
-        if placeholders:
-            return Finding(Verdict.LACKS, thing, f"{', '.join(placeholders)} still read 'fill in'",
-                           "Fill them in, or leave them out.")
+        if left := _left(secret):
+            return Finding(Verdict.LACKS, thing, left, "Fill them in, or leave them out.")
         for entry in ("AWS_CA_BUNDLE", "SSL_CERT_FILE"):
             if secret.get(entry, "").startswith(SECRET_PATH) and CA_ENTRY not in secret:
                 return Finding(Verdict.LACKS, thing, f"{entry} names {secret[entry]}, and there is no entry {CA_ENTRY}",
@@ -184,42 +201,64 @@ class Doctor:
         return Finding(Verdict.OK, thing, f"has {', '.join(sorted(secret))}")
 
     def _launcher(self, kubernetes: Kubernetes) -> tuple[str | None, list[Finding]]:
-        """Return the default pipeline root and what is found of the launcher's settings."""
+        """Return where artifacts go and what is found of the launcher's settings.
+
+        The pipeline root is the run's own, else the ConfigMap's, else the installation's. Access is by its scheme: for
+        s3:// as ``providers`` say, for minio:// the installation's secret, unless ``providers`` say otherwise.
+        """
         thing = f"ConfigMap {LAUNCHER}"
         try:
             data = kubernetes.config_map(self._namespace, LAUNCHER)
         except NoAccess as error:
-            return None, [Finding(Verdict.UNKNOWN, thing, shown(error))]
+            return self._root, [Finding(Verdict.UNKNOWN, thing, shown(error))]
         if data is None:
-            return None, [Finding(Verdict.UNKNOWN, thing, "is not there: artifacts go to the installation's own store",
-                                  "For a bucket of yours fill in and apply deploy/example.")]
-        root = data.get("defaultPipelineRoot", "")
-        if not root or root.startswith("s3://my-bucket/"):
-            return None, [Finding(Verdict.LACKS, thing, f"its defaultPipelineRoot is {root or 'not set'!r}",
-                                  "Write there where artifacts go, such as s3://bucket/kfp.")]
+            data, absent = {}, "is not there"
+        else:
+            absent = "names no defaultPipelineRoot"
+        root = self._root or data.get("defaultPipelineRoot", "")
+        if not root:
+            return None, [Finding(Verdict.UNKNOWN, thing, f"{absent}: artifacts go to the installation's own store, "
+                                  f"{STOCK_ROOT}", "For a bucket of yours fill in and apply deploy/example, or give "
+                                  "--pipeline-root.")]
+        relevant = {key: text for key, text in data.items() if key == "providers" or not self._root}
+        if left := _left(relevant):
+            return self._root, [Finding(Verdict.LACKS, thing, left, "Write there bucket, endpoint and region of your "
+                                        "own: deploy/example/kfp-launcher.yaml.")]
+        scheme = root.partition("://")[0]
         try:
             providers = data_from_yaml(data.get("providers", "") or "{}", thing)
-            credentials = providers.get("s3", {}).get("default", {}).get("credentials", {})
+            given = (providers.get(scheme) or {}).get("default") or {}
+            credentials = given.get("credentials") or {}
             reference = credentials.get("secretRef") or {}
+            from_env = bool(credentials.get("fromEnv"))
         except (UserError, AttributeError):
             return root, [Finding(Verdict.LACKS, thing, "its providers cannot be read",
                                   "See deploy/base/kfp-launcher.yaml.")]
-        if not root.startswith("s3://") or credentials.get("fromEnv") or not credentials:
+        if scheme == "minio" and not given:
+            return root, [self._reference(kubernetes, root, STOCK_SECRET)]
+        if scheme != "s3" and not (scheme == "minio" and reference):
+            access = "the stages' own access" if from_env else f"what the installation has for {scheme}://"
+            return root, [Finding(Verdict.OK, thing, f"artifacts go to {root}, with {access}")]
+        if from_env or not credentials:
             return root, [Finding(Verdict.OK, thing, f"artifacts go to {root}, with the stages' own access")]
+        return root, [self._reference(kubernetes, root, {key: str(value) for key, value in reference.items()})]
+
+    def _reference(self, kubernetes: Kubernetes, root: str, reference: Mapping[str, str]) -> Finding:
+        """Return what is found of the secret that the launcher takes its keys from."""
+        thing, name = f"ConfigMap {LAUNCHER}", reference.get("secretName", "")
+        keys = {reference.get(key, "") for key in ("accessKeyKey", "secretKeyKey")}
         try:
-            secret = kubernetes.secret(self._namespace, str(reference.get("secretName", "")))
+            secret = kubernetes.secret(self._namespace, name) if is_subdomain(name) else None
         except NoAccess:
-            return root, [Finding(Verdict.UNKNOWN, thing,
-                                  f"artifacts go to {root}, with a secret that cannot be looked at")]
-        keys = {str(reference.get(key, "")) for key in ("accessKeyKey", "secretKeyKey")}
+            return Finding(Verdict.UNKNOWN, thing, f"artifacts go to {root}, with a secret that cannot be looked at")
         if secret is None or not keys <= secret.keys():
-            return root, [Finding(Verdict.LACKS, thing, f"the secret {reference.get('secretName')!r} has no entries "
-                                  f"{' and '.join(sorted(keys))}", "Without keys the launcher stops: fill them in, or "
-                                  "take deploy/from-env where a role gives access.")]
+            return Finding(Verdict.LACKS, thing, f"artifacts go to {root}, and the secret {name!r} has no entries "
+                           f"{' and '.join(sorted(keys))}", "Without keys the launcher stops: fill them in, or take "
+                           "fromEnv: true where a role gives access.")
         if "AWS_SESSION_TOKEN" in secret:
-            return root, [Finding(Verdict.LACKS, thing, "the launcher drops the session token of its secret",
-                                  "Take deploy/from-env.")]
-        return root, [Finding(Verdict.OK, thing, f"artifacts go to {root}, with the secret {reference['secretName']}")]
+            return Finding(Verdict.LACKS, thing, "the launcher drops the session token of its secret",
+                           "Take fromEnv: true, as deploy/example/kfp-launcher.yaml does.")
+        return Finding(Verdict.OK, thing, f"artifacts go to {root}, with the secret {name}")
 
     def _nodes(self, kubernetes: Kubernetes) -> Iterator[Finding]:
         try:
@@ -228,8 +267,9 @@ class Doctor:
             yield Finding(Verdict.UNKNOWN, "nodes", shown(error))
             return
         given = self._parameters
-        kinds = [("train", "gpu", given["gpus"])] if given["gpus"] else []
-        for group, place, gpus in [*kinds, ("measure", "cpu", 0)]:
+        for group in SMALLEST_MEMORY:
+            (row,) = {(row.gpu, row.cpu, row.memory) for row in STAGES.values() if row.cpu == f"{group}_cpu"}
+            place, gpus = ("gpu", given["gpus"]) if row[0] else ("cpu", 0)
             wanted = {"cpu": given[f"{group}_cpu"], "memory": given[f"{group}_memory"]} | (
                 {given["accelerator"]: str(gpus)} if gpus else {})
             tolerations = given[f"{place}_tolerations"] + ([GPU_TOLERATION] if place == "gpu" else [])
@@ -270,6 +310,17 @@ def report(findings: Iterable[Finding], line: Callable[[str], None]) -> bool:
     return not counts[Verdict.LACKS]
 
 
+def placeholders(text: str) -> list[str]:
+    """Return what a text still holds of what deploy/example leaves to be filled in."""
+    return sorted(set(_PLACEHOLDER.findall(text)))
+
+
+def _left(entries: Mapping[str, str]) -> str:
+    """Return which entries hold placeholders, and which ones; of a secret nothing else is told. Empty for none."""
+    found = {entry: placeholders(text) for entry, text in sorted(entries.items()) if placeholders(text)}
+    return "; ".join(f"{entry} still reads {', '.join(map(repr, words))}" for entry, words in found.items())
+
+
 def _retries(kubernetes: Kubernetes) -> Finding:
     """Return what Argo retries and when it deletes workflows, which its own settings say for all of an installation."""
     thing = "vanished pods"
@@ -284,7 +335,7 @@ def _retries(kubernetes: Kubernetes) -> Finding:
     policy = strategy.get("retryPolicy")
     if policy in ("OnError", "Always"):
         return Finding(Verdict.OK, thing, f"come again ({policy}, {strategy.get('limit')} times where a stage has no "
-                       f"number of its own){after}")
+                       f"number of its own, and every graph around it likewise){after}")
     return Finding(Verdict.LACKS, thing, f"do not come again: {CONTROLLER} names no policy that does{after}",
                    "See what a stock installation sets (docs/cluster.md, What is retried), or deploy/argo-retry.yaml.")
 
@@ -292,6 +343,9 @@ def _retries(kubernetes: Kubernetes) -> Finding:
 def fits(node: Mapping[str, Any], wanted: Mapping[str, str], selector: Mapping[str, str],
           tolerations: Iterable[Mapping[str, Any]]) -> bool:
     """Return whether an empty node could take a pod of this size; what runs there already is not counted."""
+    if node["spec"].get("unschedulable"):
+        # Cordoned; its taint is set by another controller, a moment later or never.
+        return False
     allocatable, labels = node["status"].get("allocatable", {}), node["metadata"].get("labels", {})
     for resource, amount in wanted.items():
         has = 0.0

@@ -167,7 +167,9 @@ class RunFollower:
         if workflow is not None and workflow.terminated:
             self._console.line("The run was terminated.")
             return
-        failed = {name: status for name, status in self._statuses.items() if status.state is State.FAILED}
+        # With the run's end, what was to come again does not.
+        failed = {name: status for name, status in self._statuses.items()
+                  if status.state in (State.FAILED, State.RETRIED)}
         for name, status in failed.items():
             image = self._stages.images.get(_plain(name))
             what = "its driver, which prepares it, failed" if status.driver else f"failed (image {image})"

@@ -1,17 +1,18 @@
 """Runs on the cluster: what they take, and how one is started."""
 
 import contextlib
-import dataclasses
 import datetime
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.cluster_settings import ClusterSettings
+from components.cluster_settings import is_subdomain
+from components.resolve.stage import Resolve
+from components.stage import check_values
 from core.base.errors import UserError
 from core.base.faults import Faults
+from core.storage.location import parse_location
 from pipelines.cluster.connection import Connection, Unreachable
 from pipelines.cluster.listing import entries
 from pipelines.cluster.versions import Version
@@ -59,10 +60,9 @@ def check_settings(settings: RunSettings, root: Path) -> None:
     """
     faults = Faults()
     faults.of(lambda: _check_places(settings, root))
-    faults.of(ClusterSettings(**{field.name: settings.parameters[field.name] for field in dataclasses.fields(
-        ClusterSettings) if field.name in settings.parameters}).check)
+    faults.of(lambda: check_values(Resolve, settings.parameters))
     account = settings.service_account
-    if account is not None and not re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", account):
+    if account is not None and not is_subdomain(account):
         faults.add(UserError("--service-account", repr(account), "It must be a service account's name of small "
                              "letters, digits, '-' and '.'.", "Leave it out for the installation's own."))
     faults.stop()
@@ -79,9 +79,21 @@ def _check_places(settings: RunSettings, root: Path) -> None:
             raise UserError(f"parameter {name}", value, "The images hold the files below configs/ and no others.",
                             "Give a path such as configs/detectors/retinanet_r18_small.py, or an s3:// address.")
     root_given = settings.pipeline_root
-    if root_given is not None and not (root_given.startswith(PIPELINE_ROOT_SCHEMES) and root_given.split("://")[1]):
-        raise UserError("--pipeline-root", root_given, "Artifacts go to object storage.",
+    if root_given is not None:
+        check_pipeline_root(root_given)
+
+
+def check_pipeline_root(address: str) -> None:
+    """Check the address of a pipeline root.
+
+    Raises:
+        UserError: It is none: another kind of address, or no bucket.
+    """
+    if not address.startswith(PIPELINE_ROOT_SCHEMES):
+        raise UserError("--pipeline-root", address, "Artifacts go to object storage.",
                         "Give an address such as s3://bucket/runs.")
+    # Buckets are called alike everywhere; the back-end knows options behind '?'.
+    parse_location(f"s3://{address.partition('://')[2].partition('?')[0]}", "--pipeline-root")
 
 
 def start_run(connection: Connection, version: Version, settings: RunSettings) -> str:

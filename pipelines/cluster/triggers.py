@@ -53,7 +53,7 @@ def cron_trigger(text: str) -> Trigger:
     would start runs every hour of January. A line of five fields is therefore read as crontab and gets a second.
 
     Raises:
-        UserError: It is no such line, or there is no such day.
+        UserError: It is no such line, there is no such day, or it starts runs at less than the shortest interval.
     """
     words = text.split()
     notice = None
@@ -63,6 +63,9 @@ def cron_trigger(text: str) -> Trigger:
     if len(words) != 6:
         raise _wrong(text, f"It has {len(words)} fields.")
     values = [_values(word, field, text) for word, field in zip(words, _FIELDS)]
+    if len(values[0]) > 1:
+        raise _wrong(text, f"It starts {len(values[0])} runs a minute, and the shortest interval is "
+                     f"{SHORTEST_INTERVAL} s.")
     days, months = values[3], values[4]
     every_weekday = len(values[5]) == 7
     if every_weekday and all(day > _DAYS_IN_MONTH[month - 1] for day in days for month in months):

@@ -13,7 +13,7 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -29,6 +29,9 @@ _EXECUTOR, _DRIVER = "executor", "-driver"
 _FAILED = ("Failed", "Error")
 # A pod that is on its way to a node has these reasons, too.
 _PASSING = ("", "PodInitializing", "ContainerCreating")
+# What a node for retries says where they are used up, not where its policy leaves the phase alone (Argo v4.0.5,
+# operator.go:1046, 1089, 1118 and 1138).
+_USED_UP = ("No more retries left", "Max duration limit exceeded", "Backoff would exceed max duration limit")
 
 
 class State(Enum):
@@ -124,8 +127,9 @@ def _nodes(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return list(json_object(content.decode("utf-8")).values())
 
 
-def _stages(workflow: str, nodes: Iterable[Mapping[str, Any]]) -> Iterator[tuple[tuple[str | int, ...], StageStatus]]:
+def _stages(workflow: str, nodes: Sequence[Mapping[str, Any]]) -> Iterator[tuple[tuple[str | int, ...], StageStatus]]:
     roles: dict[tuple[str | int, ...], dict[str, list[Mapping[str, Any]]]] = {}
+    retries = {node["name"]: node for node in nodes if node.get("type") == "Retry"}
     for node in nodes:
         *path, last = _path(node["name"].removeprefix(workflow))
         if last == _EXECUTOR:
@@ -133,7 +137,7 @@ def _stages(workflow: str, nodes: Iterable[Mapping[str, Any]]) -> Iterator[tuple
         elif isinstance(last, str) and last.endswith(_DRIVER):
             roles.setdefault((*path, last.removesuffix(_DRIVER)), {}).setdefault(_DRIVER, []).append(node)
     for path, found in roles.items():
-        status = _status(workflow, found.get(_DRIVER, []), found.get(_EXECUTOR, []))
+        status = _status(workflow, found.get(_DRIVER, []), found.get(_EXECUTOR, []), retries)
         if status is not None:
             yield path, status
 
@@ -151,46 +155,75 @@ def _path(name: str) -> list[str | int]:
     return found or [""]
 
 
-def _status(workflow: str, drivers: list[Mapping[str, Any]],
-            executors: list[Mapping[str, Any]]) -> StageStatus | None:
-    """Return a stage's status by the nodes of its driver and its own, each with those of its retries."""
-    pods = _pods(workflow, executors)
-    if not pods:
-        if any(node.get("phase") == "Skipped" for node in executors):
-            cached = _pods(workflow, drivers)
-            return StageStatus(State.CACHED, "", 0, cached[-1], driver=True) if cached else None
-        return _of_driver(_pods(workflow, drivers), drivers)
-    newest, retries = pods[-1], _retries(executors)
-    phase = retries.get("phase", newest.phase)
-    if newest.phase in _FAILED and phase not in _FAILED:
-        return StageStatus(State.RETRIED, newest.message, len(pods), newest)
-    state = {"Succeeded": State.DONE, "Running": State.RUNS}.get(
-        newest.phase, State.FAILED if newest.phase in _FAILED else State.WAITS)
-    return StageStatus(state, newest.message or retries.get("message", ""), len(pods), newest)
+def _status(workflow: str, drivers: Sequence[Mapping[str, Any]], executors: Sequence[Mapping[str, Any]],
+            retries: Mapping[str, Mapping[str, Any]]) -> StageStatus | None:
+    """Return a stage's status by the nodes of its driver and its own, and all nodes for retries by name.
+
+    Where a graph around a stage began anew, its driver has another pod, and is followed by another of its own or by
+    none where the cache has it.
+    """
+    own, preparing = _pods(executors), _pods(drivers)
+    skipped = any(node.get("phase") == "Skipped" for node in executors)
+    if not own:
+        if not preparing:
+            return None
+        driver = _pod(workflow, preparing[-1])
+        if skipped:
+            return StageStatus(State.CACHED, "", 0, driver, driver=True)
+        state = State.FAILED if driver.phase in _FAILED and not _comes_again(preparing[-1], retries) else State.WAITS
+        return StageStatus(state, driver.message, 0, driver, driver=True)
+    newest = own[-1]
+    pod, above = _pod(workflow, newest), retries.get(_above(newest["name"]), {})
+    if pod.phase not in _FAILED:
+        state = {"Succeeded": State.DONE, "Running": State.RUNS}.get(pod.phase, State.WAITS)
+        return StageStatus(state, pod.message or above.get("message", ""), len(own), pod)
+    later = [node for node in preparing if _started(node) > _started(newest)]
+    if later and skipped:
+        return StageStatus(State.CACHED, "", len(own), _pod(workflow, later[-1]), driver=True)
+    if later and later[-1].get("phase") in _FAILED and not _comes_again(later[-1], retries):
+        driver = _pod(workflow, later[-1])
+        return StageStatus(State.FAILED, driver.message, len(own), driver, driver=True)
+    state = State.RETRIED if later or _comes_again(newest, retries) else State.FAILED
+    return StageStatus(state, pod.message or above.get("message", ""), len(own), pod)
 
 
-def _of_driver(pods: list[Pod], nodes: list[Mapping[str, Any]]) -> StageStatus | None:
-    """Return the status of a stage that has no pod of its own yet."""
-    if not pods:
-        return None
-    newest = pods[-1]
-    phase = _retries(nodes).get("phase", newest.phase)
-    state = State.FAILED if newest.phase in _FAILED and phase in _FAILED else State.WAITS
-    return StageStatus(state, newest.message, 0, newest, driver=True)
+def _comes_again(pod: Mapping[str, Any], retries: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Return whether a pod that failed is retried, itself or by a graph around it.
+
+    Graphs are retried as pods are, and a failure that used up one node's retries goes on to the next above it. One that
+    the policy does not retry ends all of them, though a graph around it may run on for its other stages.
+    """
+    name, phase = pod["name"], pod.get("phase")
+    while name:
+        above = retries.get(_above(name))
+        if above is not None and _ATTEMPT.search(name):
+            if above.get("phase") not in (*_FAILED, "Succeeded"):
+                return True
+            if phase != "Error" and (above.get("message") or "") not in _USED_UP:
+                return False
+        name = _above(name)
+    return False
 
 
-def _retries(nodes: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Return the newest node above a pod's attempts; empty where the back-end retries nothing."""
-    return max((node for node in nodes if node.get("type") == "Retry"),
-               key=lambda node: node.get("startedAt") or "", default={})
+def _above(name: str) -> str:
+    """Return the name of the node above: of an attempt that of its retries, of a task that of its graph."""
+    attempt = _ATTEMPT.search(name)
+    return name[:attempt.start()] if attempt else name.rpartition(".")[0]
 
 
-def _pods(workflow: str, nodes: Iterable[Mapping[str, Any]]) -> list[Pod]:
-    """Return the pods among the nodes in their order; their names are as Argo makes them (KFP: workflow.go:391-408)."""
-    pods = sorted((node for node in nodes if node.get("type") == "Pod"),
-                  key=lambda node: (node.get("startedAt") or "", node["name"]))
-    return [Pod(f"{workflow}-{node.get('templateName', '')}-{node['id'].rpartition('-')[2]}", node["id"],
-                node.get("phase") or "Pending", " ".join((node.get("message") or "").split())) for node in pods]
+def _pods(nodes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the pods among the nodes in their order."""
+    return sorted((node for node in nodes if node.get("type") == "Pod"), key=_started)
+
+
+def _started(node: Mapping[str, Any]) -> tuple[str, str]:
+    return node.get("startedAt") or "", node["name"]
+
+
+def _pod(workflow: str, node: Mapping[str, Any]) -> Pod:
+    """Return a node's pod; its name is as Argo makes it (KFP: workflow.go:391-408)."""
+    return Pod(f"{workflow}-{node.get('templateName', '')}-{node['id'].rpartition('-')[2]}", node["id"],
+               node.get("phase") or "Pending", " ".join((node.get("message") or "").split()))
 
 
 def reason(message: str) -> str:

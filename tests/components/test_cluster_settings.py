@@ -39,7 +39,7 @@ def test_what_is_no_quantity(text):
     {"gpu_node_selector": {"cloud.google.com/gke-accelerator": "nvidia-l4", "spot": "true", "empty": ""}},
     {"gpu_tolerations": [SPOT, {"operator": "Exists"}, {"key": "a", "value": "b"}, {
         "key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute",
-        "tolerationSeconds": 300.0}]},
+        "tolerationSeconds": 300.0}]}, {"gpu_node_selector": {f"{'.'.join(['a' * 62] * 4)}/b": "c"}},
     {"s3_secret": "a" * 63, "image_pull_secret": "registry.example.com"}])
 def test_values_that_the_back_end_takes(given):
     ClusterSettings(**given).check()
@@ -60,6 +60,19 @@ def test_values_that_the_back_end_takes(given):
     ("cpu_tolerations", [{**SPOT, "value": "x"}], "it has no value"), ("cpu_tolerations", [{"key": 3}], "must be text"),
     ("cpu_tolerations", [{**SPOT, "operator": "Like"}], "Its operator"),
     ("cpu_tolerations", [{**SPOT, "tolerationSeconds": 5}], "NoExecute"),
+    ("cpu_tolerations", [{**SPOT, "key": "spot node"}], "Its key"),
+    ("cpu_tolerations", [{**SPOT, "key": "a b/c"}], "Its key"),
+    ("gpu_tolerations", [{**SPOT, "key": "x" * 300}], "Its key"),
+    ("gpu_tolerations", [{**SPOT, "key": f"{'.'.join(['a' * 60] * 5)}/b"}], "Its key"),
+    ("gpu_tolerations", [{"key": "spot", "value": "not a label value!"}], "Its value"),
+    ("gpu_tolerations", [{"key": "spot", "value": "x" * 64}], "Its value"),
+    *(("gpu_tolerations", [{**SPOT, "effect": "NoExecute", "tolerationSeconds": seconds}], "a whole number")
+      for seconds in (1e30, float("inf"), float("-inf"), float("nan"), 30.5, True, "5")),
+    ("accelerator", "requests.nvidia.com/gpu", "a resource name"), ("accelerator", "node.kubernetes.io/x", "resource"),
+    ("accelerator", "kubernetes.io/gpu", "a resource name"), ("accelerator", "a/b/c", "a resource name"),
+    ("accelerator", f"{'.'.join(['a' * 60] * 5)}/b", "a resource name"), ("accelerator", None, "a resource name"),
+    ("gpu_node_selector", {f"{'.'.join(['a' * 60] * 5)}/b": "c"}, "no label of Kubernetes"),
+    ("gpu_node_selector", {1: "a"}, "no label of Kubernetes"), ("cpu_node_selector", {None: "a"}, "no label"),
     ("s3_secret", "", "stops a run where it is empty"), ("s3_secret", "my.secret", "names a volume after it"),
     ("s3_secret", "a" * 64, "at most 63"), ("s3_secret", "Secret", "small letters"),
     ("image_pull_secret", "", "stops a run where it is empty"), ("image_pull_secret", "a_b", "small letters")])

@@ -1,6 +1,8 @@
 """Deriving from a declaration, on one that is nobody's."""
 
 import json
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from components.stage import (
     Role,
     Stage,
     check_groups,
+    check_values,
     elements,
     input_artifact,
     output_artifact,
@@ -122,6 +125,20 @@ def test_groups_are_checked():
     _, [(toy, _)] = run("--limit", "2")
     with pytest.raises(UserError, match="parameter limit: 2.0"):
         check_groups(toy)
+
+
+def test_groups_are_checked_by_values_before_there_is_a_stage():
+    check_values(Toy, {"limit": 0.5})
+    check_values(Toy, {})
+    with pytest.raises(UserError, match="parameter limit: 2.0"):
+        check_values(Toy, {"limit": 2.0, "whole": 3})
+
+
+def test_checks_of_values_want_nothing_heavy():
+    code = ("import sys\nfrom components.resolve.stage import Resolve\nfrom components.stage import check_values\n"
+            "check_values(Resolve, {'candidates': ['auto']})\n"
+            "sys.exit(bool({'torch', 'mmcv', 'nncf'} & sys.modules.keys()))")
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
 
 
 def test_the_component_has_what_the_graph_gives():

@@ -103,6 +103,17 @@ def test_role_is_bound_to_its_service_account():
     assert [subject["name"] for subject in binding["subjects"]] == [account["metadata"]["name"]]
 
 
+def test_role_grants_every_right_that_the_doctor_asks_for():
+    from pipelines.cluster.doctor import RIGHTS
+
+    _, role, _ = documents(DEPLOY / "base" / "rbac.yaml")
+    granted = {(verb, group, resource) for rule in role["rules"] for verb in rule["verbs"]
+               for group in rule["apiGroups"] for resource in rule["resources"]}
+    assert set(RIGHTS) <= granted
+    assert {resource for _, group, resource in granted if group} == {
+        resource for _, group, resource in RIGHTS if group}
+
+
 def test_every_file_of_a_kustomization_is_there_and_every_manifest_in_one():
     used = set()
     for path in DEPLOY.rglob("kustomization.yaml"):
@@ -124,6 +135,27 @@ def test_overlay_renders_to_what_kubernetes_takes(rendered, version):
             assert subject.get("namespace", "team-a") == "team-a"
 
 
+def test_overlay_copied_as_the_readme_says_has_its_subjects_in_its_namespace(rendered, tmp_path):
+    copy = shutil.copytree(DEPLOY, tmp_path / "my-deploy")
+    overlay = copy / "example" / "kustomization.yaml"
+    overlay.write_text(overlay.read_text().replace("namespace: team-a", "namespace: kubeflow"))
+    done = subprocess.run(["kubectl", "kustomize", str(copy / "example")], check=True, capture_output=True, text=True)
+    found = list(yaml.safe_load_all(done.stdout))
+    assert {(one["kind"], one["metadata"]["name"]) for one in found} == rendered.keys()
+    subjects = [subject for one in found for subject in one.get("subjects", []) if subject["kind"] == "ServiceAccount"]
+    assert {subject["namespace"] for subject in subjects} == {"kubeflow"} and len(subjects) == 2
+    # Only what the README's line opens in the editor is to be changed, and the overlay names all of it.
+    (line,) = [line for line in (DEPLOY / "README.md").read_text().splitlines() if line.startswith("$EDITOR")]
+    assert set(line.split()[1:]) == {path.name for path in (DEPLOY / "example").glob("*.yaml")}
+
+
+def test_role_of_the_stages_is_one_that_the_overlays_namespace_has(rendered):
+    """A profile's namespace has the ClusterRole kubeflow-edit, and no Role pipeline-runner."""
+    binding = rendered["RoleBinding", "mmdet-compress-stages"]
+    assert binding["metadata"]["namespace"] == "team-a"
+    assert (binding["roleRef"]["kind"], binding["roleRef"]["name"]) == ("ClusterRole", "kubeflow-edit")
+
+
 def test_overlay_puts_bucket_access_and_subjects_in_their_places(rendered):
     launcher = rendered["ConfigMap", "kfp-launcher"]["data"]
     assert launcher["defaultPipelineRoot"] == "s3://my-bucket/kfp"
@@ -135,16 +167,62 @@ def test_overlay_puts_bucket_access_and_subjects_in_their_places(rendered):
 
 def test_variant_from_the_environment_differs_in_the_access_alone():
     base, variant = (yaml.safe_load(manifest(f"{folder}/kfp-launcher.yaml")["data"]["providers"])["s3"]["default"]
-                     for folder in ("base", "from-env"))
+                     for folder in ("base", "example"))
     assert base.pop("credentials")["fromEnv"] is False
     assert variant.pop("credentials") == {"fromEnv": True}
     assert base == variant
+
+
+def test_placeholders_are_left_in_files_alone_that_the_overlay_has_or_replaces():
+    """Who fills in what stands in deploy/example leaves no placeholder of another file in force."""
+    from pipelines.cluster.doctor import placeholders
+
+    replaced = {path.name: manifest(f"example/{path.name}") for path in (DEPLOY / "example").glob("*.yaml")
+                if path.name not in OTHER | {"service-account.yaml"}}
+    for path in (*(DEPLOY / "base").glob("*.yaml"), *(DEPLOY / "from-env").glob("*.yaml")):
+        for document in documents(path):
+            left = {entry for entry, text in document.get("data", {}).items() if placeholders(str(text))}
+            assert left <= replaced.get(path.name, {}).get("data", {}).keys(), (path, left)
+    assert placeholders(replaced["kfp-launcher.yaml"]["data"]["providers"]) == ["s3.example.com"]
+    for name in ("s3-secret.yaml", "registry-secret.yaml"):
+        assert any(placeholders(text) for text in replaced[name]["stringData"].values())
 
 
 def test_network_policy_holds_for_the_pods_of_stages():
     policy = manifest("base/network-policy.yaml")["spec"]
     assert policy["podSelector"]["matchLabels"].items() <= labels("train").items()
     assert policy["policyTypes"] == ["Ingress", "Egress"] and "ingress" not in policy
+
+
+# The S3 port of the stock store: service port to the pod's port (manifests/kustomize/third-party/seaweedfs/base/
+# seaweedfs/seaweedfs-service.yaml:18-21 of KFP 2.17.0). Argo's containers archive logs there (archiveLogs).
+STOCK_STORE = {9000: 8333}
+
+
+def test_network_policy_lets_logs_reach_the_stock_store_at_its_pods_port():
+    egress = manifest("base/network-policy.yaml")["spec"]["egress"]
+    (to_kubeflow,) = [rule for rule in egress if "to" in rule]
+    assert set(STOCK_STORE.values()) <= {port["port"] for port in to_kubeflow["ports"]}
+
+
+def test_roles_reach_their_keys_in_the_variant_that_takes_them_from_there():
+    """Addresses of EKS Pod Identity and of the metadata service; with static keys neither is open."""
+    (component,) = documents(DEPLOY / "from-env" / "kustomization.yaml")
+    (patch,) = [one for one in component["patches"] if "target" in one]
+    opened = [step["value"] for step in yaml.safe_load(patch["patch"])]
+    assert {(rule["to"][0]["ipBlock"]["cidr"], rule["ports"][0]["port"]) for rule in opened} == {
+        ("169.254.170.23/32", 80), ("169.254.169.254/32", 80)}
+    policy = manifest("base/network-policy.yaml")
+    assert patch["target"] == {"kind": policy["kind"], "name": policy["metadata"]["name"]}
+    assert not any("ipBlock" in place for rule in policy["spec"]["egress"] for place in rule.get("to", []))
+    policy["spec"]["egress"] += opened
+    for version in VERSIONS:
+        validate(policy, version)
+
+
+def test_overlay_renders_the_ways_to_a_roles_keys(rendered):
+    egress = rendered["NetworkPolicy", "mmdet-compress"]["spec"]["egress"]
+    assert sum("ipBlock" in place for rule in egress for place in rule.get("to", [])) == 2
 
 
 def test_retries_for_spot_nodes_keep_the_rest_of_the_stock_entry():

@@ -166,6 +166,23 @@ def strategy(task):
     return {**STOCK, **own}
 
 
+def graphs(name):
+    """Return how many graphs of Argo's lie around a stage's pod, each of which a stock installation retries: defaults
+    are merged into every template, of whatever type (Argo v4.0.5, operator.go:2133 and 4448-4467), a retry that is used
+    up keeps the phase of its last pod (operator.go:1136-1138), and a graph has that of its task (dag.go:209-219)."""
+    loops = [task for task in PIPELINE["root"]["dag"]["tasks"].values() if "parameterIterator" in task]
+    (inside,) = [set(PIPELINE["components"][loop["componentRef"]["name"]]["dag"]["tasks"]) for loop in loops]
+    # entrypoint and root (argocompiler/dag.go:151-177); the loop, one iteration, and its item (:355-471); and the
+    # template system-container-executor around every pod (argocompiler/container.go:412-435).
+    return 2 + (3 if name in inside else 0) + 1
+
+
+def pods(name, around=None):
+    """Return how many pods a stage may get at most, within ``around`` of its graphs; all by default."""
+    around = graphs(name) if around is None else around
+    return (strategy(TASKS[name])["limit"] + 1) * (STOCK["limit"] + 1) ** around
+
+
 def test_attempts_fit_into_the_window_that_counts_from_the_first_one_with_their_waiting(row, task):
     policy = task.get("retryPolicy")
     assert (policy["maxRetryCount"] if policy else 0) == row.retries
@@ -182,6 +199,26 @@ def test_stock_installation_brings_back_what_vanished_and_nothing_that_failed(ta
     assert (STOCK["limit"], STOCK["retryPolicy"]) == (BACKEND_RETRIES, BACKEND_POLICY)
     merged = strategy(task)
     assert merged["limit"] == (row.retries or BACKEND_RETRIES) and merged["retryPolicy"] == "OnError"
+
+
+def test_retries_nest_since_graphs_are_retried_too():
+    assert {name: (pods(name, 1), pods(name)) for name in ("train", "evaluate", "compress", "gate")} == {
+        "train": (15, 135), "evaluate": (9, 81), "compress": (15, 3645), "gate": (9, 81)}
+    for name in TASKS:
+        assert pods(name, 1) == STAGES[name.split("-")[0]].pods
+
+
+def test_pages_say_how_often_a_pod_comes_again():
+    cluster, resuming = (" ".join((COMPILED.parents[1] / "docs" / f"{page}.md").read_text(encoding="utf-8").split())
+                         for page in ("cluster", "resuming"))
+    once = strategy(TASKS["train"])["limit"]
+    assert (f"`train` and `compress` {once} times, the others {strategy(TASKS['gate'])['limit']}, each surrounding "
+            f"graph {STOCK['limit']} times") in cluster
+    assert (f"{pods('train')} pods of `train`, {pods('gate')} of another stage, and in the loop over candidates "
+            f"{pods('compress')} of `compress` and {max(pods(name) for name in LOOP if name != 'compress')} of the "
+            "others") in cluster
+    assert (f"{pods('train', 1)} pods in a row, {pods('train')} where the graphs around it come again as well"
+            ) in resuming
 
 
 def test_documentation_says_what_brings_a_pod_back():
@@ -230,17 +267,19 @@ def test_documentation_has_the_same_table():
     for name, row in STAGES.items():
         memory = shown(row.memory) + (f", at most {row.memory_limit}" if row.memory_limit else "")
         cpu = shown(row.cpu) + (", no more" if row.cpu_limited else "")
-        assert (f"| {name} | {cpu} | {memory} | {duration(row.timeout)} | {row.retries or BACKEND_RETRIES} | "
+        assert (f"| {name} | {cpu} | {memory} | {duration(row.timeout)} | {row.pods} | "
                 f"{'yes' if row.cached else 'no'} | {'yes' if row.gpu else 'no'} | {row.shared_memory or '-'} |"
                 ) in page, name
 
 
 def test_documentation_adds_up_what_a_run_can_take_at_most():
     page = " ".join((COMPILED.parents[1] / "docs" / "cluster.md").read_text(encoding="utf-8").split())
-    once, most = {True: 0.0, False: 0.0}, {True: 0.0, False: 0.0}
-    for name, task in TASKS.items():
+    once, most, graph = ({True: 0.0, False: 0.0} for _ in range(3))
+    for name in TASKS:
         row = STAGES[name.split("-")[0]]
         once[row.gpu] += row.timeout / 3600
-        most[row.gpu] += row.timeout * (strategy(task)["limit"] + 1) / 3600
+        graph[row.gpu] += row.timeout * pods(name, 1) / 3600
+        most[row.gpu] += row.timeout * pods(name) / 3600
     assert f"{once[True]:.0f} hours of GPU pods and {once[False]:.1f} hours of others" in page
-    assert f"{most[True]:.0f} and {most[False]:.1f} hours" in page
+    assert f"{graph[True]:,.0f} and {graph[False]:,.1f} hours" in page
+    assert f"{most[True]:,.0f} and {most[False]:,.1f} hours" in page

@@ -66,6 +66,15 @@ def test_retries_are_told_with_what_ended_the_pod_before(wait):
                                    "train runs, attempt 2", "train is done, attempt 2"]
 
 
+def test_stage_whose_graph_begins_anew_has_not_failed(wait):
+    lost = ("Error", "pod deleted")
+    code, lines, _ = wait([
+        Look("RUNNING", {"train": [lost] * 5}, graph_retrying=("train",)),
+        Look("FAILED", {"train": [lost] * 5})])
+    assert code == 1
+    assert changes(lines)[:2] == ["train comes again, after attempt 5: pod deleted", "train FAILED"]
+
+
 @pytest.mark.parametrize("place", ["pod", "archive"])
 def test_failed_run_names_its_stage_its_reason_and_the_last_lines(wait, cluster, place):
     # The launcher ends with 1 whatever our exit code was; the log says more.

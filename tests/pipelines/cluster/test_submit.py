@@ -82,6 +82,17 @@ def test_what_is_looked_for_is_found_on_a_later_page(cluster):
     (["-p", 'cpu_tolerations=["spot"]'], "parameter cpu_tolerations: 'spot'. It is no object"),
     (["-p", "train_memory=11"], "parameter train_memory: '11'"), (["-p", "accelerator="], "parameter accelerator: ''"),
     (["--service-account", "My Account"], "--service-account: 'My Account'"),
+    (["--service-account", "a..b"], "--service-account: 'a..b'"),
+    (["-p", "gpus=9"], "parameter gpus: 9. A stage runs in one pod"), (["-p", "gpus=-1"], "parameter gpus: -1"),
+    (["-p", "checkpoint_minutes=0"], "parameter checkpoint_minutes: 0.0"),
+    (["-p", "max_map_drop=-1"], "max_map_drop"), (["-p", "objective=speed"], "parameter objective: speed"),
+    (["-p", "min_initial_map_ratio=2"], "parameter min_initial_map_ratio: 2.0"),
+    (["-p", "fine_tune=maybe"], "parameter fine_tune: maybe"),
+    (["-p", "candidates=int9"], "parameter candidates: int9"),
+    (["-p", "max_candidates=-1"], "parameter max_candidates: -1"),
+    (["--pipeline-root", "s3:///x"], "--pipeline-root: s3:///x. After s3:// stands a bucket"),
+    (["--pipeline-root", "s3://b c"], "--pipeline-root: s3://b c"), (["--pipeline-root", "gs://"], "--pipeline-root"),
+    (["--pipeline-root", "minio:///x"], "--pipeline-root"),
     (["--pipeline-root", "/runs"], "--pipeline-root: /runs. Artifacts go to object storage"),
     (["--wait", "--poll", "0"], "--poll: 0.0"), (["--wait", "--wait-timeout", "soon"], "--wait-timeout: 'soon'")])
 def test_bad_input_stops_before_the_cluster_is_asked(cluster, options, message):

@@ -8,7 +8,7 @@ from pipelines.cluster.triggers import cron_trigger, duration_seconds, interval_
 
 @pytest.mark.parametrize("line", [
     "0 0 2 * * 1", "0 */5 * * * *", "0 0 0 1,15 * ?", "30 0 8-18/2 * JAN-jun Mon-Fri", "0 5/15 * * * *", "0 0 0 29 2 *",
-    "0 0 0 31 2 0"])
+    "0 0 0 31 2 0", "0 * * * * *", "59 * * * * *"])
 def test_line_of_six_fields_stays_as_it_is(line):
     assert (cron_trigger(line).cron, cron_trigger(line).notice) == (line, None)
 
@@ -29,6 +29,8 @@ def test_crontab_line_gets_a_second(line, cron):
     ("0 0 0 * 13 *", "In the field month, '13'"), ("0 0 0 * * 7", "'7' is not one of 0 to 6"),
     ("0 0 0 * * fri-mon", "'fri-mon' runs backwards"), ("0 0 0 * * L", "'L' is not one"),
     ("0 */0 0 * * *", "has no step"), ("0 */x 0 * * *", "has no step"), ("0 5, 0 * * *", "'' is not one"),
+    ("* * * * * *", "It starts 60 runs a minute"), ("*/30 * * * * *", "It starts 2 runs a minute"),
+    ("0,1 0 2 * * *", "the shortest interval is 60 s"), ("? * * * * *", "It starts 60 runs a minute"),
     ("0 -1 0 * * *", "'' is not one"), ("0 \u0663 0 * * *", "is not one"), ("0 0 0 31 4,6 *", "None of these months"),
     ("0 2 30 2 *", "None of these months")])
 def test_line_that_cannot_be_is_refused_with_what_is_wrong(line, message):

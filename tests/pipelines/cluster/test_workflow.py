@@ -29,6 +29,44 @@ def test_stages_by_the_path_of_their_task(compressed):
     assert "retry-system-container-impl" in pod_name("train")
 
 
+ROOT = "compress-x(0).root"
+OVER = "compress-x(0).root(0).train(0).executor"
+LOST = {f"{OVER}({number})": ("Pod", "Error", "pod deleted", number) for number in range(5)}
+USED_UP = {OVER: ("Retry", "Error", "No more retries left", 0)}
+FAILED_ONCE = {f"{OVER}(0)": ("Pod", "Failed", "OOMKilled", 0), OVER: ("Retry", "Failed", "OOMKilled", 0)}
+NEXT = "compress-x(0).root(1).train"
+
+
+def train(nodes):
+    """Return the status of train by nodes given as name to type, phase, message and minute."""
+    found = {name: {"id": f"compress-x-{number}", "name": name, "type": kind, "phase": phase, "message": message,
+                    "startedAt": f"2026-11-29T10:{minute:02}:00Z"}
+             for number, (name, (kind, phase, message, minute)) in enumerate(nodes.items())}
+    return Workflow.read(json.dumps({"metadata": {"name": "compress-x"}, "status": {"nodes": found}})).stages["train",]
+
+
+@pytest.mark.parametrize(("nodes", "state", "attempts"), [
+    ({**LOST, **USED_UP, OVER.removesuffix("(0).executor"): ("Retry", "Running", "", 0)}, State.RETRIED, 5),
+    ({**LOST, **USED_UP, ROOT: ("Retry", "Running", "", 0)}, State.RETRIED, 5),
+    ({**LOST, **USED_UP, "compress-x": ("Retry", "Running", "", 0)}, State.RETRIED, 5),
+    ({**LOST, **USED_UP, ROOT: ("Retry", "Error", "No more retries left", 0)}, State.FAILED, 5),
+    ({**LOST, **USED_UP}, State.FAILED, 5),
+    # What the policy does not retry is not by a graph either: root runs on for the other stages.
+    ({**FAILED_ONCE, ROOT: ("Retry", "Running", "", 0)}, State.FAILED, 1),
+    # The next attempt of root: its driver is ahead, then its pod, or the cache.
+    ({**LOST, **USED_UP, f"{NEXT}-driver(0)": ("Pod", "Running", "", 9)}, State.RETRIED, 5),
+    ({**LOST, **USED_UP, f"{NEXT}-driver(0)": ("Pod", "Failed", "", 9)}, State.FAILED, 5),
+    ({**LOST, **USED_UP, f"{NEXT}(0).executor(0)": ("Pod", "Running", "", 9)}, State.RUNS, 6),
+    ({**LOST, **USED_UP, f"{NEXT}-driver(0)": ("Pod", "Succeeded", "", 9),
+      f"{NEXT}(0).executor": ("Skipped", "Skipped", "", 10)}, State.CACHED, 5),
+    ({"compress-x(0).root(0).train-driver(0)": ("Pod", "Error", "pod deleted", 0),
+      "compress-x(0).root(0).train-driver": ("Retry", "Error", "No more retries left", 0),
+      ROOT: ("Retry", "Running", "", 0)}, State.WAITS, 0)])
+def test_graph_that_begins_anew_brings_its_stages_back(nodes, state, attempts):
+    status = train(nodes)
+    assert (status.state, status.attempts) == (state, attempts)
+
+
 @pytest.mark.parametrize("spoiled", [
     "", "no JSON", "[]", "{}", '{"metadata": {"name": "a"}, "status": {"nodes": []}, "spec": 1}',
     '{"metadata": {}, "status": {}}', '{"metadata": {"name": "a"}, "status": {"nodes": {"b": {}}}}',

@@ -28,6 +28,7 @@ class Look:
         message: The workflow's own message.
         terminated: Whether somebody has ended the run.
         retrying: Tasks whose last pod has failed and that come again.
+        graph_retrying: Tasks whose own retries are used up, and whose graph comes again.
         compressed: Whether the nodes are compressed, as large ones are.
     """
 
@@ -36,6 +37,7 @@ class Look:
     message: str = ""
     terminated: bool = False
     retrying: tuple = ()
+    graph_retrying: tuple = ()
     compressed: bool = False
 
 
@@ -76,6 +78,10 @@ def workflow_nodes(look):
                "templateName": template, "startedAt": f"2026-11-29T10:{len(found) // 60:02}:{len(found) % 60:02}Z"}
         found[one["id"]] = {**one, **({"message": message} if message else {})}
 
+    whole = {"SUCCEEDED": "Succeeded", "FAILED": "Failed"}.get(look.state, "Running")
+    for name, display in ((NAME, NAME), (f"{NAME}(0).root", "root")):
+        add(name, display, "Retry", whole)
+        add(f"{name}(0)", f"{display}(0)", "DAG", whole)
     for task, pods in look.stages.items():
         short = task.split("/")[-1]
         driver_phase, driver_message = "Succeeded", ""
@@ -87,15 +93,20 @@ def workflow_nodes(look):
         if driver_phase != "Succeeded":
             continue
         place = f"{NAME}{_place(task)}"
-        add(place.removesuffix("(0)"), short, "Retry", "Running")
-        add(place, f"{short}(0)", "DAG", "Running")
+        pods = pods if isinstance(pods, list) or pods == CACHED else [pods]
+        ends = [pod if isinstance(pod, str) else pod[0] for pod in pods]
+        own = ("Succeeded" if pods == CACHED else
+               "Running" if task in look.retrying or ends[-1] == "Pending" else ends[-1])
+        add(place.removesuffix("(0)"), short, "Retry", "Running" if task in look.graph_retrying else own)
+        add(place, f"{short}(0)", "DAG", own)
         if pods == CACHED:
             add(f"{place}.executor", "executor", "Skipped", "Skipped", message="when 'true != true' evaluated false")
             continue
-        pods = [pod if isinstance(pod, tuple) else (pod, "") for pod in (pods if isinstance(pods, list) else [pods])]
+        pods = [pod if isinstance(pod, tuple) else (pod, "") for pod in pods]
         again = task in look.retrying
         above = "Running" if again or pods[-1][0] in ("Pending", "Running") else pods[-1][0]
-        add(f"{place}.executor", "executor", "Retry", above, message="Backoff for 30 seconds" if again else "")
+        add(f"{place}.executor", "executor", "Retry", above, message="Backoff for 30 seconds" if again else
+            "No more retries left" if above == "Error" else pods[-1][1] if above == "Failed" else "")
         for attempt, (phase, message) in enumerate(pods):
             add(f"{place}.executor({attempt})", f"executor({attempt})", "Pod", phase,
                 TEMPLATES.get(short, TEMPLATE), message)
