@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]")
 _LONGEST_NAME = 60
-WHEN = ("always", "when_needed", "never")
 
 
 @dataclass(frozen=True)
@@ -73,9 +72,10 @@ class Candidates:
             UserError: There is none, or one cannot be.
         """
         from core.training.ready_made import expand
+        from core.training.settings import When
 
-        if self.fine_tune not in ("", *WHEN):
-            raise UserError("parameter fine_tune", self.fine_tune, f"It is one of {', '.join(WHEN)}, or empty.",
+        if self.fine_tune not in ("", *When):
+            raise UserError("parameter fine_tune", self.fine_tune, f"It is one of {', '.join(When)}, or empty.",
                             "Use when_needed to save hours.")
         if self.max_candidates < 0:
             raise UserError("parameter max_candidates", self.max_candidates, "It is 0 for all, or how many.",

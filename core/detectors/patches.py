@@ -138,7 +138,14 @@ ROI_HEAD = (
 )
 """Of every second stage."""
 
-DENSE_FUNCTIONS = (UntracedFunction("mmdet.models.dense_heads.base_dense_head", "filter_scores_and_topk"),)
+
+def dense_functions(*modules: str) -> tuple[UntracedFunction, ...]:
+    """Return the choice of candidates as every dense head has it, and as ``modules`` of ``dense_heads`` import it."""
+    return tuple(UntracedFunction(f"mmdet.models.dense_heads.{module}", "filter_scores_and_topk")
+                 for module in ("base_dense_head", *modules))
+
+
+DENSE_FUNCTIONS = dense_functions()
 ROI_FUNCTIONS = (
     UntracedFunction("mmdet.models.roi_heads.standard_roi_head", "bbox2roi"),
     UntracedFunction("mmdet.models.roi_heads.test_mixins", "bbox2roi"),

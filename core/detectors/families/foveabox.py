@@ -7,12 +7,12 @@ from core.detectors.dense import DenseAdapter
 from core.detectors.graph import untraced
 from core.detectors.patches import (
     COORDINATES,
-    DENSE_FUNCTIONS,
     DENSE_HEAD,
     REPLACED,
     WITH_POSTPROCESSING,
     Patch,
     UntracedFunction,
+    dense_functions,
 )
 
 
@@ -50,8 +50,7 @@ class FoveaBox(DenseAdapter):
         *DENSE_HEAD, Patch("FoveaHead", "forward_single", COORDINATES, REPLACED, function=with_offsets),
         Patch("FeatureAlign", "forward", COORDINATES, REPLACED, function=aligned),
         Patch("FoveaHead", "_bbox_decode", COORDINATES, postprocessing=WITH_POSTPROCESSING))
-    untraced_functions: ClassVar[tuple[UntracedFunction, ...]] = (
-        *DENSE_FUNCTIONS, UntracedFunction("mmdet.models.dense_heads.fovea_head", "filter_scores_and_topk"))
+    untraced_functions: ClassVar[tuple[UntracedFunction, ...]] = dense_functions("fovea_head")
 
     def candidates(self, head: Any, outputs: Any, metas: list[dict[str, Any]]) -> tuple[Any, Any]:
         classes, logarithms = outputs

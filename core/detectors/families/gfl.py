@@ -6,11 +6,11 @@ from core.detectors.decoding import CENTRES, DistancesToBox, candidates_by
 from core.detectors.dense import DenseAdapter
 from core.detectors.patches import (
     COORDINATES,
-    DENSE_FUNCTIONS,
     DENSE_HEAD,
     WITH_POSTPROCESSING,
     Patch,
     UntracedFunction,
+    dense_functions,
 )
 from core.detectors.teacher import TEACHER
 
@@ -26,8 +26,7 @@ class GFL(DenseAdapter):
         *DENSE_HEAD, *TEACHER,
         Patch("Integral", "forward", "the mean of a distribution over distances: " + COORDINATES),
         Patch("GFLHead", "anchor_center", COORDINATES, postprocessing=WITH_POSTPROCESSING))
-    untraced_functions: ClassVar[tuple[UntracedFunction, ...]] = (
-        *DENSE_FUNCTIONS, UntracedFunction("mmdet.models.dense_heads.gfl_head", "filter_scores_and_topk"))
+    untraced_functions: ClassVar[tuple[UntracedFunction, ...]] = dense_functions("gfl_head")
 
     def candidates(self, head: Any, outputs: Any, metas: list[dict[str, Any]]) -> tuple[Any, Any]:
         classes, distributions = outputs

@@ -7,12 +7,12 @@ from core.detectors.dense import DenseAdapter
 from core.detectors.graph import untraced
 from core.detectors.patches import (
     COORDINATES,
-    DENSE_FUNCTIONS,
     DENSE_HEAD,
     REPLACED,
     WITH_POSTPROCESSING,
     Patch,
     UntracedFunction,
+    dense_functions,
 )
 
 
@@ -63,8 +63,7 @@ class RepPoints(DenseAdapter):
     patches: ClassVar[tuple[Patch, ...]] = (
         *DENSE_HEAD, Patch("RepPointsHead", "forward_single", COORDINATES, REPLACED, function=placed_points),
         Patch("RepPointsHead", "_bbox_decode", COORDINATES, postprocessing=WITH_POSTPROCESSING))
-    untraced_functions: ClassVar[tuple[UntracedFunction, ...]] = (
-        *DENSE_FUNCTIONS, UntracedFunction("mmdet.models.dense_heads.reppoints_head", "filter_scores_and_topk"))
+    untraced_functions: ClassVar[tuple[UntracedFunction, ...]] = dense_functions("reppoints_head")
 
     def candidates(self, head: Any, outputs: Any, metas: list[dict[str, Any]]) -> tuple[Any, Any]:
         classes, boxes = outputs

@@ -7,11 +7,11 @@ from core.detectors.decoding import best_candidates, in_buckets, rows_of
 from core.detectors.dense import DenseAdapter
 from core.detectors.patches import (
     COORDINATES,
-    DENSE_FUNCTIONS,
     DENSE_HEAD,
     WITH_POSTPROCESSING,
     Patch,
     UntracedFunction,
+    dense_functions,
 )
 
 
@@ -23,8 +23,7 @@ class SABLRetina(DenseAdapter):
     coders: ClassVar[tuple[str, ...]] = ("BucketingBBoxCoder",)
     patches: ClassVar[tuple[Patch, ...]] = (
         *DENSE_HEAD, Patch("SABLRetinaHead", "get_anchors", COORDINATES, postprocessing=WITH_POSTPROCESSING))
-    untraced_functions: ClassVar[tuple[UntracedFunction, ...]] = (
-        *DENSE_FUNCTIONS, UntracedFunction("mmdet.models.dense_heads.sabl_retina_head", "filter_scores_and_topk"))
+    untraced_functions: ClassVar[tuple[UntracedFunction, ...]] = dense_functions("sabl_retina_head")
     raw_outputs: ClassVar[tuple[str, ...]] = ("cls_scores", "bbox_cls_preds", "bbox_reg_preds")
     score_factors: ClassVar[bool] = True
 

@@ -7,12 +7,12 @@ from core.detectors.dense import DenseAdapter
 from core.detectors.graph import untraced
 from core.detectors.patches import (
     COORDINATES,
-    DENSE_FUNCTIONS,
     DENSE_HEAD,
     OPERATOR,
     REPLACED,
     Patch,
     UntracedFunction,
+    dense_functions,
 )
 
 
@@ -65,8 +65,7 @@ class TOOD(DenseAdapter):
         Patch("TaskDecomposition", "forward", "its convolution has weights that attention makes for each image",
               action=OPERATOR),
         Patch("TOODHead", "forward", COORDINATES, REPLACED, function=aligned_boxes))
-    untraced_functions: ClassVar[tuple[UntracedFunction, ...]] = (
-        *DENSE_FUNCTIONS, UntracedFunction("mmdet.models.dense_heads.tood_head", "filter_scores_and_topk"))
+    untraced_functions: ClassVar[tuple[UntracedFunction, ...]] = dense_functions("tood_head")
 
     def candidates(self, head: Any, outputs: Any, metas: list[dict[str, Any]]) -> tuple[Any, Any]:
         scores, boxes = outputs
