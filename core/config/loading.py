@@ -2,12 +2,15 @@
 
 import importlib
 import logging
+import sys
 from collections.abc import Iterator, Mapping
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.base.errors import UserError
 from core.base.suggest import did_you_mean
+from core.base.text import printable
 from core.config.class_lists import with_class_lists
 from core.config.data_only import SUFFIXES, config_files, read_config
 from core.config.fingerprint import config_to_text
@@ -70,8 +73,12 @@ def load_data(path: str | Path, options: Mapping[str, Any] | None = None,
         _check_required(data, thing)
     data["data"] = with_class_lists(data["data"], file, root)
     if data.get("custom_imports") and not trust:
-        raise UserError(thing, "custom_imports", "The config asks to import Python modules, which runs their code.",
-                        "Remove the key, or pass --trust-config where you trust the modules.")
+        modules, missing = _custom_modules(data["custom_imports"])
+        absent = f" Not installed here: {missing}." if missing else ""
+        install = f"Install {missing} and pass" if missing else "Pass"
+        raise UserError(thing, f"custom_imports of {modules}" if modules else "custom_imports",
+                        f"The config asks to import Python modules, which runs their code.{absent}",
+                        f"{install} --trust-config where you trust the modules, or remove the key.")
     return data
 
 
@@ -162,6 +169,17 @@ def _run(file: Path, thing: str) -> dict[str, Any]:
         raise UserError(thing, f"{type(error).__name__}: {error}", "A trusted config is run as Python, and it failed.",
                         "Correct the config.") from error
     return plain_data(values, thing)
+
+
+def _custom_modules(asked: Any) -> tuple[str, str]:
+    """Return the modules that ``custom_imports`` names, and the packages of theirs that are not installed."""
+    names = asked.get("imports") if isinstance(asked, Mapping) else None
+    listed = [names] if isinstance(names, str) else names if isinstance(names, (list, tuple)) else []
+    modules = [name for name in listed if isinstance(name, str)]
+    # Not importlib.util.find_spec, which runs what it has to import on the way.
+    missing = [name for name in dict.fromkeys(name.partition(".")[0] for name in modules) if name.isidentifier()
+               and name not in sys.builtin_module_names and PathFinder.find_spec(name) is None]
+    return printable(", ".join(modules)), printable(", ".join(missing))
 
 
 def _import_custom_modules(asked: Any, thing: str) -> None:

@@ -97,13 +97,23 @@ def test_malformed_text_is_refused_even_with_trust(detector):
 
 def test_custom_imports_need_trust(detector, tmp_path, monkeypatch):
     detector.write_text(detector.read_text() + "custom_imports = dict(imports=['made_up_module'])\n")
-    with pytest.raises(UserError, match="custom_imports. The config asks to import Python modules"):
+    with pytest.raises(UserError, match="custom_imports of made_up_module. The config asks to import Python modules.*"
+                       "Not installed here: made_up_module. Install made_up_module and pass --trust-config"):
         load_data(detector)
     with pytest.raises(UserError, match="custom_imports: .*must be importable"):
         load_config(detector, trust=True)
     (tmp_path / "made_up_module.py").write_text("")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert load_config(detector, trust=True).custom_imports == {"imports": ["made_up_module"]}
+    with pytest.raises(UserError, match="runs their code. Pass --trust-config"):
+        load_data(detector)
+
+
+@pytest.mark.parametrize("value", ["1", "dict(imports=3)", "dict(imports=[1, '', '..', 'a b'])", "'made_up_module'"])
+def test_custom_imports_of_another_kind_are_refused_as_well(detector, value):
+    detector.write_text(detector.read_text() + f"custom_imports = {value}\n")
+    with pytest.raises(UserError, match="The config asks to import Python modules"):
+        load_data(detector)
 
 
 @pytest.mark.parametrize("line, problem", [
