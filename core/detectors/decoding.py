@@ -1,7 +1,6 @@
 """Decoding in the exported graph, of heads whose boxes come of arithmetic of their own."""
 
-from collections.abc import Callable, Iterable
-from types import SimpleNamespace
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 CENTRES, POINTS = "centres", "points"
@@ -27,24 +26,39 @@ class DistancesToBox:
         return distance2bbox(priors, distances, max_shape - self.margin)
 
 
-def candidates_by(coder: Any, head: Any, classes: Any, boxes: Any, metas: list[dict[str, Any]]) -> tuple[Any, Any]:
-    """Return what BaseDenseHead.onnx_export of mmdet 2.28.2 makes of raw outputs, decoded by ``coder``.
+def candidates_by(coder: Any, head: Any, outputs: Any, metas: list[dict[str, Any]]) -> tuple[Any, Any]:
+    """Return what BaseDenseHead of mmdet 2.28.2 suppresses, of raw outputs decoded by ``coder``.
+
+    Its own ONNX export counts ``nms_pre`` in places, of whatever number of classes, and ranks them by scores that are
+    lowered already.
 
     Args:
-        coder: In the place of the head's own.
+        coder: The head's own or one in its place.
         head: Gives priors, classes and ``test_cfg``.
-        classes: Scores before the sigmoid [1, classes, h, w] of each level.
-        boxes: What ``coder`` takes [1, 4, h, w] of each level.
+        outputs: Of each level the logits [1, A * classes, h, w], what ``coder`` takes [1, A * 4, h, w], and where a
+            factor lowers the scores its logit [1, A, h, w].
         metas: Of the image, with its size as part of the graph.
 
     Returns:
         Boxes [1, N, 4] and scores [1, N, classes].
     """
-    from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
+    shape, cfg = metas[0]["img_shape_for_onnx"], head.test_cfg
+    priors = head.prior_generator.grid_priors([level.shape[-2:] for level in outputs[0]], dtype=outputs[1][0].dtype,
+                                              device=outputs[1][0].device)
 
-    view = SimpleNamespace(bbox_coder=coder, **{name: getattr(head, name) for name in (
-        "prior_generator", "test_cfg", "cls_out_channels", "num_classes", "use_sigmoid_cls")})
-    return BaseDenseHead.onnx_export.__wrapped__(view, classes, boxes, img_metas=metas, with_nms=False)
+    def levels() -> Iterator[tuple[Any, ...]]:
+        for place, (classes, boxes, *factors) in zip(priors, zip(*outputs)):
+            scores = rows_of(classes, head.cls_out_channels)
+            scores = scores.sigmoid() if head.use_sigmoid_cls else scores.softmax(dim=-1)[..., :head.num_classes]
+            yield scores, place[None], rows_of(boxes, 4), *(rows_of(factor, 1).sigmoid() for factor in factors)
+
+    def decode(scores: Any, place: Any, found: Any, *factors: Any) -> tuple[Any, Any]:
+        for factor in factors:
+            # In PyTorch a class must exceed the threshold by itself, before the factor lowers its score.
+            scores = scores * (scores > cfg.score_thr).to(scores.dtype) * factor
+        return coder.decode(place, found, max_shape=shape), scores
+
+    return best_candidates(levels(), cfg.nms_pre, decode, pairs=True)
 
 
 def rows_of(level: Any, width: int) -> Any:
@@ -52,13 +66,16 @@ def rows_of(level: Any, width: int) -> Any:
     return level.permute(0, 2, 3, 1).reshape(1, -1, width)
 
 
-def best_candidates(levels: Iterable[tuple[Any, ...]], most: int, decode: Callable[..., tuple[Any, Any]]) -> Any:
+def best_candidates(levels: Iterable[tuple[Any, ...]], most: int, decode: Callable[..., tuple[Any, Any]],
+                    pairs: bool = False) -> tuple[Any, Any]:
     """Return the candidates of all levels, of each the ``most`` that score best.
 
     Args:
         levels: Of each level its scores [1, N, classes], and whatever else [1, N, ...] there is of its N places.
         most: ``nms_pre``; all where it is not positive.
         decode: Makes boxes [1, K, 4] and scores [1, K, classes] of what is left of a level, which it takes one by one.
+        pairs: Whether ``most`` counts pairs of a place and a class, as MMDetection's filter_scores_and_topk does, or
+            places.
 
     Returns:
         Boxes [1, N, 4] and scores [1, N, classes].
@@ -70,12 +87,27 @@ def best_candidates(levels: Iterable[tuple[Any, ...]], most: int, decode: Callab
     for level in levels:
         kept = get_k_for_topk(torch.tensor(most), level[0].shape[1])
         if kept > 0:
+            # The best pairs are all of the places whose best pair is among the first.
             _, places = level[0].max(dim=-1)[0].topk(kept)
             level = tuple(rows[:, places[0]] for rows in level)
+        if pairs and int(level[0].shape[2]) > 1:
+            level = (_best_pairs_alone(level[0], most), *level[1:])
         found, scored = decode(*level)
         boxes.append(found)
         scores.append(scored)
     return torch.cat(boxes, dim=1), torch.cat(scores, dim=1)
+
+
+def _best_pairs_alone(scores: Any, most: int) -> Any:
+    """Return scores [1, N, classes] with 0 for all but the ``most`` best, and those that are as good."""
+    import torch
+    from mmdet.core.export import get_k_for_topk
+
+    kept = get_k_for_topk(torch.tensor(most), scores.shape[1] * scores.shape[2])
+    if not kept > 0:
+        return scores
+    least = scores.flatten(1).topk(kept)[0][:, -1:, None]
+    return scores * (scores >= least).to(scores.dtype)
 
 
 def in_buckets(coder: Any, priors: Any, classes: Any, offsets: Any, shape: Any) -> tuple[Any, Any]:

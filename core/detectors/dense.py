@@ -1,9 +1,9 @@
 """Heads on a feature pyramid whose post-processing is MMDetection's common one (BaseDenseHead)."""
 
-import math
 from typing import Any, ClassVar
 
 from core.detectors.adapter import Adapter, Exported, Forward, is_one_of
+from core.detectors.decoding import candidates_by
 from core.detectors.graph import image_metas, metas_of_any_size, untraced
 from core.detectors.outputs import BOX_OUTPUTS
 from core.detectors.patches import DENSE_FUNCTIONS, DENSE_HEAD, Patch, UntracedFunction
@@ -11,8 +11,6 @@ from core.detectors.suppression import LEAST_SCORE, suppress
 from core.detectors.test_cfg import DENSE, Table
 
 _TRIED_SIZE = (320, 320)
-# A logit whose sigmoid is 0 in float32.
-_NEVER = -1e4
 
 
 class DenseAdapter(Adapter):
@@ -72,12 +70,7 @@ class DenseAdapter(Adapter):
 
     def candidates(self, head: Any, outputs: Any, metas: list[dict[str, Any]]) -> tuple[Any, Any]:
         """Return boxes [1, N, 4] and scores [1, N, classes] of the best of each level."""
-        classes, boxes, *factors = outputs
-        if self.score_factors and head.test_cfg.score_thr > 0:
-            # In PyTorch a class must exceed the threshold by itself, before the factor lowers its score.
-            limit = math.log(head.test_cfg.score_thr / (1 - head.test_cfg.score_thr))
-            classes = [level.masked_fill(level <= limit, _NEVER) for level in classes]
-        return head.onnx_export(classes, boxes, *(factors or [None]), img_metas=metas, with_nms=False)
+        return candidates_by(head.bbox_coder, head, outputs, metas)
 
     def score_threshold(self, detector: Any) -> float:
         """Return ``score_thr``, or next to 0 where the graph has applied it already."""

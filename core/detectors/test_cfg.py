@@ -21,12 +21,14 @@ class Rule:
         rule: What they are, as a sentence.
         hint: What to write instead of another one.
         required: Whether MMDetection cannot do without the key.
+        beside: A key of the section without which the value has no effect.
     """
 
     accepts: Callable[[Any], bool]
     rule: str
     hint: str
     required: bool = False
+    beside: str = ""
 
 
 Table = Mapping[str, "Rule | Table"]
@@ -54,21 +56,27 @@ OVERLAP = Rule(lambda value: _is_number(value) and 0 <= value <= 1, "It is an ov
 COUNT = Rule(lambda value: _is_whole(value) and value >= 1, "It is a whole number from 1.", "Write such as 100.",
              required=True)
 LIMIT = Rule(_is_whole, "It is a whole number; 0 and -1 mean no limit.", "Write such as 1000.")
+PAIRS = Rule(COUNT.accepts, "It is a whole number from 1: of each level MMDetection keeps none at 0, and all but one "
+             "at -1.", "Write such as 1000.", required=True)
+"""Pairs of a place and a class that mmdet's filter_scores_and_topk keeps of a level."""
 FLAG = Rule(lambda value: isinstance(value, bool), "It is true or false.", "Write True or False.")
 UNREAD = Rule(lambda value: True, "", "")
 """MMDetection reads the key nowhere in this family, though configs carry it."""
+# mmcv's own (mmcv/ops/nms.py, batched_nms); nms_pre keeps candidates below it.
+_SPLIT = 10_000
 
 NMS: Table = {
     "type": only("nms", "ONNX has no other non-maximum suppression."),
     "iou_threshold": Rule(OVERLAP.accepts, OVERLAP.rule, OVERLAP.hint, required=True),
     "class_agnostic": FLAG,
-    # How the work is split, not what comes of it; class by class even where class_agnostic, which nms_pre prevents.
-    "split_thr": UNREAD,
+    "split_thr": Rule(lambda value: _is_number(value) and value >= _SPLIT, "Of so many boxes MMDetection suppresses "
+                      "class by class even where class_agnostic=True.", f"Write {_SPLIT} or more, or remove it.",
+                      beside="class_agnostic"),
     "offset": only(0, "ONNX's suppression takes sides as x2 - x1."),
     "score_threshold": only(0, "the graph's suppression has score_thr alone."),
     "max_num": only(-1, "the graph keeps max_per_img boxes."),
 }
-DENSE: Table = {"score_thr": SCORE, "nms_pre": LIMIT, "max_per_img": COUNT, "nms": NMS, "min_bbox_size": UNREAD,
+DENSE: Table = {"score_thr": SCORE, "nms_pre": PAIRS, "max_per_img": COUNT, "nms": NMS, "min_bbox_size": UNREAD,
                 "deploy_nms_pre": LIMIT}
 RPN: Table = {"nms_pre": LIMIT, "max_per_img": COUNT, "nms": NMS,
               "min_bbox_size": Rule(_is_number, "It is a number of pixels.", "Write 0.", required=True)}
@@ -105,7 +113,7 @@ def _problems(section: Mapping[str, Any], table: Table, family: str, place: str)
                             did_you_mean(str(key), table, "Remove the key."))
         elif not isinstance(rule, Rule):
             check_test_cfg(value, rule, family, path)
-        elif not rule.accepts(value):
+        elif not rule.accepts(value) and (not rule.beside or section.get(rule.beside)):
             yield UserError(path, bounded_repr(value, 80), rule.rule, rule.hint)
     for key, rule in table.items():
         if key not in section and (not isinstance(rule, Rule) or rule.required):

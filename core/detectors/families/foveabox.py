@@ -55,7 +55,7 @@ class FoveaBox(DenseAdapter):
     def candidates(self, head: Any, outputs: Any, metas: list[dict[str, Any]]) -> tuple[Any, Any]:
         classes, logarithms = outputs
         distances = [level.exp() * base for level, base in zip(logarithms, head.base_edge_list)]
-        return candidates_by(DistancesToBox(margin=1), head, classes, distances, metas)
+        return candidates_by(DistancesToBox(margin=1), head, (classes, distances), metas)
 
 
 FAMILY = FoveaBox()

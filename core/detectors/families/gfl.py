@@ -35,7 +35,7 @@ class GFL(DenseAdapter):
             rows = level.permute(0, 2, 3, 1)
             means = head.integral(rows) * stride[0]
             distances.append(means.reshape(*rows.shape[:3], 4).permute(0, 3, 1, 2))
-        return candidates_by(DistancesToBox(CENTRES), head, classes, distances, metas)
+        return candidates_by(DistancesToBox(CENTRES), head, (classes, distances), metas)
 
 
 FAMILY = GFL()

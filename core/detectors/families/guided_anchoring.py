@@ -7,6 +7,7 @@ from core.detectors.decoding import best_candidates, rows_of
 from core.detectors.dense import DenseAdapter
 from core.detectors.graph import untraced
 from core.detectors.patches import AS_PARENT, COORDINATES, DENSE_HEAD, REPLACED, Patch
+from core.detectors.test_cfg import DENSE, LIMIT, Table
 
 # As _get_guided_anchors_single of mmdet 2.28.2 has it.
 _LEAST_RATIO = 1e-6
@@ -44,6 +45,7 @@ class GuidedAnchoring(DenseAdapter):
         Patch("GARetinaHead", "forward_single", "in testing its last layers skip places, as training does not",
               REPLACED, function=guided),
         Patch("MaskedConv2d", "forward", "NNCF knows no convolution that skips places", AS_PARENT))
+    test_cfg: ClassVar[Table] = {**DENSE, "nms_pre": LIMIT}
     raw_outputs: ClassVar[tuple[str, ...]] = ("cls_scores", "bbox_preds", "shape_preds", "loc_preds")
 
     def candidates(self, head: Any, outputs: Any, metas: list[dict[str, Any]]) -> tuple[Any, Any]:

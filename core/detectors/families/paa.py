@@ -9,7 +9,7 @@ from core.detectors.outputs import BOX_OUTPUTS
 from core.detectors.patches import DENSE_HEAD, Patch
 from core.detectors.suppression import suppress
 from core.detectors.teacher import TEACHER
-from core.detectors.test_cfg import DENSE, UNREAD, Table
+from core.detectors.test_cfg import DENSE, LIMIT, UNREAD, Table
 
 # As PAAHead.score_voting of mmdet 2.28.2 has them.
 _LEAST_OVERLAP, _WIDTH = 0.01, 0.025
@@ -23,7 +23,7 @@ class PAA(DenseAdapter):
     decoding: ClassVar[tuple[str, ...]] = (*DenseAdapter.decoding, "score_voting")
     patches: ClassVar[tuple[Patch, ...]] = (*DENSE_HEAD, *TEACHER)
     # The head has a setting of that name, which counts.
-    test_cfg: ClassVar[Table] = {**DENSE, "score_voting": UNREAD}
+    test_cfg: ClassVar[Table] = {**DENSE, "nms_pre": LIMIT, "score_voting": UNREAD}
     raw_outputs: ClassVar[tuple[str, ...]] = ("cls_scores", "bbox_preds", "score_factors")
 
     def exported_forward(self, detector: Any) -> Exported:

@@ -68,7 +68,7 @@ class RepPoints(DenseAdapter):
     def candidates(self, head: Any, outputs: Any, metas: list[dict[str, Any]]) -> tuple[Any, Any]:
         classes, boxes = outputs
         boxes = [level * stride for level, stride in zip(boxes, head.point_strides)]
-        return candidates_by(SidesFromPoint(), head, classes, boxes, metas)
+        return candidates_by(SidesFromPoint(), head, (classes, boxes), metas)
 
 
 FAMILY = RepPoints()

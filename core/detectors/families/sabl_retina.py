@@ -38,7 +38,7 @@ class SABLRetina(DenseAdapter):
             boxes, sure = in_buckets(head.bbox_coder, anchors[0], classes[0], offsets[0], shape)
             return boxes[None], scores * (scores > threshold).to(scores.dtype) * sure[None, :, None]
 
-        return best_candidates(_levels(head, outputs), head.test_cfg.get("nms_pre", -1), decode)
+        return best_candidates(_levels(head, outputs), head.test_cfg.nms_pre, decode, pairs=True)
 
 
 def _levels(head: Any, outputs: Any) -> Iterator[tuple[Any, ...]]:

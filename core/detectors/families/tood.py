@@ -71,7 +71,7 @@ class TOOD(DenseAdapter):
         scores, boxes = outputs
         levels = [(rows_of(scored, head.cls_out_channels), rows_of(found, 4) * stride[0])
                   for scored, found, stride in zip(scores, boxes, head.prior_generator.strides)]
-        return best_candidates(levels, head.test_cfg.get("nms_pre", -1), lambda scored, found: (found, scored))
+        return best_candidates(levels, head.test_cfg.nms_pre, lambda scored, found: (found, scored), pairs=True)
 
 
 FAMILY = TOOD()

@@ -12,13 +12,7 @@ KINDS = ("yolox_tiny", "faster_rcnn_r50", "mask_rcnn_r50", "ssd300", "fcos_r50",
 
 
 def lively(config):
-    """Return a detector of random weights whose scores and boxes differ, and an image of the config's size.
-
-    Of more than ``nms_pre`` candidates of a level PyTorch keeps the best pairs of box and class, the graph the best
-    boxes; here both keep all.
-    """
-    if "nms_pre" in config.model.test_cfg:
-        config.model.test_cfg.nms_pre = 100_000
+    """Return a detector of random weights whose scores and boxes differ, and an image of the config's size."""
     torch.manual_seed(1)
     image = torch.randn(1, 3, *config.nncf_config.input_info.sample_size[-2:]) * 2
     torch.manual_seed(0)

@@ -36,7 +36,7 @@ def test_sections_of_mmdetections_own_configs_pass(config, table):
 
 
 @pytest.mark.parametrize(("path", "value"), [
-    ("nms.class_agnostic", True), ("nms.split_thr", 5000), ("nms_pre", -1), ("min_bbox_size", 7), ("score_thr", 0),
+    ("nms.class_agnostic", True), ("nms.split_thr", 5000), ("nms_pre", 1), ("min_bbox_size", 7), ("score_thr", 0),
     ("max_per_img", 300.0), ("nms.offset", 0), ("nms.max_num", -1), ("deploy_nms_pre", 500)])
 def test_what_the_graph_obeys_or_has_no_effect_passes(path, value):
     check_test_cfg(changed(SINGLE, path, value), DENSE, "RetinaNet")
@@ -47,7 +47,10 @@ def test_what_the_graph_obeys_or_has_no_effect_passes(path, value):
     ("nms.max_num", 100, "-1"), ("nms.score_threshold", 0.1, "0"), ("nms.min_score", 0.05, "Remove"),
     ("nms.class_agnostic", "yes", "True or False"), ("nms.max_output_boxes_per_class", 200, "Remove"),
     ("score_thr", 1.0, "0.05"), ("score_thr", "0.05", "0.05"), ("max_per_img", -1, "100"), ("max_per_img", True, "100"),
-    ("score_threshold", 0.3, "score_thr"), ("local_maximum_kernel", 3, "Remove"), ("nms_pre", 0.5, "1000")])
+    ("score_threshold", 0.3, "score_thr"), ("local_maximum_kernel", 3, "Remove"), ("nms_pre", 0.5, "1000"),
+    ("nms.type", "nms_match", "nms"), ("nms.type", "matrix", "nms"), ("with_nms", False, "Remove"),
+    ("rescale", True, "Remove"), ("nms_pre", 0, "1000"), ("nms_pre", -1, "1000"),
+    ("nms.class_agnostic", None, "True or False")])
 def test_what_the_graph_would_not_do_is_refused_by_name(path, value, hint):
     error = refusal(changed(SINGLE, path, value), DENSE)
     assert error.thing == f"model.test_cfg.{path}"
@@ -79,3 +82,11 @@ def test_a_key_of_unknown_meaning_is_refused_wherever_it_stands():
         place, table = tables.pop()
         assert refusal({"no_such_key": 1}, table).thing == "model.test_cfg.no_such_key"
         tables += [(name, inner) for name, inner in table.items() if not isinstance(inner, Rule)]
+
+
+def test_a_split_of_the_work_matters_where_classes_suppress_one_another():
+    agnostic = changed(SINGLE, "nms.class_agnostic", True)
+    check_test_cfg(changed(agnostic, "nms.split_thr", 10_000), DENSE, "RetinaNet")
+    error = refusal(changed(agnostic, "nms.split_thr", 5000), DENSE)
+    assert error.thing == "model.test_cfg.nms.split_thr"
+    assert "class by class" in error.rule
