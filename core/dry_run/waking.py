@@ -44,7 +44,9 @@ def _scaling(label: str) -> Any:
         if scaled:
             return None
         scaled.append(module)
-        deviation = float(output.std())
+        # YOLOv3's biases tell scores from boxes, and would be most of the deviation.
+        bias = 0 if module.bias is None else module.bias.view(-1, *(1,) * (module.weight.dim() - 2))
+        deviation = float((output - bias).std())
         # A layer that begins at zero, such as one of offsets, or of one output stays as it is.
         if not deviation > 1e-6:
             return None
