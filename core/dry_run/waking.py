@@ -1,9 +1,12 @@
 """Random weights made to find something: scores and boxes that differ from place to place."""
 
+import re
 from typing import Any
 
-_SCORES, _BOXES = 1.5, 0.5
-"""Standard deviation of what layers of the heads return that make scores, and of those that make boxes."""
+_SCORES, _BOXES, _STAGE_BOXES = 1.5, 0.5, 0.1
+"""Standard deviation of what layers of the heads return that make scores, boxes, and boxes stage by stage."""
+# Boxes of stages that go on from one another must not leave the image, which MMDetection's pasting of masks cannot bear.
+_OF_STAGE = re.compile(r"\bbbox_head\.\d+\.")
 _MAKES_BOXES = ("reg", "bbox", "offset")
 _MAKES_SCORES = ("cls", "conf", "score", "logits", "obj", "centerness")
 
@@ -36,7 +39,8 @@ def _scaling(label: str) -> Any:
     target = 1.0
     if "head" in label.partition(".")[0]:
         name = label.partition(".")[2]
-        target = _BOXES if any(part in name for part in _MAKES_BOXES) else target
+        if any(part in name for part in _MAKES_BOXES):
+            target = _STAGE_BOXES if _OF_STAGE.search(label) else _BOXES
         target = _SCORES if any(part in name for part in _MAKES_SCORES) else target
     scaled: list[Any] = []
 
