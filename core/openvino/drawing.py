@@ -59,7 +59,11 @@ def draw_detections(image: np.ndarray, found: Detections, classes: Sequence[str]
         uint8 ``[H, W, 3]`` in BGR order.
     """
     picture = image.copy()
-    _draw_masks(picture, found, classes)
+    for index in np.argsort(found.scores, kind="stable") if found.masks is not None else ():
+        rows, columns, inside = paste_mask(found.masks.probabilities[index], found.masks.boxes[index], image.shape[:2])
+        color = np.float32(_color(found.labels[index], len(classes)))
+        part = picture[rows, columns]
+        part[inside] = np.round(part[inside] * (1 - MASK_OPACITY) + color * MASK_OPACITY).astype(np.uint8)
     _draw_boxes(picture, found, classes)
     return picture
 
@@ -76,17 +80,6 @@ def _draw_panel(picture: np.ndarray, scale: float, panel: Panel, classes: Sequen
     return np.concatenate([strip, picture])
 
 
-def _draw_masks(picture: np.ndarray, found: Detections, classes: Sequence[str]) -> None:
-    if found.masks is None:
-        return
-    for index in np.argsort(found.scores, kind="stable"):
-        rows, columns, inside = paste_mask(found.masks.probabilities[index], found.masks.boxes[index],
-                                           picture.shape[:2])
-        color = np.float32(_color(found.labels[index], len(classes)))
-        part = picture[rows, columns]
-        part[inside] = np.round(part[inside] * (1 - MASK_OPACITY) + color * MASK_OPACITY).astype(np.uint8)
-
-
 def _draw_boxes(picture: np.ndarray, found: Detections, classes: Sequence[str], show_scores: bool = True) -> None:
     import cv2
 
@@ -98,21 +91,14 @@ def _draw_boxes(picture: np.ndarray, found: Detections, classes: Sequence[str], 
         left, top, right, bottom = corners[index]
         cv2.rectangle(picture, (left, top), (right, bottom), colors[found.labels[index]], 2)
     for index in order:
-        score = f" {found.scores[index]:.2f}" if show_scores else ""
+        left, top = corners[index][:2]
         label = found.labels[index]
-        _draw_label(picture, corners[index][:2], f"{classes[label]}{score}", colors[label])
-
-
-def _draw_label(picture: np.ndarray, corner: list[int], text: str, color: tuple[int, int, int]) -> None:
-    """Write a text above a box's upper left corner, or below it where there is no room."""
-    import cv2
-
-    left, top = corner
-    (width, height), _ = cv2.getTextSize(_ascii(text), cv2.FONT_HERSHEY_SIMPLEX, FONT_SCALE, 1)
-    x = max(0, min(left, picture.shape[1] - width - 2))
-    y = top - 3 if top > height + 4 else top + height + 3
-    cv2.rectangle(picture, (x, y - height - 2), (x + width + 2, y + 2), color, cv2.FILLED)
-    cv2.putText(picture, _ascii(text), (x + 1, y), cv2.FONT_HERSHEY_SIMPLEX, FONT_SCALE, _WHITE, 1, cv2.LINE_AA)
+        text = _ascii(classes[label] + (f" {found.scores[index]:.2f}" if show_scores else ""))
+        (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, FONT_SCALE, 1)
+        # Above the box's corner, or below it where there is no room.
+        x, y = max(0, min(left, picture.shape[1] - width - 2)), top - 3 if top > height + 4 else top + height + 3
+        cv2.rectangle(picture, (x, y - height - 2), (x + width + 2, y + 2), colors[label], cv2.FILLED)
+        cv2.putText(picture, text, (x + 1, y), cv2.FONT_HERSHEY_SIMPLEX, FONT_SCALE, _WHITE, 1, cv2.LINE_AA)
 
 
 def _color(label: int, count: int) -> tuple[int, int, int]:

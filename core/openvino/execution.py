@@ -1,6 +1,6 @@
 """What the runtime made of a model: in which precision each layer with weights really runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from core.compression.structure import LayerCounts, structure_of_ir
@@ -20,17 +20,21 @@ def describe_execution(model: Any, compiled: Any) -> Execution:
     kinds = {operation.get_friendly_name(): operation.get_type_name() for operation in model.get_ops()}
     executed: dict[str, tuple[str, str]] = {}
     unrounded: list[str] = []
-    for operation in compiled.get_runtime_model().get_ordered_ops():
+    for operation, names in executed_operations(compiled):
         info = operation.get_rt_info()
-        if "originalLayersNames" not in info:
-            continue
         how = _text(info["runtimePrecision"]), _text(info["primitiveType"])
-        # A layer comes first among what the runtime fused into it, in the order in which it is applied.
-        names = _text(info["originalLayersNames"]).split(",")
         executed.setdefault(names[0], how)
         if how[0] in INT8:
             unrounded += _unrounded([(name, kinds.get(name, "")) for name in names])
     return executed_as(structure_of_ir(model).layers, executed, unrounded)
+
+
+def executed_operations(compiled: Any) -> Iterator[tuple[Any, list[str]]]:
+    """Yield each operation of the runtime, and the names of those of the model that it runs one after the other."""
+    for operation in compiled.get_runtime_model().get_ordered_ops():
+        info = operation.get_rt_info()
+        if "originalLayersNames" in info:
+            yield operation, _text(info["originalLayersNames"]).split(",")
 
 
 def executed_as(layers: Sequence[LayerCounts], executed: Mapping[str, tuple[str, str]], unrounded: Sequence[str] = ()
