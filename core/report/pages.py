@@ -65,7 +65,8 @@ def render_html(content: ReportContent, limit_bytes: int = LIMIT_BYTES) -> str:
         "structure_rows": _structure_rows(content.run.validation), "speed_rows": _speed_rows(content.run.validation),
         "bound_rows": _bound_rows(content.run.validation.candidates),
         "confusion_rows": functools.partial(_confusion_rows, content.run.validation)}
-    page = _environment(_shown).get_template("report.html.jinja")
+    page = _environment(lambda value: value if isinstance(value, Markup) else displayable(str(value), MOST_LETTERS)
+                        ).get_template("report.html.jinja")
 
     def render(worst: Gallery, samples: Gallery) -> str:
         return page.render(**values, worst=worst, samples=samples).lstrip()
@@ -89,10 +90,6 @@ def escaped(text: object) -> object:
         return text
     plain = displayable(str(text), 400).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _MARKS.sub(r"\\\1", plain)
-
-
-def _shown(value: object) -> object:
-    return value if isinstance(value, Markup) else displayable(str(value), MOST_LETTERS)
 
 
 def _environment(finalize: Callable[[object], object], html: bool = True) -> Environment:

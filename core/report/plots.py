@@ -285,7 +285,12 @@ def _loss(panel: "Axes", log: TrainingLog, colour: str) -> None:
     points = [point for point in points if math.isfinite(point[1])]
     if not points:
         return _nothing(panel, "no logged iterations")
-    means = _epoch_means(log)
+    losses: dict[int, list[float]] = {}
+    for row in log.train:
+        if math.isfinite(row.losses.get("loss", math.nan)):
+            losses.setdefault(row.epoch, []).append(row.losses["loss"])
+    # At the middle of each epoch.
+    means = [(epoch - 0.5, sum(values) / len(values)) for epoch, values in sorted(losses.items())]
     several = len(means) > 1
     panel.plot(*zip(*_thinned(points)), color=colour, linewidth=1.0 if several else 1.8, alpha=0.45 if several else 1,
                label="iterations")
@@ -331,15 +336,6 @@ def _nothing(panel: "Axes", reason: str) -> None:
 
 def _epochs_done(row: TrainRow, log: TrainingLog) -> float:
     return row.epoch - 1 + row.iteration / max(log.iters_per_epoch, row.iteration)
-
-
-def _epoch_means(log: TrainingLog) -> list[tuple[float, float]]:
-    """Return the mean loss of every epoch, placed at the epoch's middle."""
-    losses: dict[int, list[float]] = {}
-    for row in log.train:
-        if math.isfinite(row.losses.get("loss", math.nan)):
-            losses.setdefault(row.epoch, []).append(row.losses["loss"])
-    return [(epoch - 0.5, sum(values) / len(values)) for epoch, values in sorted(losses.items())]
 
 
 def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

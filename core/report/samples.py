@@ -1,6 +1,7 @@
 """The sample pictures of a report: read, and made small enough for one page."""
 
 import base64
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +35,13 @@ def read_samples(folder: Path, samples: Sequence[Picture], what: str = ""
     """
     pictures, missing = [], []
     for sample in samples:
-        content = _content(folder, sample.file)
-        if content is None:
+        content = b""
+        with contextlib.suppress(OSError, ValueError):
+            path = (folder / sample.file).resolve()
+            if folder.resolve() in path.parents:
+                with open_regular(path, _MOST_BYTES) as file:
+                    content = file.read()
+        if _pixels(content) is None:
             missing.append(sample.file)
         else:
             pictures.append(Image(content, f"{what}{sample.image}"))
@@ -57,20 +63,6 @@ def embed(pictures: Sequence[Image], budget: int) -> tuple[list[tuple[str, str]]
             embedded.append((uri, picture.caption))
             budget -= len(uri)
     return embedded, len(pictures) - len(embedded)
-
-
-def _content(folder: Path, file: str) -> bytes | None:
-    try:
-        path = (folder / file).resolve()
-        content = _read(path) if folder.resolve() in path.parents else b""
-    except (OSError, ValueError):
-        return None
-    return content if _pixels(content) is not None else None
-
-
-def _read(path: Path) -> bytes:
-    with open_regular(path, _MOST_BYTES) as file:
-        return file.read()
 
 
 def _pixels(content: bytes) -> Optional["np.ndarray"]:

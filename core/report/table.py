@@ -103,11 +103,7 @@ def _table(summary: Summary) -> str:
             cells.append([row.label, row.write(row.baseline_ir), row.write(row.candidate_ir), ratio(row.ratio)])
     verdict = judge(summary, summary.provenance.thresholds)
     sentences = [check.sentence for check in verdict.checks] if verdict.passed else verdict.reasons
-    return "\n".join(_aligned(cells) + ["", f"{summary.verdict.upper()}: " + "; ".join(sentences) + "."])
-
-
-def _aligned(cells: list[list[str]]) -> list[str]:
-    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
-    lines = [line[0].ljust(widths[0]) + "".join(f"  {text:>{width}}" for text, width in zip(line[1:], widths[1:]))
-             for line in cells]
-    return [lines[0], "-" * len(lines[0]), *lines[1:]]
+    first, *widths = (max(map(len, column)) for column in zip(*cells))
+    head, *lines = (line[0].ljust(first) + "".join(f"  {text:>{width}}" for text, width in zip(line[1:], widths))
+                    for line in cells)
+    return "\n".join([head, "-" * len(head), *lines, "", f"{summary.verdict.upper()}: {'; '.join(sentences)}."])
