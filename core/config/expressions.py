@@ -336,9 +336,16 @@ class Expressions:
         return value
 
     def visit_Subscript(self, node: ast.Subscript) -> Any:
-        if isinstance(node.slice, ast.Slice):
-            return self._slice(node, node.slice)
-        value, index = self.evaluate(node.value), self._index(node)
+        value, bounds = self.evaluate(node.value), node.slice
+        if isinstance(bounds, ast.Slice):
+            ends = [end and self.evaluate(end) for end in (bounds.lower, bounds.upper, bounds.step)]
+            if not isinstance(value, _Sequence):
+                raise self.refusal(node, f"a slice of a {type(value).__name__}", "Lists, tuples and text have slices.",
+                                   "Correct it.")
+            part = self._attempt(node, operator.getitem, value, slice(*ends))
+            self._bill(node).copy(len(part))
+            return part
+        index = self._index(node)
         wanted = str if isinstance(value, dict) else int
         if not isinstance(value, (dict,) + _Sequence) or type(index) is not wanted:
             raise self.refusal(node, f"a subscript of type {type(index).__name__} on a {type(value).__name__}",
@@ -355,17 +362,6 @@ class Expressions:
         if isinstance(node.slice, ast.Slice):
             raise self.not_data(node, "a slice")
         return self.evaluate(node.slice)
-
-    def _slice(self, node: ast.Subscript, bounds: ast.Slice) -> Any:
-        value = self.evaluate(node.value)
-        start, stop, step = (None if bound is None else self.evaluate(bound)
-                             for bound in (bounds.lower, bounds.upper, bounds.step))
-        if not isinstance(value, _Sequence):
-            raise self.refusal(node, f"a slice of a {type(value).__name__}", "Lists, tuples and text have slices.",
-                               "Correct it.")
-        part = self._attempt(node, lambda: value[start:stop:step])
-        self._bill(node).copy(len(part))
-        return part
 
     def visit_Set(self, node: ast.Set) -> Any:
         """Return what ``{{_base_.a.b}}`` names, to Python's grammar a set within a set; or a set's elements."""
