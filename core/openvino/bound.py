@@ -28,6 +28,9 @@ SEED = 0
 LEVELS = 256
 # Of one step of the quantizers; values stay far from the denormal numbers, which are slow.
 STEP = 0.01
+_MAKERS = {"Convolution": "convolution", "GroupConvolution": "group_convolution", "MatMul": "matmul",
+           "ConvolutionBackpropData": "convolution_backprop_data",
+           "GroupConvolutionBackpropData": "group_convolution_backprop_data"}
 
 
 @dataclass(frozen=True)
@@ -115,8 +118,24 @@ class TimedLayers:
         self._layers = {f"layer{place}": layer for place, layer in enumerate(layers)}
         random = np.random.default_rng(SEED)
         # One number that is spread over the inputs of all.
-        entry = opset13.parameter([1], np.float32)
-        results = [opset13.result(_timed(name, layer, entry, random, int8)) for name, layer in self._layers.items()]
+        entry, results = opset13.parameter([1], np.float32), []
+        for name, layer in self._layers.items():
+            source = opset13.broadcast(entry, opset13.constant(np.array(layer.source, np.int64)))
+            weight = random.integers(1, LEVELS // 2, layer.weight).astype(np.int8)
+            if int8:
+                scale = opset13.constant(np.full([1] * len(layer.weight), STEP, np.float32))
+                operands = _quantized(source), opset13.multiply(opset13.convert(opset13.constant(weight), "f32"), scale)
+            else:
+                operands = source, opset13.constant(weight.astype(np.float32) * np.float32(STEP))
+            operation = getattr(opset13, _MAKERS[layer.kind])(*operands, **{
+                key: list(value) if isinstance(value, tuple) else value for key, value in layer.attributes})
+            operation.set_friendly_name(name)
+            output = _quantized(opset13.relu(operation)) if int8 else opset13.relu(operation)
+            sides = list(output.get_output_shape(0))[2:]
+            if len(sides) == 2:
+                # In the output's own layout and precision, and small: the graph's results are FP32.
+                output = opset13.max_pool(output, sides, [1, 1], [0, 0], [0, 0], [1, 1]).output(0)
+            results.append(opset13.result(output))
         self.model = Model(results, [entry], "layers")
 
     def measure(self, seconds: float, threads: int | None = None) -> dict[LayerShape, float]:
@@ -146,28 +165,6 @@ class TimedLayers:
                     found[nodes[row.node_name]] += row.real_time.total_seconds()
         # The counters are whole microseconds, of which a tiny layer has none.
         return {layer: cpu * max(part, 1e-6) / max(total, 1e-6) for layer, part in found.items()}
-
-
-def _timed(name: str, layer: LayerShape, entry: Any, random: np.random.Generator, int8: bool) -> Any:
-    """Return a layer as a model runs it; of its output one value a channel, since a graph's results become FP32."""
-    from openvino.runtime import opset13
-
-    kinds = {"Convolution": opset13.convolution, "GroupConvolution": opset13.group_convolution,
-             "ConvolutionBackpropData": opset13.convolution_backprop_data,
-             "GroupConvolutionBackpropData": opset13.group_convolution_backprop_data, "MatMul": opset13.matmul}
-    source = opset13.broadcast(entry, opset13.constant(np.array(layer.source, np.int64)))
-    weight = random.integers(1, LEVELS // 2, layer.weight).astype(np.int8)
-    if int8:
-        scale = opset13.constant(np.full([1] * len(layer.weight), STEP, np.float32))
-        operands = _quantized(source), opset13.multiply(opset13.convert(opset13.constant(weight), "f32"), scale)
-    else:
-        operands = source, opset13.constant(weight.astype(np.float32) * np.float32(STEP))
-    operation = kinds[layer.kind](*operands, **{key: list(value) if isinstance(value, tuple) else value
-                                                for key, value in layer.attributes})
-    operation.set_friendly_name(name)
-    output = _quantized(opset13.relu(operation)) if int8 else opset13.relu(operation)
-    sides = list(output.get_output_shape(0))[2:]
-    return opset13.max_pool(output, sides, [1, 1], [0, 0], [0, 0], [1, 1]).output(0) if len(sides) == 2 else output
 
 
 def _quantized(value: Any) -> Any:

@@ -44,9 +44,16 @@ def draw_panels(image: np.ndarray, panels: Sequence[Panel], classes: Sequence[st
     scale = PANEL_PIXELS / max(image.shape[:2])
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     scaled = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    drawn = [_draw_panel(scaled.copy(), scale, panel, classes) for panel in panels]
-    gap = np.full((drawn[0].shape[0], GAP_PIXELS, 3), 255, np.uint8)
-    return np.concatenate([part for picture in drawn for part in (picture, gap)][:-1], axis=1)
+    row = []
+    for panel in panels:
+        picture, found = scaled.copy(), panel.detections.above(MIN_SCORE)
+        boxes = Detections(found.boxes * np.float32(scale), found.scores, found.labels)
+        _draw_boxes(picture, boxes, classes, panel.show_scores)
+        strip = np.full((TITLE_PIXELS, picture.shape[1], 3), 255, np.uint8)
+        cv2.putText(strip, _ascii(panel.title), (4, TITLE_PIXELS - 7), cv2.FONT_HERSHEY_SIMPLEX, FONT_SCALE, _BLACK, 1,
+                    cv2.LINE_AA)
+        row += [np.concatenate([strip, picture]), np.full((size[1] + TITLE_PIXELS, GAP_PIXELS, 3), 255, np.uint8)]
+    return np.concatenate(row[:-1], axis=1)
 
 
 def draw_detections(image: np.ndarray, found: Detections, classes: Sequence[str]) -> np.ndarray:
@@ -66,18 +73,6 @@ def draw_detections(image: np.ndarray, found: Detections, classes: Sequence[str]
         part[inside] = np.round(part[inside] * (1 - MASK_OPACITY) + color * MASK_OPACITY).astype(np.uint8)
     _draw_boxes(picture, found, classes)
     return picture
-
-
-def _draw_panel(picture: np.ndarray, scale: float, panel: Panel, classes: Sequence[str]) -> np.ndarray:
-    import cv2
-
-    found = panel.detections.above(MIN_SCORE)
-    _draw_boxes(picture, Detections(found.boxes * np.float32(scale), found.scores, found.labels), classes,
-                panel.show_scores)
-    strip = np.full((TITLE_PIXELS, picture.shape[1], 3), 255, np.uint8)
-    cv2.putText(strip, _ascii(panel.title), (4, TITLE_PIXELS - 7), cv2.FONT_HERSHEY_SIMPLEX, FONT_SCALE, _BLACK, 1,
-                cv2.LINE_AA)
-    return np.concatenate([strip, picture])
 
 
 def _draw_boxes(picture: np.ndarray, found: Detections, classes: Sequence[str], show_scores: bool = True) -> None:

@@ -85,9 +85,9 @@ def validate(data: "Dataset", baseline: ModelFiles, candidates: Sequence[ModelFi
              for model, accuracy in zip(models, accuracies)]
     measured = [_Measured(model, accuracy, speed, *found)
                 for model, accuracy, speed, found in zip(models, accuracies, speeds, forms)]
-    first, *others = (_model(one, measured[0], truth, pictures) for one in measured)
-    records = tuple(_candidate(model, one, measured[0], found, bound)
-                    for model, one, found, bound in zip(others, measured[1:], speedups, bounds))
+    first = _model(measured[0], measured[0], truth, pictures)
+    records = tuple(_candidate(_model(one, measured[0], truth, pictures), one, measured[0], found, bound)
+                    for one, found, bound in zip(measured[1:], speedups, bounds))
     asked = min((place for place, model in enumerate(candidates) if sensitivity and model.onnx),
                 key=lambda place: not records[place].ir.fake_quantize_nodes, default=None)
     if asked is not None:
