@@ -62,8 +62,8 @@ def render_html(content: ReportContent, limit_bytes: int = LIMIT_BYTES) -> str:
         "plots": _plots(content, colours), "most_bars": plots.MOST_CLASSES, "most_curves": plots.MOST_CURVES,
         "tolerated": content.summary.provenance.thresholds.max_map_drop, "shrinkage": _shrinkage, "tone": tone,
         "structure_header": [cell for name in names[1:] for cell in (f"{name} IR", "ratio")],
-        "structure_rows": _structure_rows(content.run.validation), "speed_rows": _speed_rows(content.run.validation),
-        "bound_rows": _bound_rows(content.run.validation.candidates),
+        "structure_rows": _structure_rows(content.run.validation),
+        **_speed_tables(content.run.validation),
         "confusion_rows": functools.partial(_confusion_rows, content.run.validation)}
     page = _environment(lambda value: value if isinstance(value, Markup) else displayable(str(value), MOST_LETTERS)
                         ).get_template("report.html.jinja")
@@ -178,21 +178,15 @@ def _shrinkage(before: float, after: float) -> str:
     return f"{ratio(before / after)} smaller" if after <= before else f"{ratio(after / before)} larger"
 
 
-def _bound_rows(candidates: Sequence[Candidate]) -> list[list[str]]:
-    """Return each candidate's speed-up by both clocks, what the CPU allows, and the share of it."""
-    rows = []
-    for one in candidates:
-        found = one.speedups
+def _speed_tables(validation: Validation) -> dict[str, list[list[Any]]]:
+    """Return rows on each candidate's speed-up beside what the CPU allows, and on each model under both hints."""
+    bounds, rows = [], []
+    for one in validation.candidates:
+        found, bound = one.speedups, one.bound
         cells = [f"{ratio(each.median)} ({ratio(each.low)} to {ratio(each.high)})" for each in (found.wall, found.cpu)]
-        bound = one.bound
         known = [NOT_MEASURED] * 3 if bound is None else [ratio(bound.speedup.median), f"{bound.share:.2f}",
                                                           ratio(bound.int8.median)]
-        rows.append([one.name, *cells, {"wall": "wall time", "cpu": "CPU time"}[found.source], *known])
-    return rows
-
-
-def _speed_rows(validation: Validation) -> list[list[Any]]:
-    rows = []
+        bounds.append([one.name, *cells, {"wall": "wall time", "cpu": "CPU time"}[found.source], *known])
     for model in validation.models:
         for speed in (model.ir.throughput, model.ir.latency):
             low, high = min(speed.fps_repeats), max(speed.fps_repeats)
@@ -201,7 +195,7 @@ def _speed_rows(validation: Validation) -> list[list[Any]]:
                          f"{quantity(speed.fps)} ({quantity(low)} to {quantity(high)})", quantity(speed.cpu_ms),
                          f"{speed.cpu_share:.2f}", *map(quantity, times),
                          speed.streams, speed.requests, speed.threads, speed.batch])
-    return rows
+    return {"bound_rows": bounds, "speed_rows": rows}
 
 
 def _structure_rows(validation: Validation) -> list[list[str]]:

@@ -97,7 +97,7 @@ def per_class_bars(classes: Sequence[ClassAp], baseline: str, candidates: Sequen
         figure.subplots_adjust(left=_label_inches(labels) / width, right=0.985, top=1 - (0.14 + 0.2 * legend) / height,
                                bottom=0.36 / height)
         _grouped_bars(panel, shown, series, with_values=len(shown) <= 12)
-        panel.set_yticks(range(len(shown)), labels=labels, color=_INK)
+        _label_rows(panel, labels)
         panel.set_xlim(0, 1.1)
         panel.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
         panel.set_xlabel("AP at IoU 0.50:0.95")
@@ -176,8 +176,7 @@ def speed_and_size(summary: Summary, prefix: str = "speed-", colours: Mapping[st
                 panel.annotate(row[0].write(value), (length, place), xytext=(4, 0), textcoords="offset points",
                                va="center", fontweight="bold")
             panel.set_title(f"{row[0].label} ({'higher' if row[0].higher_is_better else 'lower'} is better)")
-            panel.set_yticks(range(len(names)), labels=[displayable(name, 16) for name in names], color=_INK)
-            panel.set_ylim(len(names) - 0.5, -0.5)
+            _label_rows(panel, [displayable(name, 16) for name in names])
             panel.set_xlim(0, (max(lengths) or 1.0) * 1.18)
             panel.xaxis.set_visible(False)
             panel.spines["bottom"].set_visible(False)
@@ -200,11 +199,9 @@ def waterfall_bars(steps: Sequence[tuple[str, str, DetectionMetrics]], prefix: s
                     panel.barh(place, value, height=0.62, color=colour, alpha=alpha)
                     panel.annotate(fraction(value), (value, place), xytext=(3, 0), textcoords="offset points",
                                    va="center", fontsize=7.5, color=_INK)
-        panel.set_yticks(range(len(steps)), labels=labels, color=_INK)
-        panel.set_ylim(len(steps) - 0.5, -0.5)
+        _label_rows(panel, labels)
         panel.set_xlim(0, 1.1)
         panel.set_xlabel("mAP, paler mAP50")
-        panel.grid(axis="y", visible=False)
         return inline_svg(figure, prefix, "mAP and mAP50 of each form of the models", COLOURS)
 
 
@@ -229,11 +226,9 @@ def sensitivity_bars(sensitivity: Sensitivity, prefix: str = "sensitivity-", mos
                     panel.annotate(f"{-group.map_drop:+.4f} mAP", (group.error, place), xytext=(3, 0),
                                    textcoords="offset points", va="center", fontsize=7.5, color=_MUTED)
             panel.set_title(title)
-            panel.set_yticks(range(len(groups)), labels=names, color=_INK)
-            panel.set_ylim(len(groups) - 0.5, -0.5)
+            _label_rows(panel, names)
             panel.set_xlim(0, (max(group.error for group in groups) or 1.0) * 1.3)
             panel.set_xlabel("error of the raw outputs over their standard deviation")
-            panel.grid(axis="y", visible=False)
         return inline_svg(figure, prefix, "Error of the outputs with one part compressed at a time", COLOURS)
 
 
@@ -360,7 +355,11 @@ def _grouped_bars(panel: "Axes", classes: Sequence[ClassAp], series: Sequence[tu
         if math.isnan(item.drop):
             panel.annotate("AP undefined", (0, row), xytext=(3, 0), textcoords="offset points", va="center",
                            fontsize=7.5, color=_MUTED)
-    panel.set_ylim(len(classes) - 0.5, -0.5)
+
+
+def _label_rows(panel: "Axes", labels: Sequence[str]) -> None:
+    panel.set_yticks(range(len(labels)), labels=labels, color=_INK)
+    panel.set_ylim(len(labels) - 0.5, -0.5)
     panel.grid(axis="y", visible=False)
 
 

@@ -56,12 +56,21 @@ def embed(pictures: Sequence[Image], budget: int) -> tuple[list[tuple[str, str]]
     Returns:
         Pairs of data URI and caption, and the number of pictures that did not fit.
     """
+    import cv2
+
     embedded: list[tuple[str, str]] = []
     for index, picture in enumerate(pictures):
-        uri = _smallest_loss(picture, max(budget, 0) // (len(pictures) - index))
-        if uri is not None:
-            embedded.append((uri, picture.caption))
-            budget -= len(uri)
+        share, pixels = max(budget, 0) // (len(pictures) - index), _pixels(picture.content)
+        for side, quality in _STEPS:
+            scale = min(1.0, side / max(pixels.shape[:2]))
+            size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
+            resized = pixels if scale == 1.0 else cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+            encoded = cv2.imencode(".jpg", resized, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+            uri = "data:image/jpeg;base64," + base64.b64encode(encoded).decode("ascii")
+            if len(uri) <= share:
+                embedded.append((uri, picture.caption))
+                budget -= len(uri)
+                break
     return embedded, len(pictures) - len(embedded)
 
 
@@ -74,18 +83,3 @@ def _pixels(content: bytes) -> Optional["np.ndarray"]:
     except cv2.error:
         # More pixels than OpenCV takes.
         return None
-
-
-def _smallest_loss(picture: Image, share: int) -> str | None:
-    import cv2
-
-    pixels = _pixels(picture.content)
-    for side, quality in _STEPS:
-        scale = min(1.0, side / max(pixels.shape[:2]))
-        size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
-        resized = pixels if scale == 1.0 else cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-        encoded = cv2.imencode(".jpg", resized, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-        uri = "data:image/jpeg;base64," + base64.b64encode(encoded).decode("ascii")
-        if len(uri) <= share:
-            return uri
-    return None

@@ -93,12 +93,10 @@ def _table(summary: Summary) -> str:
     names = summary.provenance.models
     cells = [["", names.baseline, names.candidate, "change"]]
     for row in comparison(summary):
+        forms = (("PyTorch", row.baseline_pytorch, row.candidate_pytorch), ("OpenVINO", row.baseline_ir, row.candidate_ir))
         if row.accuracy:
-            moved = row.candidate_pytorch - row.baseline_pytorch
-            cells += [[f"{row.label}, PyTorch", row.write(row.baseline_pytorch), row.write(row.candidate_pytorch),
-                       difference(moved)],
-                      [f"{row.label}, OpenVINO", row.write(row.baseline_ir), row.write(row.candidate_ir),
-                       difference(row.candidate_ir - row.baseline_ir)]]
+            cells += [[f"{row.label}, {form}", row.write(before), row.write(after), difference(after - before)]
+                      for form, before, after in forms]
         else:
             cells.append([row.label, row.write(row.baseline_ir), row.write(row.candidate_ir), ratio(row.ratio)])
     verdict = judge(summary, summary.provenance.thresholds)
