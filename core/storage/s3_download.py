@@ -187,11 +187,13 @@ class Downloader:
     def _download_span(self, info: StoredObject, span: Span, path: Path, digest: Optional["hashlib._Hash"],
                        advance: Advance) -> Mapping[str, Any]:
         # A descriptor of its own: a thread that an interruption left to itself must not write to another file.
-        with open(path, "r+b", buffering=0) as file:
+        with open(path, "r+b") as file:
+            file.seek(span[0])
+
             def take(block: bytes, place: int) -> None:
                 if digest is not None:
                     digest.update(block)
-                _write_all(file.fileno(), block, place)
+                file.write(block)
                 advance(len(block))
 
             return self._read(info, span, take)
@@ -324,10 +326,3 @@ def _blocks(path: Path, span: Span) -> Iterator[bytes]:
     with open(path, "rb") as file:
         for place in range(span[0], span[1], _BLOCK_BYTES):
             yield os.pread(file.fileno(), min(_BLOCK_BYTES, span[1] - place), place)
-
-
-def _write_all(descriptor: int, contents: bytes, place: int) -> None:
-    block = memoryview(contents)
-    while block:
-        written = os.pwrite(descriptor, block, place)
-        block, place = block[written:], place + written
