@@ -93,7 +93,8 @@ def _table(summary: Summary) -> str:
     names = summary.provenance.models
     cells = [["", names.baseline, names.candidate, "change"]]
     for row in comparison(summary):
-        forms = (("PyTorch", row.baseline_pytorch, row.candidate_pytorch), ("OpenVINO", row.baseline_ir, row.candidate_ir))
+        forms = (("PyTorch", row.baseline_pytorch, row.candidate_pytorch),
+                 ("OpenVINO", row.baseline_ir, row.candidate_ir))
         if row.accuracy:
             cells += [[f"{row.label}, {form}", row.write(before), row.write(after), difference(after - before)]
                       for form, before, after in forms]
