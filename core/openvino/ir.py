@@ -204,7 +204,6 @@ def _check_interface(graph: Any, spec: ModelSpec, onnx_path: Path) -> None:
 
 
 def _convert(onnx_path: Path, spec: ModelSpec) -> Any:
-    """Run the Model Optimizer on an ONNX file."""
     with usage_reporting_off():
         from openvino import frontend
         from openvino.tools import mo
