@@ -102,7 +102,6 @@ def _environment(finalize: Callable[[object], object], html: bool = True) -> Env
 
 
 def _values(content: ReportContent) -> dict[str, Any]:
-    """Return what both pages show."""
     validation = content.run.validation
     algorithms = {one.model.name: algorithm_names(one.summary) for one in content.candidates}
     model = PurePosixPath(content.summary.provenance.configs.model).stem or "Model"
