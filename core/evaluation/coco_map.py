@@ -97,7 +97,6 @@ def read_annotations(annotation_file: Path) -> dict[str, Any]:
 
 
 def _indexed(content: dict[str, Any]) -> Any:
-    """Return pycocotools' COCO over records in memory."""
     from pycocotools.coco import COCO
 
     coco = COCO()
