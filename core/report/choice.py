@@ -44,10 +44,8 @@ def choose(summaries: Sequence[Summary], thresholds: Thresholds, objective: Obje
 def explain(summaries: Sequence[Summary], chosen: Summary, thresholds: Thresholds, objective: Objective,
             makings: Mapping[str, Making], failed: Sequence[Outcome]) -> Choice:
     """Return why each candidate was chosen or not, those that failed at the end."""
-    contenders = []
-    for one in summaries:
-        why = _why(one, chosen, thresholds, objective)
-        contenders.append(_contender(name_of(one), one is chosen, why, makings))
+    contenders = [_contender(name_of(one), one is chosen, _why(one, chosen, thresholds, objective), makings)
+                  for one in summaries]
     contenders += [_contender(one.candidate, False, f"Failed in {one.stage}: {one.reason}", makings) for one in failed]
     return Choice(objective=objective, candidates=tuple(contenders))
 
