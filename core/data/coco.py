@@ -264,10 +264,8 @@ class _Reader:
                 self._skipped["are of images that it does not list: left out"] += 1
             elif category not in categories:
                 self._skipped["are of categories that it does not list: left out"] += 1
-            else:
-                box = self._box(entry, images[image], categories[category], what, index)
-                if box is not None:
-                    boxes.setdefault(image, []).append(box)
+            elif box := self._box(entry, images[image], categories[category], what, index):
+                boxes.setdefault(image, []).append(box)
         return boxes
 
     def _box(self, entry: dict[str, Any], image: AnnotatedImage, category: str, what: str, index: int) -> Box | None:
