@@ -50,8 +50,8 @@ class Gallery:
         return self.total - len(self.shown)
 
 
-def render_html(content: ReportContent, limit_bytes: int = LIMIT_BYTES) -> str:
-    """Return the page, below ``limit_bytes`` in UTF-8: pictures that do not fit are left out and counted.
+def render_html(content: ReportContent) -> str:
+    """Return the page, below ``LIMIT_BYTES`` in UTF-8: pictures that do not fit are left out and counted.
 
     All text from outside (class names, file names, paths, warnings) is escaped.
     """
@@ -73,7 +73,7 @@ def render_html(content: ReportContent, limit_bytes: int = LIMIT_BYTES) -> str:
 
     empty = [Gallery([("", picture.caption) for picture in pictures[:MOST_SAMPLES]], len(pictures))
              for pictures in (content.worst, content.samples)]
-    room = limit_bytes - 1 - _SENTENCES_BYTES - len(render(*empty).encode("utf-8"))
+    room = LIMIT_BYTES - 1 - _SENTENCES_BYTES - len(render(*empty).encode("utf-8"))
     # What is still to come keeps its half of the room.
     worst = _embedded(content.worst, room // 2)
     return render(worst, _embedded(content.samples, room - sum(len(uri) for uri, _ in worst.shown)))
@@ -165,7 +165,7 @@ def _plots(content: ReportContent, colours: dict[str, str]) -> dict[str, Any]:
     sensitivity = {one.name: Markup(plots.sensitivity_bars(one.sensitivity, f"sensitivity{place}-"))
                    for place, one in enumerate(validation.candidates) if one.sensitivity}
     return {"pareto": choice, "sensitivity": sensitivity,
-            "speed": Markup(plots.speed_and_size(content.summary, colours=ir_colours)),
+            "speed": Markup(plots.speed_and_size(content.summary, ir_colours)),
             "waterfall": Markup(plots.waterfall_bars(steps)),
             "classes": Markup(plots.per_class_bars(content.classes, validation.baseline.name, names)),
             "curves": Markup(curves), "training": training}

@@ -75,7 +75,7 @@ def training_curves(log: TrainingLog, colour: str, prefix: str, description: str
         return inline_svg(figure, prefix, description, COLOURS)
 
 
-def per_class_bars(classes: Sequence[ClassAp], baseline: str, candidates: Sequence[str], prefix: str = "ap-") -> str:
+def per_class_bars(classes: Sequence[ClassAp], baseline: str, candidates: Sequence[str]) -> str:
     """Return horizontal bars of every class's AP; of more than 30 classes, the 30 with the largest drop.
 
     Args:
@@ -103,10 +103,10 @@ def per_class_bars(classes: Sequence[ClassAp], baseline: str, candidates: Sequen
         panel.set_xlabel("AP at IoU 0.50:0.95")
         figure.legend(loc="upper left", ncols=3, handlelength=1.0, handletextpad=0.5, columnspacing=1.4,
                       borderpad=0.0, borderaxespad=0.3)
-        return inline_svg(figure, prefix, "AP of each class for every model", COLOURS)
+        return inline_svg(figure, "ap-", "AP of each class for every model", COLOURS)
 
 
-def pareto(summary: Summary, colours: Mapping[str, str], prefix: str = "pareto-") -> str:
+def pareto(summary: Summary, colours: Mapping[str, str]) -> str:
     """Return the mAP of every IR over its throughput and over its size; the chosen candidate has a ring.
 
     Bars are the 95 % intervals of what candidates lose; below the line the loss is above its limit.
@@ -148,10 +148,10 @@ def pareto(summary: Summary, colours: Mapping[str, str], prefix: str = "pareto-"
             panel.set_ylim(bottom=max(panel.get_ylim()[0], -0.01))
             if not known:
                 _nothing(panel, "not measured")
-        return inline_svg(figure, prefix, "mAP over throughput and over size of every model", COLOURS)
+        return inline_svg(figure, "pareto-", "mAP over throughput and over size of every model", COLOURS)
 
 
-def speed_and_size(summary: Summary, prefix: str = "speed-", colours: Mapping[str, str] | None = None) -> str:
+def speed_and_size(summary: Summary, colours: Mapping[str, str] | None = None) -> str:
     """Return bars of throughput, latency and size of the baseline's and every candidate's IR.
 
     Args:
@@ -181,10 +181,10 @@ def speed_and_size(summary: Summary, prefix: str = "speed-", colours: Mapping[st
             panel.xaxis.set_visible(False)
             panel.spines["bottom"].set_visible(False)
             panel.grid(visible=False)
-        return inline_svg(figure, prefix, "Throughput, latency and size of the IRs", COLOURS)
+        return inline_svg(figure, "speed-", "Throughput, latency and size of the IRs", COLOURS)
 
 
-def waterfall_bars(steps: Sequence[tuple[str, str, DetectionMetrics]], prefix: str = "waterfall-") -> str:
+def waterfall_bars(steps: Sequence[tuple[str, str, DetectionMetrics]]) -> str:
     """Return horizontal bars of mAP and mAP50 of each form of the models: title, colour and accuracy."""
     import matplotlib
 
@@ -202,15 +202,15 @@ def waterfall_bars(steps: Sequence[tuple[str, str, DetectionMetrics]], prefix: s
         _label_rows(panel, labels)
         panel.set_xlim(0, 1.1)
         panel.set_xlabel("mAP, paler mAP50")
-        return inline_svg(figure, prefix, "mAP and mAP50 of each form of the models", COLOURS)
+        return inline_svg(figure, "waterfall-", "mAP and mAP50 of each form of the models", COLOURS)
 
 
-def sensitivity_bars(sensitivity: Sensitivity, prefix: str = "sensitivity-", most: int = MOST_GROUPS) -> str:
+def sensitivity_bars(sensitivity: Sensitivity, prefix: str = "sensitivity-") -> str:
     """Return horizontal bars of the error of each part that was compressed by itself, quantizers and filters side by
     side, the worst of each, with the mAP lost where it was measured."""
     import matplotlib
 
-    panels = [(title, sensitivity.of(kind)[:most], colour) for title, kind, colour in
+    panels = [(title, sensitivity.of(kind)[:MOST_GROUPS], colour) for title, kind, colour in
               (("Quantizers of one layer", "quantization", CANDIDATES[0][1]), ("Filters", "pruning", CANDIDATES[0][0]))]
     panels = [panel for panel in panels if panel[1]]
     height = 0.75 + 0.2 * max(len(groups) for _, groups, _ in panels)
@@ -232,8 +232,7 @@ def sensitivity_bars(sensitivity: Sensitivity, prefix: str = "sensitivity-", mos
         return inline_svg(figure, prefix, "Error of the outputs with one part compressed at a time", COLOURS)
 
 
-def precision_recall(names: Sequence[str], irs: Sequence[tuple[str, str, Mapping[str, Curve | None]]],
-                     prefix: str = "pr-") -> str:
+def precision_recall(names: Sequence[str], irs: Sequence[tuple[str, str, Mapping[str, Curve | None]]]) -> str:
     """Return precision over recall of each class, four classes a row.
 
     Args:
@@ -262,7 +261,7 @@ def precision_recall(names: Sequence[str], irs: Sequence[tuple[str, str, Mapping
                 _nothing(panel, "no box in the test split")
         if names:
             panels[0].legend(loc="lower left")
-        return inline_svg(figure, prefix, "Precision over recall of each class at IoU 0.5", COLOURS)
+        return inline_svg(figure, "pr-", "Precision over recall of each class at IoU 0.5", COLOURS)
 
 
 def _figure(height: float, columns: int, width: float = WIDTH_INCHES, rows: int = 1
