@@ -160,27 +160,22 @@ class OpenVinoDetector:
             detections[decoded.image.id] = self.postprocess(boxes, labels, decoded.size)
 
     def _decode_all(self, images: Sequence[ImageFile], threads: int, ahead: int) -> Iterator[tuple[ImageFile, Any]]:
-        """Yield each image in order with what ``_decode`` made of it, at most ``ahead`` images in advance."""
-        waiting: deque[tuple[ImageFile, Future]] = deque()
+        """Yield each image in order, decoded or with its CorruptImageError, at most ``ahead`` images in advance."""
+        def decode(image: ImageFile) -> tuple[ImageFile, _Decoded | CorruptImageError]:
+            try:
+                pixels = read_image(image.path)
+            except CorruptImageError as error:
+                return image, error
+            return image, _Decoded(image, pixels.shape[:2], self.preprocess(pixels))
+
+        waiting: deque[Future] = deque()
         with ThreadPoolExecutor(threads) as pool:
             for image in images:
-                waiting.append((image, pool.submit(self._decode, image)))
+                waiting.append(pool.submit(decode, image))
                 if len(waiting) > ahead:
-                    yield _result(waiting)
+                    yield waiting.popleft().result()
             while waiting:
-                yield _result(waiting)
-
-    def _decode(self, image: ImageFile) -> _Decoded:
-        pixels = read_image(image.path)
-        return _Decoded(image, pixels.shape[:2], self.preprocess(pixels))
-
-
-def _result(waiting: deque[tuple[ImageFile, Future]]) -> tuple[ImageFile, Any]:
-    image, future = waiting.popleft()
-    error = future.exception()
-    if isinstance(error, CorruptImageError):
-        return image, error
-    return image, future.result()
+                yield waiting.popleft().result()
 
 
 def _outputs(request: Any) -> list[np.ndarray]:

@@ -1,5 +1,6 @@
 """The best candidate within the limits, by one objective; how sure its loss is within its limit counts too."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from core.report.gate import SLACK, judge
@@ -33,7 +34,8 @@ def choose(summaries: Sequence[Summary], thresholds: Thresholds, objective: Obje
     """
     passing = [one for one in summaries if judge(one, thresholds).passed]
     if not passing:
-        return min(summaries, key=lambda one: (len(judge(one, thresholds).reasons), _or_high(one.map_drop)))
+        return min(summaries, key=lambda one: (len(judge(one, thresholds).reasons), math.isnan(one.map_drop),
+                                               one.map_drop))
     pool = [one for one in passing if surely_within(one, thresholds)] or passing
     best = max(gain(one, objective) for one in pool)
     return min((one for one in pool if gain(one, objective) >= best * (1 - ALIKE)), key=lambda one: one.map_drop)
@@ -42,10 +44,8 @@ def choose(summaries: Sequence[Summary], thresholds: Thresholds, objective: Obje
 def explain(summaries: Sequence[Summary], chosen: Summary, thresholds: Thresholds, objective: Objective,
             makings: Mapping[str, Making], failed: Sequence[Outcome]) -> Choice:
     """Return why each candidate was chosen or not, those that failed at the end."""
-    contenders = []
-    for one in summaries:
-        why = _why_chosen(one, thresholds, objective) if one is chosen else _why_not(one, chosen, thresholds, objective)
-        contenders.append(_contender(name_of(one), one is chosen, why, makings))
+    contenders = [_contender(name_of(one), one is chosen, _why(one, chosen, thresholds, objective), makings)
+                  for one in summaries]
     contenders += [_contender(one.candidate, False, f"Failed in {one.stage}: {one.reason}", makings) for one in failed]
     return Choice(objective=objective, candidates=tuple(contenders))
 
@@ -62,32 +62,22 @@ def _contender(name: str, chosen: bool, why: str, makings: Mapping[str, Making])
                      gpus=made.gpus if made else 0)
 
 
-def _why_chosen(one: Summary, thresholds: Thresholds, objective: Objective) -> str:
-    if not judge(one, thresholds).passed:
-        return "No candidate keeps the limits; this one misses the fewest. " + _missed(one, thresholds)
-    said = f"The best {objective.value}, {ratio(gain(one, objective))} the baseline's"
-    if surely_within(one, thresholds):
-        return f"{said}, of those whose loss of mAP is within {thresholds.max_map_drop:g} over its 95 % interval."
-    return (f"{said}, within the limits; that its loss of mAP is, is not sure: its 95 % interval ends at "
-            f"{fraction(one.map_drop_high)}, and no candidate's ends within {thresholds.max_map_drop:g}.")
-
-
-def _why_not(one: Summary, chosen: Summary, thresholds: Thresholds, objective: Objective) -> str:
-    if not judge(one, thresholds).passed:
-        return _missed(one, thresholds)
-    if surely_within(chosen, thresholds) and not surely_within(one, thresholds):
-        return (f"The 95 % interval of its loss of mAP ends at {fraction(one.map_drop_high)}, above "
-                f"{thresholds.max_map_drop:g}; that of {name_of(chosen)} does not.")
+def _why(one: Summary, chosen: Summary, thresholds: Thresholds, objective: Objective) -> str:
+    verdict, limit, high = judge(one, thresholds), f"{thresholds.max_map_drop:g}", fraction(one.map_drop_high)
+    if not verdict.passed:
+        fewest = "No candidate keeps the limits; this one misses the fewest. " if one is chosen else ""
+        return f"{fewest}Outside the limits: {'; '.join(verdict.reasons)}."
     own, other = gain(one, objective), gain(chosen, objective)
+    if one is chosen:
+        how = f"of those whose loss of mAP is within {limit} over its 95 % interval."
+        if not surely_within(one, thresholds):
+            how = (f"within the limits; that its loss of mAP is, is not sure: its 95 % interval ends at {high}, and no "
+                   f"candidate's ends within {limit}.")
+        return f"The best {objective.value}, {ratio(own)} the baseline's, {how}"
+    if surely_within(chosen, thresholds) and not surely_within(one, thresholds):
+        return (f"The 95 % interval of its loss of mAP ends at {high}, above {limit}; that of {name_of(chosen)} does "
+                "not.")
     if own >= other * (1 - ALIKE) and one.map_drop >= chosen.map_drop:
         return (f"As good in {objective.value} as {name_of(chosen)} ({ratio(own)} and {ratio(other)}), and loses no "
                 "less mAP.")
     return f"{name_of(chosen)} is {_BETTER[objective]}: {ratio(other)} the baseline's, this one {ratio(own)}."
-
-
-def _missed(one: Summary, thresholds: Thresholds) -> str:
-    return "Outside the limits: " + "; ".join(judge(one, thresholds).reasons) + "."
-
-
-def _or_high(drop: float) -> float:
-    return drop if drop == drop else 2.0

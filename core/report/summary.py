@@ -41,7 +41,20 @@ class Run:
     parent: Mapping[str, str]
 
     def __post_init__(self) -> None:
-        _require_same_data(self)
+        digests = {"the data parameter": self.data.digest, "validation": self.validation.data_digest,
+                   **{f"evaluation of {name}": found.data_digest for name, found in self.evaluations.items()}}
+        if len(set(digests.values())) > 1:
+            found = ", ".join(f"{name} {digest[:12] or 'none'}" for name, digest in digests.items())
+            raise UserError("data digest", found, "All measurements of a report must be of the same data.",
+                            "Run evaluate and validate again on one data set.")
+        metrics = {f"evaluation of {name}": found.metrics for name, found in self.evaluations.items()}
+        metrics.update({f"validation, {step}": measurement.metrics for step, measurement in self.validation.steps()})
+        for name, measured in metrics.items():
+            unknown = sorted(set(measured.per_class_ap) - set(self.data.classes))
+            if unknown:
+                raise UserError(name, f"has classes {', '.join(unknown[:5])}",
+                                f"The data set's classes are {', '.join(self.data.classes[:10])}.",
+                                "Run the stage again with the classes of this data set.")
 
     @property
     def baseline(self) -> Model:
@@ -71,8 +84,11 @@ def summarize(run: Run, thresholds: Thresholds, objective: Objective = Objective
 def _summary(run: Run, candidate: Candidate, thresholds: Thresholds) -> Summary:
     baseline, validation = run.baseline, run.validation
     before, after = run.evaluations[baseline.name].metrics, run.evaluations[candidate.name].metrics
-    irs = baseline.ir.metrics, candidate.ir.metrics
-    worst_class, worst_drop = _worst_class(before.per_class_ap, irs[1].per_class_ap)
+    irs, bound = (baseline.ir.metrics, candidate.ir.metrics), candidate.bound
+    drops = {name: ap - irs[1].per_class_ap.get(name, math.nan) for name, ap in before.per_class_ap.items()}
+    known = [(name, drop) for name, drop in drops.items() if math.isfinite(drop)]
+    worst_class, worst_drop = max(known, key=lambda item: item[1], default=("", math.nan))
+    limits = (bound.speedup.median, bound.share, bound.int8.median) if bound else (math.nan,) * 3
     summary = Summary(
         version=3, verdict="fail", baseline_map=before.map, map_pytorch=after.map, baseline_map_ir=irs[0].map,
         map_ir=irs[1].map, baseline_map50=before.map50, map50_pytorch=after.map50, baseline_map50_ir=irs[0].map50,
@@ -83,21 +99,9 @@ def _summary(run: Run, candidate: Candidate, thresholds: Thresholds) -> Summary:
         speedup_high=candidate.speedup.high, int8_share=candidate.ir.execution.int8_share,
         baseline_latency_ms_p50=baseline.ir.latency.latency_ms.median,
         latency_ms_p50=candidate.ir.latency.latency_ms.median, baseline_size_mb=baseline.ir.size_mb,
-        size_mb=candidate.ir.size_mb, speed=_speed(candidate), provenance=_provenance(run, candidate, thresholds))
+        size_mb=candidate.ir.size_mb, provenance=_provenance(run, candidate, thresholds), speed=records.SpeedFacts(
+            source=candidate.speedups.source, bound=limits[0], share=limits[1], int8_gain=limits[2]))
     return summary.judged(judge(summary, thresholds).passed)
-
-
-def _speed(candidate: Candidate) -> records.SpeedFacts:
-    bound = candidate.bound
-    known = (bound.speedup.median, bound.share, bound.int8.median) if bound else (math.nan,) * 3
-    return records.SpeedFacts(source=candidate.speedups.source, bound=known[0], share=known[1], int8_gain=known[2])
-
-
-def _worst_class(before: Mapping[str, float], after: Mapping[str, float]) -> tuple[str, float]:
-    """Return the class that lost the most AP and how much; empty and NaN where none can be compared."""
-    drops = {name: ap - after.get(name, math.nan) for name, ap in before.items()}
-    known = {name: drop for name, drop in drops.items() if math.isfinite(drop)}
-    return max(known.items(), key=lambda item: item[1], default=("", math.nan))
 
 
 def _provenance(run: Run, candidate: Candidate, thresholds: Thresholds) -> records.Provenance:
@@ -122,20 +126,3 @@ def _provenance(run: Run, candidate: Candidate, thresholds: Thresholds) -> recor
         compression=records.CompressionFacts(algorithms=second.model.algorithms,
                                              fake_quantize_nodes=candidate.ir.fake_quantize_nodes),
         thresholds=thresholds)
-
-
-def _require_same_data(run: Run) -> None:
-    digests = {"the data parameter": run.data.digest, "validation": run.validation.data_digest,
-               **{f"evaluation of {name}": found.data_digest for name, found in run.evaluations.items()}}
-    if len(set(digests.values())) > 1:
-        found = ", ".join(f"{name} {digest[:12] or 'none'}" for name, digest in digests.items())
-        raise UserError("data digest", found, "All measurements of a report must be of the same data.",
-                        "Run evaluate and validate again on one data set.")
-    metrics = {f"evaluation of {name}": found.metrics for name, found in run.evaluations.items()}
-    metrics.update({f"validation, {step}": measurement.metrics for step, measurement in run.validation.steps()})
-    for name, measured in metrics.items():
-        unknown = sorted(set(measured.per_class_ap) - set(run.data.classes))
-        if unknown:
-            raise UserError(name, f"has classes {', '.join(unknown[:5])}",
-                            f"The data set's classes are {', '.join(run.data.classes[:10])}.",
-                            "Run the stage again with the classes of this data set.")
