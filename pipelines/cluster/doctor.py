@@ -160,7 +160,7 @@ class Doctor:
                 Verdict.LACKS, thing, "no, of the kubeconfig's user", "Have deploy/base/rbac.yaml applied.")
 
     def _secrets(self, kubernetes: Kubernetes) -> Iterator[Finding]:
-        for parameter, look in (("s3_secret", self._storage_secret), ("image_pull_secret", self._registry_secret)):
+        for parameter in ("s3_secret", "image_pull_secret"):
             name = self._parameters[parameter]
             if not is_subdomain(name):
                 # No secret is called so, and to ask for an empty name is to ask for all; said of the parameter already.
@@ -169,16 +169,16 @@ class Doctor:
                 secret = kubernetes.secret(self._namespace, name)
             except NoAccess as error:
                 yield Finding(Verdict.UNKNOWN, f"secret {name}", shown(error))
+                continue
+            if parameter == "s3_secret":
+                yield self._storage_secret(name, secret)
+            elif secret is None:
+                yield Finding(Verdict.UNKNOWN, f"secret {name}", "is not there",
+                              "Right where the registry asks for no password.")
+            elif left := _left(secret):
+                yield Finding(Verdict.LACKS, f"secret {name}", left, "Write there your registry and its password.")
             else:
-                yield look(name, secret)
-
-    def _registry_secret(self, name: str, secret: Mapping[str, str] | None) -> Finding:
-        if secret is None:
-            return Finding(Verdict.UNKNOWN, f"secret {name}", "is not there",
-                           "Right where the registry asks for no password.")
-        if left := _left(secret):
-            return Finding(Verdict.LACKS, f"secret {name}", left, "Write there your registry and its password.")
-        return Finding(Verdict.OK, f"secret {name}", "is there")
+                yield Finding(Verdict.OK, f"secret {name}", "is there")
 
     def _storage_secret(self, name: str, secret: Mapping[str, str] | None) -> Finding:
         thing = f"secret {name}"

@@ -75,12 +75,13 @@ def _check_places(settings: RunSettings, root: Path) -> None:
             raise UserError(f"parameter {name}", value, "A pod of the cluster does not see this machine's folders.",
                             f"Upload it and give its address, as in -p {name}=s3://bucket/folder.")
     for name, value in ((one, text) for one in CONFIGS for text in texts_of(settings.parameters, one)):
-        if "://" not in value and not _is_in_images(value, root):
+        path = Path(value)
+        in_images = not path.is_absolute() and path.parts[:1] == ("configs",) and ".." not in path.parts
+        if "://" not in value and not (in_images and (root / path).is_file()):
             raise UserError(f"parameter {name}", value, "The images hold the files below configs/ and no others.",
                             "Give a path such as configs/detectors/retinanet_r18_small.py, or an s3:// address.")
-    root_given = settings.pipeline_root
-    if root_given is not None:
-        check_pipeline_root(root_given)
+    if settings.pipeline_root is not None:
+        check_pipeline_root(settings.pipeline_root)
 
 
 def check_pipeline_root(address: str) -> None:
@@ -140,9 +141,3 @@ def experiment(connection: Connection, name: str) -> Iterator[str]:
 def _runs(connection: Connection, experiment_id: str, name: str) -> Iterator[Any]:
     return entries(connection, "run", name, lambda **page: connection.client.list_runs(
         experiment_id=experiment_id, **page), "runs")
-
-
-def _is_in_images(value: str, root: Path) -> bool:
-    path = Path(value)
-    return not path.is_absolute() and path.parts[:1] == ("configs",) and ".." not in path.parts and (
-        root / path).is_file()
