@@ -99,8 +99,11 @@ class FolderPublisher:
 
     @contextlib.contextmanager
     def _sole_writer(self) -> Iterator[None]:
-        """Hold the model's folder, so that two publishers take turns, and clear what a killed one left."""
-        _make_folders(self._models)
+        """Hold the model's folder, made durably, so that two publishers take turns; clear what a killed one left."""
+        missing = [path for path in (self._models, *self._models.parents) if not path.exists()]
+        self._models.mkdir(parents=True, exist_ok=True)
+        for path in missing:
+            _sync_folder(path.parent)
         descriptor = os.open(self._models, os.O_RDONLY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -150,14 +153,6 @@ def _copy(source: Path, target: Path, expected: str) -> None:
     if digest.hexdigest() != expected:
         raise UserError("bundle file", source, "It is not the file that the bundle's manifest describes: it changed.",
                         "Let nothing write to the bundle and publish again.")
-
-
-def _make_folders(folder: Path) -> None:
-    """Make a folder and those above it durably."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in missing:
-        _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:
