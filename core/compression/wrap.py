@@ -121,10 +121,11 @@ def _wrap_with_postprocessing(detector: Any, config: Any) -> tuple[tuple[Any, An
         return None, f"tracing it raised {type(error).__name__}: {str(error)[:200]}"
     # What a forward pass through the raw heads, which is that of training, does not reach.
     training = network.training
-    with torch.no_grad(), _recorded(controller) as calls, forward_as(detector, tracing_forward(detector, False)):
+    quantizers = named_quantizers(controller)
+    with torch.no_grad(), recorded(quantizers) as calls, forward_as(detector, tracing_forward(detector, False)):
         network.eval()(torch.zeros(_sample_size(config), device=next(network.parameters()).device))
     network.train(training)
-    stranded = sorted({name for name, _ in named_quantizers(controller)} - {name for name, _ in calls})
+    stranded = sorted({name for name, _ in quantizers} - {name for name, _ in calls})
     if stranded:
         shown = ", ".join(stranded[:_LISTED_QUANTIZERS])
         return None, f"{len(stranded)} quantizers would lie in it, where training never comes ({shown})"
@@ -157,8 +158,8 @@ def _wrap(detector: Any, config: Any, restore: CompressionRecord | None, postpro
 
 
 @contextlib.contextmanager
-def _recorded(controller: Any) -> Iterator[list[tuple[str, Any]]]:
-    """Give a list to which each call of a quantizer within the block adds its name and its autograd function."""
+def recorded(quantizers: Iterable[tuple[str, Any]]) -> Iterator[list[tuple[str, Any]]]:
+    """Give a list to which each call of a named quantizer within the block adds its name and its autograd function."""
     calls: list[tuple[str, Any]] = []
 
     def record(name: str, module: Any, inputs: Any, output: Any) -> None:
@@ -166,7 +167,7 @@ def _recorded(controller: Any) -> Iterator[list[tuple[str, Any]]]:
         calls.append((name, output.grad_fn))
 
     with contextlib.ExitStack() as hooks:
-        for name, quantizer in named_quantizers(controller):
+        for name, quantizer in quantizers:
             hooks.enter_context(quantizer.register_forward_hook(functools.partial(record, name)))
         yield calls
 
@@ -179,7 +180,8 @@ def fake_quantize_operators(compressed: CompressedDetector) -> int:
     YOLOv3's MobileNetV2, for one, ends in a layer that nothing reads. A forward pass finds them by autograd.
     """
     network = compressed.network
-    if not named_quantizers(compressed.controller):
+    quantizers = named_quantizers(compressed.controller)
+    if not quantizers:
         return 0
     detector = network.get_nncf_wrapped_model()
     size = _sample_size(compressed.nncf_config)
@@ -187,8 +189,7 @@ def fake_quantize_operators(compressed: CompressedDetector) -> int:
     network.eval()
     frozen = [parameter for parameter in network.parameters()
               if parameter.is_floating_point() and not parameter.requires_grad]
-    with torch.enable_grad(), _recorded(compressed.controller) as calls, forward_as(
-            detector, tracing_forward(detector, False)):
+    with torch.enable_grad(), recorded(quantizers) as calls, forward_as(detector, tracing_forward(detector, False)):
         # Frozen layers would have no history.
         for parameter in frozen:
             parameter.requires_grad_(True)

@@ -147,7 +147,12 @@ class TrainingStates:
     def store(self, file: Path, position: Position, digest: str) -> None:
         """Begin to store ``file``, which must stay as it is until :meth:`wait` returns."""
         name = f"{position.epoch:05d}-{position.inner_iter:08d}-{digest}.pth"
-        self._pending = self._thread.submit(self._upload, file, name, digest)
+
+        def upload() -> None:
+            self._store.upload(file, name, digest)
+            self._drop(self._kept)
+
+        self._pending = self._thread.submit(upload)
 
     def wait(self) -> bool:
         """Wait for the last :meth:`store`; return whether its state is stored.
@@ -168,10 +173,6 @@ class TrainingStates:
     def finish(self) -> None:
         """Keep the last state only: training is complete."""
         self._drop(1)
-
-    def _upload(self, file: Path, name: str, digest: str) -> None:
-        self._store.upload(file, name, digest)
-        self._drop(self._kept)
 
     def _drop(self, kept: int) -> None:
         for old in self._names()[:-kept]:
