@@ -34,7 +34,8 @@ class CodeDigests:
         for folder in {path.parent for path in sources}:
             for path in folder.iterdir():
                 within = path.rglob("*") if path.is_dir() and not (path / "__init__.py").exists() else (path,)
-                files.update(filter(_is_data, within))
+                files.update(one for one in within
+                             if one.is_file() and one.suffix not in _NO_DATA and not one.name.startswith("."))
         return _digest(self._root, sorted(files))
 
     def closure(self, module: str) -> list[Path]:
@@ -84,7 +85,3 @@ def _digest(root: Path, files: Iterable[Path]) -> str:
         content = hashlib.sha256(path.read_bytes()).hexdigest()
         digest.update(f"{content}  {path.relative_to(root).as_posix()}\n".encode())
     return digest.hexdigest()
-
-
-def _is_data(path: Path) -> bool:
-    return path.is_file() and path.suffix not in _NO_DATA and not path.name.startswith(".")

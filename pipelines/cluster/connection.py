@@ -103,10 +103,8 @@ class Connection:
         try:
             with contextlib.redirect_stdout(io.StringIO()):
                 yield
-        except kfp_server_api.ApiException as error:
+        except (kfp_server_api.ApiException, urllib3.exceptions.HTTPError) as error:
             raise self._explained(error, thing, value) from error
-        except urllib3.exceptions.HTTPError as error:
-            raise self._no_answer(error) from error
         finally:
             logging.disable(before)
 
@@ -183,7 +181,15 @@ class Connection:
 
         rest.request = watched
 
-    def _explained(self, error: kfp_server_api.ApiException, thing: str, value: object) -> UserError:
+    def _explained(self, error: kfp_server_api.ApiException | urllib3.exceptions.HTTPError, thing: str,
+                   value: object) -> UserError:
+        if isinstance(error, urllib3.exceptions.HTTPError):
+            reason = getattr(error, "reason", None) or error
+            why = " ".join(str(reason).split())
+            if isinstance(reason, urllib3.exceptions.SSLError):
+                return self._untrusted(why)
+            return Unreachable("--host", self.host, f"It does not answer ({why}).",
+                               "Check the address, the network, and a port-forward that may have ended.")
         # What the server says in the body, else the reason of the status, in one line.
         body = error.body.decode(errors="replace") if isinstance(error.body, bytes) else error.body or ""
         with contextlib.suppress(ValueError):
@@ -217,14 +223,6 @@ class Connection:
                              "Update it to the version of the SDK, 2.17.")
         return UserError(thing, value, f"The API server refuses it ({error.status}, {said}).",
                          "Mend what it names and try again.")
-
-    def _no_answer(self, error: urllib3.exceptions.HTTPError) -> UserError:
-        reason = getattr(error, "reason", None) or error
-        why = " ".join(str(reason).split())
-        if isinstance(reason, urllib3.exceptions.SSLError):
-            return self._untrusted(why)
-        return Unreachable("--host", self.host, f"It does not answer ({why}).",
-                           "Check the address, the network, and a port-forward that may have ended.")
 
     def _untrusted(self, why: str) -> UserError:
         return UserError("--host", self.host, f"No trusted connection can be made ({why}).",

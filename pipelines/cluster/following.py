@@ -102,7 +102,13 @@ class RunFollower:
                     self._explain(workflow)
                 return run.state
             if timeout is not None and self._clock() - self._began >= timeout:
-                raise self._too_long(timeout)
+                statuses = self._statuses.items()
+                running = ", ".join(name for name, status in statuses if status.state is State.RUNS)
+                causes = "".join(f" {name} is waiting. {self._causes(name, status)}"
+                                 for name, status in statuses if status.state is State.WAITS)
+                raise UserError("--wait-timeout", duration(timeout), f"The run has not ended, with "
+                                f"{running or 'nothing'} running.{causes}",
+                                f"It continues: {self._connection.run_url(self._run_id)}")
             self._sleep(self._pause)
 
     def _look(self) -> tuple[Any, Workflow | None]:
@@ -198,14 +204,6 @@ class RunFollower:
             f"Its log is not to be had from {self._connection.host}. Look with: kubectl -n {self._namespace()} logs "
             f"--tail=50 -c main {pod.name}; where the pod is gone, at the artifact executor-logs of the stage in the "
             "UI, or in Argo's archive under this pod's name")
-
-    def _too_long(self, timeout: float) -> UserError:
-        running = [name for name, status in self._statuses.items() if status.state is State.RUNS]
-        what = f"{', '.join(running)} running" if running else "nothing running"
-        causes = "".join(f" {name} is waiting. {self._causes(name, status)}"
-                         for name, status in self._statuses.items() if status.state is State.WAITS)
-        return UserError("--wait-timeout", duration(timeout), f"The run has not ended, with {what}.{causes}",
-                         f"It continues: {self._connection.run_url(self._run_id)}")
 
     def _causes(self, name: str, status: StageStatus) -> str:
         image = self._stages.images.get(_plain(name))

@@ -42,6 +42,11 @@ class RunSettings:
     service_account: str | None = None
     pipeline_root: str | None = None
 
+    def arguments(self, version: Version) -> dict[str, Any]:
+        """Return what kfp.Client starts a run or a schedule of ``version`` with, but for experiment and name."""
+        return {"params": dict(self.parameters), "pipeline_id": version.pipeline_id, "version_id": version.version_id,
+                "pipeline_root": self.pipeline_root, "service_account": self.service_account}
+
 
 def default_run_name(pipeline: str) -> str:
     """Return a name with the time in UTC."""
@@ -108,9 +113,7 @@ def start_run(connection: Connection, version: Version, settings: RunSettings) -
         try:
             with connection.asking("run", settings.name):
                 return connection.client.run_pipeline(
-                    experiment_id, settings.name, params=dict(settings.parameters), pipeline_id=version.pipeline_id,
-                    version_id=version.version_id, pipeline_root=settings.pipeline_root,
-                    service_account=settings.service_account).run_id
+                    experiment_id, settings.name, **settings.arguments(version)).run_id
         except Unreachable:
             # The answer may be lost where the run is not: started again, there would be two.
             started = [run.run_id for run in _runs(connection, experiment_id, settings.name)

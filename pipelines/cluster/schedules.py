@@ -49,7 +49,10 @@ def set_schedule(connection: Connection, version: Version, settings: RunSettings
     if len(old) == 1 and _is_same(connection, old[0], version, settings, trigger):
         return "kept"
     with experiment(connection, settings.experiment) as experiment_id:
-        new = _create(connection, experiment_id, version, settings, trigger)
+        with connection.asking("schedule", settings.name):
+            new = connection.client.create_recurring_run(
+                experiment_id, settings.name, cron_expression=trigger.cron, interval_second=trigger.seconds,
+                max_concurrency=1, no_catchup=True, enabled=False, **settings.arguments(version))
         rested: list[Any] = []
         try:
             for schedule in old:
@@ -90,16 +93,6 @@ def list_schedules(connection: Connection, pipeline: str) -> list[Listed]:
     return [Listed(schedule.display_name, _trigger(schedule), schedule.status == "ENABLED",
                    _name(connection, "pipeline version", connection.client.get_pipeline_version,
                          *_reference(schedule).values()) or DELETED) for schedule in listed]
-
-
-def _create(connection: Connection, experiment_id: str, version: Version, settings: RunSettings,
-            trigger: Trigger) -> Any:
-    with connection.asking("schedule", settings.name):
-        return connection.client.create_recurring_run(
-            experiment_id, settings.name, cron_expression=trigger.cron, interval_second=trigger.seconds,
-            max_concurrency=1, no_catchup=True, enabled=False, params=dict(settings.parameters),
-            pipeline_id=version.pipeline_id, version_id=version.version_id, pipeline_root=settings.pipeline_root,
-            service_account=settings.service_account)
 
 
 def _set_enabled(connection: Connection, schedule: Any, enabled: bool) -> None:
