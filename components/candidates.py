@@ -8,15 +8,12 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from components.stage import Presence, Role, elements, parameter
 from core.base.errors import UserError
 from core.base.executor_input import CANDIDATE_KEY, ONLY_CANDIDATE
 from core.base.executor_output import ExecutorOutput
-
-if TYPE_CHECKING:
-    from core.training.ready_made import ReadyMade
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]")
 _LONGEST_NAME = 60
@@ -107,7 +104,7 @@ class Candidates:
             yield Wanted(name, path, dict(self.compression_options), when)
         for one in ready_made:
             asked = Wanted(one.name, model_config, when=one.when or when, may_fail=one.name not in self.candidates,
-                           kind=_kind(one), mixed=one.mixed)
+                           kind=("int8" if one.int8 else "") + ("pruned" if one.pruned else ""), mixed=one.mixed)
             try:
                 options = options_of(one, model)
             except UserError as error:
@@ -116,10 +113,6 @@ class Candidates:
                 yield replace(asked, refused=str(error))
             else:
                 yield replace(asked, options=overridden(overridden(model_options, options), self.compression_options))
-
-
-def _kind(candidate: "ReadyMade") -> str:
-    return f"{'int8' if candidate.int8 else ''}{'pruned' if candidate.pruned else ''}"
 
 
 def _named(paths: list[str], taken: Collection[str] = ()) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Random weights made to find something: scores and boxes that differ from place to place."""
 
+import contextlib
 import re
 from typing import Any
 
@@ -25,14 +26,11 @@ def wake(detector: Any, forward: Any, images: Any) -> None:
     import torch
 
     detector.eval()
-    handles = [module.register_forward_hook(_scaling(label)) for label, module in detector.named_modules()
-               if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear))]
-    try:
-        with torch.no_grad():
-            forward(images)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with torch.no_grad(), contextlib.ExitStack() as hooks:
+        for label, module in detector.named_modules():
+            if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear)):
+                hooks.enter_context(module.register_forward_hook(_scaling(label)))
+        forward(images)
 
 
 def _scaling(label: str) -> Any:

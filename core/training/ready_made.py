@@ -53,6 +53,20 @@ class ReadyMade:
         """Return whether the layers that cost most go back to FP32."""
         return self.name == "int8_mixed"
 
+    def algorithms(self, epochs: int) -> list[dict[str, Any]]:
+        """Return what a training of so many epochs compresses by, as entries of NNCF's ``compression``."""
+        adapted = {"batchnorm_adaptation": {"num_bn_adaptation_samples": _SAMPLES}}
+        found: list[dict[str, Any]] = []
+        if self.pruned:
+            found.append({"algorithm": "filter_pruning", "initializer": adapted,
+                          "pruning_init": round(self.pruned * _FIRST_LEVEL, 4),
+                          "params": {"schedule": "exponential", "pruning_target": self.pruned,
+                                     "pruning_steps": max(1, epochs // 2), "filter_importance": "geometric_median"}})
+        if self.int8:
+            found.append({"algorithm": "quantization",
+                          "initializer": {"range": {"num_init_samples": _SAMPLES}, **adapted}})
+        return found
+
 
 def expand(names: Sequence[str], most: int = 0) -> list[ReadyMade]:
     """Return the candidates of these names, ``auto`` being all of them, or the first ``most``.
@@ -126,8 +140,7 @@ def options_of(candidate: ReadyMade, model: Any) -> dict[str, Any]:
                         "Write it into the config, or -p model_options='{\"optimizer.lr\": 0.001}'.")
     share = _PRUNED_LENGTH if candidate.pruned else _INT8_LENGTH
     number = max(round(length.number * share), _SHORTEST_PRUNED if candidate.pruned else 1)
-    algorithms = [*([_pruning(candidate.pruned, number)] if candidate.pruned else []),
-                  *([_QUANTIZATION] if candidate.int8 else [])]
+    algorithms = candidate.algorithms(number)
     options = {
         "nncf_config": {"input_info": {"sample_size": [1, 3, size.input_height, size.input_width]},
                         "compression": algorithms if len(algorithms) > 1 else algorithms[0]},
@@ -145,15 +158,3 @@ def options_of(candidate: ReadyMade, model: Any) -> dict[str, Any]:
         # NNCF prunes no frozen layer, and the stages before a pruned one must be able to follow.
         options["model.backbone.frozen_stages"] = -1
     return options
-
-
-_ADAPTED = {"batchnorm_adaptation": {"num_bn_adaptation_samples": _SAMPLES}}
-_QUANTIZATION = {"algorithm": "quantization",
-                 "initializer": {"range": {"num_init_samples": _SAMPLES}, **_ADAPTED}}
-
-
-def _pruning(level: float, epochs: int) -> dict[str, Any]:
-    return {"algorithm": "filter_pruning", "initializer": _ADAPTED,
-            "pruning_init": round(level * _FIRST_LEVEL, 4),
-            "params": {"schedule": "exponential", "pruning_target": level, "pruning_steps": max(1, epochs // 2),
-                       "filter_importance": "geometric_median"}}

@@ -9,10 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+from mmcv.runner import DistSamplerSeedHook
+from mmdet.apis import set_random_seed
+from mmdet.utils import setup_multi_processes
+
 from core.base.errors import StateSaved, Terminated, UserError
 from core.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from core.compression.config_check import epochs_of, require_valid
 from core.compression.differences import require_same
+from core.compression.hooks import AveragedMasksHook, CompressionHook
 from core.compression.nncf_import import SUPPORTED_VERSION
 from core.compression.restoring import restore_compression
 from core.compression.wrap import CompressedDetector, compress_detector
@@ -20,19 +26,27 @@ from core.config.adapt import algorithms_of, nncf_config_of
 from core.detectors.batch import require_two_images
 from core.detectors.building import build_detector, build_optimizer, building
 from core.detectors.initialising import initialise
-from core.detectors.named_files import file_digests
 from core.detectors.pretrained import weights_file, weights_location
 from core.training.device import data_parallel, device
 from core.training.distributed import distributed_model, first_rank, ranks, scale_learning_rate
+from core.training.hooks import (
+    AverageStatisticsHook,
+    CheckLossHook,
+    EvaluationHook,
+    StateHook,
+    averages_weights,
+    optimizer_hook,
+)
 from core.training.initial import InitialScore, initial_split, min_initial_map_ratio, require_good_start, score
 from core.training.log import log_to_screen, runner_logger, write_head
 from core.training.model import load_all_weights, load_plain_weights
 from core.training.progress import ModuleMemory, Position, progress_of, restore_progress
 from core.training.refusals import require_obeyed
+from core.training.runner import ResumableIterRunner, ResumableRunner
 from core.training.samples import evaluation_loader, train_loader, workflow_loaders
 from core.training.settings import log_settings, training_length, workflow_of
 from core.training.signals import Interruptions
-from core.training.snapshot import portable, snapshot
+from core.training.snapshot import snapshot
 from core.training.states import StateSettings, TrainingStates, training_identity
 from core.training.sync_bn import replace_sync_bn
 from core.training.tuning import EnoughHook, FineTuning, When, how_it_ended, known
@@ -40,7 +54,6 @@ from core.training.weights import fine_tune_from, load_what_fits, without_copies
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
-    from core.training.hooks import StateHook
 
 BEFORE_TRAINING = "before_training.pth"
 # After MMDetection's EMA hooks as its configs register them, before mmcv's checkpoint hook (priority 50).
@@ -121,7 +134,10 @@ class Trainer:
             require_valid(self._nncf_config, epochs_of(config))
         config.work_dir, config.seed = str(output.folder), seed
         output.folder.mkdir(parents=True, exist_ok=True)
-        _prepare_process(config, seed)
+        # As MMDetection's tools/train.py does for the whole process.
+        setup_multi_processes(config)
+        torch.backends.cudnn.benchmark = bool(config.get("cudnn_benchmark", False))
+        set_random_seed(seed, deterministic=bool(config.get("deterministic", False)))
         key = "resume_from" if config.get("resume_from") else "load_from"
         source = Path(parent) if parent is not None else None
         if source is None and config.get(key):
@@ -129,7 +145,8 @@ class Trainer:
         given = load_checkpoint(source) if source else None
         resumes = parent is None and bool(config.get("resume_from"))
         _check_parent(self._nncf_config, given, source, resumes)
-        self.states, saved = self._stored(given, state)
+        self.states = TrainingStates(state, training_identity(config, dataset, given, seed)) if state else None
+        saved = self.states.newest(output.folder) if self.states else None
         self._interruptions = Interruptions(saving=self.states is not None)
         resumed = saved or (given if resumes else None)
         self.resumed = resumed is not None
@@ -193,17 +210,6 @@ class Trainer:
         """Return the trained model as a checkpoint that others start from: without what EMA hooks keep beside it."""
         return without_copies(snapshot(self.config, self.dataset, self.network, self.compression, self.runner))
 
-    def _stored(self, given: Checkpoint | None,
-                state: StateSettings | None) -> tuple[TrainingStates | None, Checkpoint | None]:
-        """Return where this training's states are stored, and the newest of them."""
-        if state is None:
-            return None, None
-        # The start is known by its weights.
-        others = {key: value for key, value in self.config.items() if key not in ("load_from", "resume_from")}
-        states = TrainingStates(state, training_identity(
-            portable(self.config), self.dataset, given, self._seed, sorted(file_digests(others).values())))
-        return states, states.newest(self.output.folder)
-
     def _build(self, given: Checkpoint | None, saved: Checkpoint | None, source: Path | None) -> Any:
         """Return the network with its weights."""
         # Where a state is resumed the parent is loaded all the same: knowledge distillation keeps it as the teacher.
@@ -256,8 +262,6 @@ class Trainer:
         return compression
 
     def _build_runner(self) -> Any:
-        from core.training.runner import ResumableIterRunner, ResumableRunner
-
         # Built after wrapping: the quantizers' parameters are trained too.
         optimizer = build_optimizer(self.network, self.config.optimizer)
         scale_learning_rate(optimizer, self.config)
@@ -279,11 +283,6 @@ class Trainer:
 
     def _register_hooks(self) -> None:
         """Register mmcv's and MMDetection's hooks in MMDetection's order, and ours among them."""
-        from mmcv.runner import DistSamplerSeedHook
-
-        from core.compression.hooks import AveragedMasksHook, CompressionHook
-        from core.training.hooks import AverageStatisticsHook, CheckLossHook, averages_weights, optimizer_hook
-
         # mmcv takes the settings apart.
         config, runner = copy.deepcopy(self.config), self.runner
         checkpoints = dict(config.get("checkpoint_config") or {}) if self.output.checkpoints else None
@@ -305,8 +304,6 @@ class Trainer:
             self._register_evaluation(config)
 
     def _register_evaluation(self, config: Any) -> None:
-        from core.training.hooks import EvaluationHook
-
         settings = {**config.get("evaluation", {}), "by_epoch": self.runner.max_epochs is not None}
         for key in _RANKS_DO_WITHOUT:
             settings.pop(key, None)
@@ -328,9 +325,7 @@ class Trainer:
         """Return whether the model is what the config asks for: a compressed one is when its schedule has ended."""
         return self.compression is None or self.compression.controller.compression_stage().name == "FULLY_COMPRESSED"
 
-    def _register_state(self, resumed: Checkpoint | None) -> "StateHook":
-        from core.training.hooks import StateHook
-
+    def _register_state(self, resumed: Checkpoint | None) -> StateHook:
         def take_snapshot(position: Position) -> Checkpoint:
             progress = progress_of(position, self.runner, self._memory, self.output.json_log)
             return snapshot(self.config, self.dataset, self.network, self.compression, self.runner, progress)
@@ -408,17 +403,6 @@ class Trainer:
                     metrics.map, metrics.map50, split.images, split.name)
         require_good_start(initial, min_initial_map_ratio(self.config), saved)
         return initial
-
-
-def _prepare_process(config: Any, seed: int) -> None:
-    """Set what MMDetection's tools/train.py sets for the whole process."""
-    import torch
-    from mmdet.apis import set_random_seed
-    from mmdet.utils import setup_multi_processes
-
-    setup_multi_processes(config)
-    torch.backends.cudnn.benchmark = bool(config.get("cudnn_benchmark", False))
-    set_random_seed(seed, deterministic=bool(config.get("deterministic", False)))
 
 
 def _check_parent(nncf_config: dict[str, Any] | None, given: Checkpoint | None, source: Path | None,
