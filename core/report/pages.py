@@ -137,8 +137,9 @@ def _candidate_rows(content: ReportContent) -> list[list[str]]:
             quantity(measured.size_mb)]
         device = counted(one.gpus, "GPU") if one.gpus else "CPU"
         took = f"{one.hours:.1f} h" if one.hours >= 1 else f"{60 * one.hours:.1f} min"
+        epochs = f"{one.result_epoch} of {one.epochs}" if 0 < one.result_epoch < one.epochs else str(one.epochs)
         rows.append([f"{one.name}, chosen" if one.chosen else one.name, *figures,
-                     f"{took}, {device}", str(one.epochs),
+                     f"{took}, {device}", epochs,
                      one.why + (f" {one.decision}" if one.decision else "")])
     return rows
 

@@ -66,6 +66,8 @@ class Making(Record):
     """Epochs that were trained."""
     planned_epochs: Count
     """Epochs of the config; 0 where its length is in iterations."""
+    result_epoch: Count = 0
+    """Epoch whose weights are the result, or iteration where those are counted; 0 where nothing was trained."""
     seconds: Quantity
     """Wall time of compress."""
     gpus: Count

@@ -191,6 +191,8 @@ class Contender(Record):
     """What was decided of its training and why, a sentence; empty where it failed before."""
     epochs: Count
     """Epochs that it was trained."""
+    result_epoch: Count = 0
+    """Epoch whose weights it has; 0 where that is not known or nothing was trained."""
     hours: Quantity
     """Hours of its compression: of all GPUs together, or of the CPU."""
     gpus: Count

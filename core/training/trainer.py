@@ -27,7 +27,7 @@ from core.training.distributed import distributed_model, first_rank, ranks, scal
 from core.training.initial import InitialScore, initial_split, min_initial_map_ratio, require_good_start, score
 from core.training.log import log_to_screen, runner_logger, write_head
 from core.training.model import load_all_weights, load_plain_weights
-from core.training.progress import ModuleMemory, Position, progress_of, restore_progress
+from core.training.progress import BEST_METRICS, ModuleMemory, Position, progress_of, restore_progress
 from core.training.refusals import require_obeyed
 from core.training.samples import evaluation_loader, train_loader, workflow_loaders
 from core.training.settings import log_settings, training_length, workflow_of
@@ -40,7 +40,7 @@ from core.training.weights import fine_tune_from, load_what_fits, without_copies
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
-    from core.training.hooks import StateHook
+    from core.training.hooks import EvaluationHook, StateHook
 
 BEFORE_TRAINING = "before_training.pth"
 # After MMDetection's EMA hooks as its configs register them, before mmcv's checkpoint hook (priority 50).
@@ -99,6 +99,8 @@ class Trainer:
         plan: Whether and how long a compressed model is trained.
         decision: What was decided of that and why, a sentence; empty for plain training.
         initial: The score of a compressed model before its first step, None where there is none.
+        kept: Where training keeps the best checkpoint (``evaluation.save_best``; a stage that compresses does so by
+            itself), in the first rank that one; None where the present weights are the result.
         parent_map: mAP before compression on the images of the initial evaluation, where it was asked for.
         resumed: Whether an interrupted training is resumed.
         states: Where the training state is stored, if anywhere.
@@ -135,6 +137,8 @@ class Trainer:
         self.resumed = resumed is not None
         self.loader = train_loader(config, dataset, seed)
         self.initial: InitialScore | None = None
+        self.kept: Checkpoint | None = None
+        self._evaluation: EvaluationHook | None = None
         self.parent_map: float | None = None
         self.compression: CompressedDetector | None = None
         self.network = self._build(given, saved, source)
@@ -164,8 +168,10 @@ class Trainer:
         if trains:
             with self._interruptions:
                 self._train()
+            best = self._best_file() if first_rank() else None
+            self.kept = without_copies(load_checkpoint(best)) if best else None
             if self.compression is not None:
-                self.decision += how_it_ended(self.runner)
+                self.decision += how_it_ended(self.runner) + self._which_result()
 
     def _train(self) -> None:
         states, state = self.states, self.state
@@ -188,6 +194,30 @@ class Trainer:
                 states.wait()
         if states is not None:
             states.finish()
+
+    def _best_file(self) -> Path | None:
+        """Return the best checkpoint so far in a stage's scratch space; that of ``tools/train.py`` is the user's."""
+        hook = self._evaluation
+        return Path(hook.best_ckpt_path) if hook and hook.best_ckpt_path and not self.output.checkpoints else None
+
+    @property
+    def place(self) -> int:
+        """Return the epoch whose weights are the result, or the iteration where those are counted."""
+        by_epoch = self.runner.max_epochs is not None
+        if self.kept is None:
+            return self.runner.epoch if by_epoch else self.runner.iter
+        return self.kept.training["epoch" if by_epoch else "iter"]
+
+    def _which_result(self) -> str:
+        """Return which moment of the training is its result, in a sentence."""
+        unit, done = ("epoch", self.runner.epoch) if self.runner.max_epochs is not None else (
+            "iteration", self.runner.iter)
+        if self.kept is None:
+            return f" The result is {unit} {done} of {done}, the last."
+        found = self.runner.messages.get(BEST_METRICS, {})
+        scored = f" (mAP {found['map']:.4f})" if "map" in found else ""
+        whole = "" if algorithms_of(self.config) == ("quantization",) else " of those at which compression was complete"
+        return f" The result is {unit} {self.place} of {done}, the best on the val split{scored}{whole}."
 
     def snapshot(self) -> Checkpoint:
         """Return the trained model as a checkpoint that others start from: without what EMA hooks keep beside it."""
@@ -317,8 +347,12 @@ class Trainer:
                 raise UserError(f"config, evaluation.{key}", place, "Training writes to its own work folder alone.",
                                 "Remove it from the config.")
 
+        if self.compression is not None and not self.output.checkpoints:
+            # Accuracy of a compressed model goes up and down; tools/train.py leaves it to the config, as MMDetection.
+            settings.setdefault("save_best", "auto")
         loader = evaluation_loader(config, "val", self.dataset.val)
         hook = EvaluationHook(self.network, loader, self._interruptions, self._may_be_best, **settings)
+        self._evaluation = hook
         self.runner.register_hook(hook, priority="LOW")
         if self.compression is not None and self.plan.when is When.WHEN_NEEDED and self.runner.max_epochs is not None:
             self.runner.register_hook(EnoughHook(self.plan, known(self.parent_map), hook.scores, self._may_be_best),
@@ -332,7 +366,7 @@ class Trainer:
         from core.training.hooks import StateHook
 
         def take_snapshot(position: Position) -> Checkpoint:
-            progress = progress_of(position, self.runner, self._memory, self.output.json_log)
+            progress = progress_of(position, self.runner, self._memory, self.output.json_log, self._best_file())
             return snapshot(self.config, self.dataset, self.network, self.compression, self.runner, progress)
 
         exactly = resumed is not None and "progress" in resumed.training
