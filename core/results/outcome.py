@@ -22,7 +22,7 @@ class Outcome(Record):
     """What this file is."""
     candidate: Name
     """The candidate's name."""
-    stage: Literal["resolve", "compress", "evaluate", "export", "convert"]
+    stage: Literal["resolve", "compress", "evaluate", "export", "convert", "validate"]
     """The stage that found out."""
     reason: Text
     """What was wrong, as the stage would have said it where it fails a run."""
