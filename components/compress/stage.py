@@ -54,7 +54,7 @@ class Compress:
     checkpoint: Path = output_artifact(
         "Model", "The compressed checkpoint, of the epoch with the best mAP on val; algorithms, epochs, seconds and its "
         "validation in its metadata.")
-    log: Path = output_artifact("Artifact", "Training log in JSON lines.")
+    log: Path = output_artifact("Artifact", "Training log in JSON lines, also of a training that failed.")
     making: Path | None = output_artifact("Artifact", "What was decided of the training and what it took, in JSON.",
                                           optional=True)
     digest: Path | None = result(str, "SHA-256 of the checkpoint: KFP's cache looks at the first of a list of "
@@ -69,7 +69,8 @@ def compress(stage: Compress, output: ExecutorOutput) -> None:
 
     stage.limits.check()
     candidate = OfCandidate(candidate=stage.compression if "name" in stage.compression else {})
-    candidate.work(stage, output, lambda: _train(stage, candidate.name, output), fails_of=CandidateFailed)
+    candidate.work(stage, output, lambda: _train(stage, candidate.name, output), fails_of=CandidateFailed,
+                   keeps=["log"])
     if stage.digest is not None and first_rank():
         write_text(stage.digest, sha256_file(stage.checkpoint))
 

@@ -82,16 +82,19 @@ def report(stage: Report, output: ExecutorOutput) -> None:
     if any(one.keys() != given[0].keys() for one in given):
         raise UserError("candidates", "; ".join(", ".join(one) or "none" for one in given), "Evaluations, logs and "
                         "makings must be of the same candidates.", "Give each of every candidate, as NAME=FILE.")
+    failed_logs: dict[str, Path] = {}
     models = {BASELINE: ModelArtifacts(stage.evaluation_fp32, stage.log_fp32, ConfigRef.from_json(stage.model))}
     for name, evaluation in stage.evaluation_candidates.items():
         if Outcome.at(stage.making_candidates[name]) is None:
             making = Making.read(stage.making_candidates[name])
             models[name] = ModelArtifacts(evaluation, stage.log_candidates[name],
                                           ConfigRef.from_json(making.config), making)
+        elif Outcome.at(stage.log_candidates[name]) is None:
+            failed_logs[name] = stage.log_candidates[name]
     inputs = ReportInputs(
         models=models, validation_folder=stage.validation, data=DataRef.from_json(stage.data),
         parent=ParentRef.from_json(stage.parent).to_json(), thresholds=stage.limits.thresholds(),
-        objective=stage.goal.value())
+        objective=stage.goal.value(), failed_logs=failed_logs)
     built = build_report(inputs, stage.summary, stage.html, stage.markdown)
     write_metrics(output, "metrics", stage.metrics, built.summary.metrics())
     write_confusion_matrix(output, "confusion", stage.confusion, [*built.run.validation.classes, "background"],

@@ -56,7 +56,9 @@ def render_html(content: ReportContent, limit_bytes: int = LIMIT_BYTES) -> str:
     All text from outside (class names, file names, paths, warnings) is escaped.
     """
     names = [model.name for model in content.run.validation.models]
-    colours = {names[0]: plots.BASELINE, **{name: plots.colours_of(place)[0] for place, name in enumerate(names[1:])}}
+    failed = [name for name in content.logs if name not in names]
+    colours = {names[0]: plots.BASELINE,
+               **{name: plots.colours_of(place)[0] for place, name in enumerate([*names[1:], *failed])}}
     values = {
         **_values(content), "css": Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         "plots": _plots(content, colours), "most_bars": plots.MOST_CLASSES, "most_curves": plots.MOST_CURVES,

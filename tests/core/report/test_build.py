@@ -49,6 +49,16 @@ def test_every_candidate_is_judged_and_the_chosen_one_decides(three, inputs_of, 
     assert files[2].read_text(encoding="utf-8").startswith("# Compression report: pass")
 
 
+def test_the_curves_of_candidates_that_failed_are_shown(three, inputs_of, build, write_log):
+    three.validation["failed"] = [{"schema": 1, "kind": "failed candidate", "candidate": "wild", "stage": "compress",
+                                   "reason": "loss: nan in epoch 2, iteration 7."}]
+    wild = write_log("wild.json", epochs=2, with_val=False)
+    summary, files = build(dataclasses.replace(inputs_of(three), failed_logs={"wild": wild}))
+    page = files[1].read_text(encoding="utf-8")
+    assert "wild: loss, validation accuracy" in page and "training log of wild has no validation" in page
+    assert [one.name for one in summary.choice.candidates] == ["int8", "pruned", "wild"]
+
+
 def test_non_ascii_names_reach_every_file(measured, inputs_of, build):
     _, files = build(inputs_of(measured(classes=("\u7ea2\u7ec6\u80de", "Pl\u00e4ttchen"))))
     assert "\u7ea2\u7ec6\u80de" in files[1].read_text(encoding="utf-8")
