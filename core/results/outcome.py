@@ -69,7 +69,7 @@ class Making(Record):
     result_epoch: Count = 0
     """Epoch whose weights are the result, or iteration where those are counted; 0 where nothing was trained."""
     seconds: Quantity
-    """Wall time of compress."""
+    """Wall time of compress; where it was resumed, of all its processes up to the state that each left."""
     gpus: Count
     """GPUs that it worked on; 0 is the CPU."""
     config: dict[str, str]

@@ -35,7 +35,7 @@ class FitResult:
 
     Attributes:
         epochs: Epochs the checkpoint was trained, earlier runs of a resumed training included; 0 for an adopted one.
-        seconds: Wall-clock time.
+        seconds: Wall-clock time; of a resumed training that of the earlier processes, too.
         metrics: ``map`` and ``map50`` of the checkpoint on the validation split, and the last ``loss`` before it.
         best: ``map`` and ``epoch`` of the best validation of the whole compression, empty where there was none.
         epoch: Epoch whose weights the checkpoint has, or iteration where those are counted; 0 for an adopted one.
@@ -88,7 +88,6 @@ def fit(config: Any, dataset: "Dataset", output_checkpoint: Path, log_file: Path
         UserError: Whatever a user can correct.
         StateSaved: SIGTERM arrived, and the state is stored.
     """
-    started = time.time()
     output = Output(Path(work_dir))
     trainer = Trainer(config, dataset, output, parent, seed, state)
     runner = trainer.runner
@@ -103,7 +102,7 @@ def fit(config: Any, dataset: "Dataset", output_checkpoint: Path, log_file: Path
             with new_file(log_file) as partial:
                 shutil.copyfile(output.json_log, partial)
     metrics = runner.messages.get(BEST_METRICS, {}) if trainer.kept else runner.last_metrics
-    return FitResult(epochs=runner.epoch, seconds=time.time() - started, metrics=dict(metrics), epoch=trainer.place,
+    return FitResult(epochs=runner.epoch, seconds=trainer.seconds, metrics=dict(metrics), epoch=trainer.place,
                      best=dict(runner.best), algorithms=algorithms_of(config) if trainer.compression else (),
                      decision=trainer.decision, map_parent=known(trainer.parent_map),
                      map_initial=trainer.initial.metrics.map if trainer.initial else math.nan)

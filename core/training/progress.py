@@ -1,5 +1,6 @@
 """How far training is, beyond weights and optimizer: what a resumed run needs to end with the same bits."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import torch
 
 from core.base.errors import UserError
-from core.base.text import shown
+from core.base.text import bounded_repr, shown
 from core.training.distributed import first_rank
 from core.training.random_state import random_state, set_random_state
 
@@ -92,11 +93,12 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, _REMEMBERED) or type(value) is tuple and all(map(_is_plain, value))
 
 
-def progress_of(position: Position, runner: Any, memory: ModuleMemory, log_file: Path,
-                best: Path | None = None) -> dict[str, Any]:
+def progress_of(position: Position, runner: Any, memory: ModuleMemory, log_file: Path, best: Path | None = None,
+                seconds: float = 0.0) -> dict[str, Any]:
     """Return the ``progress`` entry of a checkpoint: all of the state that is neither weights nor optimizer.
 
-    ``best`` is the best checkpoint so far, which is in it whole: another machine has not this one's files.
+    ``best`` is the best checkpoint so far, which is in it whole: another machine has not this one's files. ``seconds``
+    is what training took so far, in all its processes.
     """
     buffer = runner.log_buffer
     return {
@@ -105,6 +107,7 @@ def progress_of(position: Position, runner: Any, memory: ModuleMemory, log_file:
         "modules": memory.changed(),
         "metrics": {name: float(value) for name, value in runner.last_metrics.items()},
         "best": dict(runner.best), "messages": dict(runner.messages),
+        "seconds": seconds,
         "best_checkpoint": best and {"name": best.name, "content": torch.frombuffer(bytearray(best.read_bytes()),
                                                                                      dtype=torch.uint8)},
         "log": Path(log_file).read_text(encoding="utf-8"),
@@ -153,6 +156,19 @@ def restore_progress(progress: Mapping[str, Any], runner: Any, memory: ModuleMem
     memory.restore(changed)
     Path(log_file).write_text(log, encoding="utf-8")
     return position
+
+
+def seconds_of(progress: Mapping[str, Any]) -> float:
+    """Return what training took until a state, in seconds; 0 where the state is older than this entry.
+
+    Raises:
+        UserError: It is no such number.
+    """
+    seconds = progress.get("seconds", 0.0)
+    if type(seconds) not in (int, float) or not 0 <= seconds < math.inf:
+        raise UserError("training state", f"seconds: {bounded_repr(seconds, 40)}", "It is a number of at least 0.",
+                        "Delete it; an older one, or the beginning, is taken then.")
+    return float(seconds)
 
 
 def _file_of(kept: Mapping[str, Any] | None, folder: Path) -> tuple[Path, bytes] | None:

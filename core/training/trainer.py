@@ -27,7 +27,14 @@ from core.training.distributed import distributed_model, first_rank, ranks, scal
 from core.training.initial import InitialScore, initial_split, min_initial_map_ratio, require_good_start, score
 from core.training.log import log_to_screen, runner_logger, write_head
 from core.training.model import load_all_weights, load_plain_weights
-from core.training.progress import BEST_METRICS, ModuleMemory, Position, progress_of, restore_progress
+from core.training.progress import (
+    BEST_METRICS,
+    ModuleMemory,
+    Position,
+    progress_of,
+    restore_progress,
+    seconds_of,
+)
 from core.training.refusals import require_obeyed
 from core.training.samples import evaluation_loader, train_loader, workflow_loaders
 from core.training.settings import log_settings, training_length, workflow_of
@@ -114,6 +121,7 @@ class Trainer:
     def __init__(self, config: Any, dataset: "Dataset", output: Output, parent: Path | None = None, seed: int = 0,
                  state: StateSettings | None = None) -> None:
         log_to_screen()
+        self._began, self._earlier = time.monotonic(), 0.0
         self.config, self.dataset, self.output, self._seed = config, dataset, output, seed
         self._nncf_config = nncf_config_of(config)
         min_initial_map_ratio(config)
@@ -199,6 +207,11 @@ class Trainer:
         """Return the best checkpoint so far in a stage's scratch space; that of ``tools/train.py`` is the user's."""
         hook = self._evaluation
         return Path(hook.best_ckpt_path) if hook and hook.best_ckpt_path and not self.output.checkpoints else None
+
+    @property
+    def seconds(self) -> float:
+        """Return the wall time so far, that of the processes before up to the state that was resumed included."""
+        return self._earlier + time.monotonic() - self._began
 
     @property
     def place(self) -> int:
@@ -366,7 +379,8 @@ class Trainer:
         from core.training.hooks import StateHook
 
         def take_snapshot(position: Position) -> Checkpoint:
-            progress = progress_of(position, self.runner, self._memory, self.output.json_log, self._best_file())
+            progress = progress_of(position, self.runner, self._memory, self.output.json_log, self._best_file(),
+                                   self.seconds)
             return snapshot(self.config, self.dataset, self.network, self.compression, self.runner, progress)
 
         exactly = resumed is not None and "progress" in resumed.training
@@ -388,6 +402,7 @@ class Trainer:
         else:
             runner = self.runner
             position = restore_progress(progress, runner, self._memory, self.output.json_log)
+            self._earlier = seconds_of(progress)
             if runner.max_epochs is not None:
                 runner.data_loader, present = runner.loader, runner.epoch
                 for hook in runner.hooks:
