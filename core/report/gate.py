@@ -66,21 +66,21 @@ def _models(summary: Summary) -> str:
 def _floor(summary: Summary, limit: float) -> Check:
     lowest = min(summary.baseline_map, summary.map_ir)
     passed = lowest >= limit - SLACK
-    lowest_text, limit_text = _told_apart(lowest, limit, 4)
+    lowest_text, limit_text = told_apart(lowest, limit, 4)
     relation = "meets" if passed else "is below"
     return Check("min_map", passed, f"mAP {lowest_text} {relation} the minimum {limit_text} ({_models(summary)})")
 
 
 def _map_drop(summary: Summary, limit: float) -> Check:
     passed = summary.map_drop <= limit + SLACK
-    drop_text, limit_text = _told_apart(summary.map_drop, limit, 4)
+    drop_text, limit_text = told_apart(summary.map_drop, limit, 4)
     relation = "within" if passed else "above"
     return Check("map_drop", passed, f"mAP drop {drop_text} is {relation} the limit {limit_text} ({_models(summary)})")
 
 
 def _class_drop(summary: Summary, limit: float) -> Check:
     passed = summary.worst_class_drop <= limit + SLACK
-    drop_text, limit_text = _told_apart(summary.worst_class_drop, limit, 4)
+    drop_text, limit_text = told_apart(summary.worst_class_drop, limit, 4)
     relation = "within" if passed else "above"
     return Check("class_drop", passed, f"largest AP drop of a class {drop_text} ({displayable(summary.worst_class)}) "
                                        f"is {relation} the limit {limit_text}")
@@ -89,7 +89,7 @@ def _class_drop(summary: Summary, limit: float) -> Check:
 def _speedup(summary: Summary, limit: float) -> Check:
     """Return the check of the speed-up, which also says what this CPU allows, and whether that is the limit."""
     passed, speed = summary.speedup >= limit - SLACK, summary.speed
-    speedup_text, limit_text = _told_apart(summary.speedup, limit, 2)
+    speedup_text, limit_text = told_apart(summary.speedup, limit, 2)
     relation = "meets" if passed else "is below"
     parts = [f"speed-up {speedup_text}x {relation} the minimum {limit_text}x"]
     if speed.source == "cpu":
@@ -103,7 +103,7 @@ def _speedup(summary: Summary, limit: float) -> Check:
     return Check("speedup", passed, "; ".join(parts))
 
 
-def _told_apart(measured: float, limit: float, decimals: int) -> tuple[str, str]:
+def told_apart(measured: float, limit: float, decimals: int) -> tuple[str, str]:
     """Write both numbers with as many decimals as it takes to see which is larger."""
     while decimals < 10 and abs(measured - limit) > SLACK and f"{measured:.{decimals}f}" == f"{limit:.{decimals}f}":
         decimals += 1

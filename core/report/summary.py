@@ -11,6 +11,7 @@ from core.report.gate import judge
 from core.results import summary as records
 from core.results.evaluation import Evaluation
 from core.results.outcome import Making
+from core.results.speed import Ratio
 from core.results.summary import Objective, Summary, Thresholds
 from core.results.validation import Candidate, Model, Validation
 
@@ -83,14 +84,17 @@ def _summary(run: Run, candidate: Candidate, thresholds: Thresholds) -> Summary:
         speedup_high=candidate.speedup.high, int8_share=candidate.ir.execution.int8_share,
         baseline_latency_ms_p50=baseline.ir.latency.latency_ms.median,
         latency_ms_p50=candidate.ir.latency.latency_ms.median, baseline_size_mb=baseline.ir.size_mb,
-        size_mb=candidate.ir.size_mb, speed=_speed(candidate), provenance=_provenance(run, candidate, thresholds))
+        size_mb=candidate.ir.size_mb, speed=_speed(baseline, candidate), provenance=_provenance(run, candidate, thresholds))
     return summary.judged(judge(summary, thresholds).passed)
 
 
-def _speed(candidate: Candidate) -> records.SpeedFacts:
-    bound = candidate.bound
+def _speed(baseline: Model, candidate: Candidate) -> records.SpeedFacts:
+    bound, source = candidate.bound, candidate.speedups.source
+    latency = candidate.latency_ratio if source == "wall" else Ratio.of(baseline.ir.latency.cpu_ms_repeats,
+                                                                        candidate.ir.latency.cpu_ms_repeats)
     known = (bound.speedup.median, bound.share, bound.int8.median) if bound else (math.nan,) * 3
-    return records.SpeedFacts(source=candidate.speedups.source, bound=known[0], share=known[1], int8_gain=known[2])
+    return records.SpeedFacts(source=source, bound=known[0], share=known[1], int8_gain=known[2],
+                              latency_gain=latency.median)
 
 
 def _worst_class(before: Mapping[str, float], after: Mapping[str, float]) -> tuple[str, float]:

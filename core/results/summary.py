@@ -219,6 +219,8 @@ class SpeedFacts(Record):
     """The speed-up over that."""
     int8_gain: MeasuredQuantity
     """What this CPU gains from int8 in the baseline's layers; 1 is nothing."""
+    latency_gain: MeasuredQuantity = math.nan
+    """The baseline's latency over its own, by the time of `source`, median of the repeats' ratios."""
 
 
 class Summary(Record):
