@@ -52,8 +52,8 @@ class Compress:
     limits: CompressionLimits
     training: Training
     checkpoint: Path = output_artifact(
-        "Model", "The compressed checkpoint, of the epoch with the best mAP on val; algorithms, epochs, seconds and its "
-        "validation in its metadata.")
+        "Model", "The compressed checkpoint, of the epoch with the best mAP on val; algorithms, epochs, seconds and "
+        "its validation in its metadata.")
     log: Path = output_artifact("Artifact", "Training log in JSON lines, also of a training that failed.")
     making: Path | None = output_artifact("Artifact", "What was decided of the training and what it took, in JSON.",
                                           optional=True)

@@ -111,8 +111,9 @@ def compile_model(model: Any, hint: Hint, threads: int | None = None,
     try:
         return shared_core().compile_model(model, DEVICE, options)
     except RuntimeError as error:
-        raise CandidateFailed("OpenVINO IR", model.get_friendly_name(), f"OpenVINO cannot compile it: {last_line(error)}",
-                        "Use the OpenVINO version the model was converted with.") from error
+        raise CandidateFailed("OpenVINO IR", model.get_friendly_name(),
+                              f"OpenVINO cannot compile it: {last_line(error)}",
+                              "Use the OpenVINO version the model was converted with.") from error
 
 
 def last_line(error: BaseException) -> str:

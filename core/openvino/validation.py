@@ -113,7 +113,8 @@ def validate(data: "Dataset", baseline: ModelFiles, candidates: Sequence[ModelFi
         samples=tuple(pictures.draw(image, f"{SAMPLES}/sample_{number}.jpg", {
             model.name: accuracy.detections[image] for model, accuracy in zip(models, accuracies)})
             for number, image in enumerate(pictures.spread(samples), 1)),
-        corrupt_images=accuracies[0].corrupt_images, failed=tuple(outcomes), warnings=tuple(_warnings(records, meanwhile)))
+        corrupt_images=accuracies[0].corrupt_images, failed=tuple(outcomes),
+        warnings=tuple(_warnings(records, meanwhile)))
     for place, (model, accuracy) in enumerate(zip(models[1:], accuracies[1:])):
         _write_golden(data.test, images, accuracy, output_dir / golden_folder(model.name, place))
     result.write(output_dir / METRICS_FILE)

@@ -44,7 +44,8 @@ class ReportInputs:
 
     ``models`` are by name, the baseline first, among them all that were validated; ``validation_folder`` holds
     ``metrics.json`` and the pictures; ``parent`` has ``uri`` and ``digest`` of the given checkpoint, both empty where
-    the run trained one; ``failed_logs`` are the training logs of candidates that failed in training.
+    the run trained one; ``failed_logs`` are the training logs of candidates that failed in training,
+    ``price_per_hour`` is that of a GPU, or of the CPU without one, 0 where it is not known.
     """
 
     models: Mapping[str, ModelArtifacts]
@@ -54,6 +55,7 @@ class ReportInputs:
     thresholds: Thresholds
     objective: Objective = Objective.THROUGHPUT
     failed_logs: Mapping[str, Path] = field(default_factory=dict)
+    price_per_hour: float = 0.0
 
 
 def read_content(inputs: ReportInputs) -> ReportContent:
@@ -73,7 +75,7 @@ def read_content(inputs: ReportInputs) -> ReportContent:
     run = Run({name: Evaluation.read(one.evaluation) for name, one in artifacts.items()}, validation, inputs.data,
               {name: one.config for name, one in artifacts.items()}, inputs.parent)
     makings = {name: one.making for name, one in inputs.models.items() if one.making is not None}
-    summary = summarize(run, inputs.thresholds, inputs.objective, makings)
+    summary = summarize(run, inputs.thresholds, inputs.objective, makings, inputs.price_per_hour)
     summaries = {name_of(one): one for one in summary.all}
     candidates = tuple(Judged(model, summaries[model.name], judge(summaries[model.name], inputs.thresholds))
                        for model in run.validation.candidates)

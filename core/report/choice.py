@@ -82,8 +82,8 @@ def name_of(summary: Summary) -> str:
 def _contender(name: str, chosen: bool, why: str, makings: Mapping[str, Making]) -> Contender:
     made = makings.get(name)
     return Contender(name=name, chosen=chosen, why=why, decision=made.decision if made else "",
-                     epochs=made.epochs if made else 0, result_epoch=made.result_epoch if made else 0, hours=made.hours if made else 0.0,
-                     gpus=made.gpus if made else 0)
+                     epochs=made.epochs if made else 0, result_epoch=made.result_epoch if made else 0,
+                     hours=made.hours if made else 0.0, gpus=made.gpus if made else 0)
 
 
 def _why_chosen(one: Summary, summaries: Sequence[Summary], thresholds: Thresholds, objective: Objective) -> str:
@@ -94,8 +94,8 @@ def _why_chosen(one: Summary, summaries: Sequence[Summary], thresholds: Threshol
     said = f"The best {objective.value}, {ratio(gain(one, objective))} the baseline's"
     if best is not one:
         own, other = told_apart(gain(one, objective), gain(best, objective), 2)
-        said = (f"Of those within {100 * ALIKE:g} % of the best {objective.value} none loses less mAP: {own}x the baseline's, "
-                f"{name_of(best)} {other}x")
+        said = (f"Of those within {100 * ALIKE:g} % of the best {objective.value} none loses less mAP: {own}x the "
+                f"baseline's, {name_of(best)} {other}x")
     if surely_within(one, thresholds):
         return f"{said}, of those whose loss of mAP is within {thresholds.max_map_drop:g} over its 95 % interval."
     return (f"{said}, within the limits; that its loss of mAP is, is not sure: its 95 % interval ends at "

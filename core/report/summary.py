@@ -50,7 +50,7 @@ class Run:
 
 
 def summarize(run: Run, thresholds: Thresholds, objective: Objective = Objective.THROUGHPUT,
-              makings: Mapping[str, Making] | None = None) -> Summary:
+              makings: Mapping[str, Making] | None = None, price_per_hour: float = 0.0) -> Summary:
     """Return the summary of the best of a run's candidates, with those of the others and why it is the best.
 
     Args:
@@ -58,15 +58,17 @@ def summarize(run: Run, thresholds: Thresholds, objective: Objective = Objective
         thresholds: The limits that each is judged by.
         objective: What the best one is the best in.
         makings: How candidates were made, by name.
+        price_per_hour: Of a GPU, or of the CPU without one; 0 where it is not known.
     """
     found = [_summary(run, candidate, thresholds) for candidate in run.validation.candidates]
     failed = run.validation.failed
     if len(found) + len(failed) == 1:
         return found[0]
     chosen = choose(found, thresholds, objective)
+    choice = explain(found, chosen, thresholds, objective, makings or {}, failed)
     return chosen.model_copy(update={
         "further": tuple(one for one in found if one is not chosen),
-        "choice": explain(found, chosen, thresholds, objective, makings or {}, failed)})
+        "choice": choice.model_copy(update={"price_per_hour": price_per_hour})})
 
 
 def _summary(run: Run, candidate: Candidate, thresholds: Thresholds) -> Summary:
@@ -84,7 +86,8 @@ def _summary(run: Run, candidate: Candidate, thresholds: Thresholds) -> Summary:
         speedup_high=candidate.speedup.high, int8_share=candidate.ir.execution.int8_share,
         baseline_latency_ms_p50=baseline.ir.latency.latency_ms.median,
         latency_ms_p50=candidate.ir.latency.latency_ms.median, baseline_size_mb=baseline.ir.size_mb,
-        size_mb=candidate.ir.size_mb, speed=_speed(baseline, candidate), provenance=_provenance(run, candidate, thresholds))
+        size_mb=candidate.ir.size_mb, speed=_speed(baseline, candidate),
+        provenance=_provenance(run, candidate, thresholds))
     return summary.judged(judge(summary, thresholds).passed)
 
 

@@ -206,6 +206,8 @@ class Choice(Record):
     """What is best."""
     candidates: tuple[Contender, ...]
     """All candidates, those that failed too."""
+    price_per_hour: Quantity = Field(0.0, exclude_if=lambda price: not price)
+    """Price of an hour of a GPU, or of the CPU without one; the key is absent where the run was given none."""
 
 
 class SpeedFacts(Record):

@@ -38,6 +38,6 @@ def test_the_checkpoints_metadata_tell_of_the_training(resolved, monkeypatch, st
                  "--executor-input", json.dumps(executor_input)]) == 0
     written = json.loads((resolved / "output.json").read_text())["artifacts"]
     assert written["checkpoint"]["artifacts"][0]["metadata"] == {
-        "epochs": 3, "result_epoch": 2, "seconds": 2.5, "map": 0.5, "map50": "nan", "loss": 0.25, "best_map": 0.75, "best_epoch": 2,
-        **algorithms}
+        "epochs": 3, "result_epoch": 2, "seconds": 2.5, "map": 0.5, "map50": "nan", "loss": 0.25, "best_map": 0.75,
+        "best_epoch": 2, **algorithms}
     assert set(written) == {"checkpoint", "log"}

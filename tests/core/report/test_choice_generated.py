@@ -23,8 +23,9 @@ def grid(*values, unknown=True):
 
 
 FIGURES = st.fixed_dictionaries({
-    "map_drop": grid(-0.05, 0.0, 0.005, 0.01, 0.010000000001, 0.02, 0.1), "speedup": grid(0.0, 0.5, 1.0, 1.95, 2.0, 4.0),
-    "latency_ms_p50": grid(0.0, 5.0, 5.1, 10.0, 40.0), "size_mb": grid(0.0, 2.0, 2.05, 5.0, 20.0),
+    "map_drop": grid(-0.05, 0.0, 0.005, 0.01, 0.010000000001, 0.02, 0.1),
+    "speedup": grid(0.0, 0.5, 1.0, 1.95, 2.0, 4.0), "latency_ms_p50": grid(0.0, 5.0, 5.1, 10.0, 40.0),
+    "size_mb": grid(0.0, 2.0, 2.05, 5.0, 20.0),
     "worst_class_drop": grid(-0.1, 0.0, 0.05, 0.3), "map_ir": grid(0.0, 0.04, 0.05, 0.5, 1.0)})
 LIMITS = st.builds(Thresholds, max_map_drop=grid(0.0, 0.01, 0.05, unknown=False),
                    max_class_drop=grid(0.0, 0.05, 1.0, unknown=False), min_speedup=grid(0.0, 1.0, 2.0, unknown=False),
@@ -48,10 +49,11 @@ def candidates(draw):
 
 
 FAILED = st.lists(st.builds(
-    Outcome, version=st.just(1), kind=st.just("failed candidate"), candidate=st.from_regex(r"failed[0-9]{1,2}", fullmatch=True),
-    stage=st.sampled_from(["resolve", "compress", "evaluate", "export", "convert", "validate"]), reason=st.text(max_size=40)),
-    max_size=3)
-RUNS = given(found=candidates(), failed=FAILED, limits=LIMITS, objective=st.sampled_from(Objective), random=st.randoms())
+    Outcome, version=st.just(1), kind=st.just("failed candidate"), reason=st.text(max_size=40),
+    candidate=st.from_regex(r"failed[0-9]{1,2}", fullmatch=True),
+    stage=st.sampled_from(["resolve", "compress", "evaluate", "export", "convert", "validate"])), max_size=3)
+RUNS = given(found=candidates(), failed=FAILED, limits=LIMITS, objective=st.sampled_from(Objective),
+             random=st.randoms())
 
 
 def gain_of(one, objective):

@@ -24,7 +24,8 @@ def changed(record):
     return st.builds(
         lambda values, removed, added: {key: value for key, value in {**record, **values, **added}.items()
                                         if key not in removed},
-        st.fixed_dictionaries({}, optional=dict.fromkeys(record, JSON)), st.sets(st.sampled_from(sorted(record)), max_size=1),
+        st.fixed_dictionaries({}, optional=dict.fromkeys(record, JSON)),
+        st.sets(st.sampled_from(sorted(record)), max_size=1),
         st.dictionaries(st.text(max_size=6), JSON, max_size=1))
 
 
