@@ -17,7 +17,6 @@ from core.detectors.building import build_detector
 from core.training.distributed import first_rank
 from core.training.log import write_head
 from core.training.model import load_plain_weights
-from core.training.progress import BEST_METRICS
 from core.training.snapshot import snapshot
 from core.training.trainer import Output, Trainer
 from core.training.tuning import known
@@ -94,14 +93,15 @@ def fit(config: Any, dataset: "Dataset", output_checkpoint: Path, log_file: Path
     try:
         trainer.run()
         if first_rank():
-            if trainer.kept is None:
+            best = trainer.best_checkpoint()
+            if best is None:
                 require_finite(trainer.network)
-            save_checkpoint(trainer.kept or trainer.snapshot(), output_checkpoint)
+            save_checkpoint(best or trainer.snapshot(), output_checkpoint)
     finally:
         if first_rank():
             with new_file(log_file) as partial:
                 shutil.copyfile(output.json_log, partial)
-    metrics = runner.messages.get(BEST_METRICS, {}) if trainer.kept else runner.last_metrics
+    metrics = trainer.best["metrics"] if trainer.best else runner.last_metrics
     return FitResult(epochs=runner.epoch, seconds=trainer.seconds, metrics=dict(metrics), epoch=trainer.place,
                      best=dict(runner.best), algorithms=algorithms_of(config) if trainer.compression else (),
                      decision=trainer.decision, map_parent=known(trainer.parent_map),

@@ -18,8 +18,8 @@ _REMEMBERED = (bool, int, float, str, type(None))
 _FOREIGN = ("torch.",)
 # Longer than any sensible log interval; mmcv's buffer remembers the whole epoch.
 _BUFFERED = 1000
-# Of runner.messages: the best checkpoint, by mmcv's name (mmcv/runner/hooks/evaluation.py), and its metrics.
-BEST_FILE, BEST_METRICS = "best_ckpt", "best_metrics"
+# Of runner.messages: the best checkpoint, by mmcv's name (mmcv/runner/hooks/evaluation.py), and its place and metrics.
+BEST_FILE, BEST_RESULT = "best_ckpt", "best_result"
 
 
 @dataclass(frozen=True)

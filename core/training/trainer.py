@@ -28,7 +28,7 @@ from core.training.initial import InitialScore, initial_split, min_initial_map_r
 from core.training.log import log_to_screen, runner_logger, write_head
 from core.training.model import load_all_weights, load_plain_weights
 from core.training.progress import (
-    BEST_METRICS,
+    BEST_RESULT,
     ModuleMemory,
     Position,
     progress_of,
@@ -106,8 +106,8 @@ class Trainer:
         plan: Whether and how long a compressed model is trained.
         decision: What was decided of that and why, a sentence; empty for plain training.
         initial: The score of a compressed model before its first step, None where there is none.
-        kept: Where training keeps the best checkpoint (``evaluation.save_best``; a stage that compresses does so by
-            itself), in the first rank that one; None where the present weights are the result.
+        best: Where training keeps the best checkpoint (``evaluation.save_best``; a stage that compresses does so by
+            itself), its place and metrics; None where the present weights are the result.
         parent_map: mAP before compression on the images of the initial evaluation, where it was asked for.
         resumed: Whether an interrupted training is resumed.
         states: Where the training state is stored, if anywhere.
@@ -145,7 +145,7 @@ class Trainer:
         self.resumed = resumed is not None
         self.loader = train_loader(config, dataset, seed)
         self.initial: InitialScore | None = None
-        self.kept: Checkpoint | None = None
+        self.best: dict[str, Any] | None = None
         self._evaluation: EvaluationHook | None = None
         self.parent_map: float | None = None
         self.compression: CompressedDetector | None = None
@@ -176,8 +176,8 @@ class Trainer:
         if trains:
             with self._interruptions:
                 self._train()
-            best = self._best_file() if first_rank() else None
-            self.kept = without_copies(load_checkpoint(best)) if best else None
+            if not self.output.checkpoints:
+                self.best = self.runner.messages.get(BEST_RESULT)
             if self.compression is not None:
                 self.decision += how_it_ended(self.runner) + self._which_result()
 
@@ -216,21 +216,26 @@ class Trainer:
     @property
     def place(self) -> int:
         """Return the epoch whose weights are the result, or the iteration where those are counted."""
-        by_epoch = self.runner.max_epochs is not None
-        if self.kept is None:
-            return self.runner.epoch if by_epoch else self.runner.iter
-        return self.kept.training["epoch" if by_epoch else "iter"]
+        return self._done if self.best is None else self.best["place"]
+
+    @property
+    def _done(self) -> int:
+        return self.runner.epoch if self.runner.max_epochs is not None else self.runner.iter
 
     def _which_result(self) -> str:
         """Return which moment of the training is its result, in a sentence."""
-        unit, done = ("epoch", self.runner.epoch) if self.runner.max_epochs is not None else (
-            "iteration", self.runner.iter)
-        if self.kept is None:
+        unit, done = "epoch" if self.runner.max_epochs is not None else "iteration", self._done
+        if self.best is None:
             return f" The result is {unit} {done} of {done}, the last."
-        found = self.runner.messages.get(BEST_METRICS, {})
+        found = self.best["metrics"]
         scored = f" (mAP {found['map']:.4f})" if "map" in found else ""
         whole = "" if algorithms_of(self.config) == ("quantization",) else " of those at which compression was complete"
         return f" The result is {unit} {self.place} of {done}, the best on the val split{scored}{whole}."
+
+    def best_checkpoint(self) -> Checkpoint | None:
+        """Return the checkpoint of :attr:`best`, None where there is none."""
+        file = self._best_file() if self.best is not None else None
+        return without_copies(load_checkpoint(file)) if file is not None else None
 
     def snapshot(self) -> Checkpoint:
         """Return the trained model as a checkpoint that others start from: without what EMA hooks keep beside it."""

@@ -155,7 +155,7 @@ def test_a_best_checkpoint_that_is_not_here_is_forgotten(tmp_path, caplog):
                              messages={BEST_FILE: str(tmp_path / "best.pth"), "best_score": 0.9})
     hook.before_run(runner)
     assert hook.best_ckpt_path is None and runner.messages == {}
-    assert "the best of what follows is kept" in caplog.text
+    assert "the best of the rest is kept" in caplog.text
 
 
 @pytest.mark.parametrize("kept", [
