@@ -100,7 +100,8 @@ class EvaluationHook(EvalHook):
             runner.log_buffer.clear_output()
             runner.log_buffer.output["eval_iter_num"] = len(self.dataloader.dataset)
             score = self.evaluate(runner, results)
-        if self.save_best and score and self._may_be_best():
+        # Of a split without a box pycocotools' mAP is -1.
+        if self.save_best and score and score > 0 and self._may_be_best():
             if first_rank():
                 self._keep(runner, score)
             runner.messages = from_first_rank(runner.messages)
