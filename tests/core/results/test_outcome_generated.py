@@ -39,7 +39,7 @@ def content_of(record):
 
 
 @given(content=content_of(OUTCOME), folder=st.booleans())
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=200)
 @example(content=b'{"kind": "failed candidate", "a": ' + b"[" * 50_000 + b"]" * 50_000 + b"}", folder=False)
 @example(content=b'{"kind": ' * 20_000 + b"1" + b"}" * 20_000, folder=False)
 @example(content=b'{"kind": "failed candidate", "schema": 1' + b"0" * 5_000 + b"}", folder=True)
@@ -64,7 +64,7 @@ def test_an_outcome_file_is_read_or_refused(content, folder):
 
 
 @given(content=content_of(MAKING))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 def test_a_making_is_read_or_refused(content):
     with tempfile.TemporaryDirectory() as made:
         (Path(made) / "making.json").write_bytes(content)
