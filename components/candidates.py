@@ -148,8 +148,8 @@ class OfCandidate:
         return str(self.candidate.get("name") or ONLY_CANDIDATE)
 
     def work(self, stage: Any, output: ExecutorOutput, work: Callable[[], None], given: Path | None = None,
-             fails_of: type[UserError] | tuple[type[UserError], ...] = ()) -> None:
-        """Do a stage's work, or write what the candidate failed of in the place of all its artifacts.
+             fails_of: type[UserError] | tuple[type[UserError], ...] = (), keeps: Collection[str] = ()) -> None:
+        """Do a stage's work, or write what the candidate failed of in the place of its artifacts.
 
         Args:
             stage: The stage's arguments.
@@ -157,6 +157,7 @@ class OfCandidate:
             work: Writes the artifacts.
             given: The artifact from the stage before, in whose place an outcome may stand.
             fails_of: Errors that are the candidate's own.
+            keeps: Artifacts that stay as they are where the work has written them before it failed, such as a log.
 
         Raises:
             UserError: Any other error; all of them where there is no candidate, as for the baseline and by hand.
@@ -183,5 +184,6 @@ class OfCandidate:
                             outcome.reason, "Give that of another candidate.")
         print(f"{self.name} failed in {outcome.stage} and is left out: {outcome.reason}", flush=True)
         for element in artifacts:
-            outcome.put(getattr(stage, element.name), element.folder)
+            if element.name not in keeps or not getattr(stage, element.name).exists():
+                outcome.put(getattr(stage, element.name), element.folder)
         return None

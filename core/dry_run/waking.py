@@ -6,7 +6,7 @@ from typing import Any
 
 _SCORES, _BOXES, _STAGE_BOXES = 1.5, 0.5, 0.1
 """Standard deviation of what layers of the heads return that make scores, boxes, and boxes stage by stage."""
-# Boxes of stages that go on from one another must not leave the image, which MMDetection's pasting of masks cannot bear.
+# Boxes that one stage after another moves must stay in the image: MMDetection cannot paste masks outside of it.
 _OF_STAGE = re.compile(r"\bbbox_head\.\d+\.")
 _MAKES_BOXES = ("reg", "bbox", "offset")
 _MAKES_SCORES = ("cls", "conf", "score", "logits", "obj", "centerness")

@@ -67,15 +67,15 @@ def measure_bounds(baseline: Path, candidates: Sequence[tuple[Path, float]], rep
                    seconds: float = SECONDS_PER_TURN, threads: int | None = None) -> list[Bound | None]:
     """Measure what this CPU lets each candidate gain at best.
 
-    All layers of a model and a precision are one turn; the turns of one repeat follow each other, so that a busy
-    machine disturbs all. Turns are shortened where all would take more than ``MOST_SECONDS``, and after that no other
-    repeat begins: a turn takes one pass at least.
+    All different layers of a precision are one turn, whichever models have them; the turns of one repeat follow each
+    other, so that a busy machine disturbs all. Turns are shortened where all would take more than ``MOST_SECONDS``, and
+    no repeat begins that would end after it: compiling is not in a turn, which takes one pass at least.
 
     Args:
         baseline: IR folder of the FP32 model.
         candidates: IR folder and measured speed-up of each compressed model.
-        repeats: Turns of each model and precision.
-        seconds: Of one turn.
+        repeats: Turns of each precision.
+        seconds: Of one turn, for each different model that it is of.
         threads: CPU threads; None leaves the choice to OpenVINO, as where models are timed.
 
     Returns:
@@ -88,16 +88,19 @@ def measure_bounds(baseline: Path, candidates: Sequence[tuple[Path, float]], rep
         return [None] * len(others)
     wanted = {(frozenset(layers.items()), int8): layers for layers, int8 in
               ((original, False), (original, True), *zip(shapes, quantized))}
-    groups = {key: TimedLayers(list(layers), key[1]) for key, layers in wanted.items()}
-    turn = min(seconds, MOST_SECONDS / (repeats * len(groups)))
-    times: dict[Any, list[float]] = {key: [] for key in groups}
+    models = {int8: [layers for (_, kind), layers in wanted.items() if kind == int8] for int8 in (False, True)}
+    groups = {int8: TimedLayers(list(dict.fromkeys(layer for layers in found for layer in layers)), int8)
+              for int8, found in models.items()}
+    times: dict[Any, list[float]] = {key: [] for key in wanted}
     began = time.perf_counter()
     for repeat in range(repeats):
-        if repeat and time.perf_counter() - began > MOST_SECONDS:
+        spent = time.perf_counter() - began
+        if repeat and spent + spent / repeat > MOST_SECONDS:
             break
-        for key, group in groups.items():
-            took = group.measure(turn, threads)
-            times[key].append(sum(wanted[key][layer] * took[layer] for layer in took))
+        took = {int8: group.measure(min(seconds * len(models[int8]), MOST_SECONDS / (repeats * len(groups))), threads)
+                for int8, group in groups.items()}
+        for key, layers in wanted.items():
+            times[key].append(sum(count * took[key[1]][layer] for layer, count in layers.items()))
     fp32 = times[frozenset(original.items()), False]
     int8 = Ratio.of(fp32, times[frozenset(original.items()), True])
     bounds: list[Bound | None] = []

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from core.base.cores import usable_cores
-from core.base.errors import UserError
+from core.base.errors import CandidateFailed, UserError
 from core.base.progress import progress
 from core.evaluation.detections import Detections, Masks
 from core.export.spec import MASK_OUTPUT
@@ -65,16 +65,16 @@ def detections_of(boxes: np.ndarray, labels: np.ndarray, image_size: tuple[int, 
         masks: ``[1, N, h, w]``: probabilities within each box; None leaves them out.
 
     Raises:
-        UserError: The scores are not numbers, or a label is none of the model's: the model is broken, and dropping
-            them would look like low accuracy.
+        CandidateFailed: The scores are not numbers, or a label is none of the model's: the model is broken, and
+            dropping them would look like low accuracy.
     """
     rows, classes, spec = boxes[0], labels[0].astype(np.int64), preprocessor.spec
     if np.isnan(rows).any():
-        raise UserError("exported model", model, "It returned boxes or scores that are NaN.",
+        raise CandidateFailed("exported model", model, "It returned boxes or scores that are NaN.",
                         "The weights are damaged or training diverged: check the checkpoint it was made from.")
     kept = np.flatnonzero((rows[:, 4] > spec.score_threshold) & (classes >= 0))
     if classes[kept].max(initial=-1) >= len(spec.classes):
-        raise UserError("exported model", model, f"It returned label {classes[kept].max()}, but names "
+        raise CandidateFailed("exported model", model, f"It returned label {classes[kept].max()}, but names "
                         f"{len(spec.classes)} classes.",
                         "Export the checkpoint again: model and metadata do not belong together.")
     kept = kept[np.argsort(-rows[kept, 4], kind="stable")][:spec.max_detections]

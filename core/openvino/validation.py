@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.base.errors import UserError
+from core.base.errors import CandidateFailed, UserError
 from core.compression.structure import changed_layers, structure_of_ir
 from core.evaluation import confusion
 from core.evaluation.coco_map import read_annotations
@@ -25,6 +25,7 @@ from core.openvino.sensitivity import measure_sensitivity
 from core.openvino.speed import REPEATS, SECONDS_PER_REPEAT, WARM_UP_SECONDS, ModelSpeed, measure_speed
 from core.openvino.waterfall import MeasuredForm, ModelFiles, compare_forms, measure_forms, pairs_of
 from core.results.accuracy import Confusion, Form, MapDrop, OptionalForms
+from core.results.outcome import Outcome
 from core.results.speed import (
     LEAST_INT8_GAIN,
     LEAST_SHARE_OF_BOUND,
@@ -45,7 +46,7 @@ LEAST_INT8_SHARE = 0.9
 
 def validate(data: "Dataset", baseline: ModelFiles, candidates: Sequence[ModelFiles], output_dir: Path,
              samples: int = 4, repeats: int = REPEATS, seconds: float = SECONDS_PER_REPEAT,
-             sensitivity: bool = False) -> Validation:
+             sensitivity: bool = False, failed: Sequence[Outcome] = ()) -> Validation:
     """Score and time all IRs on the test split; write ``metrics.json``, ``samples/*.jpg``, ``worst/*.jpg`` and a
     golden image for each candidate (``golden_folder``).
 
@@ -59,16 +60,26 @@ def validate(data: "Dataset", baseline: ModelFiles, candidates: Sequence[ModelFi
         seconds: Seconds per model, hint and repeat.
         sensitivity: Measure what compressing each part of a model costs, in minutes: of the first candidate that is
             quantized and whose ONNX is given, else of the first.
+        failed: Candidates that came to nothing before; those that fail here, such as by boxes that are NaN, join them.
 
     Raises:
         UserError: An IR is damaged, models do not belong together, the classes are not those of the data set, an image
-            is missing.
+            is missing, or no candidate is left.
     """
     load = load_average()
+    _check_comparable([baseline, *candidates])
+    _require_any(candidates, failed)
+    accuracies, outcomes = [_accuracy(baseline, data)], list(failed)
+    for model in candidates:
+        try:
+            accuracies.append(_accuracy(model, data))
+        except CandidateFailed as error:
+            outcomes.append(Outcome(version=1, kind="failed candidate", candidate=model.name, stage="validate",
+                                    reason=str(error)))
+    fallen = {one.candidate for one in outcomes}
+    candidates = [model for model in candidates if model.name not in fallen]
+    _require_any(candidates, outcomes)
     models = [baseline, *candidates]
-    _check_comparable(models)
-    accuracies = [measure_accuracy(OpenVinoDetector(Path(model.ir), Hint.THROUGHPUT), data.test, data.classes,
-                                   f"detecting ({model.name} IR)") for model in models]
     speeds, meanwhile = measure_speed([model.ir for model in models], repeats, seconds, min(seconds, WARM_UP_SECONDS),
                                       load_average=load)
     speedups = [speed.speedups(speeds[0], meanwhile) for speed in speeds[1:]]
@@ -101,13 +112,27 @@ def validate(data: "Dataset", baseline: ModelFiles, candidates: Sequence[ModelFi
         samples=tuple(pictures.draw(image, f"{SAMPLES}/sample_{number}.jpg", {
             model.name: accuracy.detections[image] for model, accuracy in zip(models, accuracies)})
             for number, image in enumerate(pictures.spread(samples), 1)),
-        corrupt_images=accuracies[0].corrupt_images, warnings=tuple(_warnings(records, meanwhile)))
+        corrupt_images=accuracies[0].corrupt_images, failed=tuple(outcomes),
+        warnings=tuple(_warnings(records, meanwhile)))
     for place, (model, accuracy) in enumerate(zip(models[1:], accuracies[1:])):
         chosen = choose_golden(accuracy.detections)
         write_golden(output_dir / golden_folder(model.name, place), data.test.image_root / images[chosen],
                      accuracy.detections[chosen])
     result.write(output_dir / METRICS_FILE)
     return result
+
+
+def _accuracy(model: ModelFiles, data: "Dataset") -> Accuracy:
+    return measure_accuracy(OpenVinoDetector(Path(model.ir), Hint.THROUGHPUT), data.test, data.classes,
+                            f"detecting ({model.name} IR)")
+
+
+def _require_any(candidates: Sequence[ModelFiles], failed: Sequence[Outcome]) -> None:
+    """Refuse to go on where every candidate has failed."""
+    if not candidates:
+        raise UserError("candidates", ", ".join(one.candidate for one in failed) or "none", "There is nothing to "
+                        "measure. " + " ".join(one.reason for one in failed), "Change what they failed of, or name "
+                        "others.")
 
 
 def golden_folder(name: str, place: int) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.base.digest import sha256_file
-from core.base.errors import UserError
+from core.base.errors import CandidateFailed, UserError
 from core.evaluation.agreement import compare
 from core.evaluation.coco_map import Scores, score_detections
 from core.evaluation.detections import Detections
@@ -84,8 +84,9 @@ def measure_forms(model: ModelFiles, ir: Accuracy, split: "Split", classes: Sequ
             missing[form] = "not given"
             continue
         try:
-            detections, files, runtime = _found(form, Path(given), split, images, model.name)
-        except NotLoaded as error:
+            detections, files, runtime = _found(Path(given), split, images, model.name)
+        # Of the ONNX model: the IR, which was measured before, is what is judged.
+        except (NotLoaded, CandidateFailed) as error:
             missing[form] = str(error)
             continue
         scores = score_detections(split.annotation_file, detections, classes, sorted(ir.skipped))

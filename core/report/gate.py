@@ -86,17 +86,17 @@ def _speedup(summary: Summary, limit: float) -> Check:
 
 def _at_least(measured: float, limit: float, decimals: int, unit: str = "") -> tuple[bool, str]:
     passed = measured >= limit - SLACK
-    figure, lowest = _told_apart(measured, limit, decimals)
+    figure, lowest = told_apart(measured, limit, decimals)
     return passed, f"{figure}{unit} {'meets' if passed else 'is below'} the minimum {lowest}{unit}"
 
 
 def _at_most(measured: float, limit: float) -> tuple[bool, str, str]:
     passed = measured <= limit + SLACK
-    figure, highest = _told_apart(measured, limit, 4)
+    figure, highest = told_apart(measured, limit, 4)
     return passed, figure, f"is {'within' if passed else 'above'} the limit {highest}"
 
 
-def _told_apart(measured: float, limit: float, decimals: int) -> tuple[str, str]:
+def told_apart(measured: float, limit: float, decimals: int) -> tuple[str, str]:
     """Write both numbers with as many decimals as it takes to see which is larger."""
     while decimals < 10 and abs(measured - limit) > SLACK and f"{measured:.{decimals}f}" == f"{limit:.{decimals}f}":
         decimals += 1

@@ -56,7 +56,9 @@ def render_html(content: ReportContent) -> str:
     All text from outside (class names, file names, paths, warnings) is escaped.
     """
     names = [model.name for model in content.run.validation.models]
-    colours = {names[0]: plots.BASELINE, **{name: plots.colours_of(place)[0] for place, name in enumerate(names[1:])}}
+    failed = [name for name in content.logs if name not in names]
+    colours = {names[0]: plots.BASELINE,
+               **{name: plots.colours_of(place)[0] for place, name in enumerate([*names[1:], *failed])}}
     values = {
         **_values(content), "css": Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         "plots": _plots(content, colours), "most_bars": plots.MOST_CLASSES, "most_curves": plots.MOST_CURVES,
@@ -107,7 +109,9 @@ def _values(content: ReportContent) -> dict[str, Any]:
     model = PurePosixPath(content.summary.provenance.configs.model).stem or "Model"
     neighbours = [pair for one in validation.models for pair in one.neighbours]
     return {
-        "content": content, "candidate_rows": _candidate_rows(content), "algorithms": algorithms,
+        "content": content, "candidate_rows": _candidate_rows(content),
+        "took": "took, cost" if content.summary.choice and content.summary.choice.price_per_hour else "took",
+        "algorithms": algorithms,
         "algorithms_title": _title(algorithms),
         "title": f"{model}, {_title(algorithms)}",
         "remarks": remarks(content), "comparison": comparison, "provenance_facts": provenance_facts,
@@ -133,8 +137,11 @@ def _candidate_rows(content: ReportContent) -> list[list[str]]:
             quantity(measured.size_mb)]
         device = counted(one.gpus, "GPU") if one.gpus else "CPU"
         took = f"{one.hours:.1f} h" if one.hours >= 1 else f"{60 * one.hours:.1f} min"
+        price = content.summary.choice.price_per_hour
+        cost = f", {quantity(price * one.hours)}" if price else ""
+        epochs = f"{one.result_epoch} of {one.epochs}" if 0 < one.result_epoch < one.epochs else str(one.epochs)
         rows.append([f"{one.name}, chosen" if one.chosen else one.name, *figures,
-                     f"{took}, {device}", str(one.epochs),
+                     f"{took}, {device}{cost}", epochs,
                      one.why + (f" {one.decision}" if one.decision else "")])
     return rows
 

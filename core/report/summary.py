@@ -11,6 +11,7 @@ from core.report.gate import judge
 from core.results import summary as records
 from core.results.evaluation import Evaluation
 from core.results.outcome import Making
+from core.results.speed import Ratio
 from core.results.summary import Objective, Summary, Thresholds
 from core.results.validation import Candidate, Model, Validation
 
@@ -62,7 +63,7 @@ class Run:
 
 
 def summarize(run: Run, thresholds: Thresholds, objective: Objective = Objective.THROUGHPUT,
-              makings: Mapping[str, Making] | None = None) -> Summary:
+              makings: Mapping[str, Making] | None = None, price_per_hour: float = 0.0) -> Summary:
     """Return the summary of the best of a run's candidates, with those of the others and why it is the best.
 
     Args:
@@ -70,15 +71,17 @@ def summarize(run: Run, thresholds: Thresholds, objective: Objective = Objective
         thresholds: The limits that each is judged by.
         objective: What the best one is the best in.
         makings: How candidates were made, by name.
+        price_per_hour: Of a GPU, or of the CPU without one; 0 where it is not known.
     """
     found = [_summary(run, candidate, thresholds) for candidate in run.validation.candidates]
     failed = run.validation.failed
     if len(found) + len(failed) == 1:
         return found[0]
     chosen = choose(found, thresholds, objective)
+    choice = explain(found, chosen, thresholds, objective, makings or {}, failed)
     return chosen.model_copy(update={
         "further": tuple(one for one in found if one is not chosen),
-        "choice": explain(found, chosen, thresholds, objective, makings or {}, failed)})
+        "choice": choice.model_copy(update={"price_per_hour": price_per_hour})})
 
 
 def _summary(run: Run, candidate: Candidate, thresholds: Thresholds) -> Summary:
@@ -89,6 +92,9 @@ def _summary(run: Run, candidate: Candidate, thresholds: Thresholds) -> Summary:
     known = [(name, drop) for name, drop in drops.items() if math.isfinite(drop)]
     worst_class, worst_drop = max(known, key=lambda item: item[1], default=("", math.nan))
     limits = (bound.speedup.median, bound.share, bound.int8.median) if bound else (math.nan,) * 3
+    source = candidate.speedups.source
+    latency = candidate.latency_ratio if source == "wall" else Ratio.of(baseline.ir.latency.cpu_ms_repeats,
+                                                                        candidate.ir.latency.cpu_ms_repeats)
     summary = Summary(
         version=3, verdict="fail", baseline_map=before.map, map_pytorch=after.map, baseline_map_ir=irs[0].map,
         map_ir=irs[1].map, baseline_map50=before.map50, map50_pytorch=after.map50, baseline_map50_ir=irs[0].map50,
@@ -100,7 +106,7 @@ def _summary(run: Run, candidate: Candidate, thresholds: Thresholds) -> Summary:
         baseline_latency_ms_p50=baseline.ir.latency.latency_ms.median,
         latency_ms_p50=candidate.ir.latency.latency_ms.median, baseline_size_mb=baseline.ir.size_mb,
         size_mb=candidate.ir.size_mb, provenance=_provenance(run, candidate, thresholds), speed=records.SpeedFacts(
-            source=candidate.speedups.source, bound=limits[0], share=limits[1], int8_gain=limits[2]))
+            source=source, bound=limits[0], share=limits[1], int8_gain=limits[2], latency_gain=latency.median))
     return summary.judged(judge(summary, thresholds).passed)
 
 

@@ -40,7 +40,14 @@ from core.training.hooks import (
 from core.training.initial import InitialScore, initial_split, min_initial_map_ratio, require_good_start, score
 from core.training.log import log_to_screen, runner_logger, write_head
 from core.training.model import load_all_weights, load_plain_weights
-from core.training.progress import ModuleMemory, Position, progress_of, restore_progress
+from core.training.progress import (
+    BEST_RESULT,
+    ModuleMemory,
+    Position,
+    progress_of,
+    restore_progress,
+    seconds_of,
+)
 from core.training.refusals import require_obeyed
 from core.training.runner import ResumableIterRunner, ResumableRunner
 from core.training.samples import evaluation_loader, train_loader, workflow_loaders
@@ -112,6 +119,8 @@ class Trainer:
         plan: Whether and how long a compressed model is trained.
         decision: What was decided of that and why, a sentence; empty for plain training.
         initial: The score of a compressed model before its first step, None where there is none.
+        best: Where training keeps the best checkpoint (``evaluation.save_best``; a stage that compresses does so by
+            itself), its place and metrics; None where the present weights are the result.
         parent_map: mAP before compression on the images of the initial evaluation, where it was asked for.
         resumed: Whether an interrupted training is resumed.
         states: Where the training state is stored, if anywhere.
@@ -125,6 +134,7 @@ class Trainer:
     def __init__(self, config: Any, dataset: "Dataset", output: Output, parent: Path | None = None, seed: int = 0,
                  state: StateSettings | None = None) -> None:
         log_to_screen()
+        self._began, self._earlier = time.monotonic(), 0.0
         self.config, self.dataset, self.output, self._seed = config, dataset, output, seed
         self._nncf_config = nncf_config_of(config)
         min_initial_map_ratio(config)
@@ -152,6 +162,8 @@ class Trainer:
         self.resumed = resumed is not None
         self.loader = train_loader(config, dataset, seed)
         self.initial: InitialScore | None = None
+        self.best: dict[str, Any] | None = None
+        self._evaluation: EvaluationHook | None = None
         self.parent_map: float | None = None
         self.compression: CompressedDetector | None = None
         self.network = self._build(given, saved, source)
@@ -181,8 +193,10 @@ class Trainer:
         if trains:
             with self._interruptions:
                 self._train()
+            if not self.output.checkpoints:
+                self.best = self.runner.messages.get(BEST_RESULT)
             if self.compression is not None:
-                self.decision += how_it_ended(self.runner)
+                self.decision += how_it_ended(self.runner) + self._which_result()
 
     def _train(self) -> None:
         states, state = self.states, self.state
@@ -205,6 +219,40 @@ class Trainer:
                 states.wait()
         if states is not None:
             states.finish()
+
+    def _best_file(self) -> Path | None:
+        """Return the best checkpoint so far in a stage's scratch space; that of ``tools/train.py`` is the user's."""
+        hook = self._evaluation
+        return Path(hook.best_ckpt_path) if hook and hook.best_ckpt_path and not self.output.checkpoints else None
+
+    @property
+    def seconds(self) -> float:
+        """Return the wall time so far, that of the processes before up to the state that was resumed included."""
+        return self._earlier + time.monotonic() - self._began
+
+    @property
+    def place(self) -> int:
+        """Return the epoch whose weights are the result, or the iteration where those are counted."""
+        return self._done if self.best is None else self.best["place"]
+
+    @property
+    def _done(self) -> int:
+        return self.runner.epoch if self.runner.max_epochs is not None else self.runner.iter
+
+    def _which_result(self) -> str:
+        """Return which moment of the training is its result, in a sentence."""
+        unit, done = "epoch" if self.runner.max_epochs is not None else "iteration", self._done
+        if self.best is None:
+            return f" The result is {unit} {done} of {done}, the last."
+        found = self.best["metrics"]
+        scored = f" (mAP {found['map']:.4f})" if "map" in found else ""
+        whole = "" if algorithms_of(self.config) == ("quantization",) else " of those at which compression was complete"
+        return f" The result is {unit} {self.place} of {done}, the best on the val split{scored}{whole}."
+
+    def best_checkpoint(self) -> Checkpoint | None:
+        """Return the checkpoint of :attr:`best`, None where there is none."""
+        file = self._best_file() if self.best is not None else None
+        return without_copies(load_checkpoint(file)) if file is not None else None
 
     def snapshot(self) -> Checkpoint:
         """Return the trained model as a checkpoint that others start from: without what EMA hooks keep beside it."""
@@ -314,8 +362,12 @@ class Trainer:
                 raise UserError(f"config, evaluation.{key}", place, "Training writes to its own work folder alone.",
                                 "Remove it from the config.")
 
+        if self.compression is not None and not self.output.checkpoints:
+            # Accuracy of a compressed model goes up and down; tools/train.py leaves it to the config, as MMDetection.
+            settings.setdefault("save_best", "auto")
         loader = evaluation_loader(config, "val", self.dataset.val)
         hook = EvaluationHook(self.network, loader, self._interruptions, self._may_be_best, **settings)
+        self._evaluation = hook
         self.runner.register_hook(hook, priority="LOW")
         if self.compression is not None and self.plan.when is When.WHEN_NEEDED and self.runner.max_epochs is not None:
             self.runner.register_hook(EnoughHook(self.plan, known(self.parent_map), hook.scores, self._may_be_best),
@@ -327,7 +379,8 @@ class Trainer:
 
     def _register_state(self, resumed: Checkpoint | None) -> StateHook:
         def take_snapshot(position: Position) -> Checkpoint:
-            progress = progress_of(position, self.runner, self._memory, self.output.json_log)
+            progress = progress_of(position, self.runner, self._memory, self.output.json_log, self._best_file(),
+                                   self.seconds)
             return snapshot(self.config, self.dataset, self.network, self.compression, self.runner, progress)
 
         exactly = resumed is not None and "progress" in resumed.training
@@ -349,6 +402,7 @@ class Trainer:
         else:
             runner = self.runner
             position = restore_progress(progress, runner, self._memory, self.output.json_log)
+            self._earlier = seconds_of(progress)
             if runner.max_epochs is not None:
                 runner.data_loader, present = runner.loader, runner.epoch
                 for hook in runner.hooks:
