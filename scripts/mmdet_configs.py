@@ -82,8 +82,8 @@ ENTRIES: dict[str, Entry] = {
     "foveabox": Entry("fovea_r50_fpn_4x4_1x_coco.py"),
     "fsaf": Entry("fsaf_r50_fpn_1x_coco.py"),
     "autoassign": Entry("autoassign_r50_fpn_8x2_1x_coco.py"),
-    # A deformable kernel of three must fit into the coarsest level.
-    "ddod": Entry("ddod_r50_fpn_1x_coco.py", size=(256, 320)),
+    # The coarsest level must hold a deformable kernel of three.
+    "ddod": Entry("ddod_r50_fpn_1x_coco.py", size=(384, 384)),
     "yolof": Entry("yolof_r50_c5_8x8_1x_coco.py"),
     "free_anchor": Entry("retinanet_free_anchor_r50_fpn_1x_coco.py"),
     "dynamic_rcnn": Entry("dynamic_rcnn_r50_fpn_1x_coco.py"),
