@@ -46,6 +46,8 @@ _HRNET = {f"model.backbone.extra.stage{stage}": dict(
 _SWIN = {"model.backbone.embed_dims": 32, "model.backbone.depths": [2, 2, 2, 1],
          "model.backbone.num_heads": [1, 2, 4, 8]}
 _SIDE_OF_YOLO = (128, 128)
+CONFIGS = "{configs}"
+"""In a value of ``options``: the folder of MMDetection's configs."""
 # Queries look at the whole input, so that an image must fill it.
 _STRETCHED = {f"data.{split}.pipeline.1.transforms.0.keep_ratio": False for split in ("val", "test")}
 _TRANSFORMER = {f"model.bbox_head.transformer.{part}.num_layers": 2 for part in ("encoder", "decoder")}
@@ -136,11 +138,13 @@ ENTRIES: dict[str, Entry] = {
     "guided_anchoring": Entry("ga_retinanet_r50_fpn_1x_coco.py"),
     "cascade_rpn": Entry("crpn_faster_rcnn_r50_caffe_fpn_1x_coco.py"),
     "seesaw_loss": Entry("mask_rcnn_r50_fpn_random_seesaw_loss_mstrain_2x_lvis_v1.py"),
-    "ld": Entry("ld_r18_gflv1_r101_fpn_coco_1x.py"),
-    "lad": Entry("lad_r50_paa_r101_fpn_coco_1x.py"),
+    "ld": Entry("ld_r18_gflv1_r101_fpn_coco_1x.py", options={
+        "model.teacher_config": f"{CONFIGS}/gfl/gfl_r101_fpn_mstrain_2x_coco.py", "model.teacher_ckpt": None}),
+    "lad": Entry("lad_r50_paa_r101_fpn_coco_1x.py", options={"model.teacher_ckpt": None}),
     "nas_fcos": Entry("nas_fcos_fcoshead_r50_caffe_fpn_gn-head_4x4_1x_coco.py"),
     "tridentnet": Entry("tridentnet_r50_caffe_1x_coco.py", NARROW),
-    "detectors": Entry("detectors_cascade_rcnn_r50_1x_coco.py", NARROW),
+    "detectors": Entry("detectors_cascade_rcnn_r50_1x_coco.py", NARROW, smaller={
+        "model.neck.rfp_backbone.base_channels": 16}),
     "queryinst": Entry("queryinst_r50_fpn_1x_coco.py", options=_STRETCHED, smaller=_PROPOSALS),
     "scnet": Entry("scnet_r50_fpn_1x_coco.py"),
     "rpn": Entry("rpn_r50_fpn_1x_coco.py"),
@@ -172,7 +176,10 @@ def stock_config(folder: str) -> Any:
     """
     from core.config.loading import load_config
 
-    return load_config(mmdetection_configs() / folder / ENTRIES[folder].config, ENTRIES[folder].options)
+    configs = mmdetection_configs()
+    options = {key: value.replace(CONFIGS, str(configs)) if isinstance(value, str) else value
+               for key, value in ENTRIES[folder].options.items()}
+    return load_config(configs / folder / ENTRIES[folder].config, options)
 
 
 def small_config(folder: str, algorithm: str) -> Any:
@@ -225,7 +232,8 @@ def _fit_neck(config: Any) -> None:
         return
     with building("backbone"), torch.no_grad():
         outputs = build_backbone(model.backbone)(torch.zeros(2, 3, 128, 128))
-    widths = [output.shape[1] for output in outputs]
+    # A recursive pyramid gets the image, too, which is the first.
+    widths = [output.shape[1] for output in outputs][bool(model.backbone.get("output_img")):]
     neck = model.get("neck")
     reader = (neck[0] if isinstance(neck, (list, tuple)) else neck) or model.get("bbox_head") or {}
     for key in ("in_channels", "in_channel"):
