@@ -87,15 +87,17 @@ def called_as_module(head: Any, features: Any, metas: list[dict[str, Any]], resc
 
 
 def _padding(feature: Any, metas: list[dict[str, Any]]) -> Any:
-    """Return [N, h, w]: true where a feature map [N, C, h, w] sees nothing of its image."""
+    """Return [N, h, w]: true where a feature map [N, C, h, w] sees nothing of its image.
+
+    Nothing is written in place: an exported graph would lose what is written into a part of a tensor.
+    """
     import torch
     from torch.nn.functional import interpolate
 
-    height, width = metas[0]["batch_input_shape"]
-    masks = torch.ones(len(metas), height, width, device=feature.device)
-    for mask, meta in zip(masks, metas):
-        mask[:meta["img_shape"][0], :meta["img_shape"][1]] = 0
-    return interpolate(masks[None], size=feature.shape[-2:]).to(torch.bool)[0]
+    rows, columns = (torch.arange(side, device=feature.device) for side in metas[0]["batch_input_shape"])
+    masks = torch.stack([(rows >= meta["img_shape"][0])[:, None] | (columns >= meta["img_shape"][1])[None]
+                         for meta in metas])
+    return interpolate(masks[None].to(feature.dtype), size=feature.shape[-2:]).to(torch.bool)[0]
 
 
 class DETR(DenseAdapter):

@@ -1,18 +1,24 @@
 """Every head that an adapter names goes the whole way with 8 bits: every quantizer runs, comes back and is exported."""
 
+import numpy as np
 import pytest
 from mmcv import ConfigDict
 
+from core.compression.nncf_import import import_nncf
+from core.compression.tracing import keep_out_of_graph
 from core.detectors.registry import find_adapter
 from core.dry_run.dry_run import DryRun
 from scripts.trial_configs import trial_config
+from tests.core.detectors.comparing import detected, enliven, require_same_boxes
 from tests.core.detectors.tiny import (
     CLASSES,
     HEADS,
     POINTS,
+    build,
     generic_extractor,
     objectness,
     one_level,
+    picture,
     single_stage,
     sparse,
     train_cfg,
@@ -22,6 +28,8 @@ from tests.core.detectors.tiny import (
 
 NAMES = tuple(f"class {index}" for index in range(CLASSES))
 QUICK = ("FoveaHead",)
+# Their masks of padding are what an exported graph could lose.
+COMPARED = ("DETRHead", "DeformableDETRHead")
 SCORED = dict(type="ScoreHLRSampler", num=32, pos_fraction=0.25, neg_pos_ub=-1, add_gt_as_proposals=True, k=0.5,
               bias=0.0)
 
@@ -53,6 +61,19 @@ def test_single_stage_heads(head, tmp_path):
     model = {**single_stage(head, score_thr=0.001), "train_cfg": train_cfg(head)}
     run = goes_the_whole_way(model, tmp_path)
     assert run.compression.postprocessing != bool(find_adapter(run.detector).obstacle)
+
+
+@pytest.mark.parametrize("head", [head if head in COMPARED else pytest.param(head, marks=pytest.mark.detectors)
+                                  for head in HEADS])
+def test_what_nncf_traces_of_single_stage_heads_finds_the_same_when_exported(head, tmp_path):
+    import_nncf()
+    image = picture(384, 384) if HEADS[head].get("use_dcn") else picture()
+    detector = enliven(build(single_stage(head)), image)
+    before = detected(detector, image)
+    keep_out_of_graph(detector)
+    require_same_boxes(detector, image, tmp_path)
+    for old, new in zip(before, detected(detector, image), strict=True):
+        np.testing.assert_allclose(new, old, rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.detectors

@@ -1,5 +1,6 @@
 """Candidates that come ready: configs that NNCF takes, for every detector."""
 
+import copy
 import re
 from pathlib import Path
 
@@ -83,7 +84,8 @@ def test_a_dict_for_nncf_config_is_merged_as_mmcv_merges_it(name, change):
 
     ready = options_of(expand([name])[0], load_config("configs/detectors/retinanet_r18_small.py"))
     wanted = Config({"nncf_config": ready["nncf_config"]})
-    wanted.merge_from_dict(change)
+    # mmcv takes _delete_ out of what it is given.
+    wanted.merge_from_dict(copy.deepcopy(change))
     found = overridden(ready, change)
     if isinstance(found["nncf_config"]["compression"], dict):
         # mmcv takes _delete_ out where it obeys it; here the option is merged into the model's config later.
