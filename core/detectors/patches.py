@@ -81,6 +81,22 @@ def attended(head: Any, feature: Any) -> tuple[Any, Any]:
     return (feature * across).sum(dim=2), (feature * along).sum(dim=3)
 
 
+def dropped(layer: Any, feature: Any) -> Any:
+    """Return what DropPath.forward of mmcv 1.7.2 does: in training a branch is left out at random.
+
+    It divides by Tensor.div, which NNCF 2.0.0 does not know: what comes of it would be no part of the graph, and the
+    sum of branches another operator than in testing.
+    """
+    import torch
+
+    if not layer.training or not layer.drop_prob:
+        return feature
+    kept = 1 - layer.drop_prob
+    drawn = kept + torch.rand((feature.shape[0],) + (1,) * (feature.ndim - 1), dtype=feature.dtype,
+                              device=feature.device)
+    return feature / kept * drawn.floor()
+
+
 _ATTENTION = "attention: products of activations and a softmax, which 8 bits ruin"
 _BETWEEN_PIXELS = "samples between pixels, for which NNCF and OpenVINO have no operator of 8 bits"
 
@@ -88,6 +104,7 @@ LAYERS = (
     Patch("ModulatedDeformConv2dPack", "forward", COORDINATES, REPLACED, function=modulated),
     Patch("NormedLinear", "forward", "normalises its weights and its input in passing", action=OPERATOR),
     Patch("NormedConv2d", "forward", "normalises its weights and its input in passing", action=OPERATOR),
+    Patch("DropPath", "forward", "NNCF loses its trace in training", REPLACED, function=dropped),
     Patch("CARAFEPack", "kernel_normalizer", "a softmax over weights of neighbours, which 8 bits do not keep"),
     Patch("SpatialReductionAttention", "attn.forward", _ATTENTION, REPLACED, function=reduced_attention),
     Patch("SAConv2d", "forward", "its convolutions have weights made in passing, and one switches between them",

@@ -34,16 +34,21 @@ SCORED = dict(type="ScoreHLRSampler", num=32, pos_fraction=0.25, neg_pos_ub=-1, 
               bias=0.0)
 
 
-def goes_the_whole_way(model, folder, masks=False):
+def dry_run(model, folder):
     config = trial_config("retinanet_r18_small", "int8")
     config.model = ConfigDict(model)
+    return DryRun(config, NAMES, folder)
+
+
+def goes_the_whole_way(model, folder, masks=False):
+    run = dry_run(model, folder)
+    config = run.config
     if masks:
         for step in config.data.train.pipeline:
             if step["type"] == "LoadAnnotations":
                 step["with_mask"] = True
             if step["type"] == "Collect":
                 step["keys"] = [*step["keys"], "gt_masks"]
-    run = DryRun(config, NAMES, folder)
     run.build()
     run.wrap()
     assert run.counts["points"] > 20
@@ -61,6 +66,16 @@ def test_single_stage_heads(head, tmp_path):
     model = {**single_stage(head, score_thr=0.001), "train_cfg": train_cfg(head)}
     run = goes_the_whole_way(model, tmp_path)
     assert run.compression.postprocessing != bool(find_adapter(run.detector).obstacle)
+
+
+def test_branches_that_training_drops_at_random_keep_their_quantizers(tmp_path):
+    backbone = dict(type="SwinTransformer", embed_dims=16, depths=(1, 1, 1, 1), num_heads=(1, 2, 4, 8), window_size=4,
+                    drop_path_rate=0.5)
+    run = dry_run({**single_stage("RetinaHead"), "backbone": backbone, "train_cfg": train_cfg("RetinaHead")}, tmp_path)
+    run.build()
+    run.wrap()
+    # It fails where a quantizer does not run.
+    assert f"all {run.counts['points']} quantizers ran" in run.train_step()
 
 
 @pytest.mark.parametrize("head", [head if head in COMPARED else pytest.param(head, marks=pytest.mark.detectors)
