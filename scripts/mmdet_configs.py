@@ -95,7 +95,7 @@ ENTRIES: dict[str, Entry] = {
     "pascal_voc": Entry("ssd512_voc0712.py", size=(512, 512)),
     "cityscapes": Entry("faster_rcnn_r50_fpn_1x_cityscapes.py"),
     "deepfashion": Entry("mask_rcnn_r50_fpn_15e_deepfashion.py"),
-    "wider_face": Entry("ssd300_wider_face.py", size=(300, 300)),
+    "wider_face": Entry("ssd300_wider_face.py", size=(300, 300), options={"data.train.dataset.min_size": None}),
     "openimages": Entry("retinanet_r50_fpn_32x2_1x_openimages.py"),
     "objects365": Entry("retinanet_r50_fpn_1x_obj365v1.py"),
     "lvis": Entry("mask_rcnn_r50_fpn_sample1e-3_mstrain_1x_lvis_v1.py"),
@@ -246,6 +246,9 @@ def _shrink_heads(model: Any) -> None:
         for key, most in _MOST.items():
             if isinstance(section.get(key), int):
                 section[key] = min(section[key], most)
+        if section.get("type") == "FCNMaskHead":
+            # Run for each of a hundred boxes, its layers are most of a walk.
+            section.conv_out_channels = 64
     test, train = model.get("test_cfg") or {}, model.get("train_cfg") or {}
     for proposals in (test.get("rpn"), train.get("rpn_proposal")):
         if proposals:
