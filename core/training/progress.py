@@ -1,6 +1,7 @@
 """How far training is, beyond weights and optimizer: what a resumed run needs to end with the same bits."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -180,7 +181,8 @@ def _file_of(kept: Mapping[str, Any] | None, folder: Path) -> tuple[Path, bytes]
     if kept is None:
         return None
     name, content = kept["name"], kept["content"]
-    if not isinstance(name, str) or not name.endswith(".pth") or Path(name).name != name:
+    # mmcv's pattern: no other checkpoint of the work folder is overwritten.
+    if not isinstance(name, str) or not re.fullmatch(r"best_[^/\0]+\.pth", name):
         raise ValueError("the best checkpoint's name is none of a file")
     if not isinstance(content, torch.Tensor) or content.dtype is not torch.uint8 or content.ndim != 1:
         raise ValueError("the best checkpoint is no row of bytes")

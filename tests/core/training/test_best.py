@@ -1,7 +1,6 @@
 """Which epoch a training's result is: of compression the best on the validation split, else the last."""
 
 import copy
-import dataclasses
 import logging
 from types import SimpleNamespace
 
@@ -9,11 +8,11 @@ import pytest
 import torch
 
 from core.base.errors import UserError
-from core.checkpoint.checkpoint import load_checkpoint, save_checkpoint, weights_digest
+from core.checkpoint.checkpoint import load_checkpoint, weights_digest
 from core.config.adapt import plain_config
 from core.training import hooks
 from core.training.fit import fit
-from core.training.progress import BEST_FILE
+from core.training.progress import BEST_FILE, restore_progress
 from core.training.signals import Interruptions
 from core.training.states import StateSettings
 from core.training.trainer import Output, Trainer
@@ -160,17 +159,14 @@ def test_a_best_checkpoint_that_is_not_here_is_forgotten(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("kept", [
-    {"name": "../best.pth"}, {"name": "/etc/best.pth"}, {"name": "best.txt"}, {"name": 7}, {"content": "text"}, {}, 7])
-def test_a_state_s_best_checkpoint_is_written_into_the_work_folder_alone(plain, tiny_config, tiny_data, tmp_path, kept):
-    config = plain_config(tiny_config(**{"runner.max_epochs": 2}))
-    run(config, tiny_data, tmp_path, name="first")
-    state = load_checkpoint(tmp_path / "work-first" / "latest.pth")
-    whole = {"name": "best.pth", "content": torch.zeros(3, dtype=torch.uint8)}
-    entry = {**whole, **kept} if isinstance(kept, dict) and kept else kept
-    training = {**state.training, "progress": {**state.training["progress"], "best_checkpoint": entry}}
-    save_checkpoint(dataclasses.replace(state, training=training), tmp_path / "bad.pth")
-    before = {path for path in tmp_path.rglob("*best*")}
-    config = plain_config(tiny_config(resume_from=str(tmp_path / "bad.pth"), **{"runner.max_epochs": 2}))
+    {"name": "../best_a.pth"}, {"name": "/etc/best_a.pth"}, {"name": "best_/../../a.pth"}, {"name": "best_a.txt"},
+    {"name": "latest.pth"}, {"name": 7}, {"content": "text"}, {}, 7])
+def test_a_state_s_best_checkpoint_is_written_into_the_work_folder_alone(tmp_path, kept):
+    whole = {"name": "best_a.pth", "content": torch.zeros(3, dtype=torch.uint8)}
+    progress = {"position": {"epoch": 1, "inner_iter": 0, "iteration": 2, "random": {}, "data": {}}, "parameters": [],
+                "modules": [], "best": {}, "log": "", "metrics": {}, "messages": {},
+                "best_checkpoint": {**whole, **kept} if isinstance(kept, dict) and kept else kept}
+    (tmp_path / "work").mkdir()
     with pytest.raises(UserError, match="training state"):
-        Trainer(config, tiny_data, Output(tmp_path / "work"))
-    assert {path for path in tmp_path.rglob("*best*")} == before
+        restore_progress(progress, SimpleNamespace(work_dir=str(tmp_path / "work")), None, tmp_path / "log")
+    assert [path.name for path in tmp_path.rglob("*")] == ["work"]
