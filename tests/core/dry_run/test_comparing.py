@@ -13,6 +13,7 @@ SIZE = (32, 48)
 
 class Spec:
     mean, std, to_rgb, max_detections = (0.0,) * 3, (1.0,) * 3, True, 100
+    (input_height, input_width), (resize_height, resize_width), size_divisor = SIZE, SIZE, 32
 
 
 class Found:
@@ -61,6 +62,12 @@ def test_masks_are_compared_as_drawn():
 def test_nothing_found_is_not_alike():
     detector = Found(np.zeros((0, 5)), [])
     assert liken(Network(), detector, pictures(1, *SIZE)).same == 0.0
+
+
+def test_an_ir_that_pads_is_not_likened(monkeypatch):
+    monkeypatch.setattr(Spec, "input_width", SIZE[1] + 16)
+    with pytest.raises(ValueError, match="must be a multiple of 32"):
+        liken(Network(), Found([[4, 4, 20, 20, 0.9]], [0]), pictures(1, *SIZE))
 
 
 def test_pictures_differ_and_are_always_the_same():
