@@ -84,7 +84,13 @@ def test_woken_layers_return_something_and_zeros_stay():
             self.bbox_head = torch.nn.ModuleDict({"conv_cls": torch.nn.Conv2d(8, 8, 1), "reg": torch.nn.Conv2d(8, 8, 1),
                                                   "zero": torch.nn.Conv2d(8, 8, 1)})
 
+    class Skipping(torch.nn.Conv2d):
+        def forward(self, features, places=None):
+            output = super().forward(features)
+            return output if places is None else output * places
+
     detector = Detector()
+    detector.bbox_head["skipping_cls"] = Skipping(8, 8, 1)
     torch.nn.init.zeros_(detector.bbox_head["zero"].weight)
     for layer in (detector.backbone, *detector.bbox_head.values()):
         layer.weight.data *= 1e-3
@@ -93,12 +99,15 @@ def test_woken_layers_return_something_and_zeros_stay():
 
     def forward(images):
         features = detector.backbone(images)
-        seen.update({name: layer(features) for name, layer in detector.bbox_head.items()}, features=features)
+        places = (features[:, :1] > 0).float()
+        seen.update({name: layer(features, places) if name == "skipping_cls" else layer(features)
+                     for name, layer in detector.bbox_head.items()}, features=features)
 
     image = torch.randn(2, 3, 16, 16)
     wake(detector, forward, image)
     with torch.no_grad():
         forward(image)
+    seen["skipping_cls"] = detector.bbox_head["skipping_cls"](seen["features"]).detach()
     assert {name: round(float(value.std()), 2) for name, value in seen.items()} == {
-        "features": 1.0, "conv_cls": 1.5, "reg": 0.5, "zero": 0.0}
+        "features": 1.0, "conv_cls": 1.5, "reg": 0.5, "zero": 0.0, "skipping_cls": 1.5}
     assert float(seen["conv_cls"].mean()) < -2
