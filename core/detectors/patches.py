@@ -72,6 +72,19 @@ def modulated(layer: Any, features: Any) -> Any:
         layer.deform_groups)
 
 
+def dropped(layer: Any, path: Any) -> Any:
+    """Return what DropPath.forward of mmcv 1.7.2 does, as if no path were ever dropped for all that NNCF sees.
+
+    In testing it returns its input. What it does in training is not in the graph, so that NNCF would lose the trace:
+    additions from there on, and the quantizers behind them, would be left out.
+    """
+    with untraced():
+        found = type(layer).forward(layer, path)
+    # The mark by which NNCF knows its tensors.
+    meta = getattr(path, "tensor_meta", None)
+    return found if meta is None else type(path).from_torch_tensor(found, meta)
+
+
 def attended(head: Any, feature: Any) -> tuple[Any, Any]:
     """Return what SABLHead.attention_pool of mmdet 2.28.2 does, the shares of attention left out of the graph."""
     across, along = head.reg_conv_att_x(feature), head.reg_conv_att_y(feature)
@@ -86,6 +99,7 @@ _BETWEEN_PIXELS = "samples between pixels, for which NNCF and OpenVINO have no o
 
 LAYERS = (
     Patch("ModulatedDeformConv2dPack", "forward", COORDINATES, REPLACED, function=modulated),
+    Patch("DropPath", "forward", TRAINING_ONLY, REPLACED, function=dropped),
     Patch("NormedLinear", "forward", "normalises its weights and its input in passing", action=OPERATOR),
     Patch("NormedConv2d", "forward", "normalises its weights and its input in passing", action=OPERATOR),
     Patch("CARAFEPack", "kernel_normalizer", "a softmax over weights of neighbours, which 8 bits do not keep"),

@@ -26,7 +26,7 @@ SCORED = dict(type="ScoreHLRSampler", num=32, pos_fraction=0.25, neg_pos_ub=-1, 
               bias=0.0)
 
 
-def goes_the_whole_way(model, folder, masks=False):
+def trial_of(model, folder, masks=False):
     config = trial_config("retinanet_r18_small", "int8")
     config.model = ConfigDict(model)
     if masks:
@@ -35,7 +35,11 @@ def goes_the_whole_way(model, folder, masks=False):
                 step["with_mask"] = True
             if step["type"] == "Collect":
                 step["keys"] = [*step["keys"], "gt_masks"]
-    run = DryRun(config, NAMES, folder)
+    return DryRun(config, NAMES, folder)
+
+
+def goes_the_whole_way(model, folder, masks=False):
+    run = trial_of(model, folder, masks)
     run.build()
     run.wrap()
     assert run.counts["points"] > 20
@@ -45,6 +49,16 @@ def goes_the_whole_way(model, folder, masks=False):
     run.export()
     assert run.counts["onnx_fake_quantize"] == run.counts["fake_quantize"]
     return run
+
+
+def test_quantizers_behind_dropped_paths_run_in_training(tmp_path):
+    model = single_stage("RetinaHead")
+    model["backbone"] = dict(type="SwinTransformer", embed_dims=16, depths=(1, 1, 1, 1), num_heads=(1, 2, 2, 2),
+                             window_size=4, drop_path_rate=0.5)
+    run = trial_of({**model, "train_cfg": train_cfg("RetinaHead")}, tmp_path)
+    run.build()
+    run.wrap()
+    assert run.train_step().endswith(f"all {run.counts['points']} quantizers ran")
 
 
 @pytest.mark.parametrize("head", [head if head in QUICK else pytest.param(head, marks=pytest.mark.detectors)
