@@ -133,7 +133,8 @@ ENTRIES: dict[str, Entry] = {
     "sparse_rcnn": Entry("sparse_rcnn_r50_fpn_1x_coco.py", options=_STRETCHED, smaller=_PROPOSALS),
     "dcn": Entry("faster_rcnn_r50_fpn_dconv_c3-c5_1x_coco.py", NARROW),
     "dcnv2": Entry("faster_rcnn_r50_fpn_mdconv_c3-c5_1x_coco.py", NARROW),
-    "carafe": Entry("faster_rcnn_r50_fpn_carafe_1x_coco.py"),
+    # Its images are padded to multiples of 64.
+    "carafe": Entry("faster_rcnn_r50_fpn_carafe_1x_coco.py", size=(128, 128)),
     "groie": Entry("faster_rcnn_r50_fpn_groie_1x_coco.py"),
     "guided_anchoring": Entry("ga_retinanet_r50_fpn_1x_coco.py"),
     "cascade_rpn": Entry("crpn_faster_rcnn_r50_caffe_fpn_1x_coco.py"),

@@ -46,6 +46,8 @@ def _scaling(label: str) -> Any:
         if scaled:
             return None
         scaled.append(module)
+        # Guided anchoring's last layers are 0 in places that another input tells them to skip.
+        output = output if len(inputs) == 1 else type(module).forward(module, inputs[0])
         # YOLOv3's biases tell scores from boxes, and would be most of the deviation.
         bias = 0 if module.bias is None else module.bias.view(-1, *(1,) * (module.weight.dim() - 2))
         deviation = float((output - bias).std())
