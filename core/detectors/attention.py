@@ -34,7 +34,7 @@ def dynamic_products(layer: Any, parameters: Any, features: Any) -> Any:
 
 
 def dynamic_convolution(layer: Any, proposals: Any, features: Any) -> Any:
-    """Return what DynamicConv.forward of mmdet 2.28.2 does; its linear layers, most of its weights, stay in the graph."""
+    """Return what DynamicConv.forward of mmdet 2.28.2 does, its two linear layers in the graph: most of its weights."""
     features = dynamic_products(layer, layer.dynamic_layer(proposals), features)
     if not layer.with_proj:
         return features
