@@ -22,6 +22,7 @@ from core.base.supervision import run_command
 SETTINGS: dict[str, dict[str, str]] = {
     "sleep at once": {"OMP_WAIT_POLICY": "PASSIVE"},
     "short spin (a stage's)": {"GOMP_SPINCOUNT": "1000"},
+    "longer spin": {"GOMP_SPINCOUNT": "20000"},
     "libgomp's default": {},
 }
 ITERATIONS = 12

@@ -8,15 +8,12 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from components.stage import Presence, Role, elements, parameter
 from core.base.errors import UserError
 from core.base.executor_input import CANDIDATE_KEY, ONLY_CANDIDATE
 from core.base.executor_output import ExecutorOutput
-
-if TYPE_CHECKING:
-    from core.training.ready_made import ReadyMade
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]")
 _LONGEST_NAME = 60
@@ -107,7 +104,7 @@ class Candidates:
             yield Wanted(name, path, dict(self.compression_options), when)
         for one in ready_made:
             asked = Wanted(one.name, model_config, when=one.when or when, may_fail=one.name not in self.candidates,
-                           kind=_kind(one), mixed=one.mixed)
+                           kind=("int8" if one.int8 else "") + ("pruned" if one.pruned else ""), mixed=one.mixed)
             try:
                 options = options_of(one, model)
             except UserError as error:
@@ -116,10 +113,6 @@ class Candidates:
                 yield replace(asked, refused=str(error))
             else:
                 yield replace(asked, options=overridden(overridden(model_options, options), self.compression_options))
-
-
-def _kind(candidate: "ReadyMade") -> str:
-    return f"{'int8' if candidate.int8 else ''}{'pruned' if candidate.pruned else ''}"
 
 
 def _named(paths: list[str], taken: Collection[str] = ()) -> dict[str, str]:
@@ -155,8 +148,8 @@ class OfCandidate:
         return str(self.candidate.get("name") or ONLY_CANDIDATE)
 
     def work(self, stage: Any, output: ExecutorOutput, work: Callable[[], None], given: Path | None = None,
-             fails_of: type[UserError] | tuple[type[UserError], ...] = ()) -> None:
-        """Do a stage's work, or write what the candidate failed of in the place of all its artifacts.
+             fails_of: type[UserError] | tuple[type[UserError], ...] = (), keeps: Collection[str] = ()) -> None:
+        """Do a stage's work, or write what the candidate failed of in the place of its artifacts.
 
         Args:
             stage: The stage's arguments.
@@ -164,6 +157,7 @@ class OfCandidate:
             work: Writes the artifacts.
             given: The artifact from the stage before, in whose place an outcome may stand.
             fails_of: Errors that are the candidate's own.
+            keeps: Artifacts that stay as they are where the work has written them before it failed, such as a log.
 
         Raises:
             UserError: Any other error; all of them where there is no candidate, as for the baseline and by hand.
@@ -190,5 +184,6 @@ class OfCandidate:
                             outcome.reason, "Give that of another candidate.")
         print(f"{self.name} failed in {outcome.stage} and is left out: {outcome.reason}", flush=True)
         for element in artifacts:
-            outcome.put(getattr(stage, element.name), element.folder)
+            if element.name not in keeps or not getattr(stage, element.name).exists():
+                outcome.put(getattr(stage, element.name), element.folder)
         return None

@@ -26,7 +26,6 @@ _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _TOLERATION_KEYS = ("key", "operator", "value", "effect", "tolerationSeconds")
 # Kubernetes holds tolerationSeconds in 64 bits; the back-end passes a number as a float, exact up to here.
 _MOST_SECONDS = 2 ** 53
-_SMALLEST_CPU, _LARGEST_CPU = 0.1, 1024.0
 SMALLEST_MEMORY = {"train": "6Gi", "eval": "4Gi", "export": "2Gi", "measure": "2Gi"}
 """Of each group of stages; /dev/shm is a part of it."""
 
@@ -61,14 +60,16 @@ class ClusterSettings:
             UserError: Values cannot be what they are; all are named.
         """
         faults = Faults()
+        checks: dict[str, Callable[[str, Any], None]] = {}
         for group, smallest in SMALLEST_MEMORY.items():
-            cpu, memory = f"{group}_cpu", f"{group}_memory"
-            faults.of(lambda name=cpu: _check_cpu(name, getattr(self, name)))
-            faults.of(lambda name=memory, least=smallest: _check_memory(name, getattr(self, name), least))
-        checks: dict[str, Callable[[str, Any], None]] = {
-            "accelerator": _check_accelerator, "gpu_node_selector": _check_selector, "gpu_tolerations":
-            _check_tolerations, "cpu_node_selector": _check_selector, "cpu_tolerations": _check_tolerations,
-            "s3_secret": _check_volume_secret, "image_pull_secret": _check_secret}
+            memory = _Rule(lambda value, least=smallest: _is_within(value, least, "64Ti"), "It must be an amount of "
+                           f"memory as Kubernetes writes it, at least {smallest}.",
+                           "Write for example 11Gi; without a unit it would be bytes.")
+            checks |= {f"{group}_cpu": _CPU, f"{group}_memory": memory}
+        checks |= {
+            "accelerator": _ACCELERATOR, "gpu_node_selector": _check_selector, "gpu_tolerations": _check_tolerations,
+            "cpu_node_selector": _check_selector, "cpu_tolerations": _check_tolerations, "s3_secret": _VOLUME_SECRET,
+            "image_pull_secret": _SECRET}
         for name, check in checks.items():
             faults.of(lambda name=name, check=check: check(name, getattr(self, name)))
         faults.stop()
@@ -91,24 +92,11 @@ def quantity(text: str) -> float:
     return float(match.group(1)) * _UNITS[match.group(2)]
 
 
-def _check_cpu(name: str, value: Any) -> None:
+def _is_within(value: Any, least: str, most: str) -> bool:
     try:
-        right = _SMALLEST_CPU <= quantity(value) <= _LARGEST_CPU
+        return quantity(least) <= quantity(value) <= quantity(most)
     except (TypeError, ValueError):
-        right = False
-    if not right:
-        raise _wrong(name, value, "It must be a number of CPUs as Kubernetes writes them, from 100m to 1024.",
-                     "Write for example 3 or 3500m; of a node with four, the system keeps a part for itself.")
-
-
-def _check_memory(name: str, value: Any, smallest: str) -> None:
-    try:
-        right = quantity(smallest) <= quantity(value) <= quantity("64Ti")
-    except (TypeError, ValueError):
-        right = False
-    if not right:
-        raise _wrong(name, value, f"It must be an amount of memory as Kubernetes writes it, at least {smallest}.",
-                     "Write for example 11Gi; without a unit it would be bytes.")
+        return False
 
 
 def _is_qualified(text: Any) -> bool:
@@ -124,13 +112,37 @@ def _is_label_value(text: Any) -> bool:
     return isinstance(text, str) and re.fullmatch(f"({_VALUE})?", text) is not None
 
 
-def _check_accelerator(name: str, value: Any) -> None:
-    # A quota's name of the resource is requests.NAME, so Kubernetes takes none that begins so; those of kubernetes.io
-    # are its own (pkg/apis/core/v1/helper: IsExtendedResourceName).
-    if not _is_qualified(value) or "/" not in value or value.startswith("requests.") or re.search(
-            r"(^|\.)kubernetes\.io/", value) or not _is_qualified(f"requests.{value}"):
-        raise _wrong(name, value, "It must be a resource name of the cluster's nodes; with an empty one the back-end "
-                     "asks for no GPU.", "Write for example nvidia.com/gpu or nvidia.com/mig-1g.10gb.")
+@dataclass(frozen=True)
+class _Rule:
+    """What a value must be, and what to write instead."""
+
+    kept_by: Callable[[Any], bool]
+    rule: str
+    hint: str
+
+    def __call__(self, name: str, value: Any) -> None:
+        if not self.kept_by(value):
+            raise _wrong(name, value, self.rule, self.hint)
+
+
+_CPU = _Rule(lambda value: _is_within(value, "100m", "1024"),
+             "It must be a number of CPUs as Kubernetes writes them, from 100m to 1024.",
+             "Write for example 3 or 3500m; of a node with four, the system keeps a part for itself.")
+# A quota's name of the resource is requests.NAME, so Kubernetes takes none that begins so; those of kubernetes.io are
+# its own (pkg/apis/core/v1/helper: IsExtendedResourceName).
+_ACCELERATOR = _Rule(
+    lambda value: _is_qualified(value) and "/" in value and not value.startswith("requests.") and not re.search(
+        r"(^|\.)kubernetes\.io/", value) and _is_qualified(f"requests.{value}"),
+    "It must be a resource name of the cluster's nodes; with an empty one the back-end asks for no GPU.",
+    "Write for example nvidia.com/gpu or nvidia.com/mig-1g.10gb.")
+_VOLUME_SECRET = _Rule(
+    lambda value: isinstance(value, str) and re.fullmatch(_LABEL, value) is not None,
+    "It must be a secret's name of at most 63 small letters, digits and '-': the back-end names a volume after it, and "
+    "stops a run where it is empty.", "Leave the default where there is no secret: it may be absent.")
+_SECRET = _Rule(
+    lambda value: isinstance(value, str) and is_subdomain(value),
+    "It must be a secret's name of small letters, digits, '-' and '.'; the back-end stops a run where it is empty.",
+    "Leave the default where there is no secret: it may be absent.")
 
 
 def _check_selector(name: str, value: Any) -> None:
@@ -182,19 +194,6 @@ def _toleration_fault(toleration: dict[str, Any]) -> str | None:
                                 or not abs(seconds) <= _MOST_SECONDS or seconds != int(seconds)):
         return "Its tolerationSeconds must be a whole number and go with the effect NoExecute."
     return None
-
-
-def _check_volume_secret(name: str, value: Any) -> None:
-    if not isinstance(value, str) or not re.fullmatch(_LABEL, value):
-        raise _wrong(name, value, "It must be a secret's name of at most 63 small letters, digits and '-': the "
-                     "back-end names a volume after it, and stops a run where it is empty.",
-                     "Leave the default where there is no secret: it may be absent.")
-
-
-def _check_secret(name: str, value: Any) -> None:
-    if not isinstance(value, str) or not is_subdomain(value):
-        raise _wrong(name, value, "It must be a secret's name of small letters, digits, '-' and '.'; the back-end "
-                     "stops a run where it is empty.", "Leave the default where there is no secret: it may be absent.")
 
 
 def _wrong(name: str, value: Any, rule: str, hint: str) -> UserError:

@@ -5,7 +5,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from components.stage import REQUIRED, Element, Presence, Role, Stage, elements
+from components.stage import REQUIRED, Presence, Role, Stage, elements
 from core.base.files import new_file
 from core.base.supervision import run_command
 
@@ -22,8 +22,15 @@ def stages() -> list[Stage]:
 
 def table(stage: Stage) -> str:
     """Return the Markdown table of a stage's elements."""
-    rows = [f"| `{element.option}` | {_kind(element)} | {_default(element)} | {element.help} |"
-            for element in elements(stage.declaration)]
+    rows = []
+    for element in elements(stage.declaration):
+        kind = f"{element.role} {element.kind}"
+        if element.role not in (Role.INPUT, Role.OUTPUT, Role.COLLECTED):
+            kind = f"{element.role}, {element.type.__name__}{_BY_HAND if element.presence is Presence.BY_HAND else ''}"
+        default = "required"
+        if element.default is not REQUIRED:
+            default = "none" if element.default is None else f"`{json.dumps(element.default)}`"
+        rows.append(f"| `{element.option}` | {kind} | {default} | {element.help} |")
     return "\n".join(["| option | what KFP calls it | default | |", "|---|---|---|---|", *rows]) + "\n"
 
 
@@ -45,18 +52,6 @@ def main() -> int:
         with new_file(readme(stage)) as partial:
             partial.write_text(with_table(readme(stage).read_text(encoding="utf-8"), stage), encoding="utf-8")
     return 0
-
-
-def _kind(element: Element) -> str:
-    if element.role in (Role.INPUT, Role.OUTPUT, Role.COLLECTED):
-        return f"{element.role} {element.kind}"
-    return f"{element.role}, {element.type.__name__}{_BY_HAND if element.presence is Presence.BY_HAND else ''}"
-
-
-def _default(element: Element) -> str:
-    if element.default is REQUIRED:
-        return "required"
-    return "none" if element.default is None else f"`{json.dumps(element.default)}`"
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 import ast
 import hashlib
-from collections.abc import Iterable, Iterator
+import importlib.util
+from collections.abc import Iterable
 from pathlib import Path
 
 PACKAGES = ("core", "components")
@@ -29,12 +30,13 @@ class CodeDigests:
     def digest(self, module: str, extra: Iterable[Path] = ()) -> str:
         """Return the SHA-256 over paths and contents of all that ``module`` reaches, and of ``extra`` files."""
         sources = self.closure(module)
-        files = set(sources) | set(self._data_files(sources)) | set(extra)
-        digest = hashlib.sha256()
-        for path in sorted(files):
-            content = hashlib.sha256(path.read_bytes()).hexdigest()
-            digest.update(f"{content}  {path.relative_to(self._root).as_posix()}\n".encode())
-        return digest.hexdigest()
+        files = {*sources, *extra}
+        for folder in {path.parent for path in sources}:
+            for path in folder.iterdir():
+                within = path.rglob("*") if path.is_dir() and not (path / "__init__.py").exists() else (path,)
+                files.update(one for one in within
+                             if one.is_file() and one.suffix not in _NO_DATA and not one.name.startswith("."))
+        return _digest(self._root, sorted(files))
 
     def closure(self, module: str) -> list[Path]:
         """Return the source files that ``module`` reaches, itself among them."""
@@ -46,8 +48,9 @@ class CodeDigests:
             if name in seen:
                 continue
             seen.add(name)
-            waiting.extend(_parents(name))
-            base = self._root.joinpath(*name.split("."))
+            parts = name.split(".")
+            waiting.extend(".".join(parts[:length]) for length in range(1, len(parts)))
+            base = self._root.joinpath(*parts)
             path = next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
             if path is not None:
                 found[path] = None
@@ -55,54 +58,30 @@ class CodeDigests:
         return sorted(found)
 
     def _imported(self, path: Path, module: str) -> set[str]:
-        if path not in self._imports:
-            package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-            tree = ast.parse(path.read_bytes(), filename=str(path))
-            self._imports[path] = {name for name in _imported_names(tree, package) if name.split(".")[0] in PACKAGES}
+        if path in self._imports:
+            return self._imports[path]
+        package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+        names: list[str] = []
+        for node in ast.walk(ast.parse(path.read_bytes(), filename=str(path))):
+            if isinstance(node, ast.Import):
+                names += (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+                # What is imported from a package may be a module of it; names that are none are found to have no file.
+                names += (base, *(f"{base}.{alias.name}" for alias in node.names))
+        self._imports[path] = {name for name in names if name.split(".")[0] in PACKAGES}
         return self._imports[path]
-
-    def _data_files(self, sources: list[Path]) -> Iterator[Path]:
-        for folder in {path.parent for path in sources}:
-            for path in folder.iterdir():
-                if path.is_dir() and not (path / "__init__.py").exists():
-                    yield from (inner for inner in path.rglob("*") if _is_data(inner))
-                elif _is_data(path):
-                    yield path
 
 
 def image_code_digest(root: Path) -> str:
     """Return the SHA-256 over paths and contents of all code and configs that are copied into the images."""
+    return _digest(root, [path for folder in IMAGE_FOLDERS for path in sorted((root / folder).rglob("*"))
+                          if path.is_file() and path.suffix not in (".pyc", ".md")])
+
+
+def _digest(root: Path, files: Iterable[Path]) -> str:
     digest = hashlib.sha256()
-    for folder in IMAGE_FOLDERS:
-        for path in sorted((root / folder).rglob("*")):
-            if path.is_file() and path.suffix not in (".pyc", ".md"):
-                content = hashlib.sha256(path.read_bytes()).hexdigest()
-                digest.update(f"{content}  {path.relative_to(root).as_posix()}\n".encode())
+    for path in files:
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"{content}  {path.relative_to(root).as_posix()}\n".encode())
     return digest.hexdigest()
-
-
-def _imported_names(tree: ast.AST, package: str) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = _absolute(node, package)
-            yield base
-            # What is imported from a package may be a module of it; names that are none are found to have no file.
-            yield from (f"{base}.{alias.name}" for alias in node.names)
-
-
-def _absolute(node: ast.ImportFrom, package: str) -> str:
-    if not node.level:
-        return node.module or ""
-    parts = package.split(".")
-    return ".".join(parts[:len(parts) - node.level + 1] + ([node.module] if node.module else []))
-
-
-def _parents(module: str) -> list[str]:
-    parts = module.split(".")
-    return [".".join(parts[:length]) for length in range(1, len(parts))]
-
-
-def _is_data(path: Path) -> bool:
-    return path.is_file() and path.suffix not in _NO_DATA and not path.name.startswith(".")

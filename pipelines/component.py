@@ -31,24 +31,20 @@ def container_component(stage: Stage) -> Any:
     component.__name__ = stage.name
     component.__doc__ = "\n".join(
         [stage.summary, "", "Args:", *(f"    {element.name}: {element.help}" for element in shown)])
-    component.__signature__ = inspect.Signature([
-        inspect.Parameter(element.name, inspect.Parameter.KEYWORD_ONLY, annotation=_annotation(element, dsl),
-                          default=_default(element)) for element in shown])
+    component.__signature__ = inspect.Signature([_parameter(element, dsl) for element in shown])
     return dsl.container_component(component)
 
 
-def _annotation(element: Element, dsl: Any) -> Any:
+def _parameter(element: Element, dsl: Any) -> inspect.Parameter:
     if element.role is Role.PARAMETER:
-        return element.type
-    if element.role is Role.RESULT:
+        kind = element.type
+    elif element.role is Role.RESULT:
         # A plain list's items are text to the compiler.
-        return dsl.OutputPath(list[dict] if element.type is list else element.type)
-    if element.role is Role.COLLECTED:
-        return dsl.Input[list[getattr(dsl, element.kind)]]
-    return (dsl.Input if element.role is Role.INPUT else dsl.Output)[getattr(dsl, element.kind)]
-
-
-def _default(element: Element) -> Any:
-    if element.presence is Presence.OPTIONAL and element.default is not REQUIRED:
-        return element.default
-    return inspect.Parameter.empty
+        kind = dsl.OutputPath(list[dict] if element.type is list else element.type)
+    elif element.role is Role.COLLECTED:
+        kind = dsl.Input[list[getattr(dsl, element.kind)]]
+    else:
+        kind = (dsl.Input if element.role is Role.INPUT else dsl.Output)[getattr(dsl, element.kind)]
+    optional = element.presence is Presence.OPTIONAL and element.default is not REQUIRED
+    return inspect.Parameter(element.name, inspect.Parameter.KEYWORD_ONLY, annotation=kind,
+                             default=element.default if optional else inspect.Parameter.empty)

@@ -236,10 +236,9 @@ def with_weights_from_here(values: Mapping[str, Any]) -> dict[str, Any]:
     named = [values["model_config"]] if values.get("candidates") else []
     candidates = [*named, *texts_of(values, "compression_configs")] if several else []
     of_all: dict[str, dict[str, str]] = {}
-    for name in CONFIGS if Path.cwd() != ROOT else ():
+    for name, options in CONFIGS.items() if Path.cwd() != ROOT else ():
         if name == "compression_config" and several:
             continue
-        options = name.rstrip("s").replace("_config", "_options")
         for file in texts_of(values, name):
             if is_stored(file):
                 continue
@@ -268,7 +267,7 @@ def _located(name: str, value: Any) -> Any:
         return value
     path = Path(value).expanduser()
     absolute = Path(os.path.abspath(path if path.is_absolute() else ROOT / path))
-    if name.rstrip("s").endswith("_config") and ROOT / "configs" in absolute.parents:
+    if name in CONFIGS and ROOT / "configs" in absolute.parents:
         return absolute.relative_to(ROOT).as_posix()
     return str(absolute)
 

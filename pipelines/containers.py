@@ -35,7 +35,9 @@ HOME_IN_IMAGE = "/home/stage"
 SHARED_MEMORY = "2g"
 # Whose containers they are, so that a later run finds those that a killed one has left.
 LABEL = "mmdet-compress.pipeline-root"
-CONFIGS = ("model_config", "compression_config", "compression_configs")
+# Parameters that are configs, and those that change them.
+CONFIGS = {"model_config": "model_options", "compression_config": "compression_options",
+           "compression_configs": "compression_options"}
 READ_ONLY = ("data", "checkpoint", "weights", *CONFIGS)
 _PASSED_ON = ("AWS_", "S3_")
 _HERE = ("localhost", "127.0.0.1", "[::1]")
@@ -164,7 +166,7 @@ def named_by_configs(values: Mapping[str, Any], root: Path) -> dict[str, str]:
             continue
         file = Path(root, path)
         try:
-            config = load_data(file, values.get(name.rstrip("s").replace("_config", "_options")))
+            config = load_data(file, values.get(CONFIGS[name]))
         except UserError as error:
             if own_data:
                 raise UserError(f"parameter {name}", path, "With --runner docker the config's own data are mounted, "

@@ -43,6 +43,7 @@ def define_pipeline() -> Any:
         compression_configs: list = [],  # noqa: B006 - KFP reads the default, nobody changes it
         candidates: list = [],  # noqa: B006
         objective: str = "throughput",
+        price_per_hour: float = 0.0,
         max_map_drop: float = 0.01,
         max_class_drop: float = 0.05,
         min_speedup: float = 1.0,
@@ -104,6 +105,8 @@ def define_pipeline() -> Any:
             candidates: Candidates that come ready for every detector: post_training, int8, pruned_20, pruned_40,
                 pruned_60, int8_pruned_20, int8_pruned_40, int8_pruned_60, int8_mixed, or auto for all of them.
             objective: What the best candidate within the limits is the best in: throughput, latency or size.
+            price_per_hour: Price of an hour of a GPU, or of the CPU without one, to show what each candidate cost
+                beside its hours; 0 shows hours alone.
             max_map_drop: Largest accepted loss of mAP, FP32 PyTorch to compressed IR, absolute.
             max_class_drop: Largest accepted loss of AP of any one class, likewise; 1 asks nothing.
             min_speedup: Smallest accepted ratio of frames per second, compressed IR to FP32 IR.
@@ -161,7 +164,7 @@ def define_pipeline() -> Any:
         resolved = resolve(
             model_config=model_config, compression_config=compression_config,
             compression_configs=compression_configs, candidates=candidates, max_candidates=max_candidates,
-            fine_tune=fine_tune, objective=objective, model_options=model_options,
+            fine_tune=fine_tune, objective=objective, price_per_hour=price_per_hour, model_options=model_options,
             compression_options=compression_options, data=data, data_format=data_format, classes=classes,
             train_split=train_split, val_split=val_split, test_split=test_split, val_fraction=val_fraction,
             test_fraction=test_fraction, split_seed=split_seed, checkpoint=checkpoint, weights=weights,
@@ -207,8 +210,8 @@ def define_pipeline() -> Any:
             evaluation_fp32=baseline[0].outputs["evaluation"],
             evaluation_candidates=dsl.Collected(evaluated.outputs["evaluation"]),
             validation=validated.outputs["validation"],
-            digests=dsl.Collected(compressed.outputs["digest"]), objective=objective, max_map_drop=max_map_drop,
-            max_class_drop=max_class_drop, min_speedup=min_speedup, min_map=min_map)
+            digests=dsl.Collected(compressed.outputs["digest"]), objective=objective, price_per_hour=price_per_hour,
+            max_map_drop=max_map_drop, max_class_drop=max_class_drop, min_speedup=min_speedup, min_map=min_map)
         judged = gate(summary=reported.outputs["summary"], max_map_drop=max_map_drop, max_class_drop=max_class_drop,
                       min_speedup=min_speedup, min_map=min_map)
         published = publish(

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -98,7 +99,7 @@ class LocalRun:
         self._spec = spec
         with contextlib.ExitStack() as stack:
             stack.enter_context(_replaced(kfp_config.LocalExecutionConfig, "instance", None))
-            runner = self._containers(stack) if self._settings.runner == "docker" else self._processes(stack)
+            runner = self._runner(stack)
             execute = stack.enter_context(_replaced(task_executor, "execute_single_task", self._execute))
             self._execute_in_kfp = execute
             stack.enter_context(_replaced(graph_utils, "topological_sort_tasks", execution_stack))
@@ -125,25 +126,19 @@ class LocalRun:
         # A tag stays the same when the image behind it changes; its id stands for all that is in it.
         return lambda image, module: ids[image]
 
-    def _processes(self, stack: contextlib.ExitStack) -> local.SubprocessRunner:
-        def handler(**task: Any) -> StageTaskHandler:
-            return StageTaskHandler(**task, run_stage=self.run_process)
-
-        stack.enter_context(_replaced(subprocess_task_handler, "SubprocessTaskHandler", handler))
-        return local.SubprocessRunner(use_venv=False)
-
-    def _containers(self, stack: contextlib.ExitStack) -> local.DockerRunner:
+    def _runner(self, stack: contextlib.ExitStack) -> local.SubprocessRunner | local.DockerRunner:
+        if self._settings.runner != "docker":
+            stack.enter_context(_replaced(subprocess_task_handler, "SubprocessTaskHandler",
+                                          partial(StageTaskHandler, run_stage=self.run_process)))
+            return local.SubprocessRunner(use_venv=False)
         from kfp.local import docker_task_handler
 
         self._client = containers.connect()
         stack.callback(self._client.close)
         if left_over := containers.remove_left_over(self._client, self._settings.pipeline_root):
             self._console.line(f"{left_over} containers of an earlier run that was killed were removed")
-
-        def handler(**task: Any) -> StageTaskHandler:
-            return StageTaskHandler(**task, run_stage=self.run_container)
-
-        stack.enter_context(_replaced(docker_task_handler, "DockerTaskHandler", handler))
+        stack.enter_context(_replaced(docker_task_handler, "DockerTaskHandler",
+                                      partial(StageTaskHandler, run_stage=self.run_container)))
         return local.DockerRunner()
 
     def _execute(self, **task: Any) -> tuple[dict[str, Any], status.Status]:

@@ -45,9 +45,14 @@ def read_parameters(spec: Any) -> dict[str, Parameter]:
     from google.protobuf import json_format
 
     inputs = json_format.MessageToDict(spec.root.input_definitions).get("parameters", {})
-    return {name: Parameter(name, declared["parameterType"], _whole(declared.get("defaultValue"), declared),
-                            declared.get("description", ""))
-            for name, declared in sorted(inputs.items())}
+    found = {}
+    for name, declared in sorted(inputs.items()):
+        kind, default = declared["parameterType"], declared.get("defaultValue")
+        if kind == "NUMBER_INTEGER" and default is not None:
+            # The PipelineSpec holds every number as a double.
+            default = int(default)
+        found[name] = Parameter(name, kind, default, declared.get("description", ""))
+    return found
 
 
 def defaults(parameters: Mapping[str, Parameter]) -> dict[str, Any]:
@@ -107,7 +112,7 @@ def from_text(parameter: Parameter, text: str) -> Any:
     kind = _TYPES[parameter.type]
     try:
         value = kind.parse(text)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, KeyError, RecursionError) as error:
         raise _malformed(parameter, text) from error
     if not kind.accepts(value):
         raise _malformed(parameter, text)
@@ -138,13 +143,6 @@ class _Type:
     accepts: Callable[[Any], bool]
 
 
-def _parse_bool(text: str) -> bool:
-    try:
-        return {"true": True, "false": False}[text.strip().lower()]
-    except KeyError as error:
-        raise ValueError(text) from error
-
-
 def _parse_list(text: str) -> list[Any]:
     if text.lstrip().startswith("["):
         return json_value(text)
@@ -159,11 +157,13 @@ def _is_json(value: Any) -> bool:
     return True
 
 
+_BOOLEANS = {"true": True, "false": False}
 _TYPES = {
     "STRING": _Type("text", "abc", str, lambda value: isinstance(value, str)),
     "NUMBER_INTEGER": _Type("a whole number", "3", int, lambda value: type(value) is int),
     "NUMBER_DOUBLE": _Type("a number", "0.5", float, lambda value: type(value) is float and math.isfinite(value)),
-    "BOOLEAN": _Type("true or false", "true", _parse_bool, lambda value: isinstance(value, bool)),
+    "BOOLEAN": _Type("true or false", "true", lambda text: _BOOLEANS[text.strip().lower()],
+                     lambda value: isinstance(value, bool)),
     "LIST": _Type("a list", "a,b or [\"a\", \"b\"]", _parse_list,
                   lambda value: isinstance(value, list) and _is_json(value)),
     "STRUCT": _Type("a JSON object", '{"a": 1}', json_value,
@@ -183,8 +183,3 @@ def _malformed(parameter: Parameter, value: Any) -> UserError:
     kind = _TYPES[parameter.type]
     return UserError(f"parameter {parameter.name}", bounded_repr(value),
                      f"It must be {kind.name}, such as {kind.example}.", HINT)
-
-
-def _whole(default: Any, declared: Mapping[str, Any]) -> Any:
-    """Return an integer parameter's default as an integer: the PipelineSpec holds every number as a double."""
-    return int(default) if declared["parameterType"] == "NUMBER_INTEGER" and default is not None else default

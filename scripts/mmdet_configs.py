@@ -46,6 +46,8 @@ _HRNET = {f"model.backbone.extra.stage{stage}": dict(
 _SWIN = {"model.backbone.embed_dims": 32, "model.backbone.depths": [2, 2, 2, 1],
          "model.backbone.num_heads": [1, 2, 4, 8]}
 _SIDE_OF_YOLO = (128, 128)
+CONFIGS = "{configs}"
+"""In a value of ``options``: the folder of MMDetection's configs."""
 # Queries look at the whole input, so that an image must fill it.
 _STRETCHED = {f"data.{split}.pipeline.1.transforms.0.keep_ratio": False for split in ("val", "test")}
 _TRANSFORMER = {f"model.bbox_head.transformer.{part}.num_layers": 2 for part in ("encoder", "decoder")}
@@ -82,7 +84,8 @@ ENTRIES: dict[str, Entry] = {
     "foveabox": Entry("fovea_r50_fpn_4x4_1x_coco.py"),
     "fsaf": Entry("fsaf_r50_fpn_1x_coco.py"),
     "autoassign": Entry("autoassign_r50_fpn_8x2_1x_coco.py"),
-    "ddod": Entry("ddod_r50_fpn_1x_coco.py"),
+    # The coarsest level must hold a deformable kernel of three.
+    "ddod": Entry("ddod_r50_fpn_1x_coco.py", size=(384, 384)),
     "yolof": Entry("yolof_r50_c5_8x8_1x_coco.py"),
     "free_anchor": Entry("retinanet_free_anchor_r50_fpn_1x_coco.py"),
     "dynamic_rcnn": Entry("dynamic_rcnn_r50_fpn_1x_coco.py"),
@@ -92,7 +95,7 @@ ENTRIES: dict[str, Entry] = {
     "pascal_voc": Entry("ssd512_voc0712.py", size=(512, 512)),
     "cityscapes": Entry("faster_rcnn_r50_fpn_1x_cityscapes.py"),
     "deepfashion": Entry("mask_rcnn_r50_fpn_15e_deepfashion.py"),
-    "wider_face": Entry("ssd300_wider_face.py", size=(300, 300)),
+    "wider_face": Entry("ssd300_wider_face.py", size=(300, 300), options={"data.train.dataset.min_size": None}),
     "openimages": Entry("retinanet_r50_fpn_32x2_1x_openimages.py"),
     "objects365": Entry("retinanet_r50_fpn_1x_obj365v1.py"),
     "lvis": Entry("mask_rcnn_r50_fpn_sample1e-3_mstrain_1x_lvis_v1.py"),
@@ -130,16 +133,19 @@ ENTRIES: dict[str, Entry] = {
     "sparse_rcnn": Entry("sparse_rcnn_r50_fpn_1x_coco.py", options=_STRETCHED, smaller=_PROPOSALS),
     "dcn": Entry("faster_rcnn_r50_fpn_dconv_c3-c5_1x_coco.py", NARROW),
     "dcnv2": Entry("faster_rcnn_r50_fpn_mdconv_c3-c5_1x_coco.py", NARROW),
-    "carafe": Entry("faster_rcnn_r50_fpn_carafe_1x_coco.py"),
+    # Its images are padded to multiples of 64.
+    "carafe": Entry("faster_rcnn_r50_fpn_carafe_1x_coco.py", size=(128, 128)),
     "groie": Entry("faster_rcnn_r50_fpn_groie_1x_coco.py"),
     "guided_anchoring": Entry("ga_retinanet_r50_fpn_1x_coco.py"),
     "cascade_rpn": Entry("crpn_faster_rcnn_r50_caffe_fpn_1x_coco.py"),
     "seesaw_loss": Entry("mask_rcnn_r50_fpn_random_seesaw_loss_mstrain_2x_lvis_v1.py"),
-    "ld": Entry("ld_r18_gflv1_r101_fpn_coco_1x.py"),
-    "lad": Entry("lad_r50_paa_r101_fpn_coco_1x.py"),
+    "ld": Entry("ld_r18_gflv1_r101_fpn_coco_1x.py", options={
+        "model.teacher_config": f"{CONFIGS}/gfl/gfl_r101_fpn_mstrain_2x_coco.py", "model.teacher_ckpt": None}),
+    "lad": Entry("lad_r50_paa_r101_fpn_coco_1x.py", options={"model.teacher_ckpt": None}),
     "nas_fcos": Entry("nas_fcos_fcoshead_r50_caffe_fpn_gn-head_4x4_1x_coco.py"),
     "tridentnet": Entry("tridentnet_r50_caffe_1x_coco.py", NARROW),
-    "detectors": Entry("detectors_cascade_rcnn_r50_1x_coco.py", NARROW),
+    "detectors": Entry("detectors_cascade_rcnn_r50_1x_coco.py", NARROW, smaller={
+        "model.neck.rfp_backbone.base_channels": 16}),
     "queryinst": Entry("queryinst_r50_fpn_1x_coco.py", options=_STRETCHED, smaller=_PROPOSALS),
     "scnet": Entry("scnet_r50_fpn_1x_coco.py"),
     "rpn": Entry("rpn_r50_fpn_1x_coco.py"),
@@ -171,7 +177,10 @@ def stock_config(folder: str) -> Any:
     """
     from core.config.loading import load_config
 
-    return load_config(mmdetection_configs() / folder / ENTRIES[folder].config, ENTRIES[folder].options)
+    configs = mmdetection_configs()
+    options = {key: value.replace(CONFIGS, str(configs)) if isinstance(value, str) else value
+               for key, value in ENTRIES[folder].options.items()}
+    return load_config(configs / folder / ENTRIES[folder].config, options)
 
 
 def small_config(folder: str, algorithm: str) -> Any:
@@ -224,7 +233,8 @@ def _fit_neck(config: Any) -> None:
         return
     with building("backbone"), torch.no_grad():
         outputs = build_backbone(model.backbone)(torch.zeros(2, 3, 128, 128))
-    widths = [output.shape[1] for output in outputs]
+    # A recursive pyramid gets the image, too, which is the first.
+    widths = [output.shape[1] for output in outputs][bool(model.backbone.get("output_img")):]
     neck = model.get("neck")
     reader = (neck[0] if isinstance(neck, (list, tuple)) else neck) or model.get("bbox_head") or {}
     for key in ("in_channels", "in_channel"):
@@ -237,6 +247,9 @@ def _shrink_heads(model: Any) -> None:
         for key, most in _MOST.items():
             if isinstance(section.get(key), int):
                 section[key] = min(section[key], most)
+        if section.get("type") == "FCNMaskHead":
+            # Run for each of a hundred boxes, its layers are most of a walk.
+            section.conv_out_channels = 64
     test, train = model.get("test_cfg") or {}, model.get("train_cfg") or {}
     for proposals in (test.get("rpn"), train.get("rpn_proposal")):
         if proposals:

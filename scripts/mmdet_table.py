@@ -37,8 +37,9 @@ LEAST_SAME, LEAST_MASKS = 0.95, 0.95
 of suppression, where the last bit decides."""
 LEAST_AGREEMENT = 0.8
 """For 8 bits: where scores are random, a step of a quantizer changes which of two equal proposals comes first."""
-MOST_BYTES = 2
-"""Of an int8 IR, a parameter: attention and what samples between pixels stay FP32, the bulk must not."""
+MOST_BYTES = 2.5
+"""Of an int8 IR, a parameter: attention and what samples between pixels stay FP32, and a depthwise kernel of nine
+weights has limits of sixteen bytes; the bulk must not be FP32."""
 _SHOWN = 4
 # The list of all families, which every refusal of a detector ends with.
 _OTHERS = re.compile(r"; supported are [^.]*")

@@ -52,8 +52,9 @@ class Compress:
     limits: CompressionLimits
     training: Training
     checkpoint: Path = output_artifact(
-        "Model", "The compressed checkpoint; algorithms, epochs, seconds and the last validation in its metadata.")
-    log: Path = output_artifact("Artifact", "Training log in JSON lines.")
+        "Model", "The compressed checkpoint, of the epoch with the best mAP on val; algorithms, epochs, seconds and "
+        "its validation in its metadata.")
+    log: Path = output_artifact("Artifact", "Training log in JSON lines, also of a training that failed.")
     making: Path | None = output_artifact("Artifact", "What was decided of the training and what it took, in JSON.",
                                           optional=True)
     digest: Path | None = result(str, "SHA-256 of the checkpoint: KFP's cache looks at the first of a list of "
@@ -68,7 +69,8 @@ def compress(stage: Compress, output: ExecutorOutput) -> None:
 
     stage.limits.check()
     candidate = OfCandidate(candidate=stage.compression if "name" in stage.compression else {})
-    candidate.work(stage, output, lambda: _train(stage, candidate.name, output), fails_of=CandidateFailed)
+    candidate.work(stage, output, lambda: _train(stage, candidate.name, output), fails_of=CandidateFailed,
+                   keeps=["log"])
     if stage.digest is not None and first_rank():
         write_text(stage.digest, sha256_file(stage.checkpoint))
 
@@ -93,13 +95,13 @@ def _train(stage: Compress, name: str, output: ExecutorOutput) -> None:
     with tempfile.TemporaryDirectory(prefix=".compress-", dir=str(stage.checkpoint.parent)) as work_dir:
         result = fit(config, dataset, stage.checkpoint, stage.log, Path(work_dir),
                      start_of(config, stage.fp32_checkpoint), seed=stage.seed, state=state)
-    output.artifact("checkpoint", {"algorithms": list(result.algorithms), "epochs": result.epochs,
-                                   "seconds": result.seconds, **result.reported()})
+    output.artifact("checkpoint", {"algorithms": list(result.algorithms), **result.reported()})
     if stage.making is not None and first_rank():
         length = training_length(config)
         Making(version=1, candidate=name, fine_tune=asked.get("fine_tune", "always"), decision=result.decision,
                map_before_compression=result.map_parent, map_before_training=result.map_initial, epochs=result.epochs,
-               planned_epochs=length.number if length.by_epoch else 0, seconds=result.seconds,
+               planned_epochs=length.number if length.by_epoch else 0, result_epoch=result.epoch,
+               seconds=result.seconds,
                gpus=stage.training.ranks.gpus, config={key: str(value) for key, value in asked.items()}
                ).write(stage.making)
 

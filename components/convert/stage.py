@@ -30,13 +30,15 @@ class Convert:
 
 def convert(stage: Convert, output: ExecutorOutput) -> None:
     """Convert the model; write the IR. Of int8_mixed the layers that cost most are in FP32."""
+    from core.data.dataset import open_dataset
+    from core.data.reference import DataRef
     from core.export.spec import ModelSpec
     from core.openvino.ir import MODEL_API_NOTE, convert_to_ir, model_info
     from core.results.outcome import Outcome
 
     mixed = bool(stage.of.candidate.get("mixed")) and Outcome.at(stage.onnx) is None
     # Not within the work: a store that does not answer is no fault of the candidate, whose outcome KFP would keep.
-    dataset = _data(stage) if mixed else None
+    dataset = open_dataset(DataRef.from_json(stage.data)) if mixed else None
 
     def write() -> None:
         stage.ir.parent.mkdir(parents=True, exist_ok=True)
@@ -50,13 +52,6 @@ def convert(stage: Convert, output: ExecutorOutput) -> None:
                                "weights": "FP16" if stage.compress_to_fp16 else "FP32", "size_mb": files.size_mb})
 
     stage.of.work(stage, output, write, stage.onnx, fails_of=UserError)
-
-
-def _data(stage: Convert) -> "Dataset":
-    from core.data.dataset import open_dataset
-    from core.data.reference import DataRef
-
-    return open_dataset(DataRef.from_json(stage.data))
 
 
 def _mixed(stage: Convert, dataset: "Dataset", folder: Path) -> Path:

@@ -7,6 +7,7 @@ from typing import Any
 from components.candidates import OfCandidate
 from components.stage import Stage, input_artifact, output_artifact, parameter
 from components.training import Ranks
+from core.base.errors import CandidateFailed, NotRestored
 from core.base.executor_output import ExecutorOutput
 
 
@@ -35,7 +36,8 @@ def evaluate(stage: Evaluate, output: ExecutorOutput) -> None:
         metrics = evaluate_checkpoint(stage.checkpoint, dataset, stage.evaluation, stage.detections)
         print(f"mAP {metrics.map:.4f}, mAP50 {metrics.map50:.4f} on {metrics.images} images", flush=True)
 
-    stage.of.work(stage, output, score, stage.checkpoint)
+    # Not of any UserError: data that cannot be reached and a file that is cut off are no fault of the candidate.
+    stage.of.work(stage, output, score, stage.checkpoint, fails_of=(CandidateFailed, NotRestored))
 
 
 STAGE = Stage("evaluate", "train", Evaluate, evaluate, on_ranks=True)

@@ -1,5 +1,6 @@
 """The report stage."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +18,12 @@ BASELINE = "FP32"
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """What the candidate that is chosen is the best in, of those within the limits."""
+    """What the candidate that is chosen is the best in, of those within the limits, and what candidates cost."""
 
     objective: str = parameter("throughput, latency or size.", "throughput", metavar="WHAT")
+    price_per_hour: float = parameter(
+        "Price of an hour of a GPU, or of the CPU without one, to show what each candidate cost beside its hours; 0 "
+        "shows hours alone.", 0.0)
 
     def value(self) -> "Objective":
         """Return the objective.
@@ -36,12 +40,15 @@ class Goal:
                             "Use throughput for batches of work, latency where one image is waited for.") from error
 
     def check(self) -> None:
-        """Check the objective.
+        """Check the objective and the price.
 
         Raises:
-            UserError: There is none of that name.
+            UserError: There is none of that name, or the price is no number of at least 0.
         """
         self.value()
+        if not 0 <= self.price_per_hour < math.inf:
+            raise UserError("parameter price_per_hour", self.price_per_hour, "It is a number of at least 0.",
+                            "Give the price in any currency, or 0 for none.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,20 +85,24 @@ def report(stage: Report, output: ExecutorOutput) -> None:
     from core.results.outcome import Making, Outcome
     from core.storage.parent import ParentRef
 
+    stage.goal.check()
     given = [stage.evaluation_candidates, stage.log_candidates, stage.making_candidates]
     if any(one.keys() != given[0].keys() for one in given):
         raise UserError("candidates", "; ".join(", ".join(one) or "none" for one in given), "Evaluations, logs and "
                         "makings must be of the same candidates.", "Give each of every candidate, as NAME=FILE.")
+    failed_logs: dict[str, Path] = {}
     models = {BASELINE: ModelArtifacts(stage.evaluation_fp32, stage.log_fp32, ConfigRef.from_json(stage.model))}
     for name, evaluation in stage.evaluation_candidates.items():
         if Outcome.at(stage.making_candidates[name]) is None:
             making = Making.read(stage.making_candidates[name])
             models[name] = ModelArtifacts(evaluation, stage.log_candidates[name],
                                           ConfigRef.from_json(making.config), making)
+        elif Outcome.at(stage.log_candidates[name]) is None:
+            failed_logs[name] = stage.log_candidates[name]
     inputs = ReportInputs(
         models=models, validation_folder=stage.validation, data=DataRef.from_json(stage.data),
         parent=ParentRef.from_json(stage.parent).to_json(), thresholds=stage.limits.thresholds(),
-        objective=stage.goal.value())
+        objective=stage.goal.value(), failed_logs=failed_logs, price_per_hour=stage.goal.price_per_hour)
     built = build_report(inputs, stage.summary, stage.html, stage.markdown)
     write_metrics(output, "metrics", stage.metrics, built.summary.metrics())
     write_confusion_matrix(output, "confusion", stage.confusion, [*built.run.validation.classes, "background"],

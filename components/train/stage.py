@@ -21,7 +21,7 @@ class Train:
     seed: int = parameter("Seed of weights, shuffling and augmentation.", 0)
     training: Training
     checkpoint: Path = output_artifact(
-        "Model", "The FP32 checkpoint; epochs, seconds and the last validation in its metadata.")
+        "Model", "The FP32 checkpoint; epochs, seconds and its validation in its metadata.")
     log: Path = output_artifact("Artifact", "Training log in JSON lines.")
 
 
@@ -44,7 +44,7 @@ def train(stage: Train, output: ExecutorOutput) -> None:
         with tempfile.TemporaryDirectory(prefix=".train-", dir=str(stage.checkpoint.parent)) as work_dir:
             result = fit(config, dataset, stage.checkpoint, stage.log, Path(work_dir), parent, seed=stage.seed,
                          state=state)
-    output.artifact("checkpoint", {"epochs": result.epochs, "seconds": result.seconds, **result.reported()})
+    output.artifact("checkpoint", result.reported())
 
 
 STAGE = Stage("train", "train", Train, train, on_ranks=True)

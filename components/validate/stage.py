@@ -7,7 +7,6 @@ from typing import Any
 
 from components.report.stage import BASELINE
 from components.stage import Presence, Stage, collected_artifact, input_artifact, output_artifact, parameter
-from core.base.errors import UserError
 from core.base.executor_output import ExecutorOutput
 
 EXIT_IMAGES_LEFT_OUT = 4
@@ -39,23 +38,17 @@ def validate(stage: Validate, output: ExecutorOutput) -> int:
     from core.openvino.validation import validate as measure
     from core.openvino.waterfall import ModelFiles
     from core.results.outcome import Outcome
-    from core.results.validation import METRICS_FILE
 
     dataset = open_dataset(DataRef.from_json(stage.data))
     stage.validation.parent.mkdir(parents=True, exist_ok=True)
     failed = {name: outcome for name, ir in stage.ir_candidates.items() if (outcome := Outcome.at(ir))}
-    for outcome in failed.values():
-        print(f"validate: left out {outcome.candidate}, which failed in {outcome.stage}: {outcome.reason}", flush=True)
-    if len(failed) == len(stage.ir_candidates):
-        raise UserError("candidates", ", ".join(failed) or "none", "There is nothing to measure. " + " ".join(
-            outcome.reason for outcome in failed.values()), "Change what they failed of, or name others.")
     baseline = ModelFiles(BASELINE, stage.ir_fp32, stage.onnx_fp32, stage.detections_fp32)
     candidates = [ModelFiles(name, ir, stage.onnx_candidates.get(name), stage.detections_candidates.get(name))
                   for name, ir in stage.ir_candidates.items() if name not in failed]
-    found = measure(dataset, baseline, candidates, stage.validation, sensitivity=stage.sensitivity)
-    if failed:
-        found = found.model_copy(update={"failed": tuple(failed.values())})
-        found.write(stage.validation / METRICS_FILE)
+    found = measure(dataset, baseline, candidates, stage.validation, sensitivity=stage.sensitivity,
+                    failed=tuple(failed.values()))
+    for outcome in found.failed:
+        print(f"validate: left out {outcome.candidate}, which failed in {outcome.stage}: {outcome.reason}", flush=True)
     for warning in found.warnings:
         print(f"validate: {warning}", flush=True)
     corrupt = found.corrupt_images

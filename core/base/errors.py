@@ -31,6 +31,10 @@ class CandidateFailed(UserError):
     """What a compressed model fails of by itself, such as training that diverges; another candidate may do better."""
 
 
+class NotRestored(UserError):
+    """A compressed model that cannot be rebuilt from its checkpoint: of one that was just made, its own failure."""
+
+
 class Terminated(BaseException):
     """SIGTERM arrived; not an Exception, so that only the outermost handler meets it."""
 

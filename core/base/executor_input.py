@@ -1,7 +1,6 @@
 """What KFP tells a plain container of its inputs: where the artifacts of a list lie, and whose they are."""
 
 from pathlib import Path
-from typing import Any
 
 from core.base.errors import UserError
 from core.base.json_file import json_object
@@ -27,7 +26,11 @@ def candidates_of(executor_input: str, name: str) -> dict[str, Path]:
     """
     try:
         listed = json_object(executor_input)["inputs"]["artifacts"][name]["artifacts"]
-        found = [(str(artifact["metadata"][CANDIDATE_KEY]), _path(artifact)) for artifact in listed]
+        found = []
+        for artifact in listed:
+            candidate, uri = str(artifact["metadata"][CANDIDATE_KEY]), str(artifact["uri"])
+            scheme = next((scheme for scheme in _MOUNTS if uri.startswith(scheme)), "")
+            found.append((candidate, Path(_MOUNTS[scheme] + uri.removeprefix(scheme) if scheme else uri)))
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"--executor-input, {name}", bounded_repr(executor_input, 80), "Every artifact of this list must name its "
@@ -37,9 +40,3 @@ def candidates_of(executor_input: str, name: str) -> dict[str, Path]:
         raise UserError(f"--executor-input, {name}", ", ".join(candidate for candidate, _ in found),
                         "There must be one artifact of each candidate.", "Give candidates names that differ.")
     return dict(found)
-
-
-def _path(artifact: dict[str, Any]) -> Path:
-    uri = str(artifact["uri"])
-    scheme = next((scheme for scheme in _MOUNTS if uri.startswith(scheme)), "")
-    return Path(_MOUNTS[scheme] + uri.removeprefix(scheme) if scheme else uri)

@@ -5,8 +5,9 @@ levels, and the digits of an integer, 4,300: more than a reader that walks a doc
 """
 
 import json
+import math
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from core.base.errors import UserError
 from core.base.foreign_file import HEAD_BYTES, kind_of, read_foreign
@@ -51,7 +52,7 @@ def json_value(text: str | bytes, any_number: bool = False) -> Any:
             instead of JSON, in few words.
     """
     hooks: dict[str, Any] = {} if any_number else {
-        "parse_int": _integer, "parse_float": _finite, "parse_constant": _refuse_constant}
+        "parse_int": _integer, "parse_float": _finite, "parse_constant": _finite}
     try:
         # Not by json.loads: from bytes it makes text that cannot be written again.
         decoded = text.decode(json.detect_encoding(text)) if isinstance(text, bytes) else text
@@ -84,13 +85,11 @@ def _integer(digits: str) -> int:
 
 def _finite(digits: str) -> float:
     value = float(digits)
-    if value in (float("inf"), float("-inf")):
-        raise ValueError(f"the number {bounded_repr(digits, 30)} is out of range")
-    return value
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    if math.isfinite(value):
+        return value
+    if digits.endswith(("NaN", "Infinity")):
+        raise ValueError(f"{digits} is no JSON")
+    raise ValueError(f"the number {bounded_repr(digits, 30)} is out of range")
 
 
 def _check_depth(value: Any) -> None:

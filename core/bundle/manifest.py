@@ -82,8 +82,12 @@ class Manifest:
             raise UserError("bundle file", path, f"It must be an object of schema {SCHEMA} with the keys "
                             f"{', '.join(sorted(known))}.", "Use the runner of this bundle, or publish it again.")
         try:
-            files = {_own_path(name): FileRecord(str(record["sha256"]), int(record["bytes"]))
-                     for name, record in values["files"].items()}
+            files = {}
+            for name, record in values["files"].items():
+                place = PurePosixPath(name)
+                if place.is_absolute() or ".." in place.parts or not place.parts:
+                    raise ValueError(f"{bounded_repr(name)} leads out of the bundle")
+                files[name] = FileRecord(str(record["sha256"]), int(record["bytes"]))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UserError("bundle file", path, f"Its files are not described as they must be ({shown(error)}).",
                             COPY_AGAIN) from error
@@ -93,13 +97,6 @@ class Manifest:
         if not all(isinstance(text, str) for text in texts):
             raise UserError("bundle file", path, "Names, digests, model_info and versions must be texts.", COPY_AGAIN)
         return cls(**{**values, "files": files})
-
-
-def _own_path(name: str) -> str:
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise ValueError(f"{bounded_repr(name)} leads out of the bundle")
-    return name
 
 
 def describe_files(folder: Path) -> dict[str, FileRecord]:

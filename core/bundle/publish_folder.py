@@ -57,7 +57,7 @@ class FolderPublisher:
                 holds other content.
             OSError: The disk is full or faulty.
         """
-        with self._errors(), self._sole_writer():
+        with self._sole_writer():
             same = self._version_with(manifest.content_sha256, version)
             if same is not None:
                 return same, False
@@ -99,21 +99,17 @@ class FolderPublisher:
 
     @contextlib.contextmanager
     def _sole_writer(self) -> Iterator[None]:
-        """Hold the model's folder, so that two publishers take turns, and clear what a killed one left."""
-        _make_folders(self._models)
-        descriptor = os.open(self._models, os.O_RDONLY)
+        """Hold the model's folder, made durably, so that two publishers take turns; clear what a killed one left."""
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            for abandoned in self._models.glob(f"{_UNFINISHED}*"):
-                shutil.rmtree(abandoned)
-            yield
-        finally:
-            os.close(descriptor)
-
-    @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
+            missing = [path for path in (self._models, *self._models.parents) if not path.exists()]
+            self._models.mkdir(parents=True, exist_ok=True)
+            for path in missing:
+                _sync_folder(path.parent)
+            with _opened(self._models) as descriptor:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                for abandoned in self._models.glob(f"{_UNFINISHED}*"):
+                    shutil.rmtree(abandoned)
+                yield
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
                 raise UserError("destination", self._models, f"It must be a folder that can be written "
@@ -152,17 +148,15 @@ def _copy(source: Path, target: Path, expected: str) -> None:
                         "Let nothing write to the bundle and publish again.")
 
 
-def _make_folders(folder: Path) -> None:
-    """Make a folder and those above it durably."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in missing:
-        _sync_folder(path.parent)
-
-
 def _sync_folder(folder: Path) -> None:
+    with _opened(folder) as descriptor:
+        os.fsync(descriptor)
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[int]:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        yield descriptor
     finally:
         os.close(descriptor)

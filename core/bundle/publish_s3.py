@@ -126,19 +126,14 @@ class S3Publisher:
         listing = self._listing()
         published = {version for version, names in listing.items() if MANIFEST in names and only in (None, version)}
         for version in sorted(published, reverse=True):
-            theirs = self._manifest_of(version)
+            theirs, objects = self._manifest_of(version), listing[version]
+            # Where this bundle has the same file, an object is compared by its content, else by its size.
             if theirs is not None and theirs.content_sha256 == manifest.content_sha256 and all(
-                    self._is_sound(listing[version].get(name), f"{version}/{name}", record, bundle / name,
-                                   manifest.files.get(name)) for name, record in theirs.files.items()):
+                    self._holds(f"{version}/{name}", objects.get(name), record, bundle / name)
+                    if manifest.files.get(name) == record else name in objects and objects[name].size == record.bytes
+                    for name, record in theirs.files.items()):
                 return version
         return None
-
-    def _is_sound(self, info: StoredObject | None, name: str, record: FileRecord, path: Path,
-                  ours: FileRecord | None) -> bool:
-        """Return whether an object is there, of its size, and, where this bundle has the same file, of its content."""
-        if info is None or info.size != record.bytes:
-            return False
-        return ours != record or self._holds(name, info, record, path)
 
     def _holds(self, name: str, info: StoredObject | None, record: FileRecord, path: Path) -> bool:
         """Return whether an object is a bundle's file, by its ETag, else by the sha256 that uploads store with it."""

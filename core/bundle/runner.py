@@ -79,15 +79,12 @@ def detect(bundle: Path, arguments: argparse.Namespace) -> None:
             raise UserError("image", path, f"It cannot be decoded: {error.reason}.", "Give another image.") from error
         found = detector(image).above(arguments.min_score)
         if arguments.json:
-            print(json.dumps(_record(path, found, detector.spec.classes), ensure_ascii=False), flush=True)
+            print(json.dumps({"image": str(path), "detections": [
+                {"box": [round(float(value), 2) for value in box], "score": round(float(score), 4), "label": int(label),
+                 "class": detector.spec.classes[label]} for box, score, label in zip(
+                    found.boxes, found.scores, found.labels)]}, ensure_ascii=False), flush=True)
         else:
             _print_and_draw(path, image, found, detector.spec.classes, arguments.output)
-
-
-def _record(path: Path, found: Any, classes: Any) -> dict[str, Any]:
-    return {"image": str(path), "detections": [
-        {"box": [round(float(value), 2) for value in box], "score": round(float(score), 4), "label": int(label),
-         "class": classes[label]} for box, score, label in zip(found.boxes, found.scores, found.labels)]}
 
 
 def _print_and_draw(path: Path, image: Any, found: Any, classes: Any, output: Path) -> None:

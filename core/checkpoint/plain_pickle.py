@@ -16,12 +16,9 @@ from typing import Any
 from core.base.text import bounded_repr
 
 # What pickle protocols 0 and 1 spell as text, extension codes, calls in other words, and integers beyond 2,040 bits.
-_REFUSED_OPCODES = {
-    "INT": pickle.INT, "LONG": pickle.LONG, "FLOAT": pickle.FLOAT, "STRING": pickle.STRING, "UNICODE": pickle.UNICODE,
-    "PERSID": pickle.PERSID, "INST": pickle.INST, "OBJ": pickle.OBJ, "EXT1": pickle.EXT1, "EXT2": pickle.EXT2,
-    "EXT4": pickle.EXT4, "NEWOBJ_EX": pickle.NEWOBJ_EX, "DUP": pickle.DUP, "GET": pickle.GET, "PUT": pickle.PUT,
-    "NEXT_BUFFER": pickle.NEXT_BUFFER, "READONLY_BUFFER": pickle.READONLY_BUFFER,
-    "LONG4": pickle.LONG4}
+_REFUSED_OPCODES = {name: getattr(pickle, name) for name in (
+    "INT", "LONG", "FLOAT", "STRING", "UNICODE", "PERSID", "INST", "OBJ", "EXT1", "EXT2", "EXT4", "NEWOBJ_EX", "DUP",
+    "GET", "PUT", "NEXT_BUFFER", "READONLY_BUFFER", "LONG4")}
 _KEYS = (str, int, float, bool, bytes, type(None))
 _MOST_KEY_PARTS = 16
 # Larger integers can be chosen such that all have one hash, and a dictionary of them takes quadratic time.

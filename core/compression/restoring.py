@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from core.base.errors import UserError
+from core.base.errors import NotRestored
 from core.base.text import bounded_repr
 from core.checkpoint.checkpoint import Checkpoint
 from core.checkpoint.dtypes import check_dtypes
@@ -58,8 +58,9 @@ def restore_compression(detector: Any, nncf_config: dict[str, Any], checkpoint: 
         source: Where it lies, for messages.
 
     Raises:
-        UserError: NNCF is missing, or the compression state is damaged, or state, config and weights do not belong
-            together: a key is missing or unknown, a weight of another shape or kind, a quantizer has other bits.
+        NotRestored: The compression state is damaged, or state, config and weights do not belong together: a key is
+            missing or unknown, a weight of another shape, a quantizer has other bits.
+        UserError: NNCF is missing, or a weight is of another kind of number.
     """
     record = checkpoint.compression
     check_state(nncf_config, record.state, source)
@@ -92,7 +93,7 @@ def check_state(nncf_config: Mapping[str, Any], state: Mapping[str, Any], source
     """Check that a compression state is of the form that NNCF 2.0.0 writes, for the algorithms of its config.
 
     Raises:
-        UserError: It is not; names the entry.
+        NotRestored: It is not; names the entry.
     """
     import jsonschema
 
@@ -118,7 +119,7 @@ def _unordered(value: Any) -> Any:
     return sorted(map(_unordered, value), key=repr) if isinstance(value, (list, tuple)) else value
 
 
-def _misfit(source: object, difference: str) -> UserError:
-    return UserError("compressed checkpoint", f"{source}, compression_state: {difference}",
-                     "The compression state is damaged, or does not fit the checkpoint's nncf_config, model config and "
-                     "weights.", "Take an undamaged copy, or compress the model again.")
+def _misfit(source: object, difference: str) -> NotRestored:
+    return NotRestored("compressed checkpoint", f"{source}, compression_state: {difference}",
+                       "The compression state is damaged, or does not fit the checkpoint's nncf_config, model config "
+                       "and weights.", "Take an undamaged copy, or compress the model again.")

@@ -61,8 +61,13 @@ def pruning_controllers(controller: Any) -> list[Any]:
 
 def quantizers_of(controller: Any) -> list[Any]:
     """Return the FakeQuantize modules of a controller, of weights and of activations; empty without quantization."""
-    return [quantizer for child in controllers_of(controller)
-            for quantizer in getattr(child, "all_quantizations", {}).values()]
+    return [quantizer for _, quantizer in named_quantizers(controller)]
+
+
+def named_quantizers(controller: Any) -> list[tuple[str, Any]]:
+    """Return name and module of a controller's quantizers, of weights and of activations."""
+    return [(str(key), quantizer) for child in controllers_of(controller)
+            for key, quantizer in getattr(child, "all_quantizations", {}).items()]
 
 
 def _once(layers: Iterable[Any]) -> list[Any]:

@@ -24,8 +24,7 @@ def keep_out_of_graph(detector: Any, postprocessing: bool = False) -> None:
     adapter = find_adapter(detector)
     for function in (*adapter.untraced_functions, *LAYER_FUNCTIONS):
         owner, called = importlib.import_module(function.module), function.name
-        method = getattr(owner, called)
-        setattr(owner, called, _untraced(method) if function.action == UNTRACED else _as_operator(method, called))
+        setattr(owner, called, _patched(getattr(owner, called), function.action, called))
     for module in detector.modules():
         classes = {kind.__name__ for kind in type(module).__mro__}
         for patch in (*adapter.patches, *LAYERS):
@@ -55,32 +54,25 @@ def _apply(patch: Patch, module: Any) -> None:
     if patch.function is not None:
         wrapped: Callable[..., Any] = functools.partial(patch.function, module)
     else:
-        wrapped = _untraced(method) if patch.action == UNTRACED else _as_operator(method, patch.owner)
+        wrapped = _patched(method, patch.action, patch.owner)
     # Straight into the instance: nn.Module would look for a parameter or a submodule.
     object.__setattr__(owner, name, wrapped)
 
 
-def _untraced(function: Callable[..., Any]) -> Callable[..., Any]:
-    if hasattr(function, "_patched_for_nncf"):
-        return function
-
-    @functools.wraps(function)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        with untraced():
-            return function(*_plain(args), **_plain(kwargs))
-
-    run._patched_for_nncf = True  # type: ignore[attr-defined]
-    return run
-
-
-def _as_operator(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+def _patched(function: Callable[..., Any], action: str, name: str) -> Callable[..., Any]:
     from nncf.torch import register_operator
 
     if hasattr(function, "_patched_for_nncf"):
         return function
-    run = functools.wraps(function)(register_operator(name)(lambda *args, **kwargs: function(*args, **kwargs)))
-    run._patched_for_nncf = True
-    return run
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with untraced():
+            return function(*_plain(args), **_plain(kwargs))
+
+    operator = register_operator(name)(lambda *args, **kwargs: function(*args, **kwargs))
+    patched = functools.wraps(function)(run if action == UNTRACED else operator)
+    patched._patched_for_nncf = True
+    return patched
 
 
 def _register_opaque_operators() -> None:

@@ -18,7 +18,7 @@ from core.compression.distillation import add_compression_loss, require_distilla
 from core.compression.nncf_import import import_nncf
 from core.compression.shared_weights import share_weight_quantizers
 from core.compression.state import state_from_data, state_to_data
-from core.compression.statistics import controllers_of
+from core.compression.statistics import named_quantizers
 from core.compression.tracing import (
     TRACING_FAULTS,
     dummy_forward,
@@ -119,7 +119,13 @@ def _wrap_with_postprocessing(detector: Any, config: Any) -> tuple[tuple[Any, An
     except TRACING_FAULTS as error:
         logger.debug("tracing post-processing failed", exc_info=True)
         return None, f"tracing it raised {type(error).__name__}: {str(error)[:200]}"
-    stranded = _stranded_quantizers(detector, controller, network, _sample_size(config))
+    # What a forward pass through the raw heads, which is that of training, does not reach.
+    training = network.training
+    quantizers = named_quantizers(controller)
+    with torch.no_grad(), recorded(quantizers) as calls, forward_as(detector, tracing_forward(detector, False)):
+        network.eval()(torch.zeros(_sample_size(config), device=next(network.parameters()).device))
+    network.train(training)
+    stranded = sorted({name for name, _ in quantizers} - {name for name, _ in calls})
     if stranded:
         shown = ", ".join(stranded[:_LISTED_QUANTIZERS])
         return None, f"{len(stranded)} quantizers would lie in it, where training never comes ({shown})"
@@ -151,37 +157,19 @@ def _wrap(detector: Any, config: Any, restore: CompressionRecord | None, postpro
     return network, controller
 
 
-def _stranded_quantizers(detector: Any, controller: Any, network: Any, size: tuple[int, ...]) -> list[str]:
-    """Return the quantizers that a forward pass through the raw heads, which is that of training, does not reach."""
-    training = network.training
-    with torch.no_grad(), _recorded(controller) as calls, forward_as(detector, tracing_forward(detector, False)):
-        network.eval()(torch.zeros(size, device=next(network.parameters()).device))
-    network.train(training)
-    return sorted({name for name, _ in named_quantizers(controller)} - {name for name, _ in calls})
-
-
 @contextlib.contextmanager
-def _recorded(controller: Any) -> Iterator[list[tuple[str, Any]]]:
-    """Give a list to which each call of a quantizer within the block adds its name and its autograd function."""
+def recorded(quantizers: Iterable[tuple[str, Any]]) -> Iterator[list[tuple[str, Any]]]:
+    """Give a list to which each call of a named quantizer within the block adds its name and its autograd function."""
     calls: list[tuple[str, Any]] = []
 
     def record(name: str, module: Any, inputs: Any, output: Any) -> None:
         # Now, not later: an activation that works in place gives the tensor another history.
         calls.append((name, output.grad_fn))
 
-    handles = [quantizer.register_forward_hook(functools.partial(record, name))
-               for name, quantizer in named_quantizers(controller)]
-    try:
+    with contextlib.ExitStack() as hooks:
+        for name, quantizer in quantizers:
+            hooks.enter_context(quantizer.register_forward_hook(functools.partial(record, name)))
         yield calls
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def named_quantizers(controller: Any) -> list[tuple[str, Any]]:
-    """Return name and module of a controller's quantizers, of weights and of activations."""
-    return [(str(key), quantizer) for child in controllers_of(controller)
-            for key, quantizer in getattr(child, "all_quantizations", {}).items()]
 
 
 def fake_quantize_operators(compressed: CompressedDetector) -> int:
@@ -192,7 +180,8 @@ def fake_quantize_operators(compressed: CompressedDetector) -> int:
     YOLOv3's MobileNetV2, for one, ends in a layer that nothing reads. A forward pass finds them by autograd.
     """
     network = compressed.network
-    if not named_quantizers(compressed.controller):
+    quantizers = named_quantizers(compressed.controller)
+    if not quantizers:
         return 0
     detector = network.get_nncf_wrapped_model()
     size = _sample_size(compressed.nncf_config)
@@ -200,8 +189,7 @@ def fake_quantize_operators(compressed: CompressedDetector) -> int:
     network.eval()
     frozen = [parameter for parameter in network.parameters()
               if parameter.is_floating_point() and not parameter.requires_grad]
-    with torch.enable_grad(), _recorded(compressed.controller) as calls, forward_as(
-            detector, tracing_forward(detector, False)):
+    with torch.enable_grad(), recorded(quantizers) as calls, forward_as(detector, tracing_forward(detector, False)):
         # Frozen layers would have no history.
         for parameter in frozen:
             parameter.requires_grad_(True)

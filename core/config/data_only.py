@@ -108,8 +108,7 @@ def read_text(path: Path, thing: str) -> str:
         problem = "no such file" if isinstance(error, FileNotFoundError) else getattr(error, "strerror", shown(error))
         raise UserError(thing, problem, "A config is a regular file that can be read.",
                         "Check its path and rights.") from error
-    wrong = not_text(content)
-    if wrong:
+    if wrong := not_text(content):
         raise UserError(thing, f"it is {wrong}", f"A config is UTF-8 text of at most {MAX_TEXT_BYTES} bytes.",
                         "Check that it is the right file.")
     try:

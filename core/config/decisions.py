@@ -174,7 +174,9 @@ KEYS: tuple[Key, ...] = (
             "less_keys", "out_dir", "classwise", "proposal_nums", "iou_thr", "iou_thrs", "metric_items",
             "scale_ranges", "jsonfile_prefix"),
     Key("evaluation.save_best", _O, "The best checkpoint is kept in work_dir; a stage of the pipeline hands it on. A "
-        "compressed model can be best only once its schedule has reached its end."),
+        "compressed model can be best only once its schedule has reached its end. Where the key is absent, train and "
+        "`tools/train.py` take the last epoch, as MMDetection, and compress the best on val; `None` is the last there, "
+        "too."),
     Key("evaluation.metric", _O, f"{', '.join(METRICS)}; another one is refused.", _metric),
     Key("evaluation.by_epoch", _N, "The runner decides, as in MMDetection."),
     *_below("evaluation", _N, "Ranks hand their results over in memory.", "tmpdir", "gpu_collect",

@@ -186,8 +186,16 @@ class Expressions:
         return value
 
     def visit_Call(self, node: ast.Call) -> Any:
-        function, given = self._callee(node)
-        given += self._items(node.args)
+        callee, function, target = node.func, None, []
+        if isinstance(callee, ast.Name) and not any(callee.id in names for names in [*self._scopes, self.values]):
+            function = FUNCTIONS.get(callee.id)
+        elif isinstance(callee, ast.Attribute) and not (
+                isinstance(callee.value, ast.Name) and callee.value.id in FUNCTIONS.keys() - self.values.keys()):
+            target = [self.evaluate(callee.value)]
+            function = METHODS.get(type(target[0]), {}).get(callee.attr)
+        if function is None:
+            raise self.not_data(node, "a call other than of dict, range and the like")
+        given = target + self._items(node.args)
         named: dict[str, Any] = {}
         for argument in node.keywords:
             added = {argument.arg: self.evaluate(argument.value)} if argument.arg else self._mapping(argument.value)
@@ -197,21 +205,6 @@ class Expressions:
                                    "Remove one, or merge with {**first, 'key': value}.")
             named.update(added)
         return self._attempt(node, function, self._bill(node), *given, **named)
-
-    def _callee(self, node: ast.Call) -> tuple[Callable[..., Any], list[Any]]:
-        """Return the function that a call means, and what it is called on where it is a method."""
-        callee = node.func
-        if isinstance(callee, ast.Name):
-            assigned = any(callee.id in names for names in [*self._scopes, self.values])
-            if callee.id in FUNCTIONS and not assigned:
-                return FUNCTIONS[callee.id], []
-        elif isinstance(callee, ast.Attribute) and not (
-                isinstance(callee.value, ast.Name) and callee.value.id in FUNCTIONS.keys() - self.values.keys()):
-            target = self.evaluate(callee.value)
-            method = METHODS.get(type(target), {}).get(callee.attr)
-            if method is not None:
-                return method, [target]
-        raise self.not_data(node, "a call other than of dict, range and the like")
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> Any:
         value = self.evaluate(node.operand)
@@ -336,9 +329,16 @@ class Expressions:
         return value
 
     def visit_Subscript(self, node: ast.Subscript) -> Any:
-        if isinstance(node.slice, ast.Slice):
-            return self._slice(node, node.slice)
-        value, index = self.evaluate(node.value), self._index(node)
+        value, bounds = self.evaluate(node.value), node.slice
+        if isinstance(bounds, ast.Slice):
+            ends = [end and self.evaluate(end) for end in (bounds.lower, bounds.upper, bounds.step)]
+            if not isinstance(value, _Sequence):
+                raise self.refusal(node, f"a slice of a {type(value).__name__}", "Lists, tuples and text have slices.",
+                                   "Correct it.")
+            part = self._attempt(node, operator.getitem, value, slice(*ends))
+            self._bill(node).copy(len(part))
+            return part
+        index = self._index(node)
         wanted = str if isinstance(value, dict) else int
         if not isinstance(value, (dict,) + _Sequence) or type(index) is not wanted:
             raise self.refusal(node, f"a subscript of type {type(index).__name__} on a {type(value).__name__}",
@@ -355,17 +355,6 @@ class Expressions:
         if isinstance(node.slice, ast.Slice):
             raise self.not_data(node, "a slice")
         return self.evaluate(node.slice)
-
-    def _slice(self, node: ast.Subscript, bounds: ast.Slice) -> Any:
-        value = self.evaluate(node.value)
-        start, stop, step = (None if bound is None else self.evaluate(bound)
-                             for bound in (bounds.lower, bounds.upper, bounds.step))
-        if not isinstance(value, _Sequence):
-            raise self.refusal(node, f"a slice of a {type(value).__name__}", "Lists, tuples and text have slices.",
-                               "Correct it.")
-        part = self._attempt(node, lambda: value[start:stop:step])
-        self._bill(node).copy(len(part))
-        return part
 
     def visit_Set(self, node: ast.Set) -> Any:
         """Return what ``{{_base_.a.b}}`` names, to Python's grammar a set within a set; or a set's elements."""

@@ -11,9 +11,9 @@ WEIGHTS = ("checkpoint", "pretrained", "teacher_ckpt", "load_from", "resume_from
 """Keys whose text names weights: of mmcv's initialisers, of MMDetection's models and hooks, and of a run."""
 
 
-def named_texts(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
+def named_texts(node: Any) -> Iterator[tuple[str, str]]:
     """Yield every text of a config that may name a file, with its key; data sets and places to write are left out."""
-    return ((key, text) for _, key, text in _texts(node, "", key))
+    return ((key, text) for _, key, text in _texts(node))
 
 
 def named_weights(node: Any) -> Iterator[tuple[str, str]]:

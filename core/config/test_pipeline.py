@@ -99,7 +99,10 @@ def preprocessing_of(cfg: "Config") -> Preprocessing:
     width, height = _scale(augment)
     steps = _pixel_steps(augment["transforms"])
     keep_ratio = bool(steps["Resize"].get("keep_ratio", True))
-    mean, std, to_rgb = _normalisation(steps.get("Normalize"))
+    normalize = steps.get("Normalize", {"mean": (0.0,) * 3, "std": (1.0,) * 3, "to_rgb": False})
+    mean, std = _channels(normalize, "mean"), _channels(normalize, "std")
+    if 0.0 in std:
+        raise _refusal("Normalize", {"std": std}, "Pixels are divided by std.", "Use 1.0 for no scaling.")
     pad = steps.get("Pad")
     if pad is None and keep_ratio:
         raise _refusal("Resize", steps["Resize"], "With keep_ratio the input has a fixed size only through Pad.",
@@ -108,7 +111,7 @@ def preprocessing_of(cfg: "Config") -> Preprocessing:
     order = list(steps)
     after = "Normalize" in order and "Pad" in order and order.index("Pad") > order.index("Normalize")
     return Preprocessing(input_width, input_height, width, height, keep_ratio, divisor, _pad_value(pad), after,
-                         mean, std, to_rgb)
+                         mean, std, bool(normalize.get("to_rgb", True)))
 
 
 def _checked(steps: Any) -> list[Mapping[str, Any]]:
@@ -161,15 +164,6 @@ def _scale(augment: Mapping[str, Any]) -> tuple[int, int]:
 
 def _is_size(value: Any) -> bool:
     return isinstance(value, tuple) and len(value) == 2 and all(type(side) is int and side > 0 for side in value)
-
-
-def _normalisation(step: Mapping[str, Any] | None) -> tuple[tuple[float, ...], tuple[float, ...], bool]:
-    if step is None:
-        return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), False
-    mean, std = _channels(step, "mean"), _channels(step, "std")
-    if 0.0 in std:
-        raise _refusal("Normalize", {"std": std}, "Pixels are divided by std.", "Use 1.0 for no scaling.")
-    return mean, std, bool(step.get("to_rgb", True))
 
 
 def _channels(step: Mapping[str, Any], key: str) -> tuple[float, ...]:

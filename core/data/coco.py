@@ -19,7 +19,7 @@ from core.base.text import bounded_repr
 from core.data.annotations import AnnotatedImage, AnnotatedSplit, Box, check_relative, is_unicode
 from core.data.digest import MOST_BYTES
 from core.data.layout import Found, Part, plain_name, split_of
-from core.data.masks import Mask, sound_mask
+from core.data.masks import sound_mask
 from core.data.search import FileSearch, portable
 
 LAYOUTS = "annotations/<split>.json, <split>.json, <split>/<any>.json, or any JSON of images, annotations, categories"
@@ -264,19 +264,21 @@ class _Reader:
                 self._skipped["are of images that it does not list: left out"] += 1
             elif category not in categories:
                 self._skipped["are of categories that it does not list: left out"] += 1
-            else:
-                box = self._box(entry, images[image], categories[category], what, index)
-                if box is not None:
-                    boxes.setdefault(image, []).append(box)
+            elif box := self._box(entry, images[image], categories[category], what, index):
+                boxes.setdefault(image, []).append(box)
         return boxes
 
     def _box(self, entry: dict[str, Any], image: AnnotatedImage, category: str, what: str, index: int) -> Box | None:
         mask = sound_mask(entry.get("segmentation"), image.width, image.height)
-        sides = _bbox(entry.get("bbox"), mask)
+        given = entry.get("bbox")
+        numbers = [_number(number) for number in given] if isinstance(given, list) else []
+        sides = numbers if len(numbers) == _BOX_NUMBERS and None not in numbers else None
+        if not given and isinstance(mask, list):
+            columns, rows = ([number for polygon in mask for number in polygon[axis::2]] for axis in (0, 1))
+            sides = [min(columns), min(rows), max(columns) - min(columns), max(rows) - min(rows)]
         crowd, area = _flag(entry.get("iscrowd", 0)), _number(entry.get("area"))
         if sides is None:
-            self._fault(f"{what}.bbox", entry.get("bbox"),
-                        "It must be [x, y, width, height], four finite numbers of pixels.")
+            self._fault(f"{what}.bbox", given, "It must be [x, y, width, height], four finite numbers of pixels.")
         elif crowd is None:
             self._fault(f"{what}.iscrowd", entry["iscrowd"], "It must be 0 or 1.")
         elif entry.get("area") is not None and (area is None or area < 0):
@@ -333,13 +335,3 @@ def _flag(value: Any) -> bool | None:
         return bool(value)
     number = _number(value)
     return bool(number) if number in (0, 1) else None
-
-
-def _bbox(value: Any, mask: Mask | None) -> list[float] | None:
-    """Return a box's four numbers; without any, the bounds of the object's polygons."""
-    if not value and isinstance(mask, list):
-        columns = [number for polygon in mask for number in polygon[::2]]
-        rows = [number for polygon in mask for number in polygon[1::2]]
-        return [min(columns), min(rows), max(columns) - min(columns), max(rows) - min(rows)]
-    numbers = [_number(number) for number in value] if isinstance(value, list) else []
-    return numbers if len(numbers) == _BOX_NUMBERS and None not in numbers else None

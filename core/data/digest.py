@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from core.base.errors import UserError
-from core.base.files import cache_folder, new_file
+from core.base.files import cache_folder
 from core.base.foreign_file import open_regular
 from core.base.json_file import read_json
+from core.base.outputs import write_text
 from core.data.layout import Fractions
 
 FileRow = tuple[str, int, str]
@@ -93,8 +94,7 @@ class FileMemory:
     def save(self) -> None:
         """Write what is new to the cache; of two writers at a time the last stays, which costs a re-read at most."""
         if self._changed:
-            with new_file(self._file) as path:
-                path.write_text(json.dumps(self._known))
+            write_text(self._file, json.dumps(self._known))
             self._changed = False
 
     def row(self, file: Path) -> FileRow:

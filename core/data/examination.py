@@ -115,7 +115,6 @@ def _readers(asked: str) -> dict[str, Any]:
 
 
 def _read(search: FileSearch, data_format: str, layout: Layout) -> dict[str, AnnotatedSplit]:
-    """Return the splits in use by name."""
     reader = FORMATS[data_format]
     read, faults = {}, []
     for name, parts in layout.parts.items():

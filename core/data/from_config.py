@@ -16,10 +16,10 @@ from core.base.errors import UserError
 from core.base.suggest import listed
 from core.base.text import bounded_repr, printable
 from core.data.dataset import MOST_LOGGED, resolve_layout, search_of
-from core.data.layout import Fractions, Layout, Part, SplitNames
+from core.data.layout import Fractions, Part
 from core.data.place import Place, locate
 from core.data.reference import DataRef
-from core.data.splits import MADE
+from core.data.splits import AUTO, plan
 from core.storage.location import Scheme, parse_location
 
 _LOGGER = logging.getLogger(__name__)
@@ -111,7 +111,10 @@ def resolve_config_data(config: Mapping[str, Any], config_file: Path | None = No
         place = locate(root, lambda name: any(
             name in (part.names, part.annotations) or part.names and name.startswith(f"{part.annotations}/")
             for part in every))
-    layout = _layout(parts, Fractions(val_fraction, test_fraction, int(split_seed)))
+    if parts["test"] == parts["val"]:
+        del parts["test"]
+    layout = plan({role: found for role, found in parts.items() if found}, (AUTO, AUTO, AUTO),
+                  Fractions(val_fraction, test_fraction, int(split_seed)), place.root, single=False)
     # A warning, so that it is shown where nothing has set up logging.
     _LOGGER.warning("data: the config's own, %s", printable(layout.describe(formats[0]), MOST_LOGGED))
     return resolve_layout(place, search_of(place), formats[0], layout, tuple(classes), keep_order)
@@ -215,17 +218,6 @@ def _from_common_root(located: Mapping[str, list[Part]]) -> tuple[str, dict[str,
         return path and path.replace("://", ":/", 1)[len(root.replace("://", ":/", 1)):].strip("/")
 
     return root, {role: [Part(*map(relative, part)) for part in found] for role, found in located.items()}
-
-
-def _layout(parts: dict[str, list[Part]], fractions: Fractions) -> Layout:
-    train, val, test = (tuple(parts[role]) for role in _ROLES)
-    if not val and not test:
-        names = MADE if fractions.val else MADE._replace(val="")
-        return Layout(names, {MADE.train: train}, fractions)
-    if not test or test == val:
-        return Layout(SplitNames("train", "val", "val"), {"train": train, "val": val or test})
-    return Layout(SplitNames("train", "val" if val else "", "test"),
-                  {"train": train, **({"val": val} if val else {}), "test": test})
 
 
 def _joined(folder: str, path: str) -> str:

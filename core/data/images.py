@@ -44,8 +44,7 @@ def examine_images(files: Iterable[Path], memory: FileMemory) -> dict[Path, File
     results: dict[Path, FileFacts | str] = {}
     unknown = []
     for file in dict.fromkeys(files):
-        facts = memory.recall(file)
-        if facts is not None and facts.width:
+        if (facts := memory.recall(file)) is not None and facts.width:
             results[file] = facts
         else:
             unknown.append(file)

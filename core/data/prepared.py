@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
-from core.base.files import cache_folder, new_file
+from core.base.files import cache_folder
 from core.base.json_file import read_json
+from core.base.outputs import write_text
 from core.data.annotations import AnnotatedSplit
 from core.data.digest import MOST_BYTES
 from core.data.examination import Examined
@@ -30,22 +31,19 @@ def write_entry(entry: Path, root: Path, examined: Examined) -> dict[str, Any]:
     described = {}
     for role, split in examined.splits.items():
         document = _coco_document(split, examined.classes)
-        with new_file(entry / f"{role}.json") as path:
-            path.write_text(json.dumps(document))
+        write_text(entry / f"{role}.json", json.dumps(document))
         parts, start = [], 0
         for number, size in enumerate(split.part_sizes if len(split.part_sizes) > 1 else ()):
             parts.append(f"{role}-{number}.json")
             part = replace(split, images=split.images[start:start + size])
-            with new_file(entry / parts[-1]) as path:
-                path.write_text(json.dumps(_coco_document(part, examined.classes)))
+            write_text(entry / parts[-1], json.dumps(_coco_document(part, examined.classes)))
             start += size
         described[role] = {"name": split.name, "image_root": split.image_root.relative_to(root).as_posix(),
                            "images": len(document["images"]), "parts": parts,
                            "boxes": sum(not box["iscrowd"] for box in document["annotations"]),
                            "masks": sum("segmentation" in box for box in document["annotations"] if not box["iscrowd"])}
     manifest = {"splits": described, "files": examined.rows, "warnings": examined.warnings}
-    with new_file(entry / _MANIFEST) as path:
-        path.write_text(json.dumps(manifest))
+    write_text(entry / _MANIFEST, json.dumps(manifest))
     return manifest
 
 

@@ -53,7 +53,7 @@ def plan(found: Found, asked: tuple[str, str, str], fractions: Fractions, root: 
     known = dict(found)
     for part in (part for parts in found.values() for part in parts):
         path = Path(part.names or part.annotations)
-        for name in {path.as_posix(), path.name, path.stem, plain_name(path)} & set(asked) - found.keys():
+        for name in {path.as_posix(), path.name, path.stem, plain_name(path)} & set(asked) - {AUTO, *found}:
             known.setdefault(name, []).append(part)
     names = choose_splits(*asked, known, root)
     parts = {name: tuple(known[name]) for name in dict.fromkeys(names) if name}

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from core.detectors.attention import reduced_attention
+from core.detectors.attention import dynamic_convolution, reduced_attention
 from core.detectors.graph import untraced
 
 UNTRACED = "untraced"
@@ -100,6 +100,8 @@ def dropped(layer: Any, feature: Any) -> Any:
 _ATTENTION = "attention: products of activations and a softmax, which 8 bits ruin"
 _BETWEEN_PIXELS = "samples between pixels, for which NNCF and OpenVINO have no operator of 8 bits"
 
+_WEIGHTS_MADE = "products of activations, one the other's weights"
+
 LAYERS = (
     Patch("ModulatedDeformConv2dPack", "forward", COORDINATES, REPLACED, function=modulated),
     Patch("NormedLinear", "forward", "normalises its weights and its input in passing", action=OPERATOR),
@@ -107,6 +109,7 @@ LAYERS = (
     Patch("DropPath", "forward", "NNCF loses its trace in training", REPLACED, function=dropped),
     Patch("CARAFEPack", "kernel_normalizer", "a softmax over weights of neighbours, which 8 bits do not keep"),
     Patch("SpatialReductionAttention", "attn.forward", _ATTENTION, REPLACED, function=reduced_attention),
+    Patch("DynamicConv", "forward", _WEIGHTS_MADE, REPLACED, function=dynamic_convolution),
     Patch("SAConv2d", "forward", "its convolutions have weights made in passing, and one switches between them",
           action=OPERATOR),
 )
@@ -114,6 +117,7 @@ LAYERS = (
 
 LAYER_FUNCTIONS = (
     UntracedFunction("core.detectors.attention", "spatial_attention", _ATTENTION, OPERATOR),
+    UntracedFunction("core.detectors.attention", "dynamic_products", _WEIGHTS_MADE, OPERATOR),
     UntracedFunction("mmcv.ops.deform_conv", "deform_conv2d", _BETWEEN_PIXELS, OPERATOR),
     UntracedFunction("mmcv.ops.modulated_deform_conv", "modulated_deform_conv2d", _BETWEEN_PIXELS, OPERATOR),
     UntracedFunction("mmcv.ops.carafe", "carafe", "sums neighbours by weights of their own for each pixel", OPERATOR),

@@ -52,8 +52,16 @@ def pictures(number: int, height: int, width: int) -> list[np.ndarray]:
 
 
 def liken(network: Any, detector: OpenVinoDetector, images: Sequence[np.ndarray]) -> Likeness:
-    """Return how alike a network in PyTorch and its IR are on images of the input's size."""
-    first = {index: found_by_torch(network, detector.spec, image) for index, image in enumerate(images)}
+    """Return how alike a network in PyTorch and its IR are on images of the input's size.
+
+    Raises:
+        ValueError: The IR scales such images down, to pad them again: both would not see the same.
+    """
+    spec = detector.spec
+    if (spec.resize_height, spec.resize_width) != (spec.input_height, spec.input_width):
+        raise ValueError(f"images of {spec.input_height}x{spec.input_width} are resized to {spec.resize_height}x"
+                         f"{spec.resize_width} and padded: their size must be a multiple of {spec.size_divisor}")
+    first = {index: found_by_torch(network, spec, image) for index, image in enumerate(images)}
     second = {index: _of_some_size(detector(image)) for index, image in enumerate(images)}
     shares, masks = [], []
     for index in first:
@@ -65,7 +73,7 @@ def liken(network: Any, detector: OpenVinoDetector, images: Sequence[np.ndarray]
             like = _likes(one, other)[:MOST]
             masks.extend(_overlap(one, index_one, other, index_other, images[index].shape[:2])
                          for index_one, index_other in enumerate(like) if index_other >= 0)
-    limits = (detector.spec.max_detections, detector.spec.max_detections)
+    limits = (spec.max_detections, spec.max_detections)
     return Likeness(sum(min(len(found), MOST) for found in first.values()), float(np.mean(shares)) if shares else 0.0,
                     compare(first, second, limits).share, float(np.mean(masks)) if masks else None)
 

@@ -13,8 +13,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -34,6 +33,9 @@ _LONGEST_REASON = 1500
 _OPENVINO_OPERATOR = "org.openvinotoolkit.FakeQuantize"
 
 logger = logging.getLogger(__name__)
+# Of the training step's runner.
+_SILENT = logging.getLogger("mmdet_compress.dry_run")
+_SILENT.setLevel(logging.WARNING)
 
 Stages = tuple[tuple[str, Callable[[], str]], ...]
 
@@ -240,7 +242,7 @@ class DryRun:
         before = [parameter.detach().clone() for parameter in trained]
         bound_gradients(self.network)
         runner = EpochBasedRunner(data_parallel(self.network), optimizer=build_optimizer(
-            self.network, self.config.optimizer), work_dir=str(self.folder), max_epochs=1, logger=_silent_logger())
+            self.network, self.config.optimizer), work_dir=str(self.folder), max_epochs=1, logger=_SILENT)
         runner.last_metrics = {}
         with building("optimizer hook", self.config):
             runner.register_optimizer_hook(copy.deepcopy(self.config.get("optimizer_config", {})))
@@ -261,11 +263,12 @@ class DryRun:
 
     def test_forward(self) -> str:
         """Detect in the images: every quantizer runs."""
-        from core.compression.wrap import named_quantizers
+        from core.compression.wrap import named_quantizers, recorded
 
         quantizers = named_quantizers(self.compression.controller) if self.compression is not None else []
-        with _running(quantizers) as ran:
+        with recorded(quantizers) as calls:
             found = self.detect(self.network)
+        ran = {name for name, _ in calls}
         missing = [name for name, _ in quantizers if name not in ran]
         if missing:
             raise RuntimeError(f"{len(missing)} of {len(quantizers)} quantizers did not run, such as {missing[0]}")
@@ -369,22 +372,6 @@ class DryRun:
             return list(tensors(network.eval()(_image(self.batches[0]).to(device()))))
 
 
-@contextmanager
-def _running(quantizers: list[tuple[str, Any]]) -> Iterator[set[str]]:
-    """Give the names of the quantizers that run within the block, filled while they do."""
-    ran: set[str] = set()
-
-    def marker(name: str) -> Callable[..., None]:
-        return lambda module, inputs, output: ran.add(name)
-
-    handles = [quantizer.register_forward_hook(marker(name)) for name, quantizer in quantizers]
-    try:
-        yield ran
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
 def try_ir(python: Path, onnx: Path, ir: Path) -> dict[str, Any]:
     """Convert an exported model by ``core.openvino.trial`` in another environment and return what it says.
 
@@ -422,9 +409,3 @@ def find_openvino_python(given: Path | None = None) -> Path | None:
 
 def _image(batch: Any) -> Any:
     return batch["img"].data[0]
-
-
-def _silent_logger() -> logging.Logger:
-    silent = logging.getLogger("mmdet_compress.dry_run")
-    silent.setLevel(logging.WARNING)
-    return silent

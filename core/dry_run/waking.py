@@ -1,9 +1,13 @@
 """Random weights made to find something: scores and boxes that differ from place to place."""
 
+import contextlib
+import re
 from typing import Any
 
-_SCORES, _BOXES = 1.5, 0.5
-"""Standard deviation of what layers of the heads return that make scores, and of those that make boxes."""
+_SCORES, _BOXES, _STAGE_BOXES = 1.5, 0.5, 0.1
+"""Standard deviation of what layers of the heads return that make scores, boxes, and boxes stage by stage."""
+# Boxes that one stage after another moves must stay in the image: MMDetection cannot paste masks outside of it.
+_OF_STAGE = re.compile(r"\bbbox_head\.\d+\.")
 _MAKES_BOXES = ("reg", "bbox", "offset")
 _MAKES_SCORES = ("cls", "conf", "score", "logits", "obj", "centerness")
 
@@ -22,21 +26,19 @@ def wake(detector: Any, forward: Any, images: Any) -> None:
     import torch
 
     detector.eval()
-    handles = [module.register_forward_hook(_scaling(label)) for label, module in detector.named_modules()
-               if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear))]
-    try:
-        with torch.no_grad():
-            forward(images)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with torch.no_grad(), contextlib.ExitStack() as hooks:
+        for label, module in detector.named_modules():
+            if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear)):
+                hooks.enter_context(module.register_forward_hook(_scaling(label)))
+        forward(images)
 
 
 def _scaling(label: str) -> Any:
     target = 1.0
     if "head" in label.partition(".")[0]:
         name = label.partition(".")[2]
-        target = _BOXES if any(part in name for part in _MAKES_BOXES) else target
+        if any(part in name for part in _MAKES_BOXES):
+            target = _STAGE_BOXES if _OF_STAGE.search(label) else _BOXES
         target = _SCORES if any(part in name for part in _MAKES_SCORES) else target
     scaled: list[Any] = []
 
@@ -44,7 +46,11 @@ def _scaling(label: str) -> Any:
         if scaled:
             return None
         scaled.append(module)
-        deviation = float(output.std())
+        # Guided anchoring's last layers are 0 in places that another input tells them to skip.
+        output = output if len(inputs) == 1 else type(module).forward(module, inputs[0])
+        # YOLOv3's biases tell scores from boxes, and would be most of the deviation.
+        bias = 0 if module.bias is None else module.bias.view(-1, *(1,) * (module.weight.dim() - 2))
+        deviation = float((output - bias).std())
         # A layer that begins at zero, such as one of offsets, or of one output stays as it is.
         if not deviation > 1e-6:
             return None

@@ -54,8 +54,7 @@ def score_detections(annotation_file: Path, detections: Mapping[int, Detections]
     from pycocotools.cocoeval import COCOeval
 
     truth = read_annotations(annotation_file)
-    categories = _category_ids(annotation_file, truth["categories"], classes)
-    image_ids = _images_to_score(annotation_file, truth["images"], detections, skipped)
+    categories, image_ids = _matched_ids(annotation_file, truth, detections, classes, skipped)
     results = [result for image_id in image_ids
                for result in _results(annotation_file, image_id, detections[image_id], categories)]
     # The records are what COCO.loadRes makes of a result file; it fails itself where there is no detection at all.
@@ -98,7 +97,6 @@ def read_annotations(annotation_file: Path) -> dict[str, Any]:
 
 
 def _indexed(content: dict[str, Any]) -> Any:
-    """Return pycocotools' COCO over records in memory."""
     from pycocotools.coco import COCO
 
     coco = COCO()
@@ -108,20 +106,13 @@ def _indexed(content: dict[str, Any]) -> Any:
     return coco
 
 
-def _category_ids(annotation_file: Path, categories: Sequence[Mapping[str, Any]],
-                  classes: Sequence[str]) -> list[int]:
-    """Return the file's category id of each class, in class order."""
-    names = [category["name"] for category in categories]
+def _matched_ids(annotation_file: Path, truth: Mapping[str, Any], detections: Mapping[int, Detections],
+                 classes: Sequence[str], skipped: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Return the file's category id of each class, and the ids of the images to score."""
+    names, known = [category["name"] for category in truth["categories"]], {image["id"] for image in truth["images"]}
     if sorted(names) != sorted(classes):
         raise UserError("classes", list(classes), f"They must be the categories of {annotation_file}: {names}.",
                         "Score with the data set the model was trained for, or rename the categories.")
-    ids = {category["name"]: category["id"] for category in categories}
-    return [ids[name] for name in classes]
-
-
-def _images_to_score(annotation_file: Path, images: Sequence[Mapping[str, Any]],
-                     detections: Mapping[int, Detections], skipped: Sequence[int]) -> list[int]:
-    known = {image["id"] for image in images}
     unknown = (set(detections) | set(skipped)) - known
     if unknown:
         raise UserError("detections", f"image ids {sorted(unknown)[:5]}", f"{annotation_file} has no such images.",
@@ -135,7 +126,8 @@ def _images_to_score(annotation_file: Path, images: Sequence[Mapping[str, Any]],
     if not scored:
         raise UserError("annotation file", annotation_file, f"There is no image to score ({len(known)} listed, "
                         f"{len(known)} unreadable).", "Give a test split with readable images.")
-    return scored
+    ids = {category["name"]: category["id"] for category in truth["categories"]}
+    return [ids[name] for name in classes], scored
 
 
 def _results(annotation_file: Path, image_id: int, found: Detections, categories: Sequence[int]) -> list[dict]:

@@ -14,7 +14,8 @@ from core.export.onnx import ONNX_FILE, write_onnx
 
 PROVEN = frozenset(("ResNet", "SSDVGG", "MobileNetV2", "Darknet", "CSPDarknet", "FPN", "SSDNeck", "YOLOV3Neck",
                     "YOLOXPAFPN", "DilatedEncoder", "SwinTransformer", "HRNet", "HRFPN", "Res2Net", "PAFPN", "FPG",
-                    "BFP", "PyramidVisionTransformerV2", "ResNeSt", "RegNet", "CTResNetNeck"))
+                    "BFP", "PyramidVisionTransformerV2", "ResNeSt", "RegNet", "CTResNetNeck",
+                    "DetectoRS_ResNet", "RFP"))
 """Backbones and necks of detectors that are exported by tests, in docs/detectors.md and in docs/mmdet_configs.md."""
 _SIZE = (256, 256)
 _LONGEST_REASON = 300
@@ -31,8 +32,12 @@ def require_exportable(detector: Any) -> None:
     Raises:
         UserError: See ``require_supported``; or the export fails, or needs operators that are no standard ones.
     """
+    import torch
+
     adapter = require_supported(detector)
-    unknown = sorted({type(part).__name__ for part in _parts(detector)} - PROVEN)
+    neck = getattr(detector, "neck", None)
+    parts = [detector.backbone, *(neck if isinstance(neck, torch.nn.Sequential) else [neck])]
+    unknown = sorted({type(part).__name__ for part in parts if part is not None} - PROVEN)
     if not unknown:
         return
     logger.info("%s: exported once with random weights, since no test does", ", ".join(unknown))
@@ -49,14 +54,6 @@ def require_exportable(detector: Any) -> None:
         foreign = sorted({f"{node.domain}.{node.op_type}" for node in load_onnx(path).graph.node if node.domain})
     if foreign:
         raise _refused(detector, unknown, f"the export needs operators that OpenVINO lacks: {', '.join(foreign)}")
-
-
-def _parts(detector: Any) -> list[Any]:
-    import torch
-
-    neck = getattr(detector, "neck", None)
-    necks = list(neck) if isinstance(neck, torch.nn.Sequential) else [neck]
-    return [part for part in (detector.backbone, *necks) if part is not None]
 
 
 def _refused(detector: Any, unknown: list[str], reason: str) -> UserError:

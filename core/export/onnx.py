@@ -89,7 +89,9 @@ def export_model(restored: Any, checkpoint: Path, output_dir: Path,
         to_rgb=preprocessing.to_rgb, dynamic=options.dynamic_shape, size_divisor=preprocessing.pad_size_divisor,
         outputs=outputs, classes=tuple(restored.checkpoint.classes), algorithms=algorithms, fake_quantize_nodes=found,
         nncf_config_sha256=json_digest(record.config) if record else "",
-        checkpoint_sha256=file_digest(checkpoint), **_postprocessing(restored.detector))
+        checkpoint_sha256=file_digest(checkpoint), score_threshold=adapter.score_threshold(restored.detector),
+        iou_threshold=adapter.iou_threshold(restored.detector),
+        max_detections=adapter.max_detections(restored.detector))
     spec.write(output_dir)
     return spec
 
@@ -101,23 +103,16 @@ def prepare_for_export(compression: Any) -> int:
     detector = compression.network.get_nncf_wrapped_model()
     # Pruning counts operations before and after, for which it runs the traced forward.
     with forward_as(detector, tracing_forward(detector, compression.postprocessing)):
-        _prepare_controller(compression.controller)
+        # Alone, pruning shrinks layers in place and moves the model to the CPU. Beside another algorithm NNCF 2.0.0
+        # removes no filters (its prepare_for_export is not implemented): they become zeros in weight, bias and batch
+        # norm, which the Model Optimizer can remove.
+        children = getattr(compression.controller, "child_ctrls", None)
+        for controller in children or [compression.controller]:
+            if children and hasattr(controller, "pruned_module_groups_info"):
+                controller._apply_masks()
+            else:
+                controller.prepare_for_export()
     return fake_quantize_operators(compression)
-
-
-def _prepare_controller(controller: Any) -> None:
-    children = getattr(controller, "child_ctrls", None)
-    if not children:
-        # Shrinks pruned layers in place and moves the model to the CPU, so it comes last.
-        controller.prepare_for_export()
-        return
-    for child in children:
-        if hasattr(child, "pruned_module_groups_info"):
-            # Beside another algorithm NNCF 2.0.0 removes no filters (its prepare_for_export is not implemented):
-            # they become zeros in weight, bias and batch norm, which the Model Optimizer can remove.
-            child._apply_masks()
-        else:
-            child.prepare_for_export()
 
 
 def _export(restored: Any, path: Path, size: tuple[int, int], options: ExportOptions) -> tuple[str, ...]:
@@ -179,9 +174,3 @@ def _unflatten(graph: Any, tensor: Any, dim: Any, sizes: Any, names: Any = None)
     # 0 keeps a side as it is; torch infers shapes only where one is left open.
     kept = [-1] + [0] * (rank - 2) + list(symbolic_helper._parse_arg(sizes, "is"))
     return graph.op("Reshape", tensor, graph.op("Constant", value_t=torch.tensor(kept)))
-
-
-def _postprocessing(detector: Any) -> dict[str, Any]:
-    adapter = find_adapter(detector)
-    return {"score_threshold": adapter.score_threshold(detector), "iou_threshold": adapter.iou_threshold(detector),
-            "max_detections": adapter.max_detections(detector)}

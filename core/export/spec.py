@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -11,6 +10,7 @@ from typing import Any
 
 from core.base.errors import UserError
 from core.base.json_file import json_value, read_json
+from core.base.outputs import write_text
 from core.base.text import bounded_repr, shown
 from core.detectors.outputs import BOX_OUTPUTS, MASK_OUTPUT
 
@@ -158,10 +158,7 @@ class ModelSpec:
 
     def write(self, directory: Path) -> None:
         """Write ``spec.json`` into a directory, whole or not at all."""
-        path = Path(directory) / SPEC_FILE
-        beside = path.with_name(f".{SPEC_FILE}.{os.getpid()}")
-        beside.write_text(json.dumps(self.to_json(), indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        os.replace(beside, path)
+        write_text(Path(directory) / SPEC_FILE, json.dumps(self.to_json(), indent=1, sort_keys=True) + "\n")
 
     @classmethod
     def read(cls, directory: Path) -> "ModelSpec":

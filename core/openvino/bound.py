@@ -8,7 +8,7 @@ counters tell which share of the process's CPU time a layer had: other processes
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 
 from core.compression.fake_quantize import count_in_ir
 from core.compression.structure import structure_of_ir
+from core.openvino.execution import executed_operations
 from core.openvino.runtime import Hint, at_test_size, compile_model, import_openvino, read_ir
 from core.results.speed import LEAST_SHARE_OF_BOUND, Bound, Ratio
 
@@ -27,6 +28,9 @@ SEED = 0
 LEVELS = 256
 # Of one step of the quantizers; values stay far from the denormal numbers, which are slow.
 STEP = 0.01
+_MAKERS = {"Convolution": "convolution", "GroupConvolution": "group_convolution", "MatMul": "matmul",
+           "ConvolutionBackpropData": "convolution_backprop_data",
+           "GroupConvolutionBackpropData": "group_convolution_backprop_data"}
 
 
 @dataclass(frozen=True)
@@ -63,15 +67,15 @@ def measure_bounds(baseline: Path, candidates: Sequence[tuple[Path, float]], rep
                    seconds: float = SECONDS_PER_TURN, threads: int | None = None) -> list[Bound | None]:
     """Measure what this CPU lets each candidate gain at best.
 
-    All layers of a model and a precision are one turn; the turns of one repeat follow each other, so that a busy
-    machine disturbs all. Turns are shortened where all would take more than ``MOST_SECONDS``, and after that no other
-    repeat begins: a turn takes one pass at least.
+    All different layers of a precision are one turn, whichever models have them; the turns of one repeat follow each
+    other, so that a busy machine disturbs all. Turns are shortened where all would take more than ``MOST_SECONDS``, and
+    no repeat begins that would end after it: compiling is not in a turn, which takes one pass at least.
 
     Args:
         baseline: IR folder of the FP32 model.
         candidates: IR folder and measured speed-up of each compressed model.
-        repeats: Turns of each model and precision.
-        seconds: Of one turn.
+        repeats: Turns of each precision.
+        seconds: Of one turn, for each different model that it is of.
         threads: CPU threads; None leaves the choice to OpenVINO, as where models are timed.
 
     Returns:
@@ -84,16 +88,19 @@ def measure_bounds(baseline: Path, candidates: Sequence[tuple[Path, float]], rep
         return [None] * len(others)
     wanted = {(frozenset(layers.items()), int8): layers for layers, int8 in
               ((original, False), (original, True), *zip(shapes, quantized))}
-    groups = {key: TimedLayers(list(layers), key[1]) for key, layers in wanted.items()}
-    turn = min(seconds, MOST_SECONDS / (repeats * len(groups)))
-    times: dict[Any, list[float]] = {key: [] for key in groups}
+    models = {int8: [layers for (_, kind), layers in wanted.items() if kind == int8] for int8 in (False, True)}
+    groups = {int8: TimedLayers(list(dict.fromkeys(layer for layers in found for layer in layers)), int8)
+              for int8, found in models.items()}
+    times: dict[Any, list[float]] = {key: [] for key in wanted}
     began = time.perf_counter()
     for repeat in range(repeats):
-        if repeat and time.perf_counter() - began > MOST_SECONDS:
+        spent = time.perf_counter() - began
+        if repeat and spent + spent / repeat > MOST_SECONDS:
             break
-        for key, group in groups.items():
-            took = group.measure(turn, threads)
-            times[key].append(sum(wanted[key][layer] * took[layer] for layer in took))
+        took = {int8: group.measure(min(seconds * len(models[int8]), MOST_SECONDS / (repeats * len(groups))), threads)
+                for int8, group in groups.items()}
+        for key, layers in wanted.items():
+            times[key].append(sum(count * took[key[1]][layer] for layer, count in layers.items()))
     fp32 = times[frozenset(original.items()), False]
     int8 = Ratio.of(fp32, times[frozenset(original.items()), True])
     bounds: list[Bound | None] = []
@@ -109,8 +116,30 @@ class TimedLayers:
     """Layers of random weights side by side in one graph, in FP32 or in int8."""
 
     def __init__(self, layers: Sequence[LayerShape], int8: bool) -> None:
-        self._layers = layers
-        self.model = _graph(layers, int8)
+        from openvino.runtime import Model, opset13
+
+        self._layers = {f"layer{place}": layer for place, layer in enumerate(layers)}
+        random = np.random.default_rng(SEED)
+        # One number that is spread over the inputs of all.
+        entry, results = opset13.parameter([1], np.float32), []
+        for name, layer in self._layers.items():
+            source = opset13.broadcast(entry, opset13.constant(np.array(layer.source, np.int64)))
+            weight = random.integers(1, LEVELS // 2, layer.weight).astype(np.int8)
+            if int8:
+                scale = opset13.constant(np.full([1] * len(layer.weight), STEP, np.float32))
+                operands = _quantized(source), opset13.multiply(opset13.convert(opset13.constant(weight), "f32"), scale)
+            else:
+                operands = source, opset13.constant(weight.astype(np.float32) * np.float32(STEP))
+            operation = getattr(opset13, _MAKERS[layer.kind])(*operands, **{
+                key: list(value) if isinstance(value, tuple) else value for key, value in layer.attributes})
+            operation.set_friendly_name(name)
+            output = _quantized(opset13.relu(operation)) if int8 else opset13.relu(operation)
+            sides = list(output.get_output_shape(0))[2:]
+            if len(sides) == 2:
+                # In the output's own layout and precision, and small: the graph's results are FP32.
+                output = opset13.max_pool(output, sides, [1, 1], [0, 0], [0, 0], [1, 1]).output(0)
+            results.append(opset13.result(output))
+        self.model = Model(results, [entry], "layers")
 
     def measure(self, seconds: float, threads: int | None = None) -> dict[LayerShape, float]:
         """Return each layer's CPU time of one pass in seconds, of at least ``seconds`` with all streams busy.
@@ -129,51 +158,16 @@ class TimedLayers:
             count += 1
         queue.wait_all()
         cpu = (time.process_time() - used) / count
-        nodes = dict(_nodes_of_layers(compiled))
-        found, total = Counter(dict.fromkeys(self._layers, 0.0)), 0.0
+        nodes = {operation.get_friendly_name(): self._layers[names[0]]
+                 for operation, names in executed_operations(compiled) if names[0] in self._layers}
+        found, total = Counter(dict.fromkeys(self._layers.values(), 0.0)), 0.0
         for request in queue:
             for row in request.profiling_info:
                 total += row.real_time.total_seconds()
                 if row.node_name in nodes:
-                    found[self._layers[nodes[row.node_name]]] += row.real_time.total_seconds()
+                    found[nodes[row.node_name]] += row.real_time.total_seconds()
         # The counters are whole microseconds, of which a tiny layer has none.
         return {layer: cpu * max(part, 1e-6) / max(total, 1e-6) for layer, part in found.items()}
-
-
-def _graph(layers: Sequence[LayerShape], int8: bool) -> Any:
-    """Return an ``openvino.Model`` of all layers, which read one number that is spread over their inputs."""
-    from openvino.runtime import Model, opset13
-
-    kinds = {"Convolution": opset13.convolution, "GroupConvolution": opset13.group_convolution,
-             "ConvolutionBackpropData": opset13.convolution_backprop_data,
-             "GroupConvolutionBackpropData": opset13.group_convolution_backprop_data, "MatMul": opset13.matmul}
-    random = np.random.default_rng(SEED)
-    entry, results = opset13.parameter([1], np.float32), []
-    for place, layer in enumerate(layers):
-        source = opset13.broadcast(entry, opset13.constant(np.array(layer.source, np.int64)))
-        weight = random.integers(1, LEVELS // 2, layer.weight).astype(np.int8)
-        if int8:
-            scale = opset13.constant(np.full([1] * len(layer.weight), STEP, np.float32))
-            operands = _quantized(source), opset13.multiply(opset13.convert(opset13.constant(weight), "f32"), scale)
-        else:
-            operands = source, opset13.constant(weight.astype(np.float32) * np.float32(STEP))
-        operation = kinds[layer.kind](*operands, **{name: list(value) if isinstance(value, tuple) else value
-                                                    for name, value in layer.attributes})
-        operation.set_friendly_name(_name(place))
-        output = opset13.relu(operation)
-        output = _quantized(output) if int8 else output
-        results.append(opset13.result(_one_of_each_channel(output)))
-    return Model(results, [entry], "layers")
-
-
-def _one_of_each_channel(output: Any) -> Any:
-    """Return what keeps an output in its own layout and precision and makes it small: the graph's result is FP32."""
-    from openvino.runtime import opset13
-
-    sides = list(output.get_output_shape(0))[2:]
-    if len(sides) != 2:
-        return output
-    return opset13.max_pool(output, sides, [1, 1], [0, 0], [0, 0], [1, 1]).output(0)
 
 
 def _quantized(value: Any) -> Any:
@@ -181,17 +175,3 @@ def _quantized(value: Any) -> Any:
 
     low, high = (opset13.constant(np.float32(number)) for number in (0, STEP * (LEVELS - 1)))
     return opset13.fake_quantize(value, low, high, low, high, LEVELS)
-
-
-def _name(place: int) -> str:
-    return f"layer{place}"
-
-
-def _nodes_of_layers(compiled: Any) -> Iterator[tuple[str, int]]:
-    """Yield the name of each of the runtime's nodes that runs a layer, and the layer's place."""
-    for operation in compiled.get_runtime_model().get_ordered_ops():
-        info = operation.get_rt_info()
-        if "originalLayersNames" in info:
-            first = str(getattr(info["originalLayersNames"], "value", info["originalLayersNames"])).split(",")[0]
-            if first.startswith("layer") and first[5:].isdigit():
-                yield operation.get_friendly_name(), int(first[5:])

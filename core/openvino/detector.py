@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from core.base.cores import usable_cores
-from core.base.errors import UserError
+from core.base.errors import CandidateFailed, UserError
 from core.base.progress import progress
 from core.evaluation.detections import Detections, Masks
 from core.export.spec import MASK_OUTPUT
@@ -65,16 +65,16 @@ def detections_of(boxes: np.ndarray, labels: np.ndarray, image_size: tuple[int, 
         masks: ``[1, N, h, w]``: probabilities within each box; None leaves them out.
 
     Raises:
-        UserError: The scores are not numbers, or a label is none of the model's: the model is broken, and dropping
-            them would look like low accuracy.
+        CandidateFailed: The scores are not numbers, or a label is none of the model's: the model is broken, and
+            dropping them would look like low accuracy.
     """
     rows, classes, spec = boxes[0], labels[0].astype(np.int64), preprocessor.spec
     if np.isnan(rows).any():
-        raise UserError("exported model", model, "It returned boxes or scores that are NaN.",
+        raise CandidateFailed("exported model", model, "It returned boxes or scores that are NaN.",
                         "The weights are damaged or training diverged: check the checkpoint it was made from.")
     kept = np.flatnonzero((rows[:, 4] > spec.score_threshold) & (classes >= 0))
     if classes[kept].max(initial=-1) >= len(spec.classes):
-        raise UserError("exported model", model, f"It returned label {classes[kept].max()}, but names "
+        raise CandidateFailed("exported model", model, f"It returned label {classes[kept].max()}, but names "
                         f"{len(spec.classes)} classes.",
                         "Export the checkpoint again: model and metadata do not belong together.")
     kept = kept[np.argsort(-rows[kept, 4], kind="stable")][:spec.max_detections]
@@ -160,27 +160,22 @@ class OpenVinoDetector:
             detections[decoded.image.id] = self.postprocess(boxes, labels, decoded.size)
 
     def _decode_all(self, images: Sequence[ImageFile], threads: int, ahead: int) -> Iterator[tuple[ImageFile, Any]]:
-        """Yield each image in order with what ``_decode`` made of it, at most ``ahead`` images in advance."""
-        waiting: deque[tuple[ImageFile, Future]] = deque()
+        """Yield each image in order, decoded or with its CorruptImageError, at most ``ahead`` images in advance."""
+        def decode(image: ImageFile) -> tuple[ImageFile, _Decoded | CorruptImageError]:
+            try:
+                pixels = read_image(image.path)
+            except CorruptImageError as error:
+                return image, error
+            return image, _Decoded(image, pixels.shape[:2], self.preprocess(pixels))
+
+        waiting: deque[Future] = deque()
         with ThreadPoolExecutor(threads) as pool:
             for image in images:
-                waiting.append((image, pool.submit(self._decode, image)))
+                waiting.append(pool.submit(decode, image))
                 if len(waiting) > ahead:
-                    yield _result(waiting)
+                    yield waiting.popleft().result()
             while waiting:
-                yield _result(waiting)
-
-    def _decode(self, image: ImageFile) -> _Decoded:
-        pixels = read_image(image.path)
-        return _Decoded(image, pixels.shape[:2], self.preprocess(pixels))
-
-
-def _result(waiting: deque[tuple[ImageFile, Future]]) -> tuple[ImageFile, Any]:
-    image, future = waiting.popleft()
-    error = future.exception()
-    if isinstance(error, CorruptImageError):
-        return image, error
-    return image, future.result()
+                yield waiting.popleft().result()
 
 
 def _outputs(request: Any) -> list[np.ndarray]:

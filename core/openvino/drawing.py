@@ -44,9 +44,16 @@ def draw_panels(image: np.ndarray, panels: Sequence[Panel], classes: Sequence[st
     scale = PANEL_PIXELS / max(image.shape[:2])
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     scaled = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    drawn = [_draw_panel(scaled.copy(), scale, panel, classes) for panel in panels]
-    gap = np.full((drawn[0].shape[0], GAP_PIXELS, 3), 255, np.uint8)
-    return np.concatenate([part for picture in drawn for part in (picture, gap)][:-1], axis=1)
+    row = []
+    for panel in panels:
+        picture, found = scaled.copy(), panel.detections.above(MIN_SCORE)
+        boxes = Detections(found.boxes * np.float32(scale), found.scores, found.labels)
+        _draw_boxes(picture, boxes, classes, panel.show_scores)
+        strip = np.full((TITLE_PIXELS, picture.shape[1], 3), 255, np.uint8)
+        cv2.putText(strip, _ascii(panel.title), (4, TITLE_PIXELS - 7), cv2.FONT_HERSHEY_SIMPLEX, FONT_SCALE, _BLACK, 1,
+                    cv2.LINE_AA)
+        row += [np.concatenate([strip, picture]), np.full((size[1] + TITLE_PIXELS, GAP_PIXELS, 3), 255, np.uint8)]
+    return np.concatenate(row[:-1], axis=1)
 
 
 def draw_detections(image: np.ndarray, found: Detections, classes: Sequence[str]) -> np.ndarray:
@@ -59,32 +66,13 @@ def draw_detections(image: np.ndarray, found: Detections, classes: Sequence[str]
         uint8 ``[H, W, 3]`` in BGR order.
     """
     picture = image.copy()
-    _draw_masks(picture, found, classes)
-    _draw_boxes(picture, found, classes)
-    return picture
-
-
-def _draw_panel(picture: np.ndarray, scale: float, panel: Panel, classes: Sequence[str]) -> np.ndarray:
-    import cv2
-
-    found = panel.detections.above(MIN_SCORE)
-    _draw_boxes(picture, Detections(found.boxes * np.float32(scale), found.scores, found.labels), classes,
-                panel.show_scores)
-    strip = np.full((TITLE_PIXELS, picture.shape[1], 3), 255, np.uint8)
-    cv2.putText(strip, _ascii(panel.title), (4, TITLE_PIXELS - 7), cv2.FONT_HERSHEY_SIMPLEX, FONT_SCALE, _BLACK, 1,
-                cv2.LINE_AA)
-    return np.concatenate([strip, picture])
-
-
-def _draw_masks(picture: np.ndarray, found: Detections, classes: Sequence[str]) -> None:
-    if found.masks is None:
-        return
-    for index in np.argsort(found.scores, kind="stable"):
-        rows, columns, inside = paste_mask(found.masks.probabilities[index], found.masks.boxes[index],
-                                           picture.shape[:2])
+    for index in np.argsort(found.scores, kind="stable") if found.masks is not None else ():
+        rows, columns, inside = paste_mask(found.masks.probabilities[index], found.masks.boxes[index], image.shape[:2])
         color = np.float32(_color(found.labels[index], len(classes)))
         part = picture[rows, columns]
         part[inside] = np.round(part[inside] * (1 - MASK_OPACITY) + color * MASK_OPACITY).astype(np.uint8)
+    _draw_boxes(picture, found, classes)
+    return picture
 
 
 def _draw_boxes(picture: np.ndarray, found: Detections, classes: Sequence[str], show_scores: bool = True) -> None:
@@ -98,21 +86,14 @@ def _draw_boxes(picture: np.ndarray, found: Detections, classes: Sequence[str], 
         left, top, right, bottom = corners[index]
         cv2.rectangle(picture, (left, top), (right, bottom), colors[found.labels[index]], 2)
     for index in order:
-        score = f" {found.scores[index]:.2f}" if show_scores else ""
+        left, top = corners[index][:2]
         label = found.labels[index]
-        _draw_label(picture, corners[index][:2], f"{classes[label]}{score}", colors[label])
-
-
-def _draw_label(picture: np.ndarray, corner: list[int], text: str, color: tuple[int, int, int]) -> None:
-    """Write a text above a box's upper left corner, or below it where there is no room."""
-    import cv2
-
-    left, top = corner
-    (width, height), _ = cv2.getTextSize(_ascii(text), cv2.FONT_HERSHEY_SIMPLEX, FONT_SCALE, 1)
-    x = max(0, min(left, picture.shape[1] - width - 2))
-    y = top - 3 if top > height + 4 else top + height + 3
-    cv2.rectangle(picture, (x, y - height - 2), (x + width + 2, y + 2), color, cv2.FILLED)
-    cv2.putText(picture, _ascii(text), (x + 1, y), cv2.FONT_HERSHEY_SIMPLEX, FONT_SCALE, _WHITE, 1, cv2.LINE_AA)
+        text = _ascii(classes[label] + (f" {found.scores[index]:.2f}" if show_scores else ""))
+        (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, FONT_SCALE, 1)
+        # Above the box's corner, or below it where there is no room.
+        x, y = max(0, min(left, picture.shape[1] - width - 2)), top - 3 if top > height + 4 else top + height + 3
+        cv2.rectangle(picture, (x, y - height - 2), (x + width + 2, y + 2), colors[label], cv2.FILLED)
+        cv2.putText(picture, text, (x + 1, y), cv2.FONT_HERSHEY_SIMPLEX, FONT_SCALE, _WHITE, 1, cv2.LINE_AA)
 
 
 def _color(label: int, count: int) -> tuple[int, int, int]:

@@ -1,6 +1,6 @@
 """What the runtime made of a model: in which precision each layer with weights really runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from core.compression.structure import LayerCounts, structure_of_ir
@@ -20,17 +20,26 @@ def describe_execution(model: Any, compiled: Any) -> Execution:
     kinds = {operation.get_friendly_name(): operation.get_type_name() for operation in model.get_ops()}
     executed: dict[str, tuple[str, str]] = {}
     unrounded: list[str] = []
+    for operation, names in executed_operations(compiled):
+        info = operation.get_rt_info()
+        how = _text(info["runtimePrecision"]), _text(info["primitiveType"])
+        executed.setdefault(names[0], how)
+        fused = [kinds.get(name, "") for name in names]
+        quantized = [place for place, kind in enumerate(fused) if kind == "FakeQuantize"]
+        if how[0] in INT8 and len(quantized) > 1:
+            before, between = set(fused[1:quantized[0]]), set(fused[quantized[0]:quantized[-1]])
+            # Scale and bias, some of them made by the runtime, are part of the convolution itself.
+            if before <= {"", "Multiply", "Add"} and "Add" in between:
+                unrounded.append(names[quantized[0]])
+    return executed_as(structure_of_ir(model).layers, executed, unrounded)
+
+
+def executed_operations(compiled: Any) -> Iterator[tuple[Any, list[str]]]:
+    """Yield each operation of the runtime, and the names of those of the model that it runs one after the other."""
     for operation in compiled.get_runtime_model().get_ordered_ops():
         info = operation.get_rt_info()
-        if "originalLayersNames" not in info:
-            continue
-        how = _text(info["runtimePrecision"]), _text(info["primitiveType"])
-        # A layer comes first among what the runtime fused into it, in the order in which it is applied.
-        names = _text(info["originalLayersNames"]).split(",")
-        executed.setdefault(names[0], how)
-        if how[0] in INT8:
-            unrounded += _unrounded([(name, kinds.get(name, "")) for name in names])
-    return executed_as(structure_of_ir(model).layers, executed, unrounded)
+        if "originalLayersNames" in info:
+            yield operation, _text(info["originalLayersNames"]).split(",")
 
 
 def executed_as(layers: Sequence[LayerCounts], executed: Mapping[str, tuple[str, str]], unrounded: Sequence[str] = ()
@@ -47,17 +56,6 @@ def executed_as(layers: Sequence[LayerCounts], executed: Mapping[str, tuple[str,
     int8 = total - sum(layer.flops for layer in left)
     return Execution(layers=len(layers), int8_share=int8 / total if total else 0.0, unrounded=tuple(unrounded),
                      not_int8=tuple(sorted(left, key=lambda layer: -layer.flops)))
-
-
-def _unrounded(fused: list[tuple[str, str]]) -> list[str]:
-    """Return the FakeQuantize of (name, type) that comes first and is followed by a sum and another FakeQuantize."""
-    quantized = [place for place, (_, kind) in enumerate(fused) if kind == "FakeQuantize"]
-    if len(quantized) < 2:
-        return []
-    before, between = ({kind for _, kind in part} for part in (fused[1:quantized[0]],
-                                                               fused[quantized[0]:quantized[-1]]))
-    # Scale and bias, some of them made by the runtime, are part of the convolution itself.
-    return [fused[quantized[0]][0]] if before <= {"", "Multiply", "Add"} and "Add" in between else []
 
 
 def _text(value: Any) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from core.base.errors import UserError
 from core.compression.fake_quantize import FAKE_QUANTIZE
 from core.compression.structure import structure_of_ir
+from core.openvino.rounding import has_constant
 from core.openvino.runtime import last_line, shared_core
 
 # Each channel of their output is made of the same channel of their input, and of nothing else but constants.
@@ -221,7 +222,7 @@ def _behind(convolution: Any) -> tuple[list[Any], list[Any], bool]:
             if kind == "Convolution" and port.get_index() == 0:
                 readers.append(reader)
             elif kind in _CHANNELWISE and port.get_index() == 0 or kind in _BETWEEN_TENSORS:
-                if kind in _BETWEEN_TENSORS and not _has_constant(reader):
+                if kind in _BETWEEN_TENSORS and not has_constant(reader):
                     sums.append(reader)
                 if _key(reader) not in seen:
                     seen.add(_key(reader))
@@ -257,10 +258,6 @@ def _readers_behind(node: Any, layers: set[str]) -> Iterator[Any]:
     for port in node.output(0).get_target_inputs():
         yield from _readers_behind(port.get_node(), layers)
     yield node
-
-
-def _has_constant(node: Any) -> bool:
-    return any(node.input_value(place).get_node().get_type_name() == "Constant" for place in range(2))
 
 
 def _constant_weight(convolution: Any) -> Any:

@@ -112,7 +112,7 @@ def convert_to_ir(onnx_dir: Path, output_dir: Path, compress_to_fp16: bool = Fal
             model, removed = _convert(onnx_path, spec), {}
     expect_fake_quantize(spec.fake_quantize_nodes, count_quantized(model), f"the IR of {onnx_path}",
                          at_least=count_distinct_in_onnx(graph))
-    _name_deterministically(model, _names(graph))
+    _name_deterministically(model, graph)
     if spec.fake_quantize_nodes:
         keep_rounding(model)
     described = {**model_info(spec), **removed, WEIGHTS: "FP16" if compress_to_fp16 else "FP32"}
@@ -190,7 +190,9 @@ def _model_api_note(spec: ModelSpec) -> str:
 
 def _check_interface(graph: Any, spec: ModelSpec, onnx_path: Path) -> None:
     initialized = {tensor.name for tensor in graph.initializer}
-    inputs = {value.name: _shape(value) for value in graph.input if value.name not in initialized}
+    # 0 stands for a dimension that is not fixed.
+    inputs = {value.name: [dimension.dim_value for dimension in value.type.tensor_type.shape.dim]
+              for value in graph.input if value.name not in initialized}
     outputs = [value.name for value in graph.output]
     expected = [1, 3, spec.input_height, spec.input_width]
     found = inputs.get(INPUT, [])
@@ -201,13 +203,7 @@ def _check_interface(graph: Any, spec: ModelSpec, onnx_path: Path) -> None:
                         "Export the model again with this version of mmdet-compress.")
 
 
-def _shape(value: Any) -> list[int]:
-    """Return a tensor's shape; 0 stands for a dimension that is not fixed."""
-    return [dimension.dim_value for dimension in value.type.tensor_type.shape.dim]
-
-
 def _convert(onnx_path: Path, spec: ModelSpec) -> Any:
-    """Run the Model Optimizer on an ONNX file."""
     with usage_reporting_off():
         from openvino import frontend
         from openvino.tools import mo
@@ -324,17 +320,14 @@ def _recorded(model: Any, key: str, otherwise: int) -> int:
     return int(str(model.get_rt_info(path).value)) if model.has_rt_info(path) else otherwise
 
 
-def _name_deterministically(model: Any, known: set[str]) -> None:
+def _name_deterministically(model: Any, graph: Any) -> None:
     """Rename operations that OpenVINO named with a counter of its process, which differs at every conversion."""
+    known = {value.name for value in [*graph.input, *graph.output, *graph.initializer]}
+    known.update(*({node.name, *node.output} for node in graph.node))
     for position, operation in enumerate(model.get_ordered_ops()):
         name = operation.get_friendly_name()
         if name not in known and _COUNTED_NAME.fullmatch(name):
             operation.set_friendly_name(f"{operation.get_type_name()}/{position}")
-
-
-def _names(graph: Any) -> set[str]:
-    names = {value.name for value in [*graph.input, *graph.output, *graph.initializer]}
-    return names.union(*({node.name, *node.output} for node in graph.node))
 
 
 def _save(model: Any, spec: ModelSpec, output_dir: Path, compress_to_fp16: bool) -> None:

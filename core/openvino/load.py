@@ -45,8 +45,11 @@ class LoadMeter:
 
     def _readings(self) -> tuple[float, float, float]:
         """Return seconds by the clock, of this process's CPU time, and of all CPU time that was used."""
-        times = os.times()
-        return time.perf_counter(), times.user + times.system, _busy_seconds(self._stat)
+        times, busy = os.times(), 0.0
+        if self._stat.is_file():
+            ticks = [int(value) for value in self._stat.read_text().splitlines()[0].split()[1:9]]
+            busy = (sum(ticks) - ticks[_IDLE] - ticks[_WAITING]) / os.sysconf("SC_CLK_TCK")
+        return time.perf_counter(), times.user + times.system, busy
 
 
 def load_average() -> float | None:
@@ -55,10 +58,3 @@ def load_average() -> float | None:
         return os.getloadavg()[0]
     except (AttributeError, OSError):
         return None
-
-
-def _busy_seconds(stat: Path) -> float:
-    if not stat.is_file():
-        return 0.0
-    ticks = [int(value) for value in stat.read_text().splitlines()[0].split()[1:9]]
-    return (sum(ticks) - ticks[_IDLE] - ticks[_WAITING]) / os.sysconf("SC_CLK_TCK")

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core.base.cli import run_guarded
 from core.base.errors import UserError
@@ -108,12 +108,13 @@ def write_without(onnx_dir: Path, output_dir: Path, parts: Sequence[Part]) -> No
     import onnx
 
     model = load_onnx(Path(onnx_dir) / MODEL_ONNX)
-    quantizers = {node.name or node.output[0]: node for node in model.graph.node if node.op_type == FAKE_QUANTIZE}
+    nodes = {node.name or node.output[0]: node for node in model.graph.node}
+    quantizers = {name: node for name, node in nodes.items() if node.op_type == FAKE_QUANTIZE}
     for port, output in (pair for part in parts for pair in part.ports):
         quantizer = quantizers.get(output.get_node().get_friendly_name())
-        reader = port.get_node().get_friendly_name().split("/WithoutBiases")[0]
-        if quantizer is not None:
-            _read_around(model.graph, quantizer, reader)
+        reader = nodes.get(port.get_node().get_friendly_name().split("/WithoutBiases")[0])
+        if quantizer is not None and reader is not None:
+            reader.input[:] = [quantizer.input[0] if name == quantizer.output[0] else name for name in reader.input]
     read = {name for node in model.graph.node for name in node.input} | {value.name for value in model.graph.output}
     for quantizer in quantizers.values():
         if not read & set(quantizer.output):
@@ -123,14 +124,6 @@ def write_without(onnx_dir: Path, output_dir: Path, parts: Sequence[Part]) -> No
     left = count_in_onnx(Path(output_dir) / MODEL_ONNX)
     spec = ModelSpec.read(onnx_dir)
     dataclasses.replace(spec, fake_quantize_nodes=left).write(output_dir)
-
-
-def _read_around(graph: Any, quantizer: Any, reader: str) -> None:
-    for node in graph.node:
-        if (node.name or node.output[0]) == reader:
-            for place, name in enumerate(node.input):
-                if name == quantizer.output[0]:
-                    node.input[place] = quantizer.input[0]
 
 
 def build_parser() -> argparse.ArgumentParser:

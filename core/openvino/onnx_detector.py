@@ -42,14 +42,10 @@ class OnnxDetector:
             raise NotLoaded(f"not loaded by onnxruntime: it has {FAKE_QUANTIZE}, an operator of OpenVINO's that it "
                             "lacks")
         self._session = _session(self._path)
-        shape = (1, 3, 1, 1)
-        self._mean, self._std = (np.float32(values).reshape(shape) for values in (self.spec.mean, self.spec.std))
 
     def __call__(self, image: np.ndarray) -> Detections:
         """Return what is in an image, uint8 ``[H, W, 3]`` in BGR order."""
-        raw = self._preprocessor(image)
-        normalised = ((raw[:, ::-1] if self.spec.to_rgb else raw) - self._mean) / self._std
-        boxes, labels = self._session.run(["boxes", "labels"], {"image": normalised})
+        boxes, labels = self._session.run(["boxes", "labels"], {"image": self._preprocessor.normalised(image)})
         return detections_of(boxes, labels, image.shape[:2], self._preprocessor, self._path)
 
     def detect(self, images: dict[int, str], split: "Split", description: str) -> dict[int, Detections]:

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,13 +63,11 @@ class Images:
         self._sizes: dict[int, tuple[int, int]] = {}
         listed = read_annotations(split.annotation_file)["images"]
         self._all = [image["id"] for image in listed]
-        mean, std = (np.float32(values).reshape(1, 3, 1, 1) for values in (spec.mean, spec.std))
         for place in np.linspace(0, len(listed) - 1, min(count, len(listed))).astype(int):
             image = listed[place]
             with contextlib.suppress(CorruptImageError):
                 pixels = read_image(split.image_root / image["file_name"])
-                raw = self._preprocessor(pixels)
-                self.inputs[image["id"]] = ((raw[:, ::-1] if spec.to_rgb else raw) - mean) / std
+                self.inputs[image["id"]] = self._preprocessor.normalised(pixels)
                 self._sizes[image["id"]] = pixels.shape[:2]
         if not self.inputs:
             raise UserError("data", split.annotation_file, "None of the chosen images can be decoded.",
@@ -113,7 +111,14 @@ class PartedModel:
         heads = [head.output(0) for head in _raw_outputs(self.model)]
         self._heads = len(heads)
         results = [result.get_node() for result in self.model.add_outputs(heads)]
-        self.parts = [_with_results(part, results) for part in found]
+        self.parts = []
+        for part in found:
+            # What quantizers of raw outputs do is done to what is compared, too.
+            quantizers = {output.get_node().get_name(): output for _, output in part.ports
+                          if part.kind == "quantization"}
+            further = [(result.input(0), output) for output in quantizers.values() for result in results
+                       if _place(output.get_node().input_value(0)) == _place(result.input_value(0))]
+            self.parts.append(replace(part, ports=(*part.ports, *further)))
 
     def of(self, kind: str) -> list[Part]:
         """Return the parts of a kind."""
@@ -204,13 +209,5 @@ def _as_read(layer: Any) -> Any:
         layer = reader
 
 
-def _with_results(part: Part, results: Sequence[Any]) -> Part:
-    """Return a part whose quantizers of raw outputs act on what is compared, too."""
-    quantizers = {output.get_node().get_name(): output for _, output in part.ports if part.kind == "quantization"}
-    further = [(result.input(0), output) for output in quantizers.values() for result in results
-               if _same(output.get_node().input_value(0), result.input_value(0))]
-    return Part(part.kind, part.module, part.layers, part.scopes, (*part.ports, *further))
-
-
-def _same(first: Any, second: Any) -> bool:
-    return first.get_node().get_name() == second.get_node().get_name() and first.get_index() == second.get_index()
+def _place(output: Any) -> tuple[str, int]:
+    return output.get_node().get_name(), output.get_index()

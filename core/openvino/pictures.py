@@ -38,8 +38,12 @@ class Pictures:
         """Draw ground truth and each model's detections by title."""
         import cv2
 
+        truth = self._truth[image]
+        kept = ~truth.ignored
+        boxes = Detections(truth.boxes[kept].astype(np.float32), np.ones(int(kept.sum()), np.float32),
+                           truth.labels[kept])
         picture = draw_panels(read_image(self._root / self._images[image]), [
-            Panel("ground truth", _as_detections(self._truth[image]), show_scores=False),
+            Panel("ground truth", boxes, show_scores=False),
             *(Panel(title, detections) for title, detections in found.items())], self._classes)
         path = self._folder / file
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,8 +56,3 @@ class Pictures:
         candidates = with_boxes or list(self._images)
         picked = np.linspace(0, len(candidates) - 1, min(count, len(candidates))).round().astype(int)
         return [candidates[index] for index in picked]
-
-
-def _as_detections(truth: Truth) -> Detections:
-    kept = ~truth.ignored
-    return Detections(truth.boxes[kept].astype(np.float32), np.ones(int(kept.sum()), np.float32), truth.labels[kept])

@@ -15,7 +15,8 @@ class Preprocessor:
 
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
-        self._padding = np.float32(spec.pad_pixel).reshape(1, 3, 1, 1)
+        self._padding, self._mean, self._std = (
+            np.float32(values).reshape(1, 3, 1, 1) for values in (spec.pad_pixel, spec.mean, spec.std))
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Return the network input for an image.
@@ -36,6 +37,11 @@ class Preprocessor:
             network_input[:] = self._padding
         network_input[0, :, :height, :width] = resized.transpose(2, 0, 1)
         return network_input
+
+    def normalised(self, image: np.ndarray) -> np.ndarray:
+        """Return an image as the exported ONNX takes it; normalisation is part of the IR alone."""
+        raw = self(image)
+        return ((raw[:, ::-1] if self.spec.to_rgb else raw) - self._mean) / self._std
 
     def resized(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return the height and width that an image of ``size`` (height, width) is resized to.

@@ -1,9 +1,8 @@
 """Keeping the rounding that OpenVINO's CPU plugin leaves out of residual sums."""
 
-from collections.abc import Iterator
 from typing import Any
 
-FAKE_QUANTIZE = "FakeQuantize"
+from core.compression.fake_quantize import FAKE_QUANTIZE
 
 
 def keep_rounding(model: Any) -> int:
@@ -32,25 +31,17 @@ def keep_rounding(model: Any) -> int:
     return len(found)
 
 
+def has_constant(node: Any) -> bool:
+    """Return whether an operation reads a constant."""
+    return any(value.get_node().get_type_name() == "Constant" for value in node.input_values())
+
+
 def _is_rounded_away(operation: Any) -> bool:
-    if operation.get_type_name() != FAKE_QUANTIZE or not any(kind == "Convolution" for kind in _before(operation)):
+    if operation.get_type_name() != FAKE_QUANTIZE:
         return False
     readers = [port.get_node() for port in operation.output(0).get_target_inputs()]
-    return any(reader.get_type_name() == "Add" and not _has_constant(reader) for reader in readers)
-
-
-def _before(quantizer: Any) -> Iterator[str]:
-    """Yield the types of what a quantizer's input is made of, back to what is not arithmetic with constants."""
-    node = quantizer.input_value(0).get_node()
-    while True:
-        kind = node.get_type_name()
-        yield "Convolution" if kind == "GroupConvolution" else kind
-        if kind not in ("Add", "Multiply", "Subtract") or not _has_constant(node):
-            return
-        node = next(node.input_value(place).get_node() for place in range(2)
-                    if node.input_value(place).get_node().get_type_name() != "Constant")
-
-
-def _has_constant(node: Any) -> bool:
-    return any(node.input_value(place).get_node().get_type_name() == "Constant"
-               for place in range(node.get_input_size()))
+    node = operation.input_value(0).get_node()
+    while node.get_type_name() in ("Add", "Multiply", "Subtract") and has_constant(node):
+        node = next(value.get_node() for value in node.input_values() if value.get_node().get_type_name() != "Constant")
+    return node.get_type_name() in ("Convolution", "GroupConvolution") and any(
+        reader.get_type_name() == "Add" and not has_constant(reader) for reader in readers)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from core.base.errors import UserError
+from core.base.errors import CandidateFailed, UserError
 from core.export.spec import ModelSpec
 
 MODEL_XML = "model.xml"
@@ -102,7 +102,7 @@ def compile_model(model: Any, hint: Hint, threads: int | None = None,
         further: Options of the runtime beside these, such as ``{"PERF_COUNT": True}``.
 
     Raises:
-        UserError: The runtime does not support the model.
+        CandidateFailed: The runtime does not support the model.
     """
     options: dict[str, Any] = {"PERFORMANCE_HINT": Hint(hint).value, "INFERENCE_PRECISION_HINT": INFERENCE_PRECISION}
     if threads is not None:
@@ -111,8 +111,9 @@ def compile_model(model: Any, hint: Hint, threads: int | None = None,
     try:
         return shared_core().compile_model(model, DEVICE, options)
     except RuntimeError as error:
-        raise UserError("OpenVINO IR", model.get_friendly_name(), f"OpenVINO cannot compile it: {last_line(error)}",
-                        "Use the OpenVINO version the model was converted with.") from error
+        raise CandidateFailed("OpenVINO IR", model.get_friendly_name(),
+                              f"OpenVINO cannot compile it: {last_line(error)}",
+                              "Use the OpenVINO version the model was converted with.") from error
 
 
 def last_line(error: BaseException) -> str:

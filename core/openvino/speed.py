@@ -20,7 +20,7 @@ from core.openvino.runtime import Hint, at_test_size, compile_model, import_open
 from core.results.speed import Execution, HintSpeed, Latency, Load, Ratio, Speedup
 
 REPEATS = 5
-SECONDS_PER_REPEAT = 1.5
+SECONDS_PER_REPEAT = 1.0
 WARM_UP_SECONDS = 0.5
 SEED = 0
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.base.errors import UserError
+from core.base.errors import CandidateFailed, UserError
 from core.compression.structure import changed_layers, structure_of_ir
 from core.evaluation import confusion
-from core.evaluation.coco_map import Scores, read_annotations
+from core.evaluation.coco_map import read_annotations
 from core.evaluation.golden import GOLDEN, choose_golden, write_golden
 from core.evaluation.matches import bootstrap_map_difference, precision_at_recalls
 from core.evaluation.truth import Truth, truth_by_image
@@ -25,11 +25,11 @@ from core.openvino.sensitivity import measure_sensitivity
 from core.openvino.speed import REPEATS, SECONDS_PER_REPEAT, WARM_UP_SECONDS, ModelSpeed, measure_speed
 from core.openvino.waterfall import MeasuredForm, ModelFiles, compare_forms, measure_forms, pairs_of
 from core.results.accuracy import Confusion, Form, MapDrop, OptionalForms
+from core.results.outcome import Outcome
 from core.results.speed import (
     LEAST_INT8_GAIN,
     LEAST_SHARE_OF_BOUND,
     Bound,
-    LayerChange,
     Load,
     Speedup,
     Structure,
@@ -37,7 +37,7 @@ from core.results.speed import (
 from core.results.validation import METRICS_FILE, Candidate, IrMeasurement, Model, Validation
 
 if TYPE_CHECKING:
-    from core.data.dataset import Dataset, Split
+    from core.data.dataset import Dataset
 
 SAMPLES = "samples"
 # Below this much of its share of the FLOPs a quantized model is not run as one.
@@ -46,7 +46,7 @@ LEAST_INT8_SHARE = 0.9
 
 def validate(data: "Dataset", baseline: ModelFiles, candidates: Sequence[ModelFiles], output_dir: Path,
              samples: int = 4, repeats: int = REPEATS, seconds: float = SECONDS_PER_REPEAT,
-             sensitivity: bool = False) -> Validation:
+             sensitivity: bool = False, failed: Sequence[Outcome] = ()) -> Validation:
     """Score and time all IRs on the test split; write ``metrics.json``, ``samples/*.jpg``, ``worst/*.jpg`` and a
     golden image for each candidate (``golden_folder``).
 
@@ -60,16 +60,26 @@ def validate(data: "Dataset", baseline: ModelFiles, candidates: Sequence[ModelFi
         seconds: Seconds per model, hint and repeat.
         sensitivity: Measure what compressing each part of a model costs, in minutes: of the first candidate that is
             quantized and whose ONNX is given, else of the first.
+        failed: Candidates that came to nothing before; those that fail here, such as by boxes that are NaN, join them.
 
     Raises:
         UserError: An IR is damaged, models do not belong together, the classes are not those of the data set, an image
-            is missing.
+            is missing, or no candidate is left.
     """
     load = load_average()
+    _check_comparable([baseline, *candidates])
+    _require_any(candidates, failed)
+    accuracies, outcomes = [_accuracy(baseline, data)], list(failed)
+    for model in candidates:
+        try:
+            accuracies.append(_accuracy(model, data))
+        except CandidateFailed as error:
+            outcomes.append(Outcome(version=1, kind="failed candidate", candidate=model.name, stage="validate",
+                                    reason=str(error)))
+    fallen = {one.candidate for one in outcomes}
+    candidates = [model for model in candidates if model.name not in fallen]
+    _require_any(candidates, outcomes)
     models = [baseline, *candidates]
-    _check_comparable(models)
-    accuracies = [measure_accuracy(OpenVinoDetector(Path(model.ir), Hint.THROUGHPUT), data.test, data.classes,
-                                   f"detecting ({model.name} IR)") for model in models]
     speeds, meanwhile = measure_speed([model.ir for model in models], repeats, seconds, min(seconds, WARM_UP_SECONDS),
                                       load_average=load)
     speedups = [speed.speedups(speeds[0], meanwhile) for speed in speeds[1:]]
@@ -86,9 +96,9 @@ def validate(data: "Dataset", baseline: ModelFiles, candidates: Sequence[ModelFi
              for model, accuracy in zip(models, accuracies)]
     measured = [_Measured(model, accuracy, speed, *found)
                 for model, accuracy, speed, found in zip(models, accuracies, speeds, forms)]
-    first, *others = (_model(one, measured[0], truth, pictures) for one in measured)
-    records = tuple(_candidate(model, one, measured[0], found, bound)
-                    for model, one, found, bound in zip(others, measured[1:], speedups, bounds))
+    first = _model(measured[0], measured[0], truth, pictures)
+    records = tuple(_candidate(_model(one, measured[0], truth, pictures), one, measured[0], found, bound)
+                    for one, found, bound in zip(measured[1:], speedups, bounds))
     asked = min((place for place, model in enumerate(candidates) if sensitivity and model.onnx),
                 key=lambda place: not records[place].ir.fake_quantize_nodes, default=None)
     if asked is not None:
@@ -102,11 +112,27 @@ def validate(data: "Dataset", baseline: ModelFiles, candidates: Sequence[ModelFi
         samples=tuple(pictures.draw(image, f"{SAMPLES}/sample_{number}.jpg", {
             model.name: accuracy.detections[image] for model, accuracy in zip(models, accuracies)})
             for number, image in enumerate(pictures.spread(samples), 1)),
-        corrupt_images=accuracies[0].corrupt_images, warnings=tuple(_warnings(records, meanwhile)))
+        corrupt_images=accuracies[0].corrupt_images, failed=tuple(outcomes),
+        warnings=tuple(_warnings(records, meanwhile)))
     for place, (model, accuracy) in enumerate(zip(models[1:], accuracies[1:])):
-        _write_golden(data.test, images, accuracy, output_dir / golden_folder(model.name, place))
+        chosen = choose_golden(accuracy.detections)
+        write_golden(output_dir / golden_folder(model.name, place), data.test.image_root / images[chosen],
+                     accuracy.detections[chosen])
     result.write(output_dir / METRICS_FILE)
     return result
+
+
+def _accuracy(model: ModelFiles, data: "Dataset") -> Accuracy:
+    return measure_accuracy(OpenVinoDetector(Path(model.ir), Hint.THROUGHPUT), data.test, data.classes,
+                            f"detecting ({model.name} IR)")
+
+
+def _require_any(candidates: Sequence[ModelFiles], failed: Sequence[Outcome]) -> None:
+    """Refuse to go on where every candidate has failed."""
+    if not candidates:
+        raise UserError("candidates", ", ".join(one.candidate for one in failed) or "none", "There is nothing to "
+                        "measure. " + " ".join(one.reason for one in failed), "Change what they failed of, or name "
+                        "others.")
 
 
 def golden_folder(name: str, place: int) -> str:
@@ -137,15 +163,11 @@ def _check_comparable(models: Sequence[ModelFiles]) -> None:
                 "Export all checkpoints with the same test pipeline.")
 
 
-def _write_golden(split: "Split", images: Mapping[int, str], accuracy: Accuracy, folder: Path) -> None:
-    """Keep one image and the candidate's boxes in it for the bundle."""
-    chosen = choose_golden(accuracy.detections)
-    write_golden(folder, split.image_root / images[chosen], accuracy.detections[chosen])
-
-
 def _model(one: _Measured, baseline: _Measured, truth: Mapping[int, Truth], pictures: Pictures) -> Model:
     described, accuracy, counted = describe_ir(one.files.ir), one.accuracy, one.structure
     matrix = confusion.confusion_matrix(truth, accuracy.detections, len(accuracy.scores.matches))
+    # At recall 0, 0.01, .. 1 and IoU 0.5; nan throughout for a class without ground truth.
+    curves = {name: precision_at_recalls(matches)[0].round(4) for name, matches in accuracy.scores.matches.items()}
     ir = IrMeasurement(
         **dict(one.forms[Form.IR].record()), seconds=accuracy.seconds,
         images_per_second=accuracy.metrics.images / accuracy.seconds, throughput=one.speed.throughput,
@@ -154,7 +176,8 @@ def _model(one: _Measured, baseline: _Measured, truth: Mapping[int, Truth], pict
                             channels=counted.channels),
         size_mb=described.size_mb, weights_mb=described.weights_mb, weights_mb_before=described.weights_mb_before,
         channels_before=described.channels_before, fake_quantize_nodes=described.fake_quantize_nodes,
-        int8_weights=described.int8_weights, curves=_curves(accuracy.scores),
+        int8_weights=described.int8_weights,
+        curves={name: None if np.isnan(curve).any() else tuple(curve.tolist()) for name, curve in curves.items()},
         confusion=Confusion(counts=tuple(map(tuple, matrix.tolist())), min_score=confusion.MIN_SCORE,
                             iou=confusion.IOU))
     others = {name: one.forms[form].record() if form in one.forms else None
@@ -165,32 +188,15 @@ def _model(one: _Measured, baseline: _Measured, truth: Mapping[int, Truth], pict
 
 
 def _candidate(model: Model, one: _Measured, first: _Measured, speedups: Speedup, bound: Bound | None) -> Candidate:
+    before, after = first.forms.get(Form.PYTORCH, first.forms[Form.IR]), one.forms[Form.IR]
+    interval = bootstrap_map_difference(list(before.scores.matches.values()), list(after.scores.matches.values()))
+    same_layers = len(first.structure.layers) == len(one.structure.layers)
+    changed = tuple(changed_layers(first.structure, one.structure)) if same_layers else None
     return Candidate(
         **dict(model), speedup=speedups.counted, speedups=speedups,
-        latency_ratio=one.speed.latency_ratio(first.speed), bound=bound,
-        map_drop=_map_drop(first.forms, one.forms), layers_changed=_layers_changed(first, one))
-
-
-def _map_drop(baseline: Mapping[Form, MeasuredForm], forms: Mapping[Form, MeasuredForm]) -> MapDrop:
-    """Return the baseline's mAP, in PyTorch where that was given, minus that of the candidate's IR."""
-    before, after = baseline.get(Form.PYTORCH, baseline[Form.IR]), forms[Form.IR]
-    interval = bootstrap_map_difference(list(before.scores.matches.values()), list(after.scores.matches.values()))
-    return MapDrop(first=before.step, second=after.step, value=before.scores.metrics.map - after.scores.metrics.map,
-                   low=interval.low, high=interval.high, level=interval.level, samples=interval.samples)
-
-
-def _curves(scores: Scores) -> dict[str, tuple[float, ...] | None]:
-    """Return each class's precision at recall 0, 0.01, .. 1 at IoU 0.5; None for a class without ground truth."""
-    curves = {name: precision_at_recalls(matches)[0] for name, matches in scores.matches.items()}
-    return {name: None if np.isnan(curve).any() else tuple(curve.round(4).tolist()) for name, curve in curves.items()}
-
-
-def _layers_changed(baseline: _Measured, candidate: _Measured) -> tuple[LayerChange, ...] | None:
-    """Return the layers whose channels differ; None where the graphs have not the same layers."""
-    before, after = baseline.structure, candidate.structure
-    if len(before.layers) != len(after.layers):
-        return None
-    return tuple(changed_layers(before, after))
+        latency_ratio=one.speed.latency_ratio(first.speed), bound=bound, layers_changed=changed, map_drop=MapDrop(
+            first=before.step, second=after.step, value=before.scores.metrics.map - after.scores.metrics.map,
+            low=interval.low, high=interval.high, level=interval.level, samples=interval.samples))
 
 
 def _warnings(candidates: Sequence[Candidate], load: Load) -> list[str]:

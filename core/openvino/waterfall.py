@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.base.digest import sha256_file
-from core.base.errors import UserError
+from core.base.errors import CandidateFailed, UserError
 from core.evaluation.agreement import compare
 from core.evaluation.coco_map import Scores, score_detections
 from core.evaluation.detections import Detections
@@ -79,13 +79,14 @@ def measure_forms(model: ModelFiles, ir: Accuracy, split: "Split", classes: Sequ
         UserError: Detections are of other images, or a file is damaged.
     """
     found, missing = {}, {}
-    for form, given, detect in ((Form.PYTORCH, model.detections, _from_pytorch), (Form.ONNX, model.onnx, _from_onnx)):
+    for form, given in ((Form.PYTORCH, model.detections), (Form.ONNX, model.onnx)):
         if given is None:
             missing[form] = "not given"
             continue
         try:
-            detections, files, runtime = detect(Path(given), split, images, model.name)
-        except NotLoaded as error:
+            detections, files, runtime = _found(Path(given), split, images, model.name)
+        # Of the ONNX model: the IR, which was measured before, is what is judged.
+        except (NotLoaded, CandidateFailed) as error:
             missing[form] = str(error)
             continue
         scores = score_detections(split.annotation_file, detections, classes, sorted(ir.skipped))
@@ -125,20 +126,18 @@ def compare_forms(before: MeasuredForm, after: MeasuredForm, pictures: Pictures)
                       map_change=after.scores.metrics.map - before.scores.metrics.map)
 
 
-def _from_pytorch(file: Path, split: "Split", images: Mapping[int, str], model: str
-                  ) -> tuple[dict[int, Detections], dict[str, Path], str]:
-    found = read_detections(file)
-    absent = sorted(set(images) - set(found))
-    if absent:
-        raise UserError("detections", f"{file} has none for image ids {absent[:5]} ({len(absent)} images)",
-                        "They must be of the split that is validated.", "Run evaluate on the same data again.")
-    return {number: found[number] for number in images}, {"detections": file}, "PyTorch"
-
-
-def _from_onnx(folder: Path, split: "Split", images: Mapping[int, str], model: str
-               ) -> tuple[dict[int, Detections], dict[str, Path], str]:
-    detector = OnnxDetector(folder)
+def _found(form: Form, given: Path, split: "Split", images: Mapping[int, str], model: str
+           ) -> tuple[dict[int, Detections], dict[str, Path], str]:
+    """Return what a form found, the files it was measured from, and what ran them."""
+    if form is Form.PYTORCH:
+        found = read_detections(given)
+        absent = sorted(set(images) - set(found))
+        if absent:
+            raise UserError("detections", f"{given} has none for image ids {absent[:5]} ({len(absent)} images)",
+                            "They must be of the split that is validated.", "Run evaluate on the same data again.")
+        return {number: found[number] for number in images}, {"detections": given}, "PyTorch"
+    detector = OnnxDetector(given)
     import onnxruntime
 
-    return (detector.detect(dict(images), split, f"detecting ({model} ONNX)"), {MODEL_ONNX: folder / MODEL_ONNX},
+    return (detector.detect(dict(images), split, f"detecting ({model} ONNX)"), {MODEL_ONNX: given / MODEL_ONNX},
             f"onnxruntime {onnxruntime.__version__}")

@@ -1,7 +1,7 @@
 """Builds the report of a run from the artifacts of its stages."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,7 +44,8 @@ class ReportInputs:
 
     ``models`` are by name, the baseline first, among them all that were validated; ``validation_folder`` holds
     ``metrics.json`` and the pictures; ``parent`` has ``uri`` and ``digest`` of the given checkpoint, both empty where
-    the run trained one.
+    the run trained one; ``failed_logs`` are the training logs of candidates that failed in training,
+    ``price_per_hour`` is that of a GPU, or of the CPU without one, 0 where it is not known.
     """
 
     models: Mapping[str, ModelArtifacts]
@@ -53,6 +54,8 @@ class ReportInputs:
     parent: Mapping[str, str]
     thresholds: Thresholds
     objective: Objective = Objective.THROUGHPUT
+    failed_logs: Mapping[str, Path] = field(default_factory=dict)
+    price_per_hour: float = 0.0
 
 
 def read_content(inputs: ReportInputs) -> ReportContent:
@@ -72,10 +75,12 @@ def read_content(inputs: ReportInputs) -> ReportContent:
     run = Run({name: Evaluation.read(one.evaluation) for name, one in artifacts.items()}, validation, inputs.data,
               {name: one.config for name, one in artifacts.items()}, inputs.parent)
     makings = {name: one.making for name, one in inputs.models.items() if one.making is not None}
-    summary = summarize(run, inputs.thresholds, inputs.objective, makings)
+    summary = summarize(run, inputs.thresholds, inputs.objective, makings, inputs.price_per_hour)
     summaries = {name_of(one): one for one in summary.all}
     candidates = tuple(Judged(model, summaries[model.name], judge(summaries[model.name], inputs.thresholds))
                        for model in run.validation.candidates)
+    # Those that were measured first; how one that was not came to that is seen in its log alone.
+    logs = {**{name: one.log for name, one in {**artifacts, **inputs.models}.items()}, **inputs.failed_logs}
     samples, missing = read_samples(folder, run.validation.samples)
     worst: tuple[Image, ...] = ()
     # The pair that is shipped comes last and is shown first.
@@ -84,7 +89,7 @@ def read_content(inputs: ReportInputs) -> ReportContent:
         worst, missing = (*worst, *found), (*missing, *absent)
     return ReportContent(
         run=run, summary=summary, candidates=candidates, classes=class_aps(run), samples=samples, worst=worst,
-        logs={name: read_training_log(one.log) for name, one in artifacts.items()}, missing_samples=missing,
+        logs={name: read_training_log(log) for name, log in logs.items()}, missing_samples=missing,
         decisions={name: made.decision for name, made in makings.items()},
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
 

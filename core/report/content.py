@@ -48,8 +48,8 @@ class Judged:
 class ReportContent:
     """What a report shows; ``missing_samples`` are the files of pictures that could not be read.
 
-    ``logs`` are the training logs by name of the model, the baseline's first; ``decisions`` say of candidates what was
-    decided of their training.
+    ``logs`` are the training logs by name of the model, the baseline's first and those of candidates that failed last;
+    ``decisions`` say of candidates what was decided of their training.
     """
 
     run: Run
@@ -86,17 +86,6 @@ def worst_first(classes: Sequence[ClassAp], limit: int) -> list[ClassAp]:
 
 def remarks(content: ReportContent) -> list[str]:
     """Return what a reader must know beside the figures: images left out, oddities, what was not done."""
-    found = []
-    for name, log in content.logs.items():
-        if log.truncated:
-            found.append(f"The last line of the training log of {name} is cut off and was passed over.")
-        if not log.passed_through and not log.val:
-            found.append(f"The training log of {name} has no validation results, so there is no curve of mAP over its "
-                         "epochs.")
-    return [*_left_out(content), *_doubts(content), *found]
-
-
-def _left_out(content: ReportContent) -> list[str]:
     found, run = [], content.run
     sources = {**{f"{name} evaluation": source for name, source in run.evaluations.items()},
                "validation": run.validation}
@@ -111,6 +100,13 @@ def _left_out(content: ReportContent) -> list[str]:
     if content.missing_samples:
         found.append(f"{counted(len(content.missing_samples), 'sample picture')} could not be read: "
                      f"{listed(content.missing_samples)}.")
+    found += _doubts(content)
+    for name, log in content.logs.items():
+        if log.truncated:
+            found.append(f"The last line of the training log of {name} is cut off and was passed over.")
+        if not log.passed_through and not log.val:
+            found.append(f"The training log of {name} has no validation results, so there is no curve of mAP over its "
+                         "epochs.")
     return found
 
 

@@ -1,6 +1,7 @@
 """The judgement on a candidate: does it find things at all, is it still as good as the baseline, and is it faster?"""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from core.report.text import displayable
@@ -44,12 +45,7 @@ def judge(summary: Summary, thresholds: Thresholds) -> Verdict:
     unknown = {name for name, value in summary.figures().items() if not math.isfinite(value)}
     checks = [Check(name, False, f"{name} could not be measured; every figure must be known to be judged")
               for name in summary.figures() if name in unknown]
-    if not {"map_fp32", "map_ir"} & unknown and thresholds.min_map > 0:
-        checks.append(_floor(summary, thresholds.min_map))
-    if not {"map_drop", "map_fp32", "map_ir"} & unknown:
-        checks.append(_map_drop(summary, thresholds.max_map_drop))
-    if "worst_class_drop" not in unknown and thresholds.max_class_drop < 1:
-        checks.append(_class_drop(summary, thresholds.max_class_drop))
+    checks += _accuracy(summary, thresholds, unknown)
     if "corrupt_images" not in unknown and summary.corrupt_images:
         checks.append(Check("corrupt_images", False, f"{summary.corrupt_images:.0f} test images are corrupt and were "
                                                      "not scored; every test image must be"))
@@ -58,40 +54,25 @@ def judge(summary: Summary, thresholds: Thresholds) -> Verdict:
     return Verdict(tuple(checks))
 
 
-def _models(summary: Summary) -> str:
+def _accuracy(summary: Summary, thresholds: Thresholds, unknown: set[str]) -> Iterator[Check]:
     names = summary.provenance.models
-    return f"{names.baseline} {summary.baseline_map:.4f}, {names.candidate} IR {summary.map_ir:.4f}"
-
-
-def _floor(summary: Summary, limit: float) -> Check:
-    lowest = min(summary.baseline_map, summary.map_ir)
-    passed = lowest >= limit - SLACK
-    lowest_text, limit_text = _told_apart(lowest, limit, 4)
-    relation = "meets" if passed else "is below"
-    return Check("min_map", passed, f"mAP {lowest_text} {relation} the minimum {limit_text} ({_models(summary)})")
-
-
-def _map_drop(summary: Summary, limit: float) -> Check:
-    passed = summary.map_drop <= limit + SLACK
-    drop_text, limit_text = _told_apart(summary.map_drop, limit, 4)
-    relation = "within" if passed else "above"
-    return Check("map_drop", passed, f"mAP drop {drop_text} is {relation} the limit {limit_text} ({_models(summary)})")
-
-
-def _class_drop(summary: Summary, limit: float) -> Check:
-    passed = summary.worst_class_drop <= limit + SLACK
-    drop_text, limit_text = _told_apart(summary.worst_class_drop, limit, 4)
-    relation = "within" if passed else "above"
-    return Check("class_drop", passed, f"largest AP drop of a class {drop_text} ({displayable(summary.worst_class)}) "
-                                       f"is {relation} the limit {limit_text}")
+    models = f"{names.baseline} {summary.baseline_map:.4f}, {names.candidate} IR {summary.map_ir:.4f}"
+    if not {"map_fp32", "map_ir"} & unknown and thresholds.min_map > 0:
+        passed, told = _at_least(min(summary.baseline_map, summary.map_ir), thresholds.min_map, 4)
+        yield Check("min_map", passed, f"mAP {told} ({models})")
+    if not {"map_drop", "map_fp32", "map_ir"} & unknown:
+        passed, drop, limit = _at_most(summary.map_drop, thresholds.max_map_drop)
+        yield Check("map_drop", passed, f"mAP drop {drop} {limit} ({models})")
+    if "worst_class_drop" not in unknown and thresholds.max_class_drop < 1:
+        passed, drop, limit = _at_most(summary.worst_class_drop, thresholds.max_class_drop)
+        yield Check("class_drop", passed,
+                    f"largest AP drop of a class {drop} ({displayable(summary.worst_class)}) {limit}")
 
 
 def _speedup(summary: Summary, limit: float) -> Check:
     """Return the check of the speed-up, which also says what this CPU allows, and whether that is the limit."""
-    passed, speed = summary.speedup >= limit - SLACK, summary.speed
-    speedup_text, limit_text = _told_apart(summary.speedup, limit, 2)
-    relation = "meets" if passed else "is below"
-    parts = [f"speed-up {speedup_text}x {relation} the minimum {limit_text}x"]
+    passed, told = _at_least(summary.speedup, limit, 2, "x")
+    speed, parts = summary.speed, [f"speed-up {told}"]
     if speed.source == "cpu":
         parts.append("taken from CPU time, since other processes disturbed")
     if math.isfinite(speed.bound):
@@ -103,7 +84,19 @@ def _speedup(summary: Summary, limit: float) -> Check:
     return Check("speedup", passed, "; ".join(parts))
 
 
-def _told_apart(measured: float, limit: float, decimals: int) -> tuple[str, str]:
+def _at_least(measured: float, limit: float, decimals: int, unit: str = "") -> tuple[bool, str]:
+    passed = measured >= limit - SLACK
+    figure, lowest = told_apart(measured, limit, decimals)
+    return passed, f"{figure}{unit} {'meets' if passed else 'is below'} the minimum {lowest}{unit}"
+
+
+def _at_most(measured: float, limit: float) -> tuple[bool, str, str]:
+    passed = measured <= limit + SLACK
+    figure, highest = told_apart(measured, limit, 4)
+    return passed, figure, f"is {'within' if passed else 'above'} the limit {highest}"
+
+
+def told_apart(measured: float, limit: float, decimals: int) -> tuple[str, str]:
     """Write both numbers with as many decimals as it takes to see which is larger."""
     while decimals < 10 and abs(measured - limit) > SLACK and f"{measured:.{decimals}f}" == f"{limit:.{decimals}f}":
         decimals += 1

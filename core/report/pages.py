@@ -50,29 +50,32 @@ class Gallery:
         return self.total - len(self.shown)
 
 
-def render_html(content: ReportContent, limit_bytes: int = LIMIT_BYTES) -> str:
-    """Return the page, below ``limit_bytes`` in UTF-8: pictures that do not fit are left out and counted.
+def render_html(content: ReportContent) -> str:
+    """Return the page, below ``LIMIT_BYTES`` in UTF-8: pictures that do not fit are left out and counted.
 
     All text from outside (class names, file names, paths, warnings) is escaped.
     """
     names = [model.name for model in content.run.validation.models]
-    colours = {names[0]: plots.BASELINE, **{name: plots.colours_of(place)[0] for place, name in enumerate(names[1:])}}
+    failed = [name for name in content.logs if name not in names]
+    colours = {names[0]: plots.BASELINE,
+               **{name: plots.colours_of(place)[0] for place, name in enumerate([*names[1:], *failed])}}
     values = {
         **_values(content), "css": Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         "plots": _plots(content, colours), "most_bars": plots.MOST_CLASSES, "most_curves": plots.MOST_CURVES,
         "tolerated": content.summary.provenance.thresholds.max_map_drop, "shrinkage": _shrinkage, "tone": tone,
         "structure_header": [cell for name in names[1:] for cell in (f"{name} IR", "ratio")],
-        "structure_rows": _structure_rows(content.run.validation), "speed_rows": _speed_rows(content.run.validation),
-        "bound_rows": _bound_rows(content.run.validation.candidates),
+        "structure_rows": _structure_rows(content.run.validation),
+        **_speed_tables(content.run.validation),
         "confusion_rows": functools.partial(_confusion_rows, content.run.validation)}
-    page = _environment(_shown).get_template("report.html.jinja")
+    page = _environment(lambda value: value if isinstance(value, Markup) else displayable(str(value), MOST_LETTERS)
+                        ).get_template("report.html.jinja")
 
     def render(worst: Gallery, samples: Gallery) -> str:
         return page.render(**values, worst=worst, samples=samples).lstrip()
 
     empty = [Gallery([("", picture.caption) for picture in pictures[:MOST_SAMPLES]], len(pictures))
              for pictures in (content.worst, content.samples)]
-    room = limit_bytes - 1 - _SENTENCES_BYTES - len(render(*empty).encode("utf-8"))
+    room = LIMIT_BYTES - 1 - _SENTENCES_BYTES - len(render(*empty).encode("utf-8"))
     # What is still to come keeps its half of the room.
     worst = _embedded(content.worst, room // 2)
     return render(worst, _embedded(content.samples, room - sum(len(uri) for uri, _ in worst.shown)))
@@ -91,10 +94,6 @@ def escaped(text: object) -> object:
     return _MARKS.sub(r"\\\1", plain)
 
 
-def _shown(value: object) -> object:
-    return value if isinstance(value, Markup) else displayable(str(value), MOST_LETTERS)
-
-
 def _environment(finalize: Callable[[object], object], html: bool = True) -> Environment:
     """Return templates whose every expression passes ``finalize``, in HTML also the escaping of markup."""
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=html, finalize=finalize,
@@ -105,13 +104,14 @@ def _environment(finalize: Callable[[object], object], html: bool = True) -> Env
 
 
 def _values(content: ReportContent) -> dict[str, Any]:
-    """Return what both pages show."""
     validation = content.run.validation
     algorithms = {one.model.name: algorithm_names(one.summary) for one in content.candidates}
     model = PurePosixPath(content.summary.provenance.configs.model).stem or "Model"
     neighbours = [pair for one in validation.models for pair in one.neighbours]
     return {
-        "content": content, "candidate_rows": _candidate_rows(content), "algorithms": algorithms,
+        "content": content, "candidate_rows": _candidate_rows(content),
+        "took": "took, cost" if content.summary.choice and content.summary.choice.price_per_hour else "took",
+        "algorithms": algorithms,
         "algorithms_title": _title(algorithms),
         "title": f"{model}, {_title(algorithms)}",
         "remarks": remarks(content), "comparison": comparison, "provenance_facts": provenance_facts,
@@ -137,8 +137,11 @@ def _candidate_rows(content: ReportContent) -> list[list[str]]:
             quantity(measured.size_mb)]
         device = counted(one.gpus, "GPU") if one.gpus else "CPU"
         took = f"{one.hours:.1f} h" if one.hours >= 1 else f"{60 * one.hours:.1f} min"
+        price = content.summary.choice.price_per_hour
+        cost = f", {quantity(price * one.hours)}" if price else ""
+        epochs = f"{one.result_epoch} of {one.epochs}" if 0 < one.result_epoch < one.epochs else str(one.epochs)
         rows.append([f"{one.name}, chosen" if one.chosen else one.name, *figures,
-                     f"{took}, {device}", str(one.epochs),
+                     f"{took}, {device}{cost}", epochs,
                      one.why + (f" {one.decision}" if one.decision else "")])
     return rows
 
@@ -169,7 +172,7 @@ def _plots(content: ReportContent, colours: dict[str, str]) -> dict[str, Any]:
     sensitivity = {one.name: Markup(plots.sensitivity_bars(one.sensitivity, f"sensitivity{place}-"))
                    for place, one in enumerate(validation.candidates) if one.sensitivity}
     return {"pareto": choice, "sensitivity": sensitivity,
-            "speed": Markup(plots.speed_and_size(content.summary, colours=ir_colours)),
+            "speed": Markup(plots.speed_and_size(content.summary, ir_colours)),
             "waterfall": Markup(plots.waterfall_bars(steps)),
             "classes": Markup(plots.per_class_bars(content.classes, validation.baseline.name, names)),
             "curves": Markup(curves), "training": training}
@@ -181,21 +184,15 @@ def _shrinkage(before: float, after: float) -> str:
     return f"{ratio(before / after)} smaller" if after <= before else f"{ratio(after / before)} larger"
 
 
-def _bound_rows(candidates: Sequence[Candidate]) -> list[list[str]]:
-    """Return each candidate's speed-up by both clocks, what the CPU allows, and the share of it."""
-    rows = []
-    for one in candidates:
-        found = one.speedups
+def _speed_tables(validation: Validation) -> dict[str, list[list[Any]]]:
+    """Return rows on each candidate's speed-up beside what the CPU allows, and on each model under both hints."""
+    bounds, rows = [], []
+    for one in validation.candidates:
+        found, bound = one.speedups, one.bound
         cells = [f"{ratio(each.median)} ({ratio(each.low)} to {ratio(each.high)})" for each in (found.wall, found.cpu)]
-        bound = one.bound
         known = [NOT_MEASURED] * 3 if bound is None else [ratio(bound.speedup.median), f"{bound.share:.2f}",
                                                           ratio(bound.int8.median)]
-        rows.append([one.name, *cells, {"wall": "wall time", "cpu": "CPU time"}[found.source], *known])
-    return rows
-
-
-def _speed_rows(validation: Validation) -> list[list[Any]]:
-    rows = []
+        bounds.append([one.name, *cells, {"wall": "wall time", "cpu": "CPU time"}[found.source], *known])
     for model in validation.models:
         for speed in (model.ir.throughput, model.ir.latency):
             low, high = min(speed.fps_repeats), max(speed.fps_repeats)
@@ -204,7 +201,7 @@ def _speed_rows(validation: Validation) -> list[list[Any]]:
                          f"{quantity(speed.fps)} ({quantity(low)} to {quantity(high)})", quantity(speed.cpu_ms),
                          f"{speed.cpu_share:.2f}", *map(quantity, times),
                          speed.streams, speed.requests, speed.threads, speed.batch])
-    return rows
+    return {"bound_rows": bounds, "speed_rows": rows}
 
 
 def _structure_rows(validation: Validation) -> list[list[str]]:

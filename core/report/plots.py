@@ -75,7 +75,7 @@ def training_curves(log: TrainingLog, colour: str, prefix: str, description: str
         return inline_svg(figure, prefix, description, COLOURS)
 
 
-def per_class_bars(classes: Sequence[ClassAp], baseline: str, candidates: Sequence[str], prefix: str = "ap-") -> str:
+def per_class_bars(classes: Sequence[ClassAp], baseline: str, candidates: Sequence[str]) -> str:
     """Return horizontal bars of every class's AP; of more than 30 classes, the 30 with the largest drop.
 
     Args:
@@ -97,16 +97,16 @@ def per_class_bars(classes: Sequence[ClassAp], baseline: str, candidates: Sequen
         figure.subplots_adjust(left=_label_inches(labels) / width, right=0.985, top=1 - (0.14 + 0.2 * legend) / height,
                                bottom=0.36 / height)
         _grouped_bars(panel, shown, series, with_values=len(shown) <= 12)
-        panel.set_yticks(range(len(shown)), labels=labels, color=_INK)
+        _label_rows(panel, labels)
         panel.set_xlim(0, 1.1)
         panel.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
         panel.set_xlabel("AP at IoU 0.50:0.95")
         figure.legend(loc="upper left", ncols=3, handlelength=1.0, handletextpad=0.5, columnspacing=1.4,
                       borderpad=0.0, borderaxespad=0.3)
-        return inline_svg(figure, prefix, "AP of each class for every model", COLOURS)
+        return inline_svg(figure, "ap-", "AP of each class for every model", COLOURS)
 
 
-def pareto(summary: Summary, colours: Mapping[str, str], prefix: str = "pareto-") -> str:
+def pareto(summary: Summary, colours: Mapping[str, str]) -> str:
     """Return the mAP of every IR over its throughput and over its size; the chosen candidate has a ring.
 
     Bars are the 95 % intervals of what candidates lose; below the line the loss is above its limit.
@@ -148,10 +148,10 @@ def pareto(summary: Summary, colours: Mapping[str, str], prefix: str = "pareto-"
             panel.set_ylim(bottom=max(panel.get_ylim()[0], -0.01))
             if not known:
                 _nothing(panel, "not measured")
-        return inline_svg(figure, prefix, "mAP over throughput and over size of every model", COLOURS)
+        return inline_svg(figure, "pareto-", "mAP over throughput and over size of every model", COLOURS)
 
 
-def speed_and_size(summary: Summary, prefix: str = "speed-", colours: Mapping[str, str] | None = None) -> str:
+def speed_and_size(summary: Summary, colours: Mapping[str, str] | None = None) -> str:
     """Return bars of throughput, latency and size of the baseline's and every candidate's IR.
 
     Args:
@@ -176,16 +176,15 @@ def speed_and_size(summary: Summary, prefix: str = "speed-", colours: Mapping[st
                 panel.annotate(row[0].write(value), (length, place), xytext=(4, 0), textcoords="offset points",
                                va="center", fontweight="bold")
             panel.set_title(f"{row[0].label} ({'higher' if row[0].higher_is_better else 'lower'} is better)")
-            panel.set_yticks(range(len(names)), labels=[displayable(name, 16) for name in names], color=_INK)
-            panel.set_ylim(len(names) - 0.5, -0.5)
+            _label_rows(panel, [displayable(name, 16) for name in names])
             panel.set_xlim(0, (max(lengths) or 1.0) * 1.18)
             panel.xaxis.set_visible(False)
             panel.spines["bottom"].set_visible(False)
             panel.grid(visible=False)
-        return inline_svg(figure, prefix, "Throughput, latency and size of the IRs", COLOURS)
+        return inline_svg(figure, "speed-", "Throughput, latency and size of the IRs", COLOURS)
 
 
-def waterfall_bars(steps: Sequence[tuple[str, str, DetectionMetrics]], prefix: str = "waterfall-") -> str:
+def waterfall_bars(steps: Sequence[tuple[str, str, DetectionMetrics]]) -> str:
     """Return horizontal bars of mAP and mAP50 of each form of the models: title, colour and accuracy."""
     import matplotlib
 
@@ -200,20 +199,18 @@ def waterfall_bars(steps: Sequence[tuple[str, str, DetectionMetrics]], prefix: s
                     panel.barh(place, value, height=0.62, color=colour, alpha=alpha)
                     panel.annotate(fraction(value), (value, place), xytext=(3, 0), textcoords="offset points",
                                    va="center", fontsize=7.5, color=_INK)
-        panel.set_yticks(range(len(steps)), labels=labels, color=_INK)
-        panel.set_ylim(len(steps) - 0.5, -0.5)
+        _label_rows(panel, labels)
         panel.set_xlim(0, 1.1)
         panel.set_xlabel("mAP, paler mAP50")
-        panel.grid(axis="y", visible=False)
-        return inline_svg(figure, prefix, "mAP and mAP50 of each form of the models", COLOURS)
+        return inline_svg(figure, "waterfall-", "mAP and mAP50 of each form of the models", COLOURS)
 
 
-def sensitivity_bars(sensitivity: Sensitivity, prefix: str = "sensitivity-", most: int = MOST_GROUPS) -> str:
+def sensitivity_bars(sensitivity: Sensitivity, prefix: str = "sensitivity-") -> str:
     """Return horizontal bars of the error of each part that was compressed by itself, quantizers and filters side by
     side, the worst of each, with the mAP lost where it was measured."""
     import matplotlib
 
-    panels = [(title, sensitivity.of(kind)[:most], colour) for title, kind, colour in
+    panels = [(title, sensitivity.of(kind)[:MOST_GROUPS], colour) for title, kind, colour in
               (("Quantizers of one layer", "quantization", CANDIDATES[0][1]), ("Filters", "pruning", CANDIDATES[0][0]))]
     panels = [panel for panel in panels if panel[1]]
     height = 0.75 + 0.2 * max(len(groups) for _, groups, _ in panels)
@@ -229,16 +226,13 @@ def sensitivity_bars(sensitivity: Sensitivity, prefix: str = "sensitivity-", mos
                     panel.annotate(f"{-group.map_drop:+.4f} mAP", (group.error, place), xytext=(3, 0),
                                    textcoords="offset points", va="center", fontsize=7.5, color=_MUTED)
             panel.set_title(title)
-            panel.set_yticks(range(len(groups)), labels=names, color=_INK)
-            panel.set_ylim(len(groups) - 0.5, -0.5)
+            _label_rows(panel, names)
             panel.set_xlim(0, (max(group.error for group in groups) or 1.0) * 1.3)
             panel.set_xlabel("error of the raw outputs over their standard deviation")
-            panel.grid(axis="y", visible=False)
         return inline_svg(figure, prefix, "Error of the outputs with one part compressed at a time", COLOURS)
 
 
-def precision_recall(names: Sequence[str], irs: Sequence[tuple[str, str, Mapping[str, Curve | None]]],
-                     prefix: str = "pr-") -> str:
+def precision_recall(names: Sequence[str], irs: Sequence[tuple[str, str, Mapping[str, Curve | None]]]) -> str:
     """Return precision over recall of each class, four classes a row.
 
     Args:
@@ -267,7 +261,7 @@ def precision_recall(names: Sequence[str], irs: Sequence[tuple[str, str, Mapping
                 _nothing(panel, "no box in the test split")
         if names:
             panels[0].legend(loc="lower left")
-        return inline_svg(figure, prefix, "Precision over recall of each class at IoU 0.5", COLOURS)
+        return inline_svg(figure, "pr-", "Precision over recall of each class at IoU 0.5", COLOURS)
 
 
 def _figure(height: float, columns: int, width: float = WIDTH_INCHES, rows: int = 1
@@ -285,7 +279,12 @@ def _loss(panel: "Axes", log: TrainingLog, colour: str) -> None:
     points = [point for point in points if math.isfinite(point[1])]
     if not points:
         return _nothing(panel, "no logged iterations")
-    means = _epoch_means(log)
+    losses: dict[int, list[float]] = {}
+    for row in log.train:
+        if math.isfinite(row.losses.get("loss", math.nan)):
+            losses.setdefault(row.epoch, []).append(row.losses["loss"])
+    # At the middle of each epoch.
+    means = [(epoch - 0.5, sum(values) / len(values)) for epoch, values in sorted(losses.items())]
     several = len(means) > 1
     panel.plot(*zip(*_thinned(points)), color=colour, linewidth=1.0 if several else 1.8, alpha=0.45 if several else 1,
                label="iterations")
@@ -333,15 +332,6 @@ def _epochs_done(row: TrainRow, log: TrainingLog) -> float:
     return row.epoch - 1 + row.iteration / max(log.iters_per_epoch, row.iteration)
 
 
-def _epoch_means(log: TrainingLog) -> list[tuple[float, float]]:
-    """Return the mean loss of every epoch, placed at the epoch's middle."""
-    losses: dict[int, list[float]] = {}
-    for row in log.train:
-        if math.isfinite(row.losses.get("loss", math.nan)):
-            losses.setdefault(row.epoch, []).append(row.losses["loss"])
-    return [(epoch - 0.5, sum(values) / len(values)) for epoch, values in sorted(losses.items())]
-
-
 def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     """Return at most ``MOST_POINTS`` points, each the mean of neighbours, so that long logs stay small."""
     step = math.ceil(len(points) / MOST_POINTS)
@@ -364,7 +354,11 @@ def _grouped_bars(panel: "Axes", classes: Sequence[ClassAp], series: Sequence[tu
         if math.isnan(item.drop):
             panel.annotate("AP undefined", (0, row), xytext=(3, 0), textcoords="offset points", va="center",
                            fontsize=7.5, color=_MUTED)
-    panel.set_ylim(len(classes) - 0.5, -0.5)
+
+
+def _label_rows(panel: "Axes", labels: Sequence[str]) -> None:
+    panel.set_yticks(range(len(labels)), labels=labels, color=_INK)
+    panel.set_ylim(len(labels) - 0.5, -0.5)
     panel.grid(axis="y", visible=False)
 
 

@@ -1,6 +1,7 @@
 """The sample pictures of a report: read, and made small enough for one page."""
 
 import base64
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +35,13 @@ def read_samples(folder: Path, samples: Sequence[Picture], what: str = ""
     """
     pictures, missing = [], []
     for sample in samples:
-        content = _content(folder, sample.file)
-        if content is None:
+        content = b""
+        with contextlib.suppress(OSError, ValueError):
+            path = (folder / sample.file).resolve()
+            if folder.resolve() in path.parents:
+                with open_regular(path, _MOST_BYTES) as file:
+                    content = file.read()
+        if _pixels(content) is None:
             missing.append(sample.file)
         else:
             pictures.append(Image(content, f"{what}{sample.image}"))
@@ -50,27 +56,22 @@ def embed(pictures: Sequence[Image], budget: int) -> tuple[list[tuple[str, str]]
     Returns:
         Pairs of data URI and caption, and the number of pictures that did not fit.
     """
+    import cv2
+
     embedded: list[tuple[str, str]] = []
     for index, picture in enumerate(pictures):
-        uri = _smallest_loss(picture, max(budget, 0) // (len(pictures) - index))
-        if uri is not None:
-            embedded.append((uri, picture.caption))
-            budget -= len(uri)
+        share, pixels = max(budget, 0) // (len(pictures) - index), _pixels(picture.content)
+        for side, quality in _STEPS:
+            scale = min(1.0, side / max(pixels.shape[:2]))
+            size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
+            resized = pixels if scale == 1.0 else cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+            encoded = cv2.imencode(".jpg", resized, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+            uri = "data:image/jpeg;base64," + base64.b64encode(encoded).decode("ascii")
+            if len(uri) <= share:
+                embedded.append((uri, picture.caption))
+                budget -= len(uri)
+                break
     return embedded, len(pictures) - len(embedded)
-
-
-def _content(folder: Path, file: str) -> bytes | None:
-    try:
-        path = (folder / file).resolve()
-        content = _read(path) if folder.resolve() in path.parents else b""
-    except (OSError, ValueError):
-        return None
-    return content if _pixels(content) is not None else None
-
-
-def _read(path: Path) -> bytes:
-    with open_regular(path, _MOST_BYTES) as file:
-        return file.read()
 
 
 def _pixels(content: bytes) -> Optional["np.ndarray"]:
@@ -82,18 +83,3 @@ def _pixels(content: bytes) -> Optional["np.ndarray"]:
     except cv2.error:
         # More pixels than OpenCV takes.
         return None
-
-
-def _smallest_loss(picture: Image, share: int) -> str | None:
-    import cv2
-
-    pixels = _pixels(picture.content)
-    for side, quality in _STEPS:
-        scale = min(1.0, side / max(pixels.shape[:2]))
-        size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
-        resized = pixels if scale == 1.0 else cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-        encoded = cv2.imencode(".jpg", resized, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-        uri = "data:image/jpeg;base64," + base64.b64encode(encoded).decode("ascii")
-        if len(uri) <= share:
-            return uri
-    return None

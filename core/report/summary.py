@@ -11,6 +11,7 @@ from core.report.gate import judge
 from core.results import summary as records
 from core.results.evaluation import Evaluation
 from core.results.outcome import Making
+from core.results.speed import Ratio
 from core.results.summary import Objective, Summary, Thresholds
 from core.results.validation import Candidate, Model, Validation
 
@@ -41,7 +42,20 @@ class Run:
     parent: Mapping[str, str]
 
     def __post_init__(self) -> None:
-        _require_same_data(self)
+        digests = {"the data parameter": self.data.digest, "validation": self.validation.data_digest,
+                   **{f"evaluation of {name}": found.data_digest for name, found in self.evaluations.items()}}
+        if len(set(digests.values())) > 1:
+            found = ", ".join(f"{name} {digest[:12] or 'none'}" for name, digest in digests.items())
+            raise UserError("data digest", found, "All measurements of a report must be of the same data.",
+                            "Run evaluate and validate again on one data set.")
+        metrics = {f"evaluation of {name}": found.metrics for name, found in self.evaluations.items()}
+        metrics.update({f"validation, {step}": measurement.metrics for step, measurement in self.validation.steps()})
+        for name, measured in metrics.items():
+            unknown = sorted(set(measured.per_class_ap) - set(self.data.classes))
+            if unknown:
+                raise UserError(name, f"has classes {', '.join(unknown[:5])}",
+                                f"The data set's classes are {', '.join(self.data.classes[:10])}.",
+                                "Run the stage again with the classes of this data set.")
 
     @property
     def baseline(self) -> Model:
@@ -49,7 +63,7 @@ class Run:
 
 
 def summarize(run: Run, thresholds: Thresholds, objective: Objective = Objective.THROUGHPUT,
-              makings: Mapping[str, Making] | None = None) -> Summary:
+              makings: Mapping[str, Making] | None = None, price_per_hour: float = 0.0) -> Summary:
     """Return the summary of the best of a run's candidates, with those of the others and why it is the best.
 
     Args:
@@ -57,22 +71,30 @@ def summarize(run: Run, thresholds: Thresholds, objective: Objective = Objective
         thresholds: The limits that each is judged by.
         objective: What the best one is the best in.
         makings: How candidates were made, by name.
+        price_per_hour: Of a GPU, or of the CPU without one; 0 where it is not known.
     """
     found = [_summary(run, candidate, thresholds) for candidate in run.validation.candidates]
     failed = run.validation.failed
     if len(found) + len(failed) == 1:
         return found[0]
     chosen = choose(found, thresholds, objective)
+    choice = explain(found, chosen, thresholds, objective, makings or {}, failed)
     return chosen.model_copy(update={
         "further": tuple(one for one in found if one is not chosen),
-        "choice": explain(found, chosen, thresholds, objective, makings or {}, failed)})
+        "choice": choice.model_copy(update={"price_per_hour": price_per_hour})})
 
 
 def _summary(run: Run, candidate: Candidate, thresholds: Thresholds) -> Summary:
     baseline, validation = run.baseline, run.validation
     before, after = run.evaluations[baseline.name].metrics, run.evaluations[candidate.name].metrics
-    irs = baseline.ir.metrics, candidate.ir.metrics
-    worst_class, worst_drop = _worst_class(before.per_class_ap, irs[1].per_class_ap)
+    irs, bound = (baseline.ir.metrics, candidate.ir.metrics), candidate.bound
+    drops = {name: ap - irs[1].per_class_ap.get(name, math.nan) for name, ap in before.per_class_ap.items()}
+    known = [(name, drop) for name, drop in drops.items() if math.isfinite(drop)]
+    worst_class, worst_drop = max(known, key=lambda item: item[1], default=("", math.nan))
+    limits = (bound.speedup.median, bound.share, bound.int8.median) if bound else (math.nan,) * 3
+    source = candidate.speedups.source
+    latency = candidate.latency_ratio if source == "wall" else Ratio.of(baseline.ir.latency.cpu_ms_repeats,
+                                                                        candidate.ir.latency.cpu_ms_repeats)
     summary = Summary(
         version=3, verdict="fail", baseline_map=before.map, map_pytorch=after.map, baseline_map_ir=irs[0].map,
         map_ir=irs[1].map, baseline_map50=before.map50, map50_pytorch=after.map50, baseline_map50_ir=irs[0].map50,
@@ -83,21 +105,9 @@ def _summary(run: Run, candidate: Candidate, thresholds: Thresholds) -> Summary:
         speedup_high=candidate.speedup.high, int8_share=candidate.ir.execution.int8_share,
         baseline_latency_ms_p50=baseline.ir.latency.latency_ms.median,
         latency_ms_p50=candidate.ir.latency.latency_ms.median, baseline_size_mb=baseline.ir.size_mb,
-        size_mb=candidate.ir.size_mb, speed=_speed(candidate), provenance=_provenance(run, candidate, thresholds))
+        size_mb=candidate.ir.size_mb, provenance=_provenance(run, candidate, thresholds), speed=records.SpeedFacts(
+            source=source, bound=limits[0], share=limits[1], int8_gain=limits[2], latency_gain=latency.median))
     return summary.judged(judge(summary, thresholds).passed)
-
-
-def _speed(candidate: Candidate) -> records.SpeedFacts:
-    bound = candidate.bound
-    known = (bound.speedup.median, bound.share, bound.int8.median) if bound else (math.nan,) * 3
-    return records.SpeedFacts(source=candidate.speedups.source, bound=known[0], share=known[1], int8_gain=known[2])
-
-
-def _worst_class(before: Mapping[str, float], after: Mapping[str, float]) -> tuple[str, float]:
-    """Return the class that lost the most AP and how much; empty and NaN where none can be compared."""
-    drops = {name: ap - after.get(name, math.nan) for name, ap in before.items()}
-    known = {name: drop for name, drop in drops.items() if math.isfinite(drop)}
-    return max(known.items(), key=lambda item: item[1], default=("", math.nan))
 
 
 def _provenance(run: Run, candidate: Candidate, thresholds: Thresholds) -> records.Provenance:
@@ -122,20 +132,3 @@ def _provenance(run: Run, candidate: Candidate, thresholds: Thresholds) -> recor
         compression=records.CompressionFacts(algorithms=second.model.algorithms,
                                              fake_quantize_nodes=candidate.ir.fake_quantize_nodes),
         thresholds=thresholds)
-
-
-def _require_same_data(run: Run) -> None:
-    digests = {"the data parameter": run.data.digest, "validation": run.validation.data_digest,
-               **{f"evaluation of {name}": found.data_digest for name, found in run.evaluations.items()}}
-    if len(set(digests.values())) > 1:
-        found = ", ".join(f"{name} {digest[:12] or 'none'}" for name, digest in digests.items())
-        raise UserError("data digest", found, "All measurements of a report must be of the same data.",
-                        "Run evaluate and validate again on one data set.")
-    metrics = {f"evaluation of {name}": found.metrics for name, found in run.evaluations.items()}
-    metrics.update({f"validation, {step}": measurement.metrics for step, measurement in run.validation.steps()})
-    for name, measured in metrics.items():
-        unknown = sorted(set(measured.per_class_ap) - set(run.data.classes))
-        if unknown:
-            raise UserError(name, f"has classes {', '.join(unknown[:5])}",
-                            f"The data set's classes are {', '.join(run.data.classes[:10])}.",
-                            "Run the stage again with the classes of this data set.")

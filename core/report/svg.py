@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _HREF = "{http://www.w3.org/1999/xlink}href"
+_FRACTION = re.compile(r"-?\d+\.\d+")
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 
 
@@ -25,21 +26,22 @@ def inline_svg(figure: "Figure", prefix: str, description: str, colours: Mapping
         description: Read out instead of the picture.
         colours: From matplotlib's colours (``#rrggbb``) to what CSS calls them.
     """
-    root = ElementTree.fromstring(_drawn(figure))
-    root = _without_namespaces(root)
+    root = _drawn(figure)
     for name in ("width", "height", "version"):
         root.attrib.pop(name, None)
     for child in [child for child in root if child.tag in ("metadata", "defs") and child.find("clipPath") is None]:
         root.remove(child)
     root.set("role", "img")
     root.set("aria-label", description)
-    referenced = _referenced(root)
+    referenced = {element.get("href", "")[1:] for element in root.iter()}.union(
+        *(_REFERENCE.findall(element.get("clip-path", "")) for element in root.iter()))
     for element in root.iter():
         _tidy(element, prefix, referenced, colours)
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def _drawn(figure: "Figure") -> str:
+def _drawn(figure: "Figure") -> ElementTree.Element:
+    """Return the figure as SVG without namespaces."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
@@ -49,22 +51,12 @@ def _drawn(figure: "Figure") -> str:
         # matplotlib misses glyphs that it never draws: the browser does
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
-    return buffer.getvalue()
-
-
-def _without_namespaces(root: ElementTree.Element) -> ElementTree.Element:
+    root = ElementTree.fromstring(buffer.getvalue())
     for element in root.iter():
         element.tag = element.tag.split("}")[-1]
         if _HREF in element.attrib:
             element.set("href", element.attrib.pop(_HREF))
     return root
-
-
-def _referenced(root: ElementTree.Element) -> set[str]:
-    ids = {element.get("href", "")[1:] for element in root.iter()}
-    for element in root.iter():
-        ids.update(_REFERENCE.findall(element.get("clip-path", "")))
-    return ids
 
 
 def _tidy(element: ElementTree.Element, prefix: str, referenced: set[str], colours: Mapping[str, str]) -> None:
@@ -77,7 +69,8 @@ def _tidy(element: ElementTree.Element, prefix: str, referenced: set[str], colou
         element.set("clip-path", _REFERENCE.sub(rf"url(#{prefix}\1)", element.get("clip-path")))
     for attribute in ("d", "x", "y", "transform"):
         if attribute in element.attrib:
-            element.set(attribute, _rounded(element.get(attribute)))
+            numbers = " ".join(element.get(attribute).split())
+            element.set(attribute, _FRACTION.sub(lambda found: f"{float(found.group()):.2f}", numbers))
     if "style" in element.attrib:
         style = re.sub(r"font-family: [^;]*(; )?", "", element.get("style"))
         for drawn, named in colours.items():
@@ -86,7 +79,3 @@ def _tidy(element: ElementTree.Element, prefix: str, referenced: set[str], colou
     if element.tag != "text":
         element.text = None
     element.tail = None
-
-
-def _rounded(numbers: str) -> str:
-    return re.sub(r"-?\d+\.\d+", lambda match: f"{float(match.group()):.2f}", " ".join(numbers.split()))

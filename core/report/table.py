@@ -93,21 +93,16 @@ def _table(summary: Summary) -> str:
     names = summary.provenance.models
     cells = [["", names.baseline, names.candidate, "change"]]
     for row in comparison(summary):
+        forms = (("PyTorch", row.baseline_pytorch, row.candidate_pytorch),
+                 ("OpenVINO", row.baseline_ir, row.candidate_ir))
         if row.accuracy:
-            moved = row.candidate_pytorch - row.baseline_pytorch
-            cells += [[f"{row.label}, PyTorch", row.write(row.baseline_pytorch), row.write(row.candidate_pytorch),
-                       difference(moved)],
-                      [f"{row.label}, OpenVINO", row.write(row.baseline_ir), row.write(row.candidate_ir),
-                       difference(row.candidate_ir - row.baseline_ir)]]
+            cells += [[f"{row.label}, {form}", row.write(before), row.write(after), difference(after - before)]
+                      for form, before, after in forms]
         else:
             cells.append([row.label, row.write(row.baseline_ir), row.write(row.candidate_ir), ratio(row.ratio)])
     verdict = judge(summary, summary.provenance.thresholds)
     sentences = [check.sentence for check in verdict.checks] if verdict.passed else verdict.reasons
-    return "\n".join(_aligned(cells) + ["", f"{summary.verdict.upper()}: " + "; ".join(sentences) + "."])
-
-
-def _aligned(cells: list[list[str]]) -> list[str]:
-    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
-    lines = [line[0].ljust(widths[0]) + "".join(f"  {text:>{width}}" for text, width in zip(line[1:], widths[1:]))
-             for line in cells]
-    return [lines[0], "-" * len(lines[0]), *lines[1:]]
+    first, *widths = (max(map(len, column)) for column in zip(*cells))
+    head, *lines = (line[0].ljust(first) + "".join(f"  {text:>{width}}" for text, width in zip(line[1:], widths))
+                    for line in cells)
+    return "\n".join([head, "-" * len(head), *lines, "", f"{summary.verdict.upper()}: {'; '.join(sentences)}."])

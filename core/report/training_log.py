@@ -81,7 +81,9 @@ def read_training_log(file: Path) -> TrainingLog:
             if row["mode"] == "env":
                 env = {"epochs": int(row["epochs"]), "iters_per_epoch": int(row["iters_per_epoch"])}
             elif row["mode"] == "train":
-                train[int(row["epoch"]), int(row["iter"])] = _train_row(row)
+                losses = {name: _number(row, name) for name in row if name.startswith("loss")}
+                train[int(row["epoch"]), int(row["iter"])] = TrainRow(
+                    int(row["epoch"]), int(row["iter"]), _number(row, "lr"), losses, _number(row, "time"))
             elif row["mode"] == "val":
                 # Before training the line is ours; then MMDetection's, whose names say what was scored.
                 average, at_half = next((names for names in _ACCURACIES if names[0] in row), _ACCURACIES[0])
@@ -98,27 +100,14 @@ def _rows(file: Path) -> tuple[list[dict[str, Any]], bool]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        row = _json_object(line)
-        if row is not None:
-            rows.append(row)
-        elif number == len(lines) and rows:
-            return rows, True
-        else:
-            raise _not_a_log(file, f"line {number} is not a JSON object: {line[:60]!r}")
+        try:
+            # A loss that is no number any more is written as NaN.
+            rows.append(json_object(line, any_number=True))
+        except ValueError as error:
+            if number == len(lines) and rows:
+                return rows, True
+            raise _not_a_log(file, f"line {number} is not a JSON object: {line[:60]!r}") from error
     return rows, False
-
-
-def _json_object(line: bytes) -> dict[str, Any] | None:
-    try:
-        # A loss that is no number any more is written as NaN.
-        return json_object(line, any_number=True)
-    except ValueError:
-        return None
-
-
-def _train_row(row: dict[str, Any]) -> TrainRow:
-    losses = {name: _number(row, name) for name in row if name.startswith("loss")}
-    return TrainRow(int(row["epoch"]), int(row["iter"]), _number(row, "lr"), losses, _number(row, "time"))
 
 
 def _number(row: dict[str, Any], name: str) -> float:

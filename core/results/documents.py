@@ -94,11 +94,9 @@ def _type(schema: dict[str, Any]) -> str:
         return " or ".join(_type(option) for option in schema["anyOf"])
     if "const" in schema or "enum" in schema:
         return ", ".join(f"`{json.dumps(value)}`" for value in schema.get("enum", [schema.get("const")]))
-    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    return " or ".join(_kind(kind, schema) for kind in kinds)
-
-
-def _kind(kind: str, schema: dict[str, Any]) -> str:
+    kind = schema["type"]
+    if isinstance(kind, list):
+        return " or ".join(_type({**schema, "type": one}) for one in kind)
     if kind == "array":
         items = schema.get("items") or (schema.get("prefixItems") or [{"type": "null"}])[0]
         return f"list of {_type(items)}"
@@ -106,7 +104,7 @@ def _kind(kind: str, schema: dict[str, Any]) -> str:
         return f"object of {_type(schema['additionalProperties'])}"
     if kind == "number" and "maximum" in schema:
         return f"{schema['minimum']} to {schema['maximum']}"
-    return {"string": "text", "integer": "integer", "number": "number", "boolean": "boolean", "null": "null"}[kind]
+    return "text" if kind == "string" else str(kind)
 
 
 def _one_line(text: str) -> str:

@@ -22,7 +22,7 @@ class Outcome(Record):
     """What this file is."""
     candidate: Name
     """The candidate's name."""
-    stage: Literal["resolve", "compress", "evaluate", "export", "convert"]
+    stage: Literal["resolve", "compress", "evaluate", "export", "convert", "validate"]
     """The stage that found out."""
     reason: Text
     """What was wrong, as the stage would have said it where it fails a run."""
@@ -66,8 +66,10 @@ class Making(Record):
     """Epochs that were trained."""
     planned_epochs: Count
     """Epochs of the config; 0 where its length is in iterations."""
+    result_epoch: Count = 0
+    """Epoch whose weights are the result, or iteration where those are counted; 0 where nothing was trained."""
     seconds: Quantity
-    """Wall time of compress."""
+    """Wall time of compress; where it was resumed, of all its processes up to the state that each left."""
     gpus: Count
     """GPUs that it worked on; 0 is the CPU."""
     config: dict[str, str]

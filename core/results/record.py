@@ -81,17 +81,14 @@ class Record(BaseModel):
 
 def _mistakes(error: ValidationError) -> str:
     """Return the first mistakes, each as its place, the value found there and what it must be."""
-    found = [f"{_place(item['loc'])} is " + ("missing" if item["type"] == "missing" else
-                                             f"{bounded_repr(item['input'], 60)}: {item['msg']:.200}")
-             for item in error.errors(include_url=False)[:MOST_ERRORS]]
+    found = []
+    for item in error.errors(include_url=False)[:MOST_ERRORS]:
+        # As candidates[0].ir.size_mb, bounded however long the keys of the file are.
+        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part:.60}" for part in item["loc"][:12])
+        wrong = "missing" if item["type"] == "missing" else f"{bounded_repr(item['input'], 60)}: {item['msg']:.200}"
+        found.append(f"{place.removeprefix('.') or 'the whole'} is {wrong}")
     rest = error.error_count() - len(found)
     return "; ".join(found) + (f"; and {rest:,} more" if rest else "")
-
-
-def _place(location: tuple[int | str, ...]) -> str:
-    """Return a field's place as ``candidates[0].ir.size_mb``, bounded however long the keys of the file are."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part:.60}" for part in location[:12])
-    return text.removeprefix(".") or "the whole"
 
 
 def _number(low: float, high: float, unknown: bool) -> Any:
@@ -109,12 +106,9 @@ def _number(low: float, high: float, unknown: bool) -> Any:
                      WithJsonSchema({"type": ["number", "null"] if unknown else "number", **limits})]
 
 
-def _printable(value: Any) -> Any:
-    # A file name that is not UTF-8 holds lone surrogates, which JSON cannot.
-    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
-
-
-Text = Annotated[str, BeforeValidator(_printable)]
+# A file name that is not UTF-8 holds lone surrogates, which JSON cannot.
+Text = Annotated[str, BeforeValidator(
+    lambda value: value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]

@@ -191,6 +191,8 @@ class Contender(Record):
     """What was decided of its training and why, a sentence; empty where it failed before."""
     epochs: Count
     """Epochs that it was trained."""
+    result_epoch: Count = 0
+    """Epoch whose weights it has; 0 where that is not known or nothing was trained."""
     hours: Quantity
     """Hours of its compression: of all GPUs together, or of the CPU."""
     gpus: Count
@@ -204,6 +206,8 @@ class Choice(Record):
     """What is best."""
     candidates: tuple[Contender, ...]
     """All candidates, those that failed too."""
+    price_per_hour: Quantity = Field(0.0, exclude_if=lambda price: not price)
+    """Price of an hour of a GPU, or of the CPU without one; the key is absent where the run was given none."""
 
 
 class SpeedFacts(Record):
@@ -217,6 +221,8 @@ class SpeedFacts(Record):
     """The speed-up over that."""
     int8_gain: MeasuredQuantity
     """What this CPU gains from int8 in the baseline's layers; 1 is nothing."""
+    latency_gain: MeasuredQuantity = math.nan
+    """The baseline's latency over its own, by the time of `source`, median of the repeats' ratios."""
 
 
 class Summary(Record):

@@ -60,7 +60,7 @@ def unpack(archive: Path, folder: Path) -> None:
         UserError: The archive is damaged, or an entry is absolute, leads outside, links outside or to a folder, is
             neither file nor folder, is there twice, or takes more room than an honest archive's would.
     """
-    links: dict[str, str] = {}
+    links: dict[str, _Entry] = {}
     name = ""
     with open_foreign(archive, "archive") as file:
         allowed = _ALWAYS_BYTES + _LARGEST_RATIO * os.fstat(file.fileno()).st_size
@@ -71,12 +71,19 @@ def unpack(archive: Path, folder: Path) -> None:
                 name = entry.name
                 if number >= _MOST_ENTRIES:
                     raise _refused(archive, name, f"An archive may have {_MOST_ENTRIES:,} entries.")
-                if name not in ("", "."):
-                    allowed -= _place(archive, folder, entry, links, allowed)
+                if name in ("", "."):
+                    continue
+                check_name(name, f"archive {archive}")
+                name.encode("utf-8")
+                if entry.link:
+                    links[name] = entry
+                else:
+                    allowed -= _place(archive, folder, entry, allowed)
             if number < 0:
                 raise ValueError("it holds nothing")
-            for name, target in links.items():
-                _link(archive, folder, name, target)
+            for entry in links.values():
+                name = entry.name
+                _place(archive, folder, entry, allowed)
         except _FAULTS as error:
             raise _damaged(archive, name, error, file) from error
         except OSError as error:
@@ -87,20 +94,19 @@ def unpack(archive: Path, folder: Path) -> None:
             raise _damaged(archive, name, error, file) from error
 
 
-def _place(archive: Path, folder: Path, entry: _Entry, links: dict[str, str], allowed: int) -> int:
-    """Write an entry below the folder, or remember its link, and return the bytes it took."""
-    check_name(entry.name, f"archive {archive}")
-    entry.name.encode("utf-8")
-    target = folder / entry.name
-    if entry.link:
-        links[entry.name] = entry.link
-        return 0
+def _place(archive: Path, folder: Path, entry: _Entry, allowed: int) -> int:
+    """Write an entry below the folder, of a link the file that it leads to, and return the bytes it took."""
+    target, link, total = folder / entry.name, entry.link, 0
+    if link and (posixpath.isabs(link) or link.split("/")[0] == ".." or not (folder / link).is_file()):
+        raise _refused(archive, entry.name,
+                       f"A link must lead to a file of the archive; it leads to {bounded_repr(link)}.")
     try:
         if entry.content is None:
-            target.mkdir(parents=True, exist_ok=True)
+            (target.parent if link else target).mkdir(parents=True, exist_ok=True)
+            if link:
+                os.link(folder / link, target)
             return 0
         target.parent.mkdir(parents=True, exist_ok=True)
-        total = 0
         with open(target, "xb") as file:
             while block := entry.content.read(_BLOCK_BYTES):
                 total += len(block)
@@ -111,16 +117,6 @@ def _place(archive: Path, folder: Path, entry: _Entry, links: dict[str, str], al
         return total
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise _refused(archive, entry.name, "A name may be there once, as a file or as a folder.") from error
-
-
-def _link(archive: Path, folder: Path, name: str, target: str) -> None:
-    if posixpath.isabs(target) or target.split("/")[0] == ".." or not (folder / target).is_file():
-        raise _refused(archive, name, f"A link must lead to a file of the archive; it leads to {bounded_repr(target)}.")
-    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(folder / target, folder / name)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise _refused(archive, name, "A name may be there once, as a file or as a folder.") from error
 
 
 def _zip_entries(file: BinaryIO) -> Iterator[_Entry]:

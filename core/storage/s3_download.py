@@ -145,12 +145,8 @@ class Downloader:
         """Download one object by one request and return whether its ETag confirms it."""
         for _ in range(_TRIES if is_plain_md5(info.etag) else 0):
             digest = hashlib.md5()
-            with open(target.path, "wb", buffering=0) as file:
-                def take(block: bytes, place: int, file=file, digest=digest) -> None:
-                    digest.update(block)
-                    _write_all(file.fileno(), block, place)
-
-                answer = self._read(info, (0, info.size), take)
+            target.path.write_bytes(b"")
+            answer = self._download_span(info, (0, info.size), target.path, digest, lambda count: None)
             if digest.hexdigest() == info.etag:
                 advance(info.size)
                 return True
@@ -189,16 +185,18 @@ class Downloader:
         return self._downloads_the_same(info, target.path) if found is None else found
 
     def _download_span(self, info: StoredObject, span: Span, path: Path, digest: Optional["hashlib._Hash"],
-                       advance: Advance) -> None:
+                       advance: Advance) -> Mapping[str, Any]:
         # A descriptor of its own: a thread that an interruption left to itself must not write to another file.
-        with open(path, "r+b", buffering=0) as file:
+        with open(path, "r+b") as file:
+            file.seek(span[0])
+
             def take(block: bytes, place: int) -> None:
                 if digest is not None:
                     digest.update(block)
-                _write_all(file.fileno(), block, place)
+                file.write(block)
                 advance(len(block))
 
-            self._read(info, span, take)
+            return self._read(info, span, take)
 
     def _downloads_the_same(self, info: StoredObject, path: Path) -> bool:
         """Return whether a second download is the same, for an object without any checksum of its content."""
@@ -328,10 +326,3 @@ def _blocks(path: Path, span: Span) -> Iterator[bytes]:
     with open(path, "rb") as file:
         for place in range(span[0], span[1], _BLOCK_BYTES):
             yield os.pread(file.fileno(), min(_BLOCK_BYTES, span[1] - place), place)
-
-
-def _write_all(descriptor: int, contents: bytes, place: int) -> None:
-    block = memoryview(contents)
-    while block:
-        written = os.pwrite(descriptor, block, place)
-        block, place = block[written:], place + written

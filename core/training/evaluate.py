@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from core.base.errors import CandidateFailed
 from core.base.progress import progress
 from core.checkpoint.versions import versions
 from core.config.adapt import algorithms_of, set_data
@@ -43,11 +44,20 @@ def evaluate_network(network: Any, config: Any, split: "Split", classes: tuple[s
     """Run ``network`` over ``split`` through the config's test pipeline and score it with COCO mAP.
 
     Ranks share the images; every one gets the whole result.
+
+    Raises:
+        CandidateFailed: It finds boxes that are NaN.
     """
     started = time.time()
     loader = split_loader(config, split, classes)
     detections = {image: to_detections(per_class)
                   for image, per_class in zip(loader.dataset.img_ids, results_of(network, loader))}
+    broken = [image for image, found in detections.items()
+              if np.isnan(found.boxes).any() or np.isnan(found.scores).any()]
+    if broken:
+        raise CandidateFailed("model", f"boxes or scores that are NaN in {len(broken)} of {len(detections)} images of "
+                              f"split {split.name}", "Every box must be of numbers.", "Training diverged, or a layer "
+                              "overflows in 8 bits: lower optimizer.lr, or name the layer in ignored_scopes.")
     metrics = evaluate_detections(split.annotation_file, detections, classes) if first_rank() else None
     return ScoredNetwork(from_first_rank(metrics), detections, time.time() - started)
 

@@ -20,7 +20,6 @@ from core.training.model import load_plain_weights
 from core.training.snapshot import snapshot
 from core.training.trainer import Output, Trainer
 from core.training.tuning import known
-from core.training.weights import without_copies
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -35,9 +34,10 @@ class FitResult:
 
     Attributes:
         epochs: Epochs the checkpoint was trained, earlier runs of a resumed training included; 0 for an adopted one.
-        seconds: Wall-clock time.
-        metrics: The last validation's ``map`` and ``map50``, and the last ``loss``.
-        best: ``map`` and ``epoch`` of the best validation, empty where there was none.
+        seconds: Wall-clock time; of a resumed training that of the earlier processes, too.
+        metrics: ``map`` and ``map50`` of the checkpoint on the validation split, and the last ``loss`` before it.
+        best: ``map`` and ``epoch`` of the best validation of the whole compression, empty where there was none.
+        epoch: Epoch whose weights the checkpoint has, or iteration where those are counted; 0 for an adopted one.
         algorithms: NNCF's algorithms in the resulting checkpoint, empty for a plain one.
         decision: What was decided of a compressed model's training and why, a sentence.
         map_parent: mAP before compression on the validation split; NaN where it was not asked for.
@@ -48,14 +48,16 @@ class FitResult:
     seconds: float
     metrics: dict[str, float] = field(default_factory=dict)
     best: dict[str, float] = field(default_factory=dict)
+    epoch: int = 0
     algorithms: tuple[str, ...] = ()
     decision: str = ""
     map_parent: float = math.nan
     map_initial: float = math.nan
 
     def reported(self) -> dict[str, float]:
-        """Return the metrics, those of the best validation as ``best_map`` and ``best_epoch``."""
-        return {**self.metrics, **{f"best_{name}": value for name, value in self.best.items()}}
+        """Return what a checkpoint's metadata tell; the best validation's as ``best_map`` and ``best_epoch``."""
+        return {"epochs": self.epochs, "result_epoch": self.epoch, "seconds": self.seconds, **self.metrics,
+                **{f"best_{name}": value for name, value in self.best.items()}}
 
 
 def fit(config: Any, dataset: "Dataset", output_checkpoint: Path, log_file: Path, work_dir: Path,
@@ -71,7 +73,8 @@ def fit(config: Any, dataset: "Dataset", output_checkpoint: Path, log_file: Path
     Args:
         config: A resolved mmcv Config whose ``data`` points at ``dataset``.
         dataset: The prepared data set.
-        output_checkpoint: Where the final checkpoint goes: with ``evaluation.save_best`` the best, else the last.
+        output_checkpoint: Where the result goes: of compression the epoch with the best mAP on the validation split,
+            of plain training the last; ``evaluation.save_best`` in the config decides otherwise.
         log_file: Where the training log (JSON lines) goes, also when training fails.
         work_dir: Scratch space for mmcv; ``before_training.pth`` and, after every epoch, ``latest.pth`` are written
             there.
@@ -84,30 +87,22 @@ def fit(config: Any, dataset: "Dataset", output_checkpoint: Path, log_file: Path
         UserError: Whatever a user can correct.
         StateSaved: SIGTERM arrived, and the state is stored.
     """
-    started = time.time()
     output = Output(Path(work_dir))
     trainer = Trainer(config, dataset, output, parent, seed, state)
     runner = trainer.runner
     try:
         trainer.run()
         if first_rank():
-            best = runner.messages.get("best_ckpt")
-            if best is not None and not Path(best).is_file():
-                logger.warning("the best checkpoint was lost with the machine that had written it: the last one is "
-                               "given")
-                best = None
+            best = trainer.best_checkpoint()
             if best is None:
                 require_finite(trainer.network)
-                result = trainer.snapshot()
-            else:
-                logger.info("the result is the best checkpoint, %s (evaluation.save_best)", Path(best).name)
-                result = without_copies(load_checkpoint(Path(best)))
-            save_checkpoint(result, output_checkpoint)
+            save_checkpoint(best or trainer.snapshot(), output_checkpoint)
     finally:
         if first_rank():
             with new_file(log_file) as partial:
                 shutil.copyfile(output.json_log, partial)
-    return FitResult(epochs=runner.epoch, seconds=time.time() - started, metrics=dict(runner.last_metrics),
+    metrics = trainer.best["metrics"] if trainer.best else runner.last_metrics
+    return FitResult(epochs=runner.epoch, seconds=trainer.seconds, metrics=dict(metrics), epoch=trainer.place,
                      best=dict(runner.best), algorithms=algorithms_of(config) if trainer.compression else (),
                      decision=trainer.decision, map_parent=known(trainer.parent_map),
                      map_initial=trainer.initial.metrics.map if trainer.initial else math.nan)

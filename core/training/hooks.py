@@ -15,11 +15,14 @@ from mmdet.core.hook.ema import BaseEMAHook
 from core.base.errors import CandidateFailed, UserError
 from core.checkpoint.checkpoint import Checkpoint, checkpoint_bytes, write_checkpoint
 from core.training.distributed import average_statistics, first_rank, from_first_rank, ranks
-from core.training.progress import Position, after_epoch, after_iteration
+from core.training.progress import BEST_FILE, BEST_RESULT, Position, after_epoch, after_iteration
 from core.training.signals import Interruptions
 
 if TYPE_CHECKING:
     from core.training.states import TrainingStates
+
+# mmcv's name (mmcv/runner/hooks/evaluation.py, _save_ckpt).
+_BEST_SCORE = "best_score"
 
 
 class CheckLossHook(Hook):
@@ -67,9 +70,16 @@ class EvaluationHook(EvalHook):
         self.out_dir = self.out_dir or runner.work_dir
         self.file_client = FileClient.infer_client(self.file_client_args, self.out_dir)
         # mmcv removes it once there is a better one: a resumed checkpoint does not choose a file elsewhere.
-        best = runner.messages.get("best_ckpt")
+        best = runner.messages.get(BEST_FILE)
         within = isinstance(best, str) and Path(runner.work_dir).resolve() in Path(best).resolve().parents
-        self.best_ckpt_path = best if within else None
+        self.best_ckpt_path = best if within and Path(best).is_file() else None
+        if self.best_ckpt_path is None and first_rank():
+            if best is not None:
+                runner.logger.warning("the best checkpoint so far is not in work_dir: the best of the rest is kept")
+            for name in (BEST_FILE, _BEST_SCORE, BEST_RESULT):
+                runner.messages.pop(name, None)
+        # The first rank alone has the file.
+        runner.messages = from_first_rank(runner.messages)
 
     def scores(self, runner: Any) -> bool:
         """Return whether the runner's present epoch is scored."""
@@ -90,11 +100,22 @@ class EvaluationHook(EvalHook):
             runner.log_buffer.clear_output()
             runner.log_buffer.output["eval_iter_num"] = len(self.dataloader.dataset)
             score = self.evaluate(runner, results)
-        if self.save_best and score and self._may_be_best() and first_rank():
-            # mmcv's text log writes a runner's meta among its lines, so it is there only where mmcv asks for it.
-            runner.meta = {"hook_msgs": runner.messages}
-            self._save_ckpt(runner, score)
-            runner.meta = None
+        # Of a split without a box pycocotools' mAP is -1.
+        if self.save_best and score and score > 0 and self._may_be_best():
+            if first_rank():
+                self._keep(runner, score)
+            runner.messages = from_first_rank(runner.messages)
+
+    def _keep(self, runner: Any, score: float) -> None:
+        """Keep the present model, and what it is, where it is better than the best so far."""
+        before = runner.messages.get(_BEST_SCORE)
+        # mmcv's text log writes a runner's meta among its lines, so it is there only where mmcv asks for it.
+        runner.meta = {"hook_msgs": runner.messages}
+        self._save_ckpt(runner, score)
+        runner.meta = None
+        if runner.messages.get(_BEST_SCORE) != before:
+            place = (runner.epoch if self.by_epoch else runner.iter) + 1
+            runner.messages[BEST_RESULT] = {"place": place, "metrics": dict(runner.last_metrics)}
 
     def evaluate(self, runner: Any, results: list[Any]) -> float | None:
         """Log the metrics of ``results``; return the one that ``save_best`` names."""
@@ -104,7 +125,7 @@ class EvaluationHook(EvalHook):
         runner.log_buffer.ready = True
         summary = summary_of(found)
         runner.last_metrics.update(summary)
-        if "map" in summary and not runner.best.get("map", -math.inf) >= summary["map"]:
+        if "map" in summary and self._may_be_best() and not runner.best.get("map", -math.inf) >= summary["map"]:
             runner.best = {"map": summary["map"], "epoch": runner.epoch + 1}
         if self.save_best is None or not found:
             return None

@@ -37,11 +37,12 @@ class Screen(logging.StreamHandler):
     mmcv.utils.get_logger sets those to ERROR whenever a library asks for a logger (mmcv/utils/logging.py).
     """
 
-
-def _concerns_the_user(record: logging.LogRecord) -> bool:
-    """Return whether a line is for the screen: ours, warnings, and of NNCF, which warns of its defaults, errors."""
-    first = record.name.split(".")[0]
-    return first in OURS or record.levelno >= (logging.ERROR if first == "nncf" else logging.WARNING)
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a line is for the screen: ours, warnings, and of NNCF, which warns of its defaults, errors."""
+        # Not by the loggers' levels: mmcv reports the initialisation of every parameter, and sets its level again.
+        first = record.name.split(".")[0]
+        wanted = first in OURS or record.levelno >= (logging.ERROR if first == "nncf" else logging.WARNING)
+        return wanted and super().filter(record)
 
 
 def log_to_screen() -> None:
@@ -51,8 +52,6 @@ def log_to_screen() -> None:
     if not root.handlers:
         handler = Screen(sys.stdout)
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-        # mmcv reports the initialisation of every parameter, and sets its logger's level again.
-        handler.addFilter(_concerns_the_user)
         root.addHandler(handler)
     for name in OURS:
         logging.getLogger(name).setLevel(logging.INFO if first_rank() else logging.WARNING)

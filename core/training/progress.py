@@ -1,12 +1,16 @@
 """How far training is, beyond weights and optimizer: what a resumed run needs to end with the same bits."""
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from core.base.errors import UserError
-from core.base.text import shown
+from core.base.text import bounded_repr, shown
 from core.training.distributed import first_rank
 from core.training.random_state import random_state, set_random_state
 
@@ -15,6 +19,8 @@ _REMEMBERED = (bool, int, float, str, type(None))
 _FOREIGN = ("torch.",)
 # Longer than any sensible log interval; mmcv's buffer remembers the whole epoch.
 _BUFFERED = 1000
+# Of runner.messages: the best checkpoint, by mmcv's name (mmcv/runner/hooks/evaluation.py), and its place and metrics.
+BEST_FILE, BEST_RESULT = "best_ckpt", "best_result"
 
 
 @dataclass(frozen=True)
@@ -88,8 +94,13 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, _REMEMBERED) or type(value) is tuple and all(map(_is_plain, value))
 
 
-def progress_of(position: Position, runner: Any, memory: ModuleMemory, log_file: Path) -> dict[str, Any]:
-    """Return the ``progress`` entry of a checkpoint: all of the state that is neither weights nor optimizer."""
+def progress_of(position: Position, runner: Any, memory: ModuleMemory, log_file: Path, best: Path | None = None,
+                seconds: float = 0.0) -> dict[str, Any]:
+    """Return the ``progress`` entry of a checkpoint: all of the state that is neither weights nor optimizer.
+
+    ``best`` is the best checkpoint so far, which is in it whole: another machine has not this one's files. ``seconds``
+    is what training took so far, in all its processes.
+    """
     buffer = runner.log_buffer
     return {
         "position": {**asdict(position), "random": dict(position.random), "data": dict(position.data)},
@@ -97,6 +108,9 @@ def progress_of(position: Position, runner: Any, memory: ModuleMemory, log_file:
         "modules": memory.changed(),
         "metrics": {name: float(value) for name, value in runner.last_metrics.items()},
         "best": dict(runner.best), "messages": dict(runner.messages),
+        "seconds": seconds,
+        "best_checkpoint": best and {"name": best.name, "content": torch.frombuffer(bytearray(best.read_bytes()),
+                                                                                     dtype=torch.uint8)},
         "log": Path(log_file).read_text(encoding="utf-8"),
         "log_buffer": [{name: list(values[-_BUFFERED:]) for name, values in part.items()}
                        for part in (buffer.val_history, buffer.n_history)]}
@@ -114,6 +128,7 @@ def restore_progress(progress: Mapping[str, Any], runner: Any, memory: ModuleMem
         position = Position(**progress["position"])
         names, changed, best = list(progress["parameters"]), list(progress["modules"]), dict(progress["best"])
         log, metrics, messages = str(progress["log"]), dict(progress["metrics"]), dict(progress["messages"])
+        kept = _file_of(progress.get("best_checkpoint"), Path(runner.work_dir))
     except (KeyError, TypeError, ValueError) as error:
         raise UserError("training state", f"{type(error).__name__}: {shown(error)}", "It lacks a part of itself.",
                         "Delete it; an older one, or the beginning, is taken then.") from error
@@ -135,9 +150,43 @@ def restore_progress(progress: Mapping[str, Any], runner: Any, memory: ModuleMem
 
     runner.start_at(position.epoch, position.iteration, position.inner_iter, restore_moment)
     runner.last_metrics, runner.best, runner.messages = metrics, best, messages
+    if kept is not None:
+        messages[BEST_FILE] = str(kept[0])
+        if first_rank():
+            kept[0].write_bytes(kept[1])
     memory.restore(changed)
     Path(log_file).write_text(log, encoding="utf-8")
     return position
+
+
+def seconds_of(progress: Mapping[str, Any]) -> float:
+    """Return what training took until a state, in seconds; 0 where the state is older than this entry.
+
+    Raises:
+        UserError: It is no such number.
+    """
+    seconds = progress.get("seconds", 0.0)
+    if type(seconds) not in (int, float) or not 0 <= seconds < math.inf:
+        raise UserError("training state", f"seconds: {bounded_repr(seconds, 40)}", "It is a number of at least 0.",
+                        "Delete it; an older one, or the beginning, is taken then.")
+    return float(seconds)
+
+
+def _file_of(kept: Mapping[str, Any] | None, folder: Path) -> tuple[Path, bytes] | None:
+    """Return where the best checkpoint of a state goes, and its content; None where the state has none.
+
+    Raises:
+        ValueError: Its name leads out of the folder, or its content is no row of bytes.
+    """
+    if kept is None:
+        return None
+    name, content = kept["name"], kept["content"]
+    # mmcv's pattern: no other checkpoint of the work folder is overwritten.
+    if not isinstance(name, str) or not re.fullmatch(r"best_[^/\0]+\.pth", name):
+        raise ValueError("the best checkpoint's name is none of a file")
+    if not isinstance(content, torch.Tensor) or content.dtype is not torch.uint8 or content.ndim != 1:
+        raise ValueError("the best checkpoint is no row of bytes")
+    return folder / name, content.numpy().tobytes()
 
 
 def parameter_names(runner: Any) -> list[str]:

@@ -53,6 +53,20 @@ class ReadyMade:
         """Return whether the layers that cost most go back to FP32."""
         return self.name == "int8_mixed"
 
+    def algorithms(self, epochs: int) -> list[dict[str, Any]]:
+        """Return what a training of so many epochs compresses by, as entries of NNCF's ``compression``."""
+        adapted = {"batchnorm_adaptation": {"num_bn_adaptation_samples": _SAMPLES}}
+        found: list[dict[str, Any]] = []
+        if self.pruned:
+            found.append({"algorithm": "filter_pruning", "initializer": adapted,
+                          "pruning_init": round(self.pruned * _FIRST_LEVEL, 4),
+                          "params": {"schedule": "exponential", "pruning_target": self.pruned,
+                                     "pruning_steps": max(1, epochs // 2), "filter_importance": "geometric_median"}})
+        if self.int8:
+            found.append({"algorithm": "quantization",
+                          "initializer": {"range": {"num_init_samples": _SAMPLES}, **adapted}})
+        return found
+
 
 def expand(names: Sequence[str], most: int = 0) -> list[ReadyMade]:
     """Return the candidates of these names, ``auto`` being all of them, or the first ``most``.
@@ -76,7 +90,8 @@ def expand(names: Sequence[str], most: int = 0) -> list[ReadyMade]:
 def overridden(options: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return options of a config with others that go before them, key by key: also below a dict, or above a key.
 
-    As in a config, a dict above a key changes what it names and no more, unless it holds ``_delete_=True``.
+    As in mmcv's ``Config.merge_from_dict``, a dict changes what it names and no more, items of a list by their index,
+    unless it holds ``_delete_=True``.
 
     Raises:
         UserError: A change is below what is no dict and no list.
@@ -88,20 +103,42 @@ def overridden(options: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[s
             merged = overridden(merged, {f"{key}.{name}": inner for name, inner in value.items()})
             continue
         above = next((one for one in merged if key.startswith(f"{one}.")), None)
-        if above is None:
+        if above is None and key not in merged:
             merged = {one: kept for one, kept in merged.items() if not one.startswith(f"{key}.")}
             merged[key] = value
             continue
-        *parts, last = key.removeprefix(f"{above}.").split(".")
-        node = merged[above]
+        place = above or key
+        for part in reversed(key.removeprefix(place).split(".")[1:]):
+            value = {part: value}
         try:
-            for part in parts:
-                node = node[int(part)] if isinstance(node, list) else node.setdefault(part, {})
-            node[int(last) if isinstance(node, list) else last] = value
-        except (TypeError, ValueError, IndexError, AttributeError) as error:
-            raise UserError("parameter compression_options", key, f"There is no such place in {above} of a ready-made "
+            merged[place] = _merged(merged[place], value)
+        except (TypeError, ValueError, IndexError) as error:
+            raise UserError("parameter compression_options", key, f"There is no such place in {place} of a ready-made "
                             "candidate.", "Write your own config, and name it in compression_configs.") from error
     return merged
+
+
+def _merged(existing: Any, change: Any) -> Any:
+    """Return a value changed by another as mmcv's ``Config.merge_from_dict`` does with ``allow_list_keys``.
+
+    Raises:
+        TypeError: A dict is to change what is neither a dict nor a list.
+        ValueError, IndexError: A key is no index of a list.
+    """
+    if not isinstance(change, Mapping) or change.get(DELETE_KEY) or existing is None:
+        return change
+    if isinstance(existing, list):
+        items = list(existing)
+        for key, value in change.items():
+            place = int(key)
+            if place < 0:
+                raise IndexError(key)
+            items[place] = _merged(items[place], value)
+        return items
+    if not isinstance(existing, Mapping):
+        raise TypeError(f"a dict for {existing!r}")
+    return {**existing, **{key: _merged(existing[key], value) if key in existing else value
+                           for key, value in change.items()}}
 
 
 def options_of(candidate: ReadyMade, model: Any) -> dict[str, Any]:
@@ -126,8 +163,7 @@ def options_of(candidate: ReadyMade, model: Any) -> dict[str, Any]:
                         "Write it into the config, or -p model_options='{\"optimizer.lr\": 0.001}'.")
     share = _PRUNED_LENGTH if candidate.pruned else _INT8_LENGTH
     number = max(round(length.number * share), _SHORTEST_PRUNED if candidate.pruned else 1)
-    algorithms = [*([_pruning(candidate.pruned, number)] if candidate.pruned else []),
-                  *([_QUANTIZATION] if candidate.int8 else [])]
+    algorithms = candidate.algorithms(number)
     options = {
         "nncf_config": {"input_info": {"sample_size": [1, 3, size.input_height, size.input_width]},
                         "compression": algorithms if len(algorithms) > 1 else algorithms[0]},
@@ -145,15 +181,3 @@ def options_of(candidate: ReadyMade, model: Any) -> dict[str, Any]:
         # NNCF prunes no frozen layer, and the stages before a pruned one must be able to follow.
         options["model.backbone.frozen_stages"] = -1
     return options
-
-
-_ADAPTED = {"batchnorm_adaptation": {"num_bn_adaptation_samples": _SAMPLES}}
-_QUANTIZATION = {"algorithm": "quantization",
-                 "initializer": {"range": {"num_init_samples": _SAMPLES}, **_ADAPTED}}
-
-
-def _pruning(level: float, epochs: int) -> dict[str, Any]:
-    return {"algorithm": "filter_pruning", "initializer": _ADAPTED,
-            "pruning_init": round(level * _FIRST_LEVEL, 4),
-            "params": {"schedule": "exponential", "pruning_target": level, "pruning_steps": max(1, epochs // 2),
-                       "filter_importance": "geometric_median"}}

@@ -76,7 +76,17 @@ class _Resumable:
     def call_hook(self, fn_name: str) -> None:
         """Call all hooks; those of the libraries, which a config chooses, touch files of the work folder alone."""
         for hook in self._hooks:
-            with _room_of(hook, self.work_dir):
+            kind = type(hook)
+            room = closed_room(f"config, {kind.__name__}", writable=[self.work_dir])
+            if isinstance(hook, TensorboardLoggerHook):
+                # Its import searches the whole of sys.path; what it writes stays in the work folder.
+                with contextlib.suppress(ImportError):
+                    import torch.utils.tensorboard  # noqa: F401
+            elif kind.__module__.partition(".")[0] not in _LIBRARIES or isinstance(hook, _WITHOUT_FILES) \
+                    or kind.__name__ == "MemoryProfilerHook":
+                # Our own, and those of a user's trusted modules.
+                room = contextlib.nullcontext()
+            with room:
                 getattr(hook, fn_name)(self)
 
     def load_checkpoint(self, filename: str, *arguments: Any, **options: Any) -> None:
@@ -101,19 +111,6 @@ class _Resumable:
                 latest.unlink(missing_ok=True)
                 latest.symlink_to(name)
                 latest.replace(folder / "latest.pth")
-
-
-def _room_of(hook: Any, work_dir: str) -> contextlib.AbstractContextManager[None]:
-    """Return the context of a hook's calls; our own, and those of a user's trusted modules, are not restricted."""
-    kind = type(hook)
-    if isinstance(hook, TensorboardLoggerHook):
-        # Its import searches the whole of sys.path; what it writes stays in the work folder.
-        with contextlib.suppress(ImportError):
-            import torch.utils.tensorboard  # noqa: F401
-    elif kind.__module__.partition(".")[0] not in _LIBRARIES or isinstance(hook, _WITHOUT_FILES) \
-            or kind.__name__ == "MemoryProfilerHook":
-        return contextlib.nullcontext()
-    return closed_room(f"config, {kind.__name__}", writable=[work_dir])
 
 
 class ResumableRunner(_Resumable, EpochBasedRunner):

@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import re
-from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,11 @@ from core.checkpoint.checkpoint import Checkpoint, load_checkpoint, weights_dige
 from core.checkpoint.versions import versions
 from core.config.adapt import nncf_config_of
 from core.config.fingerprint import config_digest, json_digest
+from core.detectors.named_files import file_digests
 from core.storage.store import ObjectNotFound, open_store
 from core.training.progress import Position
 from core.training.settings import check_minutes
+from core.training.snapshot import portable
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -69,16 +70,14 @@ def check_state(settings: StateSettings | None) -> None:
         open_store(settings.location, "training_state").find(IDENTITY)
 
 
-def training_identity(config: Any, dataset: "Dataset", parent: Checkpoint | None, seed: int,
-                      files: Sequence[str] = ()) -> dict[str, Any]:
+def training_identity(config: Any, dataset: "Dataset", parent: Checkpoint | None, seed: int) -> dict[str, Any]:
     """Return all that shapes a training's result, as digests: an interrupted one is resumed where all are equal.
 
     Args:
-        config: The resolved config without this machine's locations.
+        config: The resolved config; this machine's locations in it do not count.
         dataset: The data.
         parent: The checkpoint training starts from; its weights count, not its file.
         seed: The run's seed.
-        files: Digests of the files that the config names, such as a backbone's weights.
     """
     from mmcv.runner import get_dist_info
 
@@ -86,10 +85,12 @@ def training_identity(config: Any, dataset: "Dataset", parent: Checkpoint | None
     if parent is not None:
         done = parent.training or {}
         start = [weights_digest(parent.state_dict), done.get("epoch", 0), done.get("iter", 0)]
+    # Such as a backbone's weights; the start is known by its weights.
+    files = file_digests({key: value for key, value in config.items() if key not in ("load_from", "resume_from")})
     return {
-        "config": config_digest(config), "nncf_config": json_digest(nncf_config_of(config) or {}),
+        "config": config_digest(portable(config)), "nncf_config": json_digest(nncf_config_of(config) or {}),
         "data": dataset.digest, "classes": list(dataset.classes), "parent": start, "seed": seed,
-        "files": list(files),
+        "files": sorted(files.values()),
         "processes": get_dist_info()[1], "code": os.environ.get(CODE_VARIABLE, ""),
         # NNCF's is left out: it is known only once imported, and only one version is supported.
         "versions": {name: version for name, version in versions().items() if name != "nncf"}}
@@ -129,28 +130,29 @@ class TrainingStates:
         for name in reversed(self._names()):
             with contextlib.suppress(ObjectNotFound):
                 self._store.download(name, file)
-                state = self._read(name, file)
-                file.unlink()
-                if state is not None:
+                place = "training state", self._store.uri(name)
+                try:
+                    if sha256_file(file) != _NAME.fullmatch(name).group(3):
+                        raise UserError(*place, "Its content is not what its name says.", "")
+                    state = load_checkpoint(file)
+                    if "progress" not in (state.training or {}):
+                        raise UserError(*place, "It holds no progress.", "")
                     return state
+                except UserError as error:
+                    logger.warning("a damaged training state is skipped: %s", error)
+                finally:
+                    file.unlink()
         return None
-
-    def _read(self, name: str, file: Path) -> Checkpoint | None:
-        try:
-            if sha256_file(file) != _NAME.fullmatch(name).group(3):
-                raise UserError("training state", self._store.uri(name), "Its content is not what its name says.", "")
-            state = load_checkpoint(file)
-            if "progress" not in (state.training or {}):
-                raise UserError("training state", self._store.uri(name), "It holds no progress.", "")
-        except UserError as error:
-            logger.warning("a damaged training state is skipped: %s", error)
-            return None
-        return state
 
     def store(self, file: Path, position: Position, digest: str) -> None:
         """Begin to store ``file``, which must stay as it is until :meth:`wait` returns."""
         name = f"{position.epoch:05d}-{position.inner_iter:08d}-{digest}.pth"
-        self._pending = self._thread.submit(self._upload, file, name, digest)
+
+        def upload() -> None:
+            self._store.upload(file, name, digest)
+            self._drop(self._kept)
+
+        self._pending = self._thread.submit(upload)
 
     def wait(self) -> bool:
         """Wait for the last :meth:`store`; return whether its state is stored.
@@ -171,10 +173,6 @@ class TrainingStates:
     def finish(self) -> None:
         """Keep the last state only: training is complete."""
         self._drop(1)
-
-    def _upload(self, file: Path, name: str, digest: str) -> None:
-        self._store.upload(file, name, digest)
-        self._drop(self._kept)
 
     def _drop(self, kept: int) -> None:
         for old in self._names()[:-kept]:

@@ -9,10 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+from mmcv.runner import DistSamplerSeedHook
+from mmdet.apis import set_random_seed
+from mmdet.utils import setup_multi_processes
+
 from core.base.errors import StateSaved, Terminated, UserError
 from core.checkpoint.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from core.compression.config_check import epochs_of, require_valid
 from core.compression.differences import require_same
+from core.compression.hooks import AveragedMasksHook, CompressionHook
 from core.compression.nncf_import import SUPPORTED_VERSION
 from core.compression.restoring import restore_compression
 from core.compression.wrap import CompressedDetector, compress_detector
@@ -20,19 +26,34 @@ from core.config.adapt import algorithms_of, nncf_config_of
 from core.detectors.batch import require_two_images
 from core.detectors.building import build_detector, build_optimizer, building
 from core.detectors.initialising import initialise
-from core.detectors.named_files import file_digests
 from core.detectors.pretrained import weights_file, weights_location
 from core.training.device import data_parallel, device
 from core.training.distributed import distributed_model, first_rank, ranks, scale_learning_rate
+from core.training.hooks import (
+    AverageStatisticsHook,
+    CheckLossHook,
+    EvaluationHook,
+    StateHook,
+    averages_weights,
+    optimizer_hook,
+)
 from core.training.initial import InitialScore, initial_split, min_initial_map_ratio, require_good_start, score
 from core.training.log import log_to_screen, runner_logger, write_head
 from core.training.model import load_all_weights, load_plain_weights
-from core.training.progress import ModuleMemory, Position, progress_of, restore_progress
+from core.training.progress import (
+    BEST_RESULT,
+    ModuleMemory,
+    Position,
+    progress_of,
+    restore_progress,
+    seconds_of,
+)
 from core.training.refusals import require_obeyed
+from core.training.runner import ResumableIterRunner, ResumableRunner
 from core.training.samples import evaluation_loader, train_loader, workflow_loaders
 from core.training.settings import log_settings, training_length, workflow_of
 from core.training.signals import Interruptions
-from core.training.snapshot import portable, snapshot
+from core.training.snapshot import snapshot
 from core.training.states import StateSettings, TrainingStates, training_identity
 from core.training.sync_bn import replace_sync_bn
 from core.training.tuning import EnoughHook, FineTuning, When, how_it_ended, known
@@ -40,7 +61,6 @@ from core.training.weights import fine_tune_from, load_what_fits, without_copies
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
-    from core.training.hooks import StateHook
 
 BEFORE_TRAINING = "before_training.pth"
 # After MMDetection's EMA hooks as its configs register them, before mmcv's checkpoint hook (priority 50).
@@ -99,6 +119,8 @@ class Trainer:
         plan: Whether and how long a compressed model is trained.
         decision: What was decided of that and why, a sentence; empty for plain training.
         initial: The score of a compressed model before its first step, None where there is none.
+        best: Where training keeps the best checkpoint (``evaluation.save_best``; a stage that compresses does so by
+            itself), its place and metrics; None where the present weights are the result.
         parent_map: mAP before compression on the images of the initial evaluation, where it was asked for.
         resumed: Whether an interrupted training is resumed.
         states: Where the training state is stored, if anywhere.
@@ -112,6 +134,7 @@ class Trainer:
     def __init__(self, config: Any, dataset: "Dataset", output: Output, parent: Path | None = None, seed: int = 0,
                  state: StateSettings | None = None) -> None:
         log_to_screen()
+        self._began, self._earlier = time.monotonic(), 0.0
         self.config, self.dataset, self.output, self._seed = config, dataset, output, seed
         self._nncf_config = nncf_config_of(config)
         min_initial_map_ratio(config)
@@ -121,7 +144,10 @@ class Trainer:
             require_valid(self._nncf_config, epochs_of(config))
         config.work_dir, config.seed = str(output.folder), seed
         output.folder.mkdir(parents=True, exist_ok=True)
-        _prepare_process(config, seed)
+        # As MMDetection's tools/train.py does for the whole process.
+        setup_multi_processes(config)
+        torch.backends.cudnn.benchmark = bool(config.get("cudnn_benchmark", False))
+        set_random_seed(seed, deterministic=bool(config.get("deterministic", False)))
         key = "resume_from" if config.get("resume_from") else "load_from"
         source = Path(parent) if parent is not None else None
         if source is None and config.get(key):
@@ -129,12 +155,15 @@ class Trainer:
         given = load_checkpoint(source) if source else None
         resumes = parent is None and bool(config.get("resume_from"))
         _check_parent(self._nncf_config, given, source, resumes)
-        self.states, saved = self._stored(given, state)
+        self.states = TrainingStates(state, training_identity(config, dataset, given, seed)) if state else None
+        saved = self.states.newest(output.folder) if self.states else None
         self._interruptions = Interruptions(saving=self.states is not None)
         resumed = saved or (given if resumes else None)
         self.resumed = resumed is not None
         self.loader = train_loader(config, dataset, seed)
         self.initial: InitialScore | None = None
+        self.best: dict[str, Any] | None = None
+        self._evaluation: EvaluationHook | None = None
         self.parent_map: float | None = None
         self.compression: CompressedDetector | None = None
         self.network = self._build(given, saved, source)
@@ -164,8 +193,10 @@ class Trainer:
         if trains:
             with self._interruptions:
                 self._train()
+            if not self.output.checkpoints:
+                self.best = self.runner.messages.get(BEST_RESULT)
             if self.compression is not None:
-                self.decision += how_it_ended(self.runner)
+                self.decision += how_it_ended(self.runner) + self._which_result()
 
     def _train(self) -> None:
         states, state = self.states, self.state
@@ -189,20 +220,43 @@ class Trainer:
         if states is not None:
             states.finish()
 
+    def _best_file(self) -> Path | None:
+        """Return the best checkpoint so far in a stage's scratch space; that of ``tools/train.py`` is the user's."""
+        hook = self._evaluation
+        return Path(hook.best_ckpt_path) if hook and hook.best_ckpt_path and not self.output.checkpoints else None
+
+    @property
+    def seconds(self) -> float:
+        """Return the wall time so far, that of the processes before up to the state that was resumed included."""
+        return self._earlier + time.monotonic() - self._began
+
+    @property
+    def place(self) -> int:
+        """Return the epoch whose weights are the result, or the iteration where those are counted."""
+        return self._done if self.best is None else self.best["place"]
+
+    @property
+    def _done(self) -> int:
+        return self.runner.epoch if self.runner.max_epochs is not None else self.runner.iter
+
+    def _which_result(self) -> str:
+        """Return which moment of the training is its result, in a sentence."""
+        unit, done = "epoch" if self.runner.max_epochs is not None else "iteration", self._done
+        if self.best is None:
+            return f" The result is {unit} {done} of {done}, the last."
+        found = self.best["metrics"]
+        scored = f" (mAP {found['map']:.4f})" if "map" in found else ""
+        whole = "" if algorithms_of(self.config) == ("quantization",) else " of those at which compression was complete"
+        return f" The result is {unit} {self.place} of {done}, the best on the val split{scored}{whole}."
+
+    def best_checkpoint(self) -> Checkpoint | None:
+        """Return the checkpoint of :attr:`best`, None where there is none."""
+        file = self._best_file() if self.best is not None else None
+        return without_copies(load_checkpoint(file)) if file is not None else None
+
     def snapshot(self) -> Checkpoint:
         """Return the trained model as a checkpoint that others start from: without what EMA hooks keep beside it."""
         return without_copies(snapshot(self.config, self.dataset, self.network, self.compression, self.runner))
-
-    def _stored(self, given: Checkpoint | None,
-                state: StateSettings | None) -> tuple[TrainingStates | None, Checkpoint | None]:
-        """Return where this training's states are stored, and the newest of them."""
-        if state is None:
-            return None, None
-        # The start is known by its weights.
-        others = {key: value for key, value in self.config.items() if key not in ("load_from", "resume_from")}
-        states = TrainingStates(state, training_identity(
-            portable(self.config), self.dataset, given, self._seed, sorted(file_digests(others).values())))
-        return states, states.newest(self.output.folder)
 
     def _build(self, given: Checkpoint | None, saved: Checkpoint | None, source: Path | None) -> Any:
         """Return the network with its weights."""
@@ -256,8 +310,6 @@ class Trainer:
         return compression
 
     def _build_runner(self) -> Any:
-        from core.training.runner import ResumableIterRunner, ResumableRunner
-
         # Built after wrapping: the quantizers' parameters are trained too.
         optimizer = build_optimizer(self.network, self.config.optimizer)
         scale_learning_rate(optimizer, self.config)
@@ -279,11 +331,6 @@ class Trainer:
 
     def _register_hooks(self) -> None:
         """Register mmcv's and MMDetection's hooks in MMDetection's order, and ours among them."""
-        from mmcv.runner import DistSamplerSeedHook
-
-        from core.compression.hooks import AveragedMasksHook, CompressionHook
-        from core.training.hooks import AverageStatisticsHook, CheckLossHook, averages_weights, optimizer_hook
-
         # mmcv takes the settings apart.
         config, runner = copy.deepcopy(self.config), self.runner
         checkpoints = dict(config.get("checkpoint_config") or {}) if self.output.checkpoints else None
@@ -305,8 +352,6 @@ class Trainer:
             self._register_evaluation(config)
 
     def _register_evaluation(self, config: Any) -> None:
-        from core.training.hooks import EvaluationHook
-
         settings = {**config.get("evaluation", {}), "by_epoch": self.runner.max_epochs is not None}
         for key in _RANKS_DO_WITHOUT:
             settings.pop(key, None)
@@ -317,8 +362,12 @@ class Trainer:
                 raise UserError(f"config, evaluation.{key}", place, "Training writes to its own work folder alone.",
                                 "Remove it from the config.")
 
+        if self.compression is not None and not self.output.checkpoints:
+            # Accuracy of a compressed model goes up and down; tools/train.py leaves it to the config, as MMDetection.
+            settings.setdefault("save_best", "auto")
         loader = evaluation_loader(config, "val", self.dataset.val)
         hook = EvaluationHook(self.network, loader, self._interruptions, self._may_be_best, **settings)
+        self._evaluation = hook
         self.runner.register_hook(hook, priority="LOW")
         if self.compression is not None and self.plan.when is When.WHEN_NEEDED and self.runner.max_epochs is not None:
             self.runner.register_hook(EnoughHook(self.plan, known(self.parent_map), hook.scores, self._may_be_best),
@@ -328,11 +377,10 @@ class Trainer:
         """Return whether the model is what the config asks for: a compressed one is when its schedule has ended."""
         return self.compression is None or self.compression.controller.compression_stage().name == "FULLY_COMPRESSED"
 
-    def _register_state(self, resumed: Checkpoint | None) -> "StateHook":
-        from core.training.hooks import StateHook
-
+    def _register_state(self, resumed: Checkpoint | None) -> StateHook:
         def take_snapshot(position: Position) -> Checkpoint:
-            progress = progress_of(position, self.runner, self._memory, self.output.json_log)
+            progress = progress_of(position, self.runner, self._memory, self.output.json_log, self._best_file(),
+                                   self.seconds)
             return snapshot(self.config, self.dataset, self.network, self.compression, self.runner, progress)
 
         exactly = resumed is not None and "progress" in resumed.training
@@ -354,6 +402,7 @@ class Trainer:
         else:
             runner = self.runner
             position = restore_progress(progress, runner, self._memory, self.output.json_log)
+            self._earlier = seconds_of(progress)
             if runner.max_epochs is not None:
                 runner.data_loader, present = runner.loader, runner.epoch
                 for hook in runner.hooks:
@@ -408,17 +457,6 @@ class Trainer:
                     metrics.map, metrics.map50, split.images, split.name)
         require_good_start(initial, min_initial_map_ratio(self.config), saved)
         return initial
-
-
-def _prepare_process(config: Any, seed: int) -> None:
-    """Set what MMDetection's tools/train.py sets for the whole process."""
-    import torch
-    from mmdet.apis import set_random_seed
-    from mmdet.utils import setup_multi_processes
-
-    setup_multi_processes(config)
-    torch.backends.cudnn.benchmark = bool(config.get("cudnn_benchmark", False))
-    set_random_seed(seed, deterministic=bool(config.get("deterministic", False)))
 
 
 def _check_parent(nncf_config: dict[str, Any] | None, given: Checkpoint | None, source: Path | None,

@@ -71,27 +71,22 @@ def access_of(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Acce
     Raises:
         UserError: A file cannot be read, or what is given cannot be a token, a cookie or a certificate.
     """
-    return Access(_credentials(arguments.token_file, environ), _cookies(arguments.cookies_file, environ),
-                  _ca_cert(arguments.ca_cert, environ))
-
-
-def _credentials(token_file: str | None, environ: Mapping[str, str]) -> TokenCredentialsBase | None:
-    if token_file is not None:
-        return FileToken(Path(token_file), "--token-file")
-    if environ.get(TOKEN_VARIABLE):
-        return FixedToken(_header_value(environ[TOKEN_VARIABLE], f"${TOKEN_VARIABLE}", "(not shown)"))
-    if environ.get(POD_TOKEN_VARIABLE):
-        return FileToken(Path(environ[POD_TOKEN_VARIABLE]), f"${POD_TOKEN_VARIABLE}")
-    return FileToken(POD_TOKEN, "token of the pod") if POD_TOKEN.exists() else None
-
-
-def _cookies(cookies_file: str | None, environ: Mapping[str, str]) -> str | None:
-    if cookies_file is not None:
-        path = Path(cookies_file)
-        return _header_value(_contents(path, "--cookies-file"), "--cookies-file", path)
-    if environ.get(COOKIES_VARIABLE):
-        return _header_value(environ[COOKIES_VARIABLE], f"${COOKIES_VARIABLE}", "(not shown)")
-    return None
+    credentials: TokenCredentialsBase | None = None
+    cookies = None
+    if arguments.token_file is not None:
+        credentials = FileToken(Path(arguments.token_file), "--token-file")
+    elif environ.get(TOKEN_VARIABLE):
+        credentials = FixedToken(_header_value(environ[TOKEN_VARIABLE], f"${TOKEN_VARIABLE}", "(not shown)"))
+    elif environ.get(POD_TOKEN_VARIABLE):
+        credentials = FileToken(Path(environ[POD_TOKEN_VARIABLE]), f"${POD_TOKEN_VARIABLE}")
+    elif POD_TOKEN.exists():
+        credentials = FileToken(POD_TOKEN, "token of the pod")
+    if arguments.cookies_file is not None:
+        path = Path(arguments.cookies_file)
+        cookies = _header_value(_contents(path, "--cookies-file"), "--cookies-file", path)
+    elif environ.get(COOKIES_VARIABLE):
+        cookies = _header_value(environ[COOKIES_VARIABLE], f"${COOKIES_VARIABLE}", "(not shown)")
+    return Access(credentials, cookies, _ca_cert(arguments.ca_cert, environ))
 
 
 def _ca_cert(ca_cert: str | None, environ: Mapping[str, str]) -> str | None:

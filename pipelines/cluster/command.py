@@ -51,20 +51,19 @@ class ClusterCommand:
             self._console.line(f"The schedule {arguments.unschedule} is gone; runs that it has started continue.")
             return 0
         if arguments.doctor:
-            return self._examine(parameters)
+            from pipelines.cluster.doctor import Doctor, report
+            from pipelines.cluster.kubernetes_api import Kubernetes
+
+            doctor = Doctor(self._connect(), Kubernetes, parameters, arguments.pipeline_root, _list_bucket)
+            return 0 if report(doctor.findings(), self._console.line) else EXIT_FAILED
         return self._submit(parameters) if arguments.submit else self._schedule(parameters)
-
-    def _examine(self, parameters: Mapping[str, Any]) -> int:
-        from pipelines.cluster.doctor import Doctor, report
-        from pipelines.cluster.kubernetes_api import Kubernetes
-
-        doctor = Doctor(self._connect(), Kubernetes, parameters, self._arguments.pipeline_root, _list_bucket)
-        return 0 if report(doctor.findings(), self._console.line) else EXIT_FAILED
 
     def _submit(self, parameters: Mapping[str, Any]) -> int:
         arguments = self._arguments
         timeout = duration_seconds(arguments.wait_timeout, "--wait-timeout") if arguments.wait_timeout else None
-        pause = _checked_pause(arguments.poll)
+        pause = 10.0 if arguments.poll is None else arguments.poll
+        if not 0 < pause <= 3600:
+            raise UserError("--poll", pause, "It must be more than 0 and at most 3600 seconds.", "Leave it out for 10.")
         settings = self._settings(parameters, arguments.run_name or runs.default_run_name(self._name))
         self._remark(settings)
         connection = self._connect()
@@ -158,11 +157,3 @@ def names_registry(image: str) -> bool:
     """Return whether an image's name begins with a registry's host, as Docker tells it from a folder of Docker Hub."""
     first, slash, _ = image.partition("/")
     return bool(slash) and (first == "localhost" or "." in first or ":" in first)
-
-
-def _checked_pause(seconds: float | None) -> float:
-    if seconds is None:
-        return 10.0
-    if not 0 < seconds <= 3600:
-        raise UserError("--poll", seconds, "It must be more than 0 and at most 3600 seconds.", "Leave it out for 10.")
-    return seconds

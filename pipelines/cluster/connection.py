@@ -68,8 +68,14 @@ class Connection:
                 self.client = _Client(self.host, namespace=namespace or "unset", cookies=access.cookies,
                                       credentials=access.credentials, ssl_ca_cert=access.ca_cert)
             self._watch_answers()
-            health = self.client.get_kfp_healthz()
-        self.namespace = self._checked_namespace(namespace, bool(health.multi_user))
+            multi_user = bool(self.client.get_kfp_healthz().multi_user)
+        if multi_user and not namespace:
+            raise UserError("--namespace", "none given", f"{self.host} is an installation for many users, and a run "
+                            "belongs to one's namespace.", "Give the namespace of your profile with --namespace.")
+        if namespace and not multi_user:
+            raise UserError("--namespace", namespace, f"{self.host} is an installation for one user and takes no "
+                            "namespace.", "Leave --namespace out.")
+        self.namespace = namespace
         # Otherwise kfp.Client sends the namespace that some other program once kept in ~/.config/kfp.
         self.client._context_setting["namespace"] = self.namespace
 
@@ -97,10 +103,8 @@ class Connection:
         try:
             with contextlib.redirect_stdout(io.StringIO()):
                 yield
-        except kfp_server_api.ApiException as error:
+        except (kfp_server_api.ApiException, urllib3.exceptions.HTTPError) as error:
             raise self._explained(error, thing, value) from error
-        except urllib3.exceptions.HTTPError as error:
-            raise self._no_answer(error) from error
         finally:
             logging.disable(before)
 
@@ -170,21 +174,22 @@ class Connection:
             options["_request_timeout"] = options.get("_request_timeout") or (CONNECT_SECONDS, ANSWER_SECONDS)
             answer = request(*args, **options)
             if (answer.getheader("Content-Type") or "").startswith("text/html"):
-                raise self._web_page()
+                raise Unreachable("--host", self.host, "It answers with a web page where the API should be, as a login "
+                                  "page does.", "Check the address, and give a token or a session's cookie "
+                                  "(--token-file, --cookies-file).")
             return answer
 
         rest.request = watched
 
-    def _checked_namespace(self, namespace: str | None, multi_user: bool) -> str | None:
-        if multi_user and not namespace:
-            raise UserError("--namespace", "none given", f"{self.host} is an installation for many users, and a run "
-                            "belongs to one's namespace.", "Give the namespace of your profile with --namespace.")
-        if namespace and not multi_user:
-            raise UserError("--namespace", namespace, f"{self.host} is an installation for one user and takes no "
-                            "namespace.", "Leave --namespace out.")
-        return namespace
-
-    def _explained(self, error: kfp_server_api.ApiException, thing: str, value: object) -> UserError:
+    def _explained(self, error: kfp_server_api.ApiException | urllib3.exceptions.HTTPError, thing: str,
+                   value: object) -> UserError:
+        if isinstance(error, urllib3.exceptions.HTTPError):
+            reason = getattr(error, "reason", None) or error
+            why = " ".join(str(reason).split())
+            if isinstance(reason, urllib3.exceptions.SSLError):
+                return self._untrusted(why)
+            return Unreachable("--host", self.host, f"It does not answer ({why}).",
+                               "Check the address, the network, and a port-forward that may have ended.")
         # What the server says in the body, else the reason of the status, in one line.
         body = error.body.decode(errors="replace") if isinstance(error.body, bytes) else error.body or ""
         with contextlib.suppress(ValueError):
@@ -219,22 +224,9 @@ class Connection:
         return UserError(thing, value, f"The API server refuses it ({error.status}, {said}).",
                          "Mend what it names and try again.")
 
-    def _no_answer(self, error: urllib3.exceptions.HTTPError) -> UserError:
-        reason = getattr(error, "reason", None) or error
-        why = " ".join(str(reason).split())
-        if isinstance(reason, urllib3.exceptions.SSLError):
-            return self._untrusted(why)
-        return Unreachable("--host", self.host, f"It does not answer ({why}).",
-                           "Check the address, the network, and a port-forward that may have ended.")
-
     def _untrusted(self, why: str) -> UserError:
         return UserError("--host", self.host, f"No trusted connection can be made ({why}).",
                          "Give its certificate authority with --ca-cert, or write http:// where it has none.")
-
-    def _web_page(self) -> Unreachable:
-        return Unreachable("--host", self.host, "It answers with a web page where the API should be, as a login page "
-                           "does.", "Check the address, and give a token or a session's cookie (--token-file, "
-                           "--cookies-file).")
 
 
 def host_of(host: str | None, environ: Mapping[str, str]) -> str:

@@ -87,9 +87,7 @@ class Doctor:
 
     def findings(self) -> Iterator[Finding]:
         """Yield what is found, the nearest first."""
-        yield Finding(Verdict.OK, "API server", self._connection.host)
-        yield self._version()
-        yield self._lists()
+        yield from self._api_server()
         wrong = self._wrong_parameters()
         yield from wrong or [ Finding(Verdict.OK, "parameters", "names, numbers, selectors, tolerations and sizes are "
                                      "well formed")]
@@ -110,23 +108,24 @@ class Doctor:
         yield from self._nodes(kubernetes) if not wrong else ()
         yield from self._buckets(settings)
 
-    def _version(self) -> Finding:
+    def _api_server(self) -> Iterator[Finding]:
+        yield Finding(Verdict.OK, "API server", self._connection.host)
         version = self._connection.version()
         if version is None:
-            return Finding(Verdict.UNKNOWN, "version", "the API server does not tell its own",
-                           f"This is made for {TESTED_VERSION}.")
-        if version.lstrip("v").startswith(f"{TESTED_VERSION}."):
-            return Finding(Verdict.OK, "version", version)
-        return Finding(Verdict.UNKNOWN, "version", version, f"This is made for {TESTED_VERSION}: of an older one "
-                       "optional secrets and sizes as parameters may not be known.")
-
-    def _lists(self) -> Finding:
+            yield Finding(Verdict.UNKNOWN, "version", "the API server does not tell its own",
+                          f"This is made for {TESTED_VERSION}.")
+        elif version.lstrip("v").startswith(f"{TESTED_VERSION}."):
+            yield Finding(Verdict.OK, "version", version)
+        else:
+            yield Finding(Verdict.UNKNOWN, "version", version, f"This is made for {TESTED_VERSION}: of an older one "
+                          "optional secrets and sizes as parameters may not be known.")
         try:
             list(entries(self._connection, "run", "-", lambda **page: self._connection.client.list_runs(
                 namespace=self._connection.namespace, **page), "runs"))
         except UserError as error:
-            return Finding(Verdict.LACKS, f"namespace {self._namespace}", error.rule, error.hint)
-        return Finding(Verdict.OK, f"namespace {self._namespace}", "its runs can be listed")
+            yield Finding(Verdict.LACKS, f"namespace {self._namespace}", error.rule, error.hint)
+        else:
+            yield Finding(Verdict.OK, f"namespace {self._namespace}", "its runs can be listed")
 
     def _wrong_parameters(self) -> list[Finding]:
         """Return a finding of each parameter that cannot be what it is."""
@@ -160,7 +159,7 @@ class Doctor:
                 Verdict.LACKS, thing, "no, of the kubeconfig's user", "Have deploy/base/rbac.yaml applied.")
 
     def _secrets(self, kubernetes: Kubernetes) -> Iterator[Finding]:
-        for parameter, look in (("s3_secret", self._storage_secret), ("image_pull_secret", self._registry_secret)):
+        for parameter in ("s3_secret", "image_pull_secret"):
             name = self._parameters[parameter]
             if not is_subdomain(name):
                 # No secret is called so, and to ask for an empty name is to ask for all; said of the parameter already.
@@ -169,16 +168,16 @@ class Doctor:
                 secret = kubernetes.secret(self._namespace, name)
             except NoAccess as error:
                 yield Finding(Verdict.UNKNOWN, f"secret {name}", shown(error))
+                continue
+            if parameter == "s3_secret":
+                yield self._storage_secret(name, secret)
+            elif secret is None:
+                yield Finding(Verdict.UNKNOWN, f"secret {name}", "is not there",
+                              "Right where the registry asks for no password.")
+            elif left := _left(secret):
+                yield Finding(Verdict.LACKS, f"secret {name}", left, "Write there your registry and its password.")
             else:
-                yield look(name, secret)
-
-    def _registry_secret(self, name: str, secret: Mapping[str, str] | None) -> Finding:
-        if secret is None:
-            return Finding(Verdict.UNKNOWN, f"secret {name}", "is not there",
-                           "Right where the registry asks for no password.")
-        if left := _left(secret):
-            return Finding(Verdict.LACKS, f"secret {name}", left, "Write there your registry and its password.")
-        return Finding(Verdict.OK, f"secret {name}", "is there")
+                yield Finding(Verdict.OK, f"secret {name}", "is there")
 
     def _storage_secret(self, name: str, secret: Mapping[str, str] | None) -> Finding:
         thing = f"secret {name}"
@@ -356,10 +355,6 @@ def fits(node: Mapping[str, Any], wanted: Mapping[str, str], selector: Mapping[s
             return False
     taints = [taint for taint in node["spec"].get("taints") or [] if taint["effect"] != "PreferNoSchedule"]
     return selector.items() <= labels.items() and all(
-        any(_tolerates(toleration, taint) for toleration in tolerations) for taint in taints)
-
-
-def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
-    if toleration.get("effect", "") not in ("", taint["effect"]) or toleration.get("key", "") not in ("", taint["key"]):
-        return False
-    return toleration.get("operator") == "Exists" or toleration.get("value", "") == taint.get("value", "")
+        any(one.get("effect", "") in ("", taint["effect"]) and one.get("key", "") in ("", taint["key"])
+            and (one.get("operator") == "Exists" or one.get("value", "") == taint.get("value", ""))
+            for one in tolerations) for taint in taints)

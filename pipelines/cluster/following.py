@@ -102,7 +102,13 @@ class RunFollower:
                     self._explain(workflow)
                 return run.state
             if timeout is not None and self._clock() - self._began >= timeout:
-                raise self._too_long(timeout)
+                statuses = self._statuses.items()
+                running = ", ".join(name for name, status in statuses if status.state is State.RUNS)
+                causes = "".join(f" {name} is waiting. {self._causes(name, status)}"
+                                 for name, status in statuses if status.state is State.WAITS)
+                raise UserError("--wait-timeout", duration(timeout), f"The run has not ended, with "
+                                f"{running or 'nothing'} running.{causes}",
+                                f"It continues: {self._connection.run_url(self._run_id)}")
             self._sleep(self._pause)
 
     def _look(self) -> tuple[Any, Workflow | None]:
@@ -177,10 +183,19 @@ class RunFollower:
             self._print_log(name, status.pod, workflow)
         if not failed:
             said = f" Its workflow says: {workflow.message}." if workflow and workflow.message else ""
-            self._console.line(f"No stage says why.{said} Look at the run's pods: {self._kubectl('describe pod')}")
+            self._console.line(f"No stage says why.{said} Look at the run's pods: kubectl -n {self._namespace()} "
+                               f"describe pod -l pipeline/runid={self._run_id}")
 
     def _print_log(self, name: str, pod: Pod, workflow: Workflow | None) -> None:
-        log = self._log_of(pod, workflow.created if workflow else "")
+        # The API server knows a pod by its name, and an archived log by its node (resource_manager.go:1152-1227,
+        # archive/log.go:257-265 of KFP 2.17.0); else the UI may have it.
+        query = {"podname": pod.name, "runid": self._run_id, "createdat": workflow.created if workflow else ""}
+        if self._connection.namespace:
+            query["podnamespace"] = self._connection.namespace
+        nodes = f"/apis/v1alpha1/runs/{self._run_id}/nodes"
+        log = (self._connection.log(f"{nodes}/{pod.name}/log", follow="false")
+               or self._connection.log(f"{nodes}/{pod.node}/log", follow="false")
+               or self._connection.log("/k8s/pod/logs", **query))
         if log:
             for line in log.splitlines()[-LOG_LINES:]:
                 self._console.line(f"{name} | {line}")
@@ -189,25 +204,6 @@ class RunFollower:
             f"Its log is not to be had from {self._connection.host}. Look with: kubectl -n {self._namespace()} logs "
             f"--tail=50 -c main {pod.name}; where the pod is gone, at the artifact executor-logs of the stage in the "
             "UI, or in Argo's archive under this pod's name")
-
-    def _log_of(self, pod: Pod, created: str) -> str | None:
-        """Return a pod's log, or None: from the API server, which knows a pod by its name and an archived log by its
-        node (resource_manager.go:1152-1227, archive/log.go:257-265 of KFP 2.17.0), or from the UI."""
-        query = {"podname": pod.name, "runid": self._run_id, "createdat": created}
-        if self._connection.namespace:
-            query["podnamespace"] = self._connection.namespace
-        nodes = f"/apis/v1alpha1/runs/{self._run_id}/nodes"
-        return (self._connection.log(f"{nodes}/{pod.name}/log", follow="false")
-                or self._connection.log(f"{nodes}/{pod.node}/log", follow="false")
-                or self._connection.log("/k8s/pod/logs", **query))
-
-    def _too_long(self, timeout: float) -> UserError:
-        running = [name for name, status in self._statuses.items() if status.state is State.RUNS]
-        what = f"{', '.join(running)} running" if running else "nothing running"
-        causes = "".join(f" {name} is waiting. {self._causes(name, status)}"
-                         for name, status in self._statuses.items() if status.state is State.WAITS)
-        return UserError("--wait-timeout", duration(timeout), f"The run has not ended, with {what}.{causes}",
-                         f"It continues: {self._connection.run_url(self._run_id)}")
 
     def _causes(self, name: str, status: StageStatus) -> str:
         image = self._stages.images.get(_plain(name))
@@ -220,9 +216,6 @@ class RunFollower:
         said = f" ({status.message})" if status.message else ""
         return (f"{known or f'No node may have room for it, or its image {image} may not be to be had'}{said}. "
                 f"Look with: kubectl -n {self._namespace()} describe pod {status.pod.name}")
-
-    def _kubectl(self, verb: str) -> str:
-        return f"kubectl -n {self._namespace()} {verb} -l pipeline/runid={self._run_id}"
 
     def _namespace(self) -> str:
         return self._connection.namespace or "kubeflow"

@@ -42,6 +42,11 @@ class RunSettings:
     service_account: str | None = None
     pipeline_root: str | None = None
 
+    def arguments(self, version: Version) -> dict[str, Any]:
+        """Return what kfp.Client starts a run or a schedule of ``version`` with, but for experiment and name."""
+        return {"params": dict(self.parameters), "pipeline_id": version.pipeline_id, "version_id": version.version_id,
+                "pipeline_root": self.pipeline_root, "service_account": self.service_account}
+
 
 def default_run_name(pipeline: str) -> str:
     """Return a name with the time in UTC."""
@@ -75,12 +80,13 @@ def _check_places(settings: RunSettings, root: Path) -> None:
             raise UserError(f"parameter {name}", value, "A pod of the cluster does not see this machine's folders.",
                             f"Upload it and give its address, as in -p {name}=s3://bucket/folder.")
     for name, value in ((one, text) for one in CONFIGS for text in texts_of(settings.parameters, one)):
-        if "://" not in value and not _is_in_images(value, root):
+        path = Path(value)
+        in_images = not path.is_absolute() and path.parts[:1] == ("configs",) and ".." not in path.parts
+        if "://" not in value and not (in_images and (root / path).is_file()):
             raise UserError(f"parameter {name}", value, "The images hold the files below configs/ and no others.",
                             "Give a path such as configs/detectors/retinanet_r18_small.py, or an s3:// address.")
-    root_given = settings.pipeline_root
-    if root_given is not None:
-        check_pipeline_root(root_given)
+    if settings.pipeline_root is not None:
+        check_pipeline_root(settings.pipeline_root)
 
 
 def check_pipeline_root(address: str) -> None:
@@ -107,9 +113,7 @@ def start_run(connection: Connection, version: Version, settings: RunSettings) -
         try:
             with connection.asking("run", settings.name):
                 return connection.client.run_pipeline(
-                    experiment_id, settings.name, params=dict(settings.parameters), pipeline_id=version.pipeline_id,
-                    version_id=version.version_id, pipeline_root=settings.pipeline_root,
-                    service_account=settings.service_account).run_id
+                    experiment_id, settings.name, **settings.arguments(version)).run_id
         except Unreachable:
             # The answer may be lost where the run is not: started again, there would be two.
             started = [run.run_id for run in _runs(connection, experiment_id, settings.name)
@@ -140,9 +144,3 @@ def experiment(connection: Connection, name: str) -> Iterator[str]:
 def _runs(connection: Connection, experiment_id: str, name: str) -> Iterator[Any]:
     return entries(connection, "run", name, lambda **page: connection.client.list_runs(
         experiment_id=experiment_id, **page), "runs")
-
-
-def _is_in_images(value: str, root: Path) -> bool:
-    path = Path(value)
-    return not path.is_absolute() and path.parts[:1] == ("configs",) and ".." not in path.parts and (
-        root / path).is_file()

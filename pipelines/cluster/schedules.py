@@ -1,6 +1,7 @@
 """Schedules on the cluster (recurring runs): replaced by name, pinned to a version, one run at a time."""
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +49,10 @@ def set_schedule(connection: Connection, version: Version, settings: RunSettings
     if len(old) == 1 and _is_same(connection, old[0], version, settings, trigger):
         return "kept"
     with experiment(connection, settings.experiment) as experiment_id:
-        new = _create(connection, experiment_id, version, settings, trigger)
+        with connection.asking("schedule", settings.name):
+            new = connection.client.create_recurring_run(
+                experiment_id, settings.name, cron_expression=trigger.cron, interval_second=trigger.seconds,
+                max_concurrency=1, no_catchup=True, enabled=False, **settings.arguments(version))
         rested: list[Any] = []
         try:
             for schedule in old:
@@ -87,17 +91,8 @@ def list_schedules(connection: Connection, pipeline: str) -> list[Listed]:
     listed = [schedule for schedule in _of_name(connection, None)
               if pipeline_id is not None and _reference(schedule).get("pipeline_id") == pipeline_id]
     return [Listed(schedule.display_name, _trigger(schedule), schedule.status == "ENABLED",
-                   _version_name(connection, schedule)) for schedule in listed]
-
-
-def _create(connection: Connection, experiment_id: str, version: Version, settings: RunSettings,
-            trigger: Trigger) -> Any:
-    with connection.asking("schedule", settings.name):
-        return connection.client.create_recurring_run(
-            experiment_id, settings.name, cron_expression=trigger.cron, interval_second=trigger.seconds,
-            max_concurrency=1, no_catchup=True, enabled=False, params=dict(settings.parameters),
-            pipeline_id=version.pipeline_id, version_id=version.version_id, pipeline_root=settings.pipeline_root,
-            service_account=settings.service_account)
+                   _name(connection, "pipeline version", connection.client.get_pipeline_version,
+                         *_reference(schedule).values()) or DELETED) for schedule in listed]
 
 
 def _set_enabled(connection: Connection, schedule: Any, enabled: bool) -> None:
@@ -125,13 +120,15 @@ def _is_same(connection: Connection, schedule: Any, version: Version, settings: 
             and (runtime.parameters or {}) == settings.parameters
             and (runtime.pipeline_root or None) == settings.pipeline_root
             and schedule.service_account in accounts
-            and _experiment_name(connection, schedule) == settings.experiment)
+            and settings.experiment == _name(connection, "experiment", connection.client.get_experiment,
+                                             schedule.experiment_id))
 
 
-def _experiment_name(connection: Connection, schedule: Any) -> str | None:
+def _name(connection: Connection, thing: str, get: Callable[..., Any], *ids: str) -> str | None:
+    """Return the name of what ``get`` has under ``ids``, the last of which is its own; None where it is not there."""
     try:
-        with connection.asking("experiment", schedule.experiment_id):
-            return connection.client.get_experiment(schedule.experiment_id).display_name
+        with connection.asking(thing, ids[-1]):
+            return get(*ids).display_name
     except Absent:
         return None
 
@@ -146,13 +143,3 @@ def _trigger(schedule: Any) -> Trigger:
     if given and given.cron_schedule:
         return Trigger(cron=given.cron_schedule.cron)
     return Trigger(seconds=int(given.periodic_schedule.interval_second) if given and given.periodic_schedule else None)
-
-
-def _version_name(connection: Connection, schedule: Any) -> str:
-    pinned = _reference(schedule)
-    try:
-        with connection.asking("pipeline version", pinned["version_id"]):
-            return connection.client.get_pipeline_version(
-                pinned["pipeline_id"], pinned["version_id"]).display_name
-    except Absent:
-        return DELETED

@@ -49,7 +49,12 @@ def ensure_version(connection: Connection, package: Path, pipeline: str) -> Vers
     name = version_name(package)
     pipeline_id = find_pipeline(connection, pipeline)
     if pipeline_id is None:
-        pipeline_id = _create_pipeline(connection, pipeline)
+        body = kfp_server_api.V2beta1Pipeline(
+            name=pipeline, display_name=pipeline, namespace=connection.namespace,
+            description="Compresses an MMDetection detector with NNCF and proves the OpenVINO result.")
+        with connection.asking("pipeline", pipeline):
+            # Not upload_pipeline: it makes a first version named like the pipeline instead of by its content.
+            pipeline_id = connection.client._pipelines_api.pipeline_service_create_pipeline(pipeline=body).pipeline_id
         try:
             return _upload(connection, package, pipeline_id, name)
         except UserError:
@@ -65,15 +70,6 @@ def find_pipeline(connection: Connection, name: str) -> str | None:
         namespace=connection.namespace, **page), "pipelines")
     first = next(found, None)
     return first.pipeline_id if first else None
-
-
-def _create_pipeline(connection: Connection, name: str) -> str:
-    body = kfp_server_api.V2beta1Pipeline(
-        name=name, display_name=name, namespace=connection.namespace,
-        description="Compresses an MMDetection detector with NNCF and proves the OpenVINO result.")
-    with connection.asking("pipeline", name):
-        # Not upload_pipeline: it makes a first version named like the pipeline instead of by its content.
-        return connection.client._pipelines_api.pipeline_service_create_pipeline(pipeline=body).pipeline_id
 
 
 def _find_version(connection: Connection, pipeline_id: str, name: str) -> Version | None:

@@ -105,26 +105,21 @@ class Workflow:
         """Return the workflow of a manifest, None where there is none or it is no workflow."""
         try:
             document = json_object(manifest)
-            nodes = _nodes(document["status"])
-            metadata, spec = document["metadata"], document.get("spec") or {}
+            metadata, spec, status = document["metadata"], document.get("spec") or {}, document["status"]
+            nodes = status.get("nodes") or {}
+            if packed := status.get("compressedNodes"):
+                # Argo compresses them where they are large (workflow/packer/packer.go:30-41).
+                with gzip.open(io.BytesIO(base64.b64decode(packed, validate=True))) as stream:
+                    content = stream.read(MOST_NODE_BYTES + 1)
+                if len(content) > MOST_NODE_BYTES:
+                    raise ValueError("the workflow's nodes are too large")
+                nodes = json_object(content.decode("utf-8"))
             return cls(metadata["name"], metadata.get("creationTimestamp", "")[:10],
-                       spec.get("activeDeadlineSeconds") == 0, document["status"].get("message", ""),
-                       dict(_stages(metadata["name"], nodes)))
+                       spec.get("activeDeadlineSeconds") == 0, status.get("message", ""),
+                       dict(_stages(metadata["name"], list(nodes.values()))))
         except (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, binascii.Error, zlib.error):
             # It is another program's record of itself, shown as a help alone; what it has to say of a run is its state.
             return None
-
-
-def _nodes(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the nodes, which Argo compresses where they are large (workflow/packer/packer.go:30-41)."""
-    packed = status.get("compressedNodes")
-    if not packed:
-        return list((status.get("nodes") or {}).values())
-    with gzip.open(io.BytesIO(base64.b64decode(packed, validate=True))) as stream:
-        content = stream.read(MOST_NODE_BYTES + 1)
-    if len(content) > MOST_NODE_BYTES:
-        raise ValueError("the workflow's nodes are too large")
-    return list(json_object(content.decode("utf-8")).values())
 
 
 def _stages(workflow: str, nodes: Sequence[Mapping[str, Any]]) -> Iterator[tuple[tuple[str | int, ...], StageStatus]]:

@@ -30,13 +30,13 @@ class Convert:
 @pytest.fixture(name="work")
 def fixture_work(tmp_path):
     """Return a function that does a stage's work on a candidate and gives the metadata of its artifacts."""
-    def run(candidate, work, given="onnx"):
+    def run(candidate, work, given="onnx", keeps=()):
         stage = Convert(onnx=tmp_path / given, of=OfCandidate(candidate=candidate), ir=tmp_path / "ir",
                         log=tmp_path / "log", irs={})
         output = ExecutorOutput(json.dumps({"outputs": {
             "outputFile": str(tmp_path / "output.json"),
             "artifacts": {name: {"artifacts": [{"uri": f"/{name}"}]} for name in ("ir", "log")}}}))
-        stage.of.work(stage, output, work, stage.onnx, fails_of=CandidateFailed)
+        stage.of.work(stage, output, work, stage.onnx, fails_of=CandidateFailed, keeps=keeps)
         output.write()
         artifacts = json.loads((tmp_path / "output.json").read_text())["artifacts"]
         return {name: listed["artifacts"][0]["metadata"] for name, listed in artifacts.items()}
@@ -59,6 +59,18 @@ def test_what_a_candidate_fails_of_stands_in_the_place_of_its_artifacts(work, tm
         found = Outcome.at(tmp_path / name)
         assert (found.candidate, found.stage) == ("int8", "convert") and found.reason.startswith("loss: nan.")
     assert "int8 failed in convert and is left out: loss: nan." in capsys.readouterr().out
+
+
+def test_a_log_that_was_written_before_the_failure_is_kept(work, tmp_path):
+    def diverge():
+        (tmp_path / "log").write_text("loss: 3.5")
+        fail()
+
+    work({"name": "int8"}, diverge, keeps=["log"])
+    assert (tmp_path / "log").read_text() == "loss: 3.5" and Outcome.at(tmp_path / "ir").stage == "convert"
+    (tmp_path / "log").unlink()
+    work({"name": "int8"}, fail, keeps=["log"])
+    assert Outcome.at(tmp_path / "log").reason.startswith("loss: nan.")
 
 
 def test_an_outcome_is_handed_on_and_no_work_is_done(work, tmp_path):

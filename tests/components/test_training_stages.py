@@ -27,7 +27,7 @@ def fixture_resolved(tmp_path, monkeypatch):
 def test_the_checkpoints_metadata_tell_of_the_training(resolved, monkeypatch, stage, options, algorithms):
     from core.training import fit
 
-    result = fit.FitResult(3, 2.5, {"map": 0.5, "map50": float("nan"), "loss": 0.25}, {"map": 0.75, "epoch": 2},
+    result = fit.FitResult(3, 2.5, {"map": 0.5, "map50": float("nan"), "loss": 0.25}, {"map": 0.75, "epoch": 2}, 2,
                            ("quantization",))
     monkeypatch.setattr(fit, "fit", lambda *arguments, **named: result)
     monkeypatch.chdir(resolved)
@@ -38,6 +38,6 @@ def test_the_checkpoints_metadata_tell_of_the_training(resolved, monkeypatch, st
                  "--executor-input", json.dumps(executor_input)]) == 0
     written = json.loads((resolved / "output.json").read_text())["artifacts"]
     assert written["checkpoint"]["artifacts"][0]["metadata"] == {
-        "epochs": 3, "seconds": 2.5, "map": 0.5, "map50": "nan", "loss": 0.25, "best_map": 0.75, "best_epoch": 2,
-        **algorithms}
+        "epochs": 3, "result_epoch": 2, "seconds": 2.5, "map": 0.5, "map50": "nan", "loss": 0.25, "best_map": 0.75,
+        "best_epoch": 2, **algorithms}
     assert set(written) == {"checkpoint", "log"}

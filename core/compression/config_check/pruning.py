@@ -15,8 +15,8 @@ BIAS_SHARE = 0.75
 _ROUNDING = 1e-9
 
 
-def filter_pruning_rules(entry: Entry, device: str, epochs: int | None) -> Iterator[Finding]:
-    """Yield what is wrong between the entries of ``filter_pruning``."""
+def target_rules(entry: Entry, device: str, epochs: int | None) -> Iterator[Finding]:
+    """Yield what is wrong with how much is pruned."""
     params = entry.section("params")
     targets = [key for key in ("pruning_target", "pruning_flops_target") if params.has(key)]
     if len(targets) == 2:
@@ -25,8 +25,11 @@ def filter_pruning_rules(entry: Entry, device: str, epochs: int | None) -> Itera
     elif not targets:
         yield params.warning("pruning_target", f"Without a target NNCF prunes {DEFAULT_TARGET:.0%} of the filters.",
                              f"Write the level that is meant, such as pruning_target={DEFAULT_TARGET}.")
-    yield from _start_rules(entry, params)
-    yield from _duration_rules(params, epochs)
+
+
+def ranking_rules(entry: Entry, device: str, epochs: int | None) -> Iterator[Finding]:
+    """Yield what is wrong with how filters are ranked."""
+    params = entry.section("params")
     if params.has("save_ranking_coeffs_path"):
         yield params.finding("save_ranking_coeffs_path", "NNCF would write to this path, and no ranking is learned "
                              "here that could be saved.", "Remove the key.")
@@ -43,7 +46,9 @@ def filter_pruning_rules(entry: Entry, device: str, epochs: int | None) -> Itera
                              "Write 'unweighted_ranking', or give load_ranking_coeffs_path.")
 
 
-def _start_rules(entry: Entry, params: Entry) -> Iterator[Finding]:
+def start_rules(entry: Entry, device: str, epochs: int | None) -> Iterator[Finding]:
+    """Yield what is wrong with the level that pruning starts at."""
+    params = entry.section("params")
     start, schedule = entry.get("pruning_init", 0), params.get("schedule", "baseline")
     key = "pruning_flops_target" if params.has("pruning_flops_target") else "pruning_target"
     target = params.get(key, DEFAULT_TARGET)
@@ -57,7 +62,9 @@ def _start_rules(entry: Entry, params: Entry) -> Iterator[Finding]:
                             f"({BIAS_SHARE * target:g}).", "Write 0, or take the schedule exponential.")
 
 
-def _duration_rules(params: Entry, epochs: int | None) -> Iterator[Finding]:
+def duration_rules(entry: Entry, device: str, epochs: int | None) -> Iterator[Finding]:
+    """Yield what is wrong with how long the level rises."""
+    params = entry.section("params")
     schedule, warmup = params.get("schedule", "baseline"), params.get("num_init_steps", 0)
     steps = params.get("pruning_steps", DEFAULT_STEPS)
     if schedule is None or warmup is None or steps is None:

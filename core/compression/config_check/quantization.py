@@ -34,8 +34,8 @@ LIMITS: dict[str, dict[str, QuantizerLimits]] = {
             "activations": QuantizerLimits((4, 8), _BOTH, (False,), None)}}
 
 
-def quantization_rules(entry: Entry, device: str, epochs: int | None) -> Iterator[Finding]:
-    """Yield what is wrong between the entries of ``quantization``."""
+def quantizer_rules(entry: Entry, device: str, epochs: int | None) -> Iterator[Finding]:
+    """Yield what is wrong with the quantizers of weights and of activations, and between their scopes."""
     for group in QUANTIZER_GROUPS:
         section = entry.section(group)
         yield from _device_rules(section, group, device)
@@ -44,17 +44,6 @@ def quantization_rules(entry: Entry, device: str, epochs: int | None) -> Iterato
             if owner.has("ignored_scopes") and (group == "weights" or owner is section):
                 yield owner.warning("ignored_scopes", f"With target_scopes NNCF ignores nothing among the {group}.",
                                     "Name in target_scopes just the layers that are meant.")
-    yield from _override_rules(entry.section("scope_overrides"), device)
-    yield from _initializer_rules(entry.section("initializer"), device)
-    yield from _staged_rules(entry.section("params"), epochs)
-    if entry.get("export_to_onnx_standard_ops"):
-        yield entry.finding("export_to_onnx_standard_ops", "The export needs FakeQuantize, which OpenVINO reads.",
-                            "Write False, or remove the key.")
-
-
-def binarization_rules(entry: Entry, device: str, epochs: int | None) -> Iterator[Finding]:
-    """Yield what is wrong between the entries of ``binarization``."""
-    yield from _staged_rules(entry.section("params"), epochs)
 
 
 def _device_rules(quantizer: Entry, group: str, device: str) -> Iterator[Finding]:
@@ -78,7 +67,9 @@ def _device_rules(quantizer: Entry, group: str, device: str) -> Iterator[Finding
                                 "Remove the key.")
 
 
-def _override_rules(overrides: Entry, device: str) -> Iterator[Finding]:
+def override_rules(entry: Entry, device: str, epochs: int | None) -> Iterator[Finding]:
+    """Yield what is wrong with ``scope_overrides``."""
+    overrides = entry.section("scope_overrides")
     activations = overrides.section("activations")
     for pattern in activations.clean:
         yield from _device_rules(activations.section(pattern), "activations", device)
@@ -93,15 +84,32 @@ def _override_rules(overrides: Entry, device: str) -> Iterator[Finding]:
                                                        "Give initializer.range a list with target_scopes.")
 
 
-def _initializer_rules(initializer: Entry, device: str) -> Iterator[Finding]:
-    ranges = initializer.sections("range")
-    for item in ranges:
-        yield from _range_rules(item)
-        if item.path != child(initializer.path, "range") and not item.has("target_scopes") and (
-                not item.has("ignored_scopes")):
+def range_rules(entry: Entry, device: str, epochs: int | None) -> Iterator[Finding]:
+    """Yield what is wrong with the initializer of the quantizers' ranges."""
+    initializer = entry.section("initializer")
+    for item in initializer.sections("range"):
+        if item.get("num_init_samples") == 0:
+            yield item.warning("num_init_samples", "Without samples no range is estimated and training starts from "
+                               "arbitrary ones.", "Write such as 256.")
+        percentiles = item.section("params")
+        low, high = percentiles.get("min_percentile", 0.1), percentiles.get("max_percentile", 99.9)
+        if low is not None and high is not None and low >= high:
+            key = "min_percentile" if percentiles.has("min_percentile") else "max_percentile"
+            yield percentiles.finding(key, f"min_percentile ({low:g}) is below max_percentile ({high:g}).",
+                                      "Write such as 0.1 and 99.9.")
+        kind = item.get("type", "mean_min_max")
+        if percentiles.clean and kind is not None and kind not in PERCENTILE_TYPES:
+            yield item.warning("params", f"The type {kind} has no percentiles, so they are ignored.",
+                               "Write type='percentile' or 'mean_percentile', or remove params.")
+        scoped = item.has("target_scopes") or item.has("ignored_scopes")
+        if item.path != child(initializer.path, "range") and not scoped:
             yield item.finding("target_scopes", "Each item of a list of ranges says for which scopes it is.",
                                "Add target_scopes or ignored_scopes.")
-    precision = initializer.section("precision")
+
+
+def precision_rules(entry: Entry, device: str, epochs: int | None) -> Iterator[Finding]:
+    """Yield what is wrong with the initializer of the quantizers' bit widths."""
+    precision = entry.section("initializer").section("precision")
     if precision.get("type", "manual") in ("hawq", "autoq"):
         yield precision.finding("type", "hawq and autoq need a loss and an evaluation from the training script, "
                                 "which is not given here.", "Write 'manual' with bitwidth_per_scope, or remove it.")
@@ -114,23 +122,9 @@ def _initializer_rules(initializer: Entry, device: str) -> Iterator[Finding]:
                           f"Write {allowed[-1]}, or set target_device='TRIAL'.")
 
 
-def _range_rules(item: Entry) -> Iterator[Finding]:
-    if item.get("num_init_samples") == 0:
-        yield item.warning("num_init_samples", "Without samples no range is estimated and training starts from "
-                           "arbitrary ones.", "Write such as 256.")
-    percentiles = item.section("params")
-    low, high = percentiles.get("min_percentile", 0.1), percentiles.get("max_percentile", 99.9)
-    if low is not None and high is not None and low >= high:
-        key = "min_percentile" if percentiles.has("min_percentile") else "max_percentile"
-        yield percentiles.finding(key, f"min_percentile ({low:g}) is below max_percentile ({high:g}).",
-                                  "Write such as 0.1 and 99.9.")
-    kind = item.get("type", "mean_min_max")
-    if percentiles.clean and kind is not None and kind not in PERCENTILE_TYPES:
-        yield item.warning("params", f"The type {kind} has no percentiles, so they are ignored.",
-                           "Write type='percentile' or 'mean_percentile', or remove params.")
-
-
-def _staged_rules(params: Entry, epochs: int | None) -> Iterator[Finding]:
+def staged_rules(entry: Entry, device: str, epochs: int | None) -> Iterator[Finding]:
+    """Yield what is wrong with ``params``, which say when ``quantization`` or ``binarization`` begins."""
+    params = entry.section("params")
     for key in STAGED_UNREAD:
         if params.has(key):
             yield params.warning(key, "Only NNCF's own example scripts read it.",
@@ -143,3 +137,10 @@ def _staged_rules(params: Entry, epochs: int | None) -> Iterator[Finding]:
             yield params.finding(key, f"Quantization begins at the epoch of this index (1 by default with params), "
                                  f"which a training of {epochs} epochs never reaches.",
                                  f"Write at most {epochs - 1}, or raise runner.max_epochs above {start:g}.")
+
+
+def export_rules(entry: Entry, device: str, epochs: int | None) -> Iterator[Finding]:
+    """Yield whether the export would lack FakeQuantize."""
+    if entry.get("export_to_onnx_standard_ops"):
+        yield entry.finding("export_to_onnx_standard_ops", "The export needs FakeQuantize, which OpenVINO reads.",
+                            "Write False, or remove the key.")

@@ -1,23 +1,26 @@
 """All checks of an nncf_config that need nothing but the dict and the number of epochs."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from core.base.errors import UserError
+from core.compression.config_check import pruning, quantization, sparsity
 from core.compression.config_check.entry import Entry
 from core.compression.config_check.finding import ABSENT, ERROR, Finding
-from core.compression.config_check.pruning import filter_pruning_rules
-from core.compression.config_check.quantization import binarization_rules, quantization_rules
 from core.compression.config_check.schema import schema_findings
-from core.compression.config_check.sparsity import sparsity_rules
 from core.compression.config_check.vocabulary import ROOT
 
 logger = logging.getLogger(__name__)
 
-_RULES: dict[str, Callable[[Entry, str, int | None], Iterator[Finding]]] = {
-    "quantization": quantization_rules, "binarization": binarization_rules, "filter_pruning": filter_pruning_rules,
-    "magnitude_sparsity": sparsity_rules, "rb_sparsity": sparsity_rules}
+# What each algorithm's entry is checked by, given the device and the training's epochs.
+_RULES: dict[str, Sequence[Callable[[Entry, str, int | None], Iterator[Finding]]]] = {
+    "quantization": (quantization.quantizer_rules, quantization.override_rules, quantization.range_rules,
+                     quantization.precision_rules, quantization.staged_rules, quantization.export_rules),
+    "binarization": (quantization.staged_rules,),
+    "filter_pruning": (pruning.target_rules, pruning.start_rules, pruning.duration_rules, pruning.ranking_rules),
+    **dict.fromkeys(("magnitude_sparsity", "rb_sparsity"),
+                    (sparsity.level_rules, sparsity.epoch_rules, sparsity.multistep_rules))}
 
 
 def check_nncf_config(nncf_config: Any, epochs: int | None = None) -> list[Finding]:
@@ -46,8 +49,8 @@ def check_nncf_config(nncf_config: Any, epochs: int | None = None) -> list[Findi
     # A device that is wrong has no limits of its own.
     device = root.get("target_device", "ANY") or "TRIAL"
     for entry in algorithms:
-        if entry.get("algorithm") in _RULES:
-            findings += _RULES[entry.get("algorithm")](entry, device, epochs)
+        for rule in _RULES.get(entry.get("algorithm"), ()):
+            findings += rule(entry, device, epochs)
     said = [finding.path for finding in findings]
     for refusal in schema_findings(nncf_config):
         path = refusal.path

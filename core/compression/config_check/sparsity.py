@@ -10,32 +10,29 @@ DEFAULT_TARGET, DEFAULT_TARGET_EPOCH, DEFAULT_FREEZE_EPOCH = 0.5, 90, 100
 DEFAULT_STEPS, DEFAULT_LEVELS = [90], [0.1, 0.5]
 
 
-def sparsity_rules(entry: Entry, device: str, epochs: int | None) -> Iterator[Finding]:
-    """Yield what is wrong between the entries of ``magnitude_sparsity`` or ``rb_sparsity``."""
-    params, name = entry.section("params"), entry.given["algorithm"]
-    schedule = params.get("schedule", DEFAULT_SCHEDULE[name])
+def level_rules(entry: Entry, device: str, epochs: int | None) -> Iterator[Finding]:
+    """Yield what is wrong with the levels of ``magnitude_sparsity`` or ``rb_sparsity`` and who sets them."""
+    params, schedule = entry.section("params"), _schedule(entry)
     if params.get("sparsity_level_setting_mode") == "local":
         yield params.finding("sparsity_level_setting_mode", "With 'local' the training script sets each layer's level, "
                              "which is not done here: they would stay at sparsity_init.",
                              "Write 'global', or remove the key.")
-    if schedule == "adaptive" and name == "magnitude_sparsity":
+    if schedule == "adaptive" and entry.given["algorithm"] == "magnitude_sparsity":
         yield params.finding("schedule", "adaptive follows the sparsity loss, which only rb_sparsity has.",
                              "Write 'polynomial', 'exponential' or 'multistep'.")
-    elif schedule == "multistep":
-        yield from _multistep_rules(params, epochs)
-    elif schedule is not None:
+    elif schedule not in ("multistep", None):
         start, target = entry.get("sparsity_init", 0), params.get("sparsity_target", DEFAULT_TARGET)
         if start is not None and target is not None and start > target:
             yield entry.finding("sparsity_init", f"Sparsity starts at a level that is not above sparsity_target "
                                 f"({target:g}).", "Write 0, or remove the key.")
-        if schedule != "adaptive":
-            yield from _epoch_rules(params, epochs)
 
 
-def _epoch_rules(params: Entry, epochs: int | None) -> Iterator[Finding]:
+def epoch_rules(entry: Entry, device: str, epochs: int | None) -> Iterator[Finding]:
+    """Yield what is wrong with the epochs of the schedules that raise the level from one to another."""
+    params = entry.section("params")
     target = params.get("sparsity_target_epoch", DEFAULT_TARGET_EPOCH)
     freeze = params.get("sparsity_freeze_epoch", DEFAULT_FREEZE_EPOCH)
-    if target is None:
+    if _schedule(entry) in ("adaptive", "multistep", None) or target is None:
         return
     # Without the count NNCF spends the first epoch on counting the steps.
     counting = params.get("update_per_optimizer_step") and not params.has("steps_per_epoch")
@@ -49,11 +46,13 @@ def _epoch_rules(params: Entry, epochs: int | None) -> Iterator[Finding]:
         yield _freezes_early(params, freeze, target)
 
 
-def _multistep_rules(params: Entry, epochs: int | None) -> Iterator[Finding]:
+def multistep_rules(entry: Entry, device: str, epochs: int | None) -> Iterator[Finding]:
+    """Yield what is wrong with the schedule ``multistep``."""
+    params = entry.section("params")
     steps = params.get("multistep_steps", DEFAULT_STEPS)
     levels = params.get("multistep_sparsity_levels", DEFAULT_LEVELS)
     freeze = params.get("sparsity_freeze_epoch", DEFAULT_FREEZE_EPOCH)
-    if steps is None or levels is None or None in steps or None in levels:
+    if _schedule(entry) != "multistep" or steps is None or levels is None or None in steps or None in levels:
         return
     if len(levels) != len(steps) + 1:
         yield params.finding("multistep_sparsity_levels", f"There is one level more than multistep_steps "
@@ -71,7 +70,10 @@ def _multistep_rules(params: Entry, epochs: int | None) -> Iterator[Finding]:
         yield _freezes_early(params, freeze, max(steps))
 
 
+def _schedule(entry: Entry) -> str | None:
+    return entry.section("params").get("schedule", DEFAULT_SCHEDULE[entry.given["algorithm"]])
+
+
 def _freezes_early(params: Entry, freeze: float, last: float) -> Finding:
-    key = "sparsity_freeze_epoch"
-    return params.finding(key, f"The mask is frozen at epoch {freeze:g}, before the last level of epoch {last:g} "
-                          "is applied.", f"Write at least {last + 1:g}.")
+    return params.finding("sparsity_freeze_epoch", f"The mask is frozen at epoch {freeze:g}, before the last level of "
+                          f"epoch {last:g} is applied.", f"Write at least {last + 1:g}.")

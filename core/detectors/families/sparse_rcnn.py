@@ -21,7 +21,6 @@ class SparseRCNN(CascadeRCNN):
     obstacle: ClassVar[str] = ""
     patches: ClassVar[tuple[Patch, ...]] = (
         *CascadeRCNN.patches, Patch("MultiheadAttention", "forward", ATTENTION, action=OPERATOR),
-        Patch("DynamicConv", "forward", "products of activations, one the other's weights", action=OPERATOR),
         Patch("EmbeddingRPNHead", "_decode_init_proposals", COORDINATES))
     suppresses: ClassVar[bool] = False
     whole_images: ClassVar[bool] = True

@@ -24,7 +24,7 @@ SMALL = (("retinanet_r18_small", "int8"), ("yolox_tiny", "int8_pruning"))
 OWNERS = ("mmdet.models.dense_heads", "mmdet.models.dense_heads.base_dense_head", "mmdet.models.dense_heads.gfl_head",
           "mmdet.models.necks.ssd_neck", "mmdet.models.roi_heads",
           "mmdet.models.roi_heads.roi_extractors.base_roi_extractor", "mmdet.models.roi_heads.mask_heads", "mmcv.cnn",
-          "mmcv.cnn.bricks.transformer", "mmcv.ops", "mmdet.models.backbones.pvt",
+          "mmcv.cnn.bricks", "mmcv.cnn.bricks.transformer", "mmcv.ops", "mmdet.models.backbones.pvt",
           "mmdet.models.dense_heads.fovea_head",
           "mmdet.models.dense_heads.guided_anchor_head", "mmdet.models.dense_heads.tood_head",
           "mmdet.models.detectors", "mmdet.models.utils.normed_predictor", "mmdet.models.utils.transformer")

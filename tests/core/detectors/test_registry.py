@@ -16,7 +16,7 @@ from core.detectors import refused
 from core.detectors.patches import LAYERS
 from core.detectors.registry import families, family_of_head, find_adapter, require_supported
 from core.dry_run.trials import tensors
-from tests.core.detectors.tiny import BACKBONE, build, picture, single_stage, two_stage
+from tests.core.detectors.tiny import BACKBONE, build, picture, single_stage, sparse, two_stage
 
 # What others inherit from, and heads of the first stage, which are looked at with their detector.
 BASES = {"AnchorHead", "AnchorFreeHead"}
@@ -147,8 +147,8 @@ PVT = dict(type="PyramidVisionTransformerV2", embed_dims=16, num_layers=[1] * 4,
 @pytest.mark.parametrize("training", [False, True], ids=["testing", "training"])
 @pytest.mark.parametrize("patch", REPLACED, ids=lambda patch: f"{patch.owner}.{patch.method}")
 def test_what_takes_a_methods_place_computes_the_same(patch, training):
-    model = two_stage(box_head="SABLHead") if patch.owner == "SABLHead" else (
-        single_stage(WHOLE.get(patch.owner, patch.owner)))
+    models = {"SABLHead": lambda: two_stage(box_head="SABLHead"), "DynamicConv": lambda: sparse(masks=True)}
+    model = models.get(patch.owner, lambda: single_stage(WHOLE.get(patch.owner, patch.owner)))()
     if model.get("bbox_head", {}).get("type") == "FoveaHead":
         model["bbox_head"]["with_deform"] = True
     if patch.owner in ("SpatialReductionAttention", "DropPath"):

@@ -13,6 +13,7 @@ SIZE = (32, 48)
 
 class Spec:
     mean, std, to_rgb, max_detections = (0.0,) * 3, (1.0,) * 3, True, 100
+    (input_height, input_width), (resize_height, resize_width), size_divisor = SIZE, SIZE, 32
 
 
 class Found:
@@ -63,6 +64,12 @@ def test_nothing_found_is_not_alike():
     assert liken(Network(), detector, pictures(1, *SIZE)).same == 0.0
 
 
+def test_an_ir_that_pads_is_not_likened(monkeypatch):
+    monkeypatch.setattr(Spec, "input_width", SIZE[1] + 16)
+    with pytest.raises(ValueError, match="must be a multiple of 32"):
+        liken(Network(), Found([[4, 4, 20, 20, 0.9]], [0]), pictures(1, *SIZE))
+
+
 def test_pictures_differ_and_are_always_the_same():
     first, again = pictures(2, *SIZE), pictures(2, *SIZE)
     assert first[0].shape == (*SIZE, 3) and first[0].std() > 20
@@ -77,7 +84,13 @@ def test_woken_layers_return_something_and_zeros_stay():
             self.bbox_head = torch.nn.ModuleDict({"conv_cls": torch.nn.Conv2d(8, 8, 1), "reg": torch.nn.Conv2d(8, 8, 1),
                                                   "zero": torch.nn.Conv2d(8, 8, 1)})
 
+    class Skipping(torch.nn.Conv2d):
+        def forward(self, features, places=None):
+            output = super().forward(features)
+            return output if places is None else output * places
+
     detector = Detector()
+    detector.bbox_head["skipping_cls"] = Skipping(8, 8, 1)
     torch.nn.init.zeros_(detector.bbox_head["zero"].weight)
     for layer in (detector.backbone, *detector.bbox_head.values()):
         layer.weight.data *= 1e-3
@@ -86,12 +99,15 @@ def test_woken_layers_return_something_and_zeros_stay():
 
     def forward(images):
         features = detector.backbone(images)
-        seen.update({name: layer(features) for name, layer in detector.bbox_head.items()}, features=features)
+        places = (features[:, :1] > 0).float()
+        seen.update({name: layer(features, places) if name == "skipping_cls" else layer(features)
+                     for name, layer in detector.bbox_head.items()}, features=features)
 
     image = torch.randn(2, 3, 16, 16)
     wake(detector, forward, image)
     with torch.no_grad():
         forward(image)
+    seen["skipping_cls"] = detector.bbox_head["skipping_cls"](seen["features"]).detach()
     assert {name: round(float(value.std()), 2) for name, value in seen.items()} == {
-        "features": 1.0, "conv_cls": 1.5, "reg": 0.5, "zero": 0.0}
+        "features": 1.0, "conv_cls": 1.5, "reg": 0.5, "zero": 0.0, "skipping_cls": 1.5}
     assert float(seen["conv_cls"].mean()) < -2

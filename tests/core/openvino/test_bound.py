@@ -1,8 +1,12 @@
 """What the layers of a model gain alone; no assertion is on time itself, which a busy machine decides."""
 
+from collections import Counter
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from core.openvino import bound
 from core.openvino.bound import LayerShape, TimedLayers, layer_shapes, measure_bounds
 from core.openvino.runtime import Hint, compile_model
 
@@ -49,3 +53,39 @@ def test_the_bound_of_each_candidate(toy_ir, int8_ir):
     assert plain.speedup.low == plain.speedup.high == 1
     assert (plain.share, plain.below) == (0.5, True)
     assert quantized.share == 2 / quantized.speedup.median and quantized.below is (quantized.share < 0.85)
+
+
+def test_nine_candidates_take_a_minute_at_most_and_each_layer_is_timed_once_a_repeat(monkeypatch):
+    """By a clock of its own: to compile a graph takes 3 s, and the layers of a repeat are counted."""
+    def shape(width):
+        return LayerShape("Convolution", (1, 16, 24, 32), (width, 16, 3, 3), CONVOLUTION)
+
+    # Of each model one layer is its own, two are the baseline's.
+    models = {"fp32": (32, False), "int8": (32, True), "mixed": (32, True), "post_training": (32, True)}
+    for level in (20, 40, 60):
+        models |= {f"pruned{level}": (32 - level // 5, False), f"both{level}": (32 - level // 5, True)}
+    now, timed = [0.0], []
+
+    class Layers:
+        def __init__(self, layers, int8):
+            self.layers, self.int8 = layers, int8
+            assert len(set(layers)) == len(layers)
+
+        def measure(self, seconds, threads):
+            now[0] += 3 + seconds
+            timed.append((self.int8, len(self.layers)))
+            return {layer: (0.5 if self.int8 else 1.0) * layer.weight[0] for layer in self.layers}
+
+    monkeypatch.setattr(bound, "TimedLayers", Layers)
+    monkeypatch.setattr(bound, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(bound, "read_ir", lambda name: (name, None))
+    monkeypatch.setattr(bound, "at_test_size", lambda model, spec: model)
+    monkeypatch.setattr(bound, "count_in_ir", lambda name: int(models[name][1]))
+    monkeypatch.setattr(bound, "layer_shapes",
+                        lambda name: Counter({shape(1): 2, shape(2): 1, shape(models[name][0]): 1}))
+    found = measure_bounds("fp32", [(name, 1.0) for name in models if name != "fp32"])
+    assert now[0] <= 60 and len(timed) >= 6
+    # Two shared layers, that of the baseline, and one for each level: six of each precision.
+    assert timed == [(False, 6), (True, 6)] * (len(timed) // 2)
+    gained = {name: one.speedup.median for name, one in zip([name for name in models if name != "fp32"], found)}
+    assert gained["int8"] == gained["mixed"] == 2 and gained["pruned60"] == 36 / 24 and gained["both60"] == 2 * 36 / 24

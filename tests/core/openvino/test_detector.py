@@ -141,18 +141,18 @@ def test_decoding_runs_only_a_bounded_number_of_images_ahead(scenes, toy_ir, mon
     path = next(scenes.test.image_root.iterdir())
     detector = OpenVinoDetector(toy_ir, threads=1)
     started, finished, most = [], [], []
-    decode, collect = detector._decode, detector._collect
+    preprocess, collect = detector.preprocess, detector._collect
 
-    def counted_decode(image):
-        started.append(image.id)
-        return decode(image)
+    def counted_preprocess(pixels):
+        started.append(pixels)
+        return preprocess(pixels)
 
     def counted_collect(done, detections):
         collect(done, detections)
         most.append(len(started) - len(detections))
         finished[:] = detections
 
-    monkeypatch.setattr(detector, "_decode", counted_decode)
+    monkeypatch.setattr(detector, "preprocess", counted_preprocess)
     monkeypatch.setattr(detector, "_collect", counted_collect)
     detector.detect_all([ImageFile(number, path) for number in range(200)], decode_threads=2)
     assert len(finished) == 200

@@ -172,3 +172,64 @@ def test_a_compressed_model_in_the_place_of_the_baseline_is_refused(tmp_path, sc
     with pytest.raises(UserError, match="FP32 IR: .*quantization"):
         validate(scenes, int8_ir, [int8_ir], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def nan_ir(tmp_path, write_onnx, int8_spec):
+    """An IR of finite weights whose boxes are NaN: infinity minus infinity."""
+    import numpy as np
+    import onnx
+    from onnx import helper
+
+    folder = write_onnx(tmp_path / "nan", int8_spec, quantized=True)
+    model = onnx.load(str(folder / "model.onnx"))
+    next(node for node in model.graph.node if "boxes" in node.output).output[:] = ["finite"]
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32([3e38]), "huge"))
+    model.graph.node.extend([helper.make_node("Mul", ["finite", "huge"], ["infinite"]),
+                             helper.make_node("Sub", ["infinite", "infinite"], ["nan"]),
+                             helper.make_node("Add", ["finite", "nan"], ["boxes"])])
+    onnx.save(model, str(folder / "model.onnx"))
+    convert_to_ir(folder, tmp_path / "nan_ir")
+    return tmp_path / "nan_ir"
+
+
+def test_a_candidate_that_gives_nan_is_an_outcome_and_the_others_are_measured(tmp_path, scenes, toy_ir, int8_ir,
+                                                                              nan_ir):
+    result = validate(scenes, toy_ir, [nan_ir, int8_ir], tmp_path / "out")
+    assert [one.name for one in result.candidates] == ["other"] and (tmp_path / "out" / "golden").is_dir()
+    (failed,) = result.failed
+    assert (failed.candidate, failed.stage) == ("int8", "validate") and "NaN" in failed.reason
+
+
+def test_where_no_candidate_is_left_validation_fails_and_says_why(tmp_path, scenes, toy_ir, nan_ir):
+    with pytest.raises(UserError, match="candidates: int8. There is nothing to measure.*NaN"):
+        validate(scenes, toy_ir, [nan_ir], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_baseline_that_gives_nan_fails_validation(tmp_path, scenes, nan_ir, int8_ir, monkeypatch):
+    monkeypatch.setattr("core.openvino.validation._check_comparable", lambda models: None)
+    with pytest.raises(UserError, match="exported model: .*NaN"):
+        validate(scenes, nan_ir, [int8_ir], tmp_path / "out")
+
+
+def test_an_ir_that_openvino_cannot_compile_is_its_candidate_s_outcome(tmp_path, scenes, toy_ir, int8_ir, monkeypatch):
+    from core.openvino import runtime
+
+    compile_model = runtime.shared_core().compile_model
+
+    def compiled(model, *options):
+        if model.get_friendly_name() == "broken":
+            raise RuntimeError("to_shape was called on a dynamic shape")
+        return compile_model(model, *options)
+
+    def read(path):
+        model = read_model(path)
+        model.set_friendly_name("broken" if path == int8_ir / "model.xml" else "sound")
+        return model
+
+    read_model = runtime.shared_core().read_model
+    monkeypatch.setattr(runtime, "shared_core", lambda: type("Core", (), {
+        "read_model": staticmethod(read), "compile_model": staticmethod(compiled)}))
+    result = validate(scenes, toy_ir, [int8_ir, toy_ir], tmp_path / "out")
+    assert [one.candidate for one in result.failed] == ["int8"] and "cannot compile" in result.failed[0].reason

@@ -1,10 +1,12 @@
 import dataclasses
 import json
+import math
 
 import pytest
 
 from core.base.errors import UserError
 from core.report.build import build_report
+from core.results.outcome import Making
 from core.results.summary import Summary
 
 
@@ -47,6 +49,33 @@ def test_every_candidate_is_judged_and_the_chosen_one_decides(three, inputs_of, 
     assert [one.verdict for one in summary.all] == ["pass", "fail"] and summary.passed
     assert Summary.read(files[0]) == summary
     assert files[2].read_text(encoding="utf-8").startswith("# Compression report: pass")
+
+
+def test_the_curves_of_candidates_that_failed_are_shown(three, inputs_of, build, write_log):
+    three.validation["failed"] = [{"schema": 1, "kind": "failed candidate", "candidate": "wild", "stage": "compress",
+                                   "reason": "loss: nan in epoch 2, iteration 7."}]
+    wild = write_log("wild.json", epochs=2, with_val=False)
+    summary, files = build(dataclasses.replace(inputs_of(three), failed_logs={"wild": wild}))
+    page = files[1].read_text(encoding="utf-8")
+    assert "wild: loss, validation accuracy" in page and "training log of wild has no validation" in page
+    assert [one.name for one in summary.choice.candidates] == ["int8", "pruned", "wild"]
+
+
+def made(name, **values):
+    return Making(**{"version": 1, "candidate": name, "fine_tune": "always", "decision": "Fine-tuned.", "epochs": 6,
+                     "map_before_compression": math.nan, "map_before_training": math.nan, "planned_epochs": 6,
+                     "seconds": 5400.0, "gpus": 2, "config": {}, **values})
+
+
+@pytest.mark.parametrize("price, took", [(0.0, "3.0 h, 2 GPUs"), (2.5, "3.0 h, 2 GPUs, 7.50")])
+def test_the_table_has_what_a_candidate_took_its_cost_and_its_epoch(three, inputs_of, build, price, took):
+    inputs = inputs_of(three)
+    models = {**inputs.models, "int8": dataclasses.replace(inputs.models["int8"], making=made("int8", result_epoch=4))}
+    summary, files = build(dataclasses.replace(inputs, models=models, price_per_hour=price))
+    page, markdown = (file.read_text(encoding="utf-8") for file in files[1:])
+    assert f"<td>{took}</td><td>4 of 6</td>" in page and f"| {took} | 4 of 6 |" in markdown
+    assert ("took, cost" in page) == ("took, cost" in markdown) == bool(price)
+    assert summary.choice.price_per_hour == price and Summary.read(files[0]) == summary
 
 
 def test_non_ascii_names_reach_every_file(measured, inputs_of, build):

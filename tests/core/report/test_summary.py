@@ -31,6 +31,15 @@ def test_figures_come_from_their_measurements(measured):
         -0.0031, 0.0087, 91.2, 213.9, 2.345, 2.21, 2.41, 0.985, 21.13, 9.02, 14.21, 3.94]
 
 
+def test_latency_is_compared_in_the_time_that_counts(measured):
+    run = measured()
+    assert run.summary().speed.latency_gain == run.candidate["latency_ratio"]["median"]
+    run.candidate["speedups"]["source"] = "cpu"
+    before, after = (part["ir"]["latency"] for part in (run.baseline, run.candidate))
+    before["cpu_ms_repeats"], after["cpu_ms_repeats"] = [30.0, 32.0, 33.0], [10.0, 8.0, 10.0]
+    assert run.summary().speed.latency_gain == pytest.approx(3.3)
+
+
 def test_the_worst_class_is_named(measured):
     run = measured()
     run.evaluations[0]["metrics"]["per_class_ap"].update(RBC=0.9, WBC=0.8, Platelets=None)

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from core.base.errors import UserError
+from core.base.errors import CandidateFailed, UserError
 from core.config.adapt import fit_to_data
 from core.detectors.building import build_detector
 from core.training.evaluate import evaluate_network, split_loader
@@ -49,3 +49,12 @@ def test_masks_are_not_measured_of_a_detector_of_boxes(metric):
     with pytest.raises(UserError) as caught:
         validation_metrics(None, boxes, None, {"metric": metric})
     assert (caught.value.thing, caught.value.value) == ("evaluation.metric", str(metric))
+
+
+def test_a_network_that_finds_boxes_that_are_nan_has_failed_by_itself(tiny_config, tiny_data):
+    network = build_detector(tiny_config())
+    network.init_weights()
+    network.bbox_head.retina_cls.bias.data.fill_(0)
+    network.bbox_head.retina_reg.bias.data.fill_(float("nan"))
+    with pytest.raises(CandidateFailed, match=r"model: boxes or scores that are NaN in 4 of 4 images of split test"):
+        evaluate_network(network, tiny_config(), tiny_data.test, tiny_data.classes)

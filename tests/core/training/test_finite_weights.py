@@ -19,8 +19,8 @@ def test_a_training_that_ends_in_weights_that_are_not_finite_is_the_candidate_s_
     log = tmp_path / "work" / "training.log.json"
     log.parent.mkdir()
     log.write_text("{}")
-    trainer = SimpleNamespace(run=lambda: None, network=network, runner=SimpleNamespace(messages={}),
-                              snapshot=lambda: pytest.fail("nothing may be written"))
+    trainer = SimpleNamespace(run=lambda: None, best_checkpoint=lambda: None, runner=SimpleNamespace(messages={}),
+                              network=network, snapshot=lambda: pytest.fail("nothing may be written"))
     monkeypatch.setattr(fitting, "Trainer", lambda *arguments: trainer)
     with pytest.raises(CandidateFailed, match="weights: 1 not finite after training, such as weight"):
         fitting.fit({}, None, tmp_path / "it.pth", tmp_path / "log.jsonl", tmp_path / "work")

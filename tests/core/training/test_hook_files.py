@@ -68,8 +68,12 @@ def test_a_resumed_checkpoint_does_not_choose_what_is_removed(tmp_path):
     precious.write_text("the user's")
     loader = torch.utils.data.DataLoader([1])
     hook = EvaluationHook(None, loader, Interruptions(saving=False), lambda: True, save_best="bbox_mAP")
-    for best, kept in ((str(precious), None), (7, None), (str(tmp_path / "work" / "best.pth"), "as it was")):
-        hook.before_run(SimpleNamespace(work_dir=str(tmp_path / "work"), messages={"best_ckpt": best}))
+    own = tmp_path / "work" / "best.pth"
+    own.parent.mkdir()
+    own.write_bytes(b"best")
+    for best, kept in ((str(precious), None), (7, None), (str(own), "as it was")):
+        hook.before_run(SimpleNamespace(work_dir=str(tmp_path / "work"), messages={"best_ckpt": best},
+                                        logger=logging.getLogger("hooks")))
         assert hook.best_ckpt_path == (best if kept else None)
     assert Path(precious).exists()
 

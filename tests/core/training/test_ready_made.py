@@ -1,5 +1,6 @@
 """Candidates that come ready: configs that NNCF takes, for every detector."""
 
+import copy
 import re
 from pathlib import Path
 
@@ -69,6 +70,37 @@ def test_a_dict_above_a_key_changes_what_it_names_alone():
     changes = {"optimizer": {"weight_decay": 0, "betas": {"x": 1}}, "runner": {"max_epochs": 3}}
     assert overridden(base, changes) == {"optimizer.lr": 0.1, "optimizer.weight_decay": 0,
                                          "optimizer.betas": {"x": 1}, "runner.max_epochs": 3}
+
+
+@pytest.mark.parametrize("name, change", [
+    ("int8", {"nncf_config": {"compression": {"initializer": {"range": {"num_init_samples": 8}}}}}),
+    ("int8", {"nncf_config": {"target_device": "CPU", "compression": {"weights": {"bits": 4}}}}),
+    ("int8_pruned_40", {"nncf_config": {"compression": {"0": {"params": {"pruning_target": 0.3}}, "1": {"a": [1]}}}}),
+    ("int8_pruned_40", {"nncf_config": {"compression": {"algorithm": "quantization", "_delete_": True}}}),
+    ("int8_pruned_40", {"nncf_config": {"compression": [{"algorithm": "quantization"}]}})])
+def test_a_dict_for_nncf_config_is_merged_as_mmcv_merges_it(name, change):
+    """It replaced the whole nncf_config, and the pruning level or the samples of the candidate with it."""
+    from mmcv import Config
+
+    ready = options_of(expand([name])[0], load_config("configs/detectors/retinanet_r18_small.py"))
+    wanted = Config({"nncf_config": ready["nncf_config"]})
+    # mmcv takes _delete_ out of what it is given.
+    wanted.merge_from_dict(copy.deepcopy(change))
+    found = overridden(ready, change)
+    if isinstance(found["nncf_config"]["compression"], dict):
+        # mmcv takes _delete_ out where it obeys it; here the option is merged into the model's config later.
+        found["nncf_config"]["compression"].pop("_delete_", None)
+    assert found["nncf_config"] == wanted._cfg_dict.to_dict()["nncf_config"]
+    assert {key: value for key, value in found.items() if key != "nncf_config"} == {
+        key: value for key, value in ready.items() if key != "nncf_config"}
+
+
+def test_a_dict_cannot_change_what_is_none():
+    with pytest.raises(UserError, match="compression_options: nncf_config"):
+        overridden({"nncf_config": {"compression": {"algorithm": "x"}}}, {"nncf_config": {"compression": {
+            "algorithm": {"name": "x"}}}})
+    with pytest.raises(UserError, match="compression_options: nncf_config"):
+        overridden({"nncf_config": {"compression": [1]}}, {"nncf_config": {"compression": {"-1": {"a": 1}}}})
 
 
 @pytest.mark.parametrize("optimizer", [{"type": "Adam"}, {"first": {"type": "SGD", "lr": 0.1}},

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,8 +15,9 @@ from core.base.errors import StateSaved, Terminated, UserError
 from core.base.supervision import raise_once
 from core.checkpoint.checkpoint import load_checkpoint, weights_digest
 from core.config.adapt import plain_config
-from core.training import hooks
+from core.training import hooks, trainer
 from core.training.fit import fit
+from core.training.progress import seconds_of
 from core.training.states import IDENTITY, StateSettings, TrainingStates
 
 FEW_SAMPLES = {"batchnorm_adaptation": {"num_bn_adaptation_samples": 8}}
@@ -191,6 +193,37 @@ def test_sigterm_without_a_place_for_the_state_ends_as_in_any_command(train):
     finally:
         signal.signal(signal.SIGTERM, before)
     assert not isinstance(ended.value, StateSaved)
+
+
+def test_the_time_of_all_processes_is_added_up(config, tiny_data, tmp_path, monkeypatch):
+    # Each process begins at a thousand seconds, and an hour goes by in its second iteration.
+    now = [1000.0]
+    monkeypatch.setattr(trainer, "time", SimpleNamespace(monotonic=lambda: now[0], time=lambda: now[0]))
+
+    def work(name, at):
+        now[0] = 1000.0
+        with pytest.MonkeyPatch.context() as patch:
+            _call_at(patch, *at)
+            return fit(config("plain"), tiny_data, tmp_path / "it.pth", tmp_path / "it.log", tmp_path / name,
+                       state=StateSettings(str(tmp_path / "states"), minutes=1e-9))
+
+    def passes():
+        now[0] += 3600
+
+    with pytest.raises(Killed), monkeypatch.context() as patch:
+        patch.setattr(hooks.StateHook, "after_train_epoch", lambda hook, runner: killed())
+        work("killed", (0, passes))
+    result = work("resumed", (3, passes))
+    assert result.seconds == pytest.approx(7200, abs=60)
+    # What the last process alone took is no part of a finished training again.
+    assert work("again", (99, passes)).seconds == pytest.approx(7200, abs=60)
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), True, "long", None])
+def test_a_state_s_time_that_is_none_is_refused(seconds):
+    assert seconds_of({}) == 0 and seconds_of({"seconds": 2}) == 2
+    with pytest.raises(UserError, match="training state: seconds"):
+        seconds_of({"seconds": seconds})
 
 
 def test_only_the_same_training_is_gone_on_with(train, tmp_path, tiny_data):

@@ -96,3 +96,6 @@ def test_training_that_diverges_is_the_candidate_s_own_failure(plain, tiny_confi
     with pytest.raises(CandidateFailed, match="loss: nan|loss: inf"):
         run(tiny_config(**{"optimizer.lr": 1e30, "optimizer_config.grad_clip": None}), tiny_data, tmp_path,
             parent=plain)
+    # Its log says how it came to that.
+    lines = [json.loads(line) for line in (tmp_path / "out.log").read_text().splitlines()]
+    assert [line["mode"] for line in lines][:2] == ["env", "val"]

@@ -86,6 +86,7 @@ def test_what_is_looked_for_is_found_on_a_later_page(cluster):
     (["-p", "gpus=9"], "parameter gpus: 9. A stage runs in one pod"), (["-p", "gpus=-1"], "parameter gpus: -1"),
     (["-p", "checkpoint_minutes=0"], "parameter checkpoint_minutes: 0.0"),
     (["-p", "max_map_drop=-1"], "max_map_drop"), (["-p", "objective=speed"], "parameter objective: speed"),
+    (["-p", "price_per_hour=-1"], "parameter price_per_hour: -1"),
     (["-p", "min_initial_map_ratio=2"], "parameter min_initial_map_ratio: 2.0"),
     (["-p", "fine_tune=maybe"], "parameter fine_tune: maybe"),
     (["-p", "candidates=int9"], "parameter candidates: int9"),
