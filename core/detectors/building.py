@@ -18,6 +18,7 @@ from core.detectors.numpy_names import restore_numpy_names
 from core.detectors.pooling import install_pooling
 from core.detectors.pretrained import weights_location
 from core.detectors.stand_ins import install_stand_ins
+from core.detectors.synchronised import NEEDS_GROUP, make_plain
 from core.detectors.windows import install_windows
 
 if TYPE_CHECKING:
@@ -54,8 +55,12 @@ def build_detector(config: Any) -> Any:
     Raises:
         UserError: As :func:`building`.
     """
+    import torch
+
     # MMDetection writes into what it is given, such as the backbone's `pretrained`.
     model = copy.deepcopy(config.model)
+    if not torch.distributed.is_initialized():
+        make_plain(model, (NEEDS_GROUP,))
     install_stand_ins()
     with building(f"model config {model.get('type')!s:.80}", config), record_weights() as loaded:
         from mmdet.models import build_detector as build

@@ -3,6 +3,7 @@
 import logging
 from typing import Any
 
+from core.detectors.synchronised import make_plain
 from core.training.device import device
 from core.training.distributed import ranks
 
@@ -16,17 +17,6 @@ def replace_sync_bn(config: Any) -> None:
     """
     if config.get("nncf_config") is None and ranks() > 1 and device() != "cpu":
         return
-    replaced = _replaced(config.model)
+    replaced = make_plain(config.model)
     if replaced:
         logger.warning("SyncBN becomes BN in %d places: one process, a CPU or NNCF has no use for it", replaced)
-
-
-def _replaced(node: Any) -> int:
-    if isinstance(node, (list, tuple)):
-        return sum(map(_replaced, node))
-    if not isinstance(node, dict):
-        return 0
-    own = node.get("type") == "SyncBN"
-    if own:
-        node["type"] = "BN"
-    return own + sum(map(_replaced, node.values()))
