@@ -115,7 +115,7 @@ ENTRIES: dict[str, Entry] = {
     "vfnet": Entry("vfnet_r50_fpn_1x_coco.py"),
     "tood": Entry("tood_r50_fpn_1x_coco.py"),
     "paa": Entry("paa_r50_fpn_1x_coco.py"),
-    "dyhead": Entry("atss_r50_fpn_dyhead_1x_coco.py"),
+    "dyhead": Entry("atss_r50_fpn_dyhead_1x_coco.py", smaller={"model.neck.1.num_blocks": 2}),
     "reppoints": Entry("reppoints_moment_r50_fpn_1x_coco.py"),
     "centernet": Entry("centernet_resnet18_140e_coco.py", size=(128, 128), options={
         "data.val.pipeline": _PLAIN_TEST, "data.test.pipeline": _PLAIN_TEST}),
@@ -196,7 +196,7 @@ def small_config(folder: str, algorithm: str) -> Any:
         *path, name = key.split(".")
         section = config
         for step in path:
-            section = section[step]
+            section = section[int(step) if step.isdigit() else step]
         section[name] = value
     config.nncf_config = dict(input_info=dict(sample_size=[1, 3, *entry.size]), compression=COMPRESSION[algorithm])
     config.load_from = config.resume_from = None

@@ -98,7 +98,8 @@ def found_by_torch(network: Any, spec: ModelSpec, image: np.ndarray) -> Detectio
     found = Detections(rows[order, :4], rows[order, 4], labels[order])
     if masks is None:
         return _of_some_size(found)
-    full = [mask for of_class in masks for mask in of_class]
+    # Mask Scoring R-CNN's second part are scores of masks, which MMDetection's evaluation leaves out, too.
+    full = [mask for of_class in (masks[0] if isinstance(masks, tuple) else masks) for mask in of_class]
     whole = np.tile(np.float32([0, 0, width, height]), (len(order), 1))
     pasted = np.stack([np.asarray(full[index], np.float32) for index in order]) if len(order) else np.zeros(
         (0, height, width), np.float32)
