@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from core.compression.standardised import register_standardised_convolutions
 from core.detectors.graph import untraced
 from core.detectors.patches import AS_PARENT, LAYER_FUNCTIONS, LAYERS, OPERATOR, UNTRACED, Patch
 from core.detectors.registry import families, find_adapter
@@ -20,6 +21,7 @@ def keep_out_of_graph(detector: Any, postprocessing: bool = False) -> None:
     _register_opaque_operators()
     _register_group_norm_fusion()
     _register_pruning_operators()
+    register_standardised_convolutions()
     install_stand_ins()
     adapter = find_adapter(detector)
     for function in (*adapter.untraced_functions, *LAYER_FUNCTIONS):

@@ -6,7 +6,8 @@ between pixels the export needs ONNX's opset 16.
 
 import functools
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 SAMPLING_OPSET = 16
@@ -110,6 +111,38 @@ def reassembled(features: Any, masks: Any, kernel: int, groups: int, scale: int)
     return found.permute(0, 1, 4, 2, 5, 3, 6).reshape(count, channels, height * scale, width * scale)
 
 
+def standardised(weight: Any, eps: float = 1e-5) -> Any:
+    """Return what mmcv's conv_ws_2d makes of a weight [O, I, H, W]: each filter has mean 0 and deviation 1.
+
+    In an exported graph it is a constant, as nothing of it depends on the image.
+    """
+    with _constant():
+        filters = weight.view(weight.shape[0], -1)
+        mean, deviation = (value.view(-1, 1, 1, 1) for value in (filters.mean(dim=1), filters.std(dim=1)))
+        return (weight - mean) / (deviation + eps)
+
+
+def standardised_convolution(features: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0,
+                             dilation: Any = 1, groups: int = 1, eps: float = 1e-5) -> Any:
+    """Return what mmcv's conv_ws_2d returns."""
+    from torch.nn.functional import conv2d
+
+    return conv2d(features, standardised(weight, eps), bias, stride, padding, dilation, groups)
+
+
+@contextmanager
+def _constant() -> Iterator[None]:
+    """Run a block outside a graph that torch traces: what it computes is a constant there."""
+    import torch
+
+    state = torch._C._get_tracing_state()
+    torch._C._set_tracing_state(None)
+    try:
+        yield
+    finally:
+        torch._C._set_tracing_state(state)
+
+
 def mean_of_sigmoids(first: Any, second: Any) -> Any:
     """Return what MMDetection's sigmoid_geometric_mean returns, which is a function of autograd's own kind."""
     return (first.sigmoid() * second.sigmoid()).sqrt()
@@ -122,6 +155,7 @@ STAND_INS: dict[tuple[str, str], Callable[..., Any]] = {
     ("mmcv.ops.modulated_deform_conv", "modulated_deform_conv2d"): modulated_deformable_convolution,
     ("mmcv.ops.masked_conv", "masked_conv2d"): masked_convolution,
     ("mmcv.ops.carafe", "carafe"): reassembled,
+    ("mmcv.cnn.bricks.conv_ws", "conv_ws_2d"): standardised_convolution,
     ("mmdet.models.dense_heads.tood_head", "sigmoid_geometric_mean"): mean_of_sigmoids,
 }
 """Modules and the names by which they call a function, to what an export has in its place."""
@@ -180,7 +214,17 @@ def _returning_itself(train: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
+def _in_an_export_constant(get_weight: Callable[..., Any]) -> Callable[..., Any]:
+    """Let mmcv's ConvAWS2d standardise its weight once, and not in the exported graph."""
+    def run(layer: Any, weight: Any) -> Any:
+        with _constant():
+            return get_weight(layer, weight)
+
+    return run
+
+
 _METHODS = (
+    ("mmcv.cnn.bricks.conv_ws", "ConvAWS2d", "_get_weight", _in_an_export_constant),
     ("mmdet.models.dense_heads.centernet_head", "CenterNetHead", "_get_bboxes_single", _without_border),
     ("mmdet.core.anchor.point_generator", "MlvlPointGenerator", "valid_flags", _on_present_device),
     ("mmdet.models.detectors.kd_one_stage", "KnowledgeDistillationSingleStageDetector", "train", _returning_itself),

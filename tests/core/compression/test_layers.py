@@ -94,6 +94,21 @@ def test_a_level_that_removes_nothing_anywhere_is_an_error():
     assert "multiple of 8" in finding.rule
 
 
+def test_convolutions_of_standardised_weights_keep_their_channels(report):
+    model = copy.deepcopy(MODEL)
+    model["neck"]["conv_cfg"] = {"type": "ConvWS"}
+    standardised = inspect_layers(build_detector(Config({"model": model})), config(pruning()), postprocessing=False)
+
+    def pruned(found, *parts):
+        layers = [layer for group in found.pruning.groups for layer in group.layers]
+        return [layer for layer in layers if all(part in layer for part in parts)]
+
+    read_by_the_neck = ("[layer4]", "[conv2]")
+    assert pruned(report, *read_by_the_neck) and not pruned(standardised, *read_by_the_neck)
+    assert pruned(standardised, "[layer4]", "[conv1]") and not pruned(standardised, "[neck]")
+    assert [layer for layer in standardised.traced.weighted if "ConvWS2d" in layer]
+
+
 def narrow_detector():
     model = copy.deepcopy(MODEL)
     model["backbone"]["base_channels"] = 16

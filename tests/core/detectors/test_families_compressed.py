@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from mmcv import ConfigDict
 
+from core.compression.fake_quantize import load_onnx
 from core.compression.nncf_import import import_nncf
 from core.compression.tracing import keep_out_of_graph
 from core.detectors.registry import find_adapter
 from core.dry_run.dry_run import DryRun
+from core.export.onnx import ONNX_FILE
 from scripts.trial_configs import trial_config
 from tests.core.detectors.comparing import detected, enliven, require_same_boxes
 from tests.core.detectors.tiny import (
@@ -58,6 +60,20 @@ def goes_the_whole_way(model, folder, masks=False):
     run.export()
     assert run.counts["onnx_fake_quantize"] == run.counts["fake_quantize"]
     return run
+
+
+@pytest.mark.parametrize("layer", ["ConvWS", pytest.param("ConvAWS", marks=pytest.mark.detectors)])
+def test_standardised_weights_are_quantized_as_the_convolution_sees_them(layer, tmp_path):
+    model = single_stage("RetinaHead", score_thr=0.001)
+    model["backbone"].update(conv_cfg=dict(type=layer), norm_cfg=dict(type="GN", num_groups=8))
+    run = goes_the_whole_way({**model, "train_cfg": train_cfg("RetinaHead")}, tmp_path)
+    graph = load_onnx(run.onnx / ONNX_FILE).graph
+    constants = {node.output[0] for node in graph.node if node.op_type == "Constant"}
+    constants |= {tensor.name for tensor in graph.initializer}
+    quantized = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "FakeQuantize"}
+    weights = [node.input[1] for node in graph.node if node.op_type == "Conv"]
+    assert len(weights) > 20 and all(quantized[weight] in constants for weight in weights)
+    assert not {"ReduceMean", "Sqrt"} & {node.op_type for node in graph.node}
 
 
 @pytest.mark.parametrize("head", [head if head in QUICK else pytest.param(head, marks=pytest.mark.detectors)

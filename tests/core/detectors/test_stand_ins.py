@@ -1,7 +1,9 @@
 """What stands in for an operator that ONNX does not have computes what that one does."""
 
+import onnx
 import pytest
 import torch
+from mmcv.cnn.bricks.conv_ws import ConvAWS2d, ConvWS2d
 from mmcv.ops import deform_conv2d, modulated_deform_conv2d
 from mmdet.models.dense_heads import tood_head
 
@@ -14,6 +16,7 @@ from core.detectors.stand_ins import (
     mean_of_sigmoids,
     modulated_deformable_convolution,
     reassembled,
+    standardised_convolution,
 )
 from tests.core.detectors.tiny import build, single_stage
 
@@ -64,6 +67,21 @@ def test_a_masked_convolution_is_0_where_its_mask_is():
     assert not found[:, :, ~mask[0]].any()
     whole = torch.nn.functional.conv2d(features, weight, bias, 1, 1)
     assert torch.equal(found[:, :, mask[0]], whole[:, :, mask[0]])
+
+
+@pytest.mark.parametrize("kind", [ConvWS2d, ConvAWS2d])
+def test_standardised_weights_are_constants_of_the_exported_graph(kind, tmp_path):
+    torch.manual_seed(0)
+    layer, features = kind(8, 4, 3, stride=2, padding=1), torch.randn(2, 8, 9, 12)
+    expected = layer(features)
+    install_stand_ins()
+    assert torch.equal(layer(features), expected)
+    if kind is ConvWS2d:
+        found = standardised_convolution(features, layer.weight, layer.bias, 2, 1)
+        assert torch.allclose(found, expected, atol=1e-5)
+    with torch.no_grad():
+        torch.onnx.export(layer, features, str(tmp_path / "layer.onnx"), do_constant_folding=False)
+    assert {node.op_type for node in onnx.load(str(tmp_path / "layer.onnx")).graph.node} <= {"Constant", "Conv"}
 
 
 @pytest.mark.parametrize("groups", [1, 2])
