@@ -15,14 +15,11 @@ from mmdet.core.hook.ema import BaseEMAHook
 from core.base.errors import CandidateFailed, UserError
 from core.checkpoint.checkpoint import Checkpoint, checkpoint_bytes, write_checkpoint
 from core.training.distributed import average_statistics, first_rank, from_first_rank, ranks
-from core.training.progress import BEST_FILE, BEST_RESULT, Position, after_epoch, after_iteration
+from core.training.progress import BEST_FILE, BEST_RESULT, BEST_SCORE, Position, after_epoch, after_iteration
 from core.training.signals import Interruptions
 
 if TYPE_CHECKING:
     from core.training.states import TrainingStates
-
-# mmcv's name (mmcv/runner/hooks/evaluation.py, _save_ckpt).
-_BEST_SCORE = "best_score"
 
 
 class CheckLossHook(Hook):
@@ -76,7 +73,7 @@ class EvaluationHook(EvalHook):
         if self.best_ckpt_path is None and first_rank():
             if best is not None:
                 runner.logger.warning("the best checkpoint so far is not in work_dir: the best of the rest is kept")
-            for name in (BEST_FILE, _BEST_SCORE, BEST_RESULT):
+            for name in (BEST_FILE, BEST_SCORE, BEST_RESULT):
                 runner.messages.pop(name, None)
         # The first rank alone has the file.
         runner.messages = from_first_rank(runner.messages)
@@ -108,12 +105,12 @@ class EvaluationHook(EvalHook):
 
     def _keep(self, runner: Any, score: float) -> None:
         """Keep the present model, and what it is, where it is better than the best so far."""
-        before = runner.messages.get(_BEST_SCORE)
+        before = runner.messages.get(BEST_SCORE)
         # mmcv's text log writes a runner's meta among its lines, so it is there only where mmcv asks for it.
         runner.meta = {"hook_msgs": runner.messages}
         self._save_ckpt(runner, score)
         runner.meta = None
-        if runner.messages.get(_BEST_SCORE) != before:
+        if runner.messages.get(BEST_SCORE) != before:
             place = (runner.epoch if self.by_epoch else runner.iter) + 1
             runner.messages[BEST_RESULT] = {"place": place, "metrics": dict(runner.last_metrics)}
 

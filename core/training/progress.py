@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ _REMEMBERED = (bool, int, float, str, type(None))
 _FOREIGN = ("torch.",)
 # Longer than any sensible log interval; mmcv's buffer remembers the whole epoch.
 _BUFFERED = 1000
-# Of runner.messages: the best checkpoint, by mmcv's name (mmcv/runner/hooks/evaluation.py), and its place and metrics.
-BEST_FILE, BEST_RESULT = "best_ckpt", "best_result"
+# Of runner.messages: the best checkpoint and its score, by mmcv's names (mmcv/runner/hooks/evaluation.py, _save_ckpt),
+# and its place and metrics.
+BEST_FILE, BEST_SCORE, BEST_RESULT = "best_ckpt", "best_score", "best_result"
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ def restore_progress(progress: Mapping[str, Any], runner: Any, memory: ModuleMem
         names, changed, best = list(progress["parameters"]), list(progress["modules"]), dict(progress["best"])
         log, metrics, messages = str(progress["log"]), dict(progress["metrics"]), dict(progress["messages"])
         kept = _file_of(progress.get("best_checkpoint"), Path(runner.work_dir))
+        _require_result(messages)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError("training state", f"{type(error).__name__}: {shown(error)}", "It lacks a part of itself.",
                         "Delete it; an older one, or the beginning, is taken then.") from error
@@ -170,6 +173,18 @@ def seconds_of(progress: Mapping[str, Any]) -> float:
         raise UserError("training state", f"seconds: {bounded_repr(seconds, 40)}", "It is a number of at least 0.",
                         "Delete it; an older one, or the beginning, is taken then.")
     return float(seconds)
+
+
+def _require_result(messages: Mapping[str, Any]) -> None:
+    """Check the best score and result so far that a state's messages hold.
+
+    Raises:
+        KeyError, TypeError, ValueError: They are not what :class:`EvaluationHook` writes.
+    """
+    result = messages.get(BEST_RESULT, {"place": 1, "metrics": {}})
+    numbers = [messages.get(BEST_SCORE, 0.0), *dict(result["metrics"]).values()]
+    if type(result["place"]) is not int or not all(isinstance(number, Real) for number in numbers):
+        raise ValueError("the best result so far is none of numbers")
 
 
 def _file_of(kept: Mapping[str, Any] | None, folder: Path) -> tuple[Path, bytes] | None:

@@ -397,7 +397,8 @@ class Trainer:
         progress = resumed.training.get("progress")
         if progress is None:
             self.runner.start_at(resumed.training["epoch"], resumed.training["iter"])
-            self.runner.messages = dict(resumed.training["hook_msgs"])
+            self.runner.messages = {name: value for name, value in resumed.training["hook_msgs"].items()
+                                    if name != BEST_RESULT}
             logger.info("resumed epoch %d, iter %d", self.runner.epoch, self.runner.iter)
         else:
             runner = self.runner

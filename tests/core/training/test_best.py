@@ -170,3 +170,13 @@ def test_a_state_s_best_checkpoint_is_written_into_the_work_folder_alone(tmp_pat
     with pytest.raises(UserError, match="training state"):
         restore_progress(progress, SimpleNamespace(work_dir=str(tmp_path / "work")), None, tmp_path / "log")
     assert [path.name for path in tmp_path.rglob("*")] == ["work"]
+
+
+@pytest.mark.parametrize("messages", [
+    {"best_score": "high"}, {"best_result": 7}, {"best_result": {}}, {"best_result": {"place": "2", "metrics": {}}},
+    {"best_result": {"place": 2, "metrics": {"map": "high"}}}, {"best_result": {"place": 2, "metrics": None}}])
+def test_a_state_whose_best_result_is_none_is_damaged(tmp_path, messages):
+    progress = {"position": {"epoch": 1, "inner_iter": 0, "iteration": 2, "random": {}, "data": {}}, "parameters": [],
+                "modules": [], "best": {}, "log": "", "metrics": {}, "messages": messages}
+    with pytest.raises(UserError, match="lacks a part of itself"):
+        restore_progress(progress, SimpleNamespace(work_dir=str(tmp_path)), None, tmp_path / "log")
