@@ -84,9 +84,13 @@ class Walk:
 
     def build(self) -> str:
         """Cut the config down, build the detector and let it find something."""
+        from mmdet.apis import set_random_seed
+
         from core.compression.tracing import tracing_forward
         from core.dry_run.waking import wake
 
+        # What augmentation makes of the first batch decides what the detector is woken by.
+        set_random_seed(0)
         self.run = run = DryRun(small_config(self.folder, self.algorithm), CLASSES, self.workplace)
         run.build()
         self.counts.update(parameters=run.counts["parameters"])
