@@ -15,7 +15,7 @@ from tests.core.detectors.comparing import detected, enliven, require_same_boxes
 from tests.core.detectors.tiny import HEADS, POINTS, build, picture, single_stage, sparse, two_stage
 
 OTHER = {"score_thr": 0.3, "nms_pre": 25, "max_per_img": 8, "nms.iou_threshold": 0.15, "nms.class_agnostic": True,
-         "min_bbox_size": 12, "conf_thr": 0.5, "topk": 20, "local_maximum_kernel": 5, "subdivision_steps": 1,
+         "min_bbox_size": 24, "conf_thr": 0.5, "topk": 20, "local_maximum_kernel": 5, "subdivision_steps": 1,
          "subdivision_num_points": 20, "scale_factor": 4}
 """Values that no test model has."""
 # With a value that changes nothing, of the exported graph alone, or tested in test_test_cfg.py.
