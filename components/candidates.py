@@ -14,6 +14,7 @@ from components.stage import Presence, Role, elements, parameter
 from core.base.errors import UserError
 from core.base.executor_input import CANDIDATE_KEY, ONLY_CANDIDATE
 from core.base.executor_output import ExecutorOutput
+from core.training.distributed import first_rank
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]")
 _LONGEST_NAME = 60
@@ -151,6 +152,8 @@ class OfCandidate:
              fails_of: type[UserError] | tuple[type[UserError], ...] = (), keeps: Collection[str] = ()) -> None:
         """Do a stage's work, or write what the candidate failed of in the place of its artifacts.
 
+        The first rank writes; KFP tells it alone of the outputs, and the others end well without.
+
         Args:
             stage: The stage's arguments.
             output: The writer of KFP's executor output: each artifact gets the candidate's name.
@@ -164,7 +167,7 @@ class OfCandidate:
         """
         from core.results.outcome import Outcome
 
-        one_of_several = bool(self.candidate) and not output.by_hand
+        one_of_several = bool(self.candidate) and not (output.by_hand and first_rank())
         artifacts = [element for element in elements(type(stage))
                      if element.role is Role.OUTPUT and getattr(stage, element.name) is not None]
         for element in artifacts if one_of_several else ():
@@ -183,7 +186,7 @@ class OfCandidate:
             raise UserError("input", f"{given} holds no model: {outcome.candidate} failed in {outcome.stage}",
                             outcome.reason, "Give that of another candidate.")
         print(f"{self.name} failed in {outcome.stage} and is left out: {outcome.reason}", flush=True)
-        for element in artifacts:
+        for element in artifacts if first_rank() else ():
             if element.name not in keeps or not getattr(stage, element.name).exists():
                 outcome.put(getattr(stage, element.name), element.folder)
         return None

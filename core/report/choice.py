@@ -82,7 +82,9 @@ def name_of(summary: Summary) -> str:
 def _contender(name: str, chosen: bool, why: str, makings: Mapping[str, Making]) -> Contender:
     made = makings.get(name)
     return Contender(name=name, chosen=chosen, why=why, decision=made.decision if made else "",
-                     epochs=made.epochs if made else 0, result_epoch=made.result_epoch if made else 0,
+                     epochs=made.epochs if made else 0,
+                     # Where iterations are counted it would be one of them.
+                     result_epoch=made.result_epoch if made and made.planned_epochs else 0,
                      hours=made.hours if made else 0.0, gpus=made.gpus if made else 0)
 
 

@@ -73,6 +73,20 @@ def test_a_log_that_was_written_before_the_failure_is_kept(work, tmp_path):
     assert Outcome.at(tmp_path / "log").reason.startswith("loss: nan.")
 
 
+def test_on_several_ranks_the_first_alone_writes_the_outcome_and_no_other_fails(tmp_path, monkeypatch):
+    stage = Convert(onnx=tmp_path / "onnx", of=OfCandidate(candidate={"name": "int8"}), ir=tmp_path / "ir",
+                    log=tmp_path / "log", irs={})
+    with pytest.raises(CandidateFailed):
+        stage.of.work(stage, ExecutorOutput(""), fail, fails_of=CandidateFailed)
+    # As the launcher starts another rank: KFP's input is taken from it.
+    monkeypatch.setenv("MMDET_COMPRESS_RANK", "1")
+    stage.of.work(stage, ExecutorOutput(""), fail, fails_of=CandidateFailed)
+    assert not stage.ir.exists() and not stage.log.exists()
+    Outcome(version=1, kind="failed candidate", candidate="int8", stage="compress", reason="loss: nan").put(
+        stage.onnx, folder=True)
+    stage.of.work(stage, ExecutorOutput(""), lambda: pytest.fail("there is nothing to work on"), stage.onnx)
+
+
 def test_an_outcome_is_handed_on_and_no_work_is_done(work, tmp_path):
     work({"name": "int8"}, fail)
     (tmp_path / "ir").rename(tmp_path / "before")

@@ -2,6 +2,8 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,7 @@ from core.base.errors import UserError
 from scripts import installation
 from scripts.installation import HOOK_TEXT, Installation, locked_versions
 
+ROOT = Path(__file__).parents[2]
 TELL = "import json; print(json.dumps([os.environ['TORCH_EXTENSIONS_DIR'], os.environ['PATH'], sys.prefix]))"
 
 
@@ -45,3 +48,8 @@ def test_locked_versions_reads_names_and_versions(tmp_path):
     lock.write_text("# header\na-b==1.0 \\\n    --hash=sha256:00\n    # via c==2.0\n"
                     "d.e==3.0+cpu \\\n    --hash=sha256:11\n")
     assert locked_versions(lock) == {"a-b": "1.0", "d.e": "3.0+cpu"}
+
+
+def test_an_installed_package_has_its_templates():
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["package-data"]
+    assert set(data) == {".".join(folder.relative_to(ROOT).parent.parts) for folder in ROOT.glob("core/**/templates")}

@@ -51,6 +51,15 @@ def test_a_whole_split_ends_with_0(options, tmp_path):
     assert found["corrupt_images"] == [] and found["candidates"][0]["ir"]["metrics"]["images"] == 6
 
 
+def test_a_candidate_that_failed_in_evaluate_alone_is_left_out(options, tmp_path, capsys):
+    from core.results.outcome import Outcome
+
+    Outcome(version=1, kind="failed candidate", candidate="compressed", stage="evaluate", reason="boxes are NaN").put(
+        tmp_path / "detections", folder=False)
+    assert main([*options, "--detections-candidates", str(tmp_path / "detections")]) == 2
+    assert "There is nothing to measure. boxes are NaN" in capsys.readouterr().err
+
+
 def test_images_left_out_are_listed_and_the_exit_code_tells(options, tmp_path, capsys, unreadable):
     assert main(options) == EXIT_IMAGES_LEFT_OUT == 4
     assert "validate: left out scene 2.png: unreadable sector" in capsys.readouterr().err

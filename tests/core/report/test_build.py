@@ -78,6 +78,15 @@ def test_the_table_has_what_a_candidate_took_its_cost_and_its_epoch(three, input
     assert summary.choice.price_per_hour == price and Summary.read(files[0]) == summary
 
 
+def test_the_iteration_of_a_result_is_not_shown_as_an_epoch(three, inputs_of, build):
+    inputs = inputs_of(three)
+    making = made("int8", result_epoch=4, planned_epochs=0)
+    models = {**inputs.models, "int8": dataclasses.replace(inputs.models["int8"], making=making)}
+    summary, files = build(dataclasses.replace(inputs, models=models))
+    assert [one.result_epoch for one in summary.choice.candidates if one.name == "int8"] == [0]
+    assert "| 3.0 h, 2 GPUs | 6 |" in files[2].read_text(encoding="utf-8")
+
+
 def test_non_ascii_names_reach_every_file(measured, inputs_of, build):
     _, files = build(inputs_of(measured(classes=("\u7ea2\u7ec6\u80de", "Pl\u00e4ttchen"))))
     assert "\u7ea2\u7ec6\u80de" in files[1].read_text(encoding="utf-8")
