@@ -84,7 +84,7 @@ def measure_forms(model: ModelFiles, ir: Accuracy, split: "Split", classes: Sequ
             missing[form] = "not given"
             continue
         try:
-            detections, files, runtime = _found(Path(given), split, images, model.name)
+            detections, files, runtime = _found(form, Path(given), split, images, model.name)
         # Of the ONNX model: the IR, which was measured before, is what is judged.
         except (NotLoaded, CandidateFailed) as error:
             missing[form] = str(error)
