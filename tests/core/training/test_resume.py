@@ -15,10 +15,11 @@ from core.base.errors import StateSaved, Terminated, UserError
 from core.base.supervision import raise_once
 from core.checkpoint.checkpoint import load_checkpoint, weights_digest
 from core.config.adapt import plain_config
+from core.storage.folder_store import FolderStore
 from core.training import hooks, trainer
 from core.training.fit import fit
 from core.training.progress import seconds_of
-from core.training.states import IDENTITY, StateSettings, TrainingStates
+from core.training.states import IDENTITY, StateSettings
 
 FEW_SAMPLES = {"batchnorm_adaptation": {"num_bn_adaptation_samples": 8}}
 QUANTIZATION = {"algorithm": "quantization", "initializer": {**FEW_SAMPLES, "range": {"num_init_samples": 8}}}
@@ -285,10 +286,10 @@ def test_the_last_states_are_kept_while_training_goes_on(train, tmp_path):
 
 def test_a_state_that_cannot_be_stored_is_a_warning_and_training_goes_on(train, undisturbed, tmp_path, caplog,
                                                                          monkeypatch):
-    def refuse(states, file, name, *digest):
+    def refuse(store, file, name, digest):
         raise UserError("object", name, "The service is away.", "Wait.")
 
-    monkeypatch.setattr(TrainingStates, "_upload", refuse)
+    monkeypatch.setattr(FolderStore, "upload", refuse)
     result, _ = train("plain", "unstored", every_iteration(tmp_path))
     assert "could not be stored" in caplog.text and "The service is away" in caplog.text
     assert weights_digest(result.state_dict) == weights_digest(undisturbed.state_dict)
