@@ -5,6 +5,7 @@ from mmcv.runner import BaseModule
 from mmdet.models import NECKS
 
 from core.base.errors import UserError
+from core.detectors.pooling import install_pooling
 from core.export import attempt
 from core.export.attempt import PROVEN, require_exportable
 from tests.core.detectors.tiny import BACKBONE, FPN, build, single_stage
@@ -51,6 +52,8 @@ def test_libra_rcnns_neck_passes(monkeypatch):
     monkeypatch.setattr(attempt, "PROVEN", PROVEN - {"BFP"})
     model = single_stage("RetinaHead")
     model["neck"] = [FPN, {"type": "BFP", "in_channels": FPN["out_channels"], "num_levels": 5, "refine_level": 2}]
+    # As where detectors are built from configs.
+    install_pooling()
     require_exportable(build(model))
 
 
