@@ -65,7 +65,7 @@ ENTRIES: dict[str, Entry] = {
     "mask_rcnn": Entry("mask_rcnn_r50_fpn_1x_coco.py"),
     "ssd": Entry("ssd300_coco.py", size=(300, 300)),
     "yolo": Entry("yolov3_mobilenetv2_mstrain-416_300e_coco.py", size=_SIDE_OF_YOLO),
-    "yolox": Entry("yolox_nano_8x8_300e_coco.py", size=_SIDE_OF_YOLO),
+    "yolox": Entry("yolox_tiny_8x8_300e_coco.py", size=_SIDE_OF_YOLO),
     "cascade_rcnn": Entry("cascade_mask_rcnn_r50_fpn_1x_coco.py"),
     "atss": Entry("atss_r50_fpn_1x_coco.py"),
     "fcos": Entry("fcos_r50_caffe_fpn_gn-head_1x_coco.py"),
