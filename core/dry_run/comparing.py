@@ -94,7 +94,8 @@ def found_by_torch(network: Any, spec: ModelSpec, image: np.ndarray) -> Detectio
     height, width = image.shape[:2]
     rows[:, :4] = np.clip(rows[:, :4], 0, np.float32([width, height] * 2))
     labels = np.concatenate([np.full(len(found), label) for label, found in enumerate(boxes)])
-    order = np.argsort(-rows[:, 4], kind="stable")
+    # YOLOX returns as many as there are, its graph the best: what is too small to compare counts among them.
+    order = np.argsort(-rows[:, 4], kind="stable")[:spec.max_detections]
     found = Detections(rows[order, :4], rows[order, 4], labels[order])
     if masks is None:
         return _of_some_size(found)
