@@ -22,7 +22,9 @@ def main() -> None:
 
     from components.compress.__main__ import main as compress
     from components.train.__main__ import main as train
-    from core.training import fit, hooks, runner, states  # noqa: F401
+    from core.storage.folder_store import FolderStore
+    from core.storage.s3_store import S3Store
+    from core.training import fit, hooks, runner  # noqa: F401
 
     for line in sys.stdin:
         asked = json.loads(line)
@@ -31,7 +33,7 @@ def main() -> None:
             os.dup2(os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND), 1)
             os.dup2(1, 2)
             if asked.get("markers"):
-                _mark(asked["markers"], runner.ResumableRunner, hooks, states.TrainingStates)
+                _mark(asked["markers"], runner.ResumableRunner, hooks, (FolderStore, S3Store))
             code = {"train": train, "compress": compress}[asked["stage"]](asked["argv"])
             # As at the end of any interpreter: threads of uploads are waited for.
             sys.stdout.flush()
@@ -41,7 +43,7 @@ def main() -> None:
         print(-os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status), file=answers)
 
 
-def _mark(pipe, runner, hooks, states) -> None:
+def _mark(pipe, runner, hooks, stores) -> None:
     out = os.open(pipe, os.O_WRONLY)
 
     def before(owner, name, marker):
@@ -55,7 +57,8 @@ def _mark(pipe, runner, hooks, states) -> None:
 
     before(runner, "run_iter", b"i")
     before(hooks, "write_checkpoint", b"s")
-    before(states, "_upload", b"u")
+    for store in stores:
+        before(store, "upload", b"u")
 
 
 if __name__ == "__main__":
