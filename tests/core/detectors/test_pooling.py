@@ -4,7 +4,7 @@ import io
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.detectors.pooling import adaptive_max_pool2d, install_pooling
@@ -12,6 +12,7 @@ from core.detectors.pooling import adaptive_max_pool2d, install_pooling
 SIDES = st.integers(1, 23)
 
 
+@settings(deadline=None)
 @given(SIDES, SIDES, SIDES, SIDES)
 def test_it_is_torchs(height, width, rows, columns):
     image = torch.randn(2, 3, height, width)
@@ -31,6 +32,7 @@ def test_a_balanced_pyramid_is_exported_at_any_size(size):
     torch.onnx.export(neck, (levels,), io.BytesIO(), opset_version=11)
 
 
+@settings(deadline=None)
 @given(SIDES, SIDES, SIDES, SIDES)
 def test_cells_resize_as_mmcvs(height, width, rows, columns):
     from mmcv.ops.merge_cells import SumCell
