@@ -5,6 +5,8 @@ PARAMS ?= configs/pipelines/digits.yaml
 ARGS ?=
 # Processes of the fast tests: each spends most of its time on one core. 0 for one process, as with --pdb.
 WORKERS ?= 2
+# Where a worker dies, pytest-xdist 3.8 would start another and wait for it for ever.
+WORKER_OPTIONS = -n $(WORKERS) --dist loadfile --max-worker-restart=0
 
 VENV_PYTHON = $(VENV)/bin/python
 
@@ -31,7 +33,7 @@ test: ## all tests: test-fast, then test-e2e
 # One thread a process: two processes of two threads each take twice as long on two cores.
 test-fast: export OMP_NUM_THREADS ?= 1
 test-fast: setup ## tests of seconds
-	$(VENV_PYTHON) -m pytest -n $(WORKERS) --dist loadfile -m "not e2e and not docker and not detectors and not release" $(ARGS)
+	$(VENV_PYTHON) -m pytest $(WORKER_OPTIONS) -m "not e2e and not docker and not detectors and not release" $(ARGS)
 
 test-e2e: setup ## the pipeline and its stages as a user runs them
 	$(VENV_PYTHON) -m pytest -m "e2e and not docker and not release" --capture=no $(ARGS)
@@ -40,7 +42,7 @@ test-release: setup ## what is too slow for every change: the real data set end 
 	$(VENV_PYTHON) -m pytest -m "release" --capture=no $(ARGS)
 
 test-detectors: setup ## every detector with 8 bits, and every export; half an hour or more
-	$(VENV_PYTHON) -m pytest -n $(WORKERS) --dist loadfile -m "detectors or (e2e and not docker)" tests/core $(ARGS)
+	$(VENV_PYTHON) -m pytest $(WORKER_OPTIONS) -m "detectors or (e2e and not docker)" tests/core $(ARGS)
 
 lint: setup ## ruff, and which room imports from which
 	$(VENV_PYTHON) -m ruff check .

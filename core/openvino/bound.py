@@ -18,7 +18,7 @@ import numpy as np
 from core.compression.fake_quantize import count_in_ir
 from core.compression.structure import structure_of_ir
 from core.openvino.execution import executed_operations
-from core.openvino.runtime import Hint, at_test_size, compile_model, import_openvino, read_ir
+from core.openvino.runtime import Hint, at_test_size, compile_model, import_openvino, read_ir, waited_for
 from core.results.speed import LEAST_SHARE_OF_BOUND, Bound, Ratio
 
 REPEATS = 5
@@ -153,10 +153,10 @@ class TimedLayers:
         for request in queue:
             request.set_input_tensor(openvino.Tensor(np.ones(1, np.float32)))
         count, started, used = 0, time.perf_counter(), time.process_time()
-        while time.perf_counter() - started < seconds or count % len(queue) or not count:
-            queue.start_async()
-            count += 1
-        queue.wait_all()
+        with waited_for(queue):
+            while time.perf_counter() - started < seconds or count % len(queue) or not count:
+                queue.start_async()
+                count += 1
         cpu = (time.process_time() - used) / count
         nodes = {operation.get_friendly_name(): self._layers[names[0]]
                  for operation, names in executed_operations(compiled) if names[0] in self._layers}

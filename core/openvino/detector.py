@@ -17,7 +17,7 @@ from core.evaluation.detections import Detections, Masks
 from core.export.spec import MASK_OUTPUT
 from core.openvino.image import CorruptImageError, read_image
 from core.openvino.preprocess import Preprocessor
-from core.openvino.runtime import Hint, compile_model, import_openvino, read_ir
+from core.openvino.runtime import Hint, compile_model, import_openvino, read_ir, waited_for
 
 MOST_DECODE_THREADS = 8
 
@@ -141,7 +141,7 @@ class OpenVinoDetector:
         detections: dict[int, Detections] = {}
         corrupt: dict[int, str] = {}
         started = time.perf_counter()
-        with progress(len(images), description, "images") as bar:
+        with progress(len(images), description, "images") as bar, waited_for(queue):
             for image, decoded in self._decode_all(images, threads, ahead=2 * len(queue) + threads):
                 if isinstance(decoded, CorruptImageError):
                     corrupt[image.id] = decoded.reason
@@ -149,7 +149,6 @@ class OpenVinoDetector:
                     queue.start_async({"image": decoded.network_input}, decoded)
                 self._collect(finished, detections)
                 bar.update()
-            queue.wait_all()
         self._collect(finished, detections)
         return DetectionRun(detections, corrupt, time.perf_counter() - started)
 

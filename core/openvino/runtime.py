@@ -116,6 +116,19 @@ def compile_model(model: Any, hint: Hint, threads: int | None = None,
                               "Use the OpenVINO version the model was converted with.") from error
 
 
+@contextlib.contextmanager
+def waited_for(queue: Any) -> Iterator[Any]:
+    """Give an ``openvino.AsyncInferQueue``; left in any way, none of its requests is under way any more.
+
+    A queue that is freed with requests under way, as an exception frees it, lets their threads write into freed memory,
+    which ends the process.
+    """
+    try:
+        yield queue
+    finally:
+        queue.wait_all()
+
+
 def last_line(error: BaseException) -> str:
     """Return the last line of OpenVINO's message, which tells the cause; the lines before name source files."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -16,7 +16,7 @@ import numpy as np
 
 from core.openvino.execution import describe_execution
 from core.openvino.load import LoadMeter
-from core.openvino.runtime import Hint, at_test_size, compile_model, import_openvino, read_ir
+from core.openvino.runtime import Hint, at_test_size, compile_model, import_openvino, read_ir, waited_for
 from core.results.speed import Execution, HintSpeed, Latency, Load, Ratio, Speedup
 
 REPEATS = 5
@@ -132,11 +132,11 @@ class TimedModel:
         """Return how many inferences ran, and the seconds that they took by the clock and of the process's CPU time."""
         self._latencies.clear()
         count, started, used = 0, time.perf_counter(), time.process_time()
-        # Whole rounds, as in benchmark_app, so that no request idles at the end.
-        while time.perf_counter() - started < seconds or count % len(self._queue) or not count:
-            self._queue.start_async()
-            count += 1
-        self._queue.wait_all()
+        with waited_for(self._queue):
+            # Whole rounds, as in benchmark_app, so that no request idles at the end.
+            while time.perf_counter() - started < seconds or count % len(self._queue) or not count:
+                self._queue.start_async()
+                count += 1
         return count, time.perf_counter() - started, time.process_time() - used
 
     def speed(self) -> HintSpeed:

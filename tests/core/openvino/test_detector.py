@@ -1,6 +1,7 @@
 import dataclasses
 import re
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -82,6 +83,35 @@ def test_not_a_number_is_an_error(toy_ir):
     rows = np.float32([[[0, 0, 8, 8, np.nan]]])
     with pytest.raises(UserError, match="boxes or scores that are NaN"):
         OpenVinoDetector(toy_ir).postprocess(rows, np.int64([[0]]), (96, 128))
+
+
+@pytest.mark.parametrize("failure", [UserError("exported model", "m", "It is broken.", "None."), KeyboardInterrupt()])
+def test_what_ends_detection_leaves_no_request_under_way(tmp_path, toy_ir, monkeypatch, failure):
+    """A request that outlives its queue writes into freed memory."""
+    import cv2
+
+    cv2.imwrite(str(tmp_path / "scene.png"), scene())
+    began, ended, outputs = [], [], []
+
+    def slow(request):
+        began.append(request)
+        time.sleep(0.2)
+        ended.append(request)
+        return outputs
+
+    def fail(*_):
+        raise failure
+
+    detector = OpenVinoDetector(toy_ir, Hint.THROUGHPUT)
+    monkeypatch.setattr("core.openvino.detector._outputs", slow)
+    monkeypatch.setattr(detector, "postprocess", fail)
+    outputs[:] = np.zeros((1, 1, 5), np.float32), np.zeros((1, 1), np.int64)
+    with pytest.raises(type(failure)):
+        detector.detect_all([ImageFile(number, tmp_path / "scene.png") for number in range(12)])
+    found = len(began)
+    assert found == len(ended) >= 1
+    time.sleep(0.5)
+    assert len(began) == found
 
 
 def test_a_label_without_a_name_is_an_error(toy_ir):
