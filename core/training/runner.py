@@ -1,7 +1,6 @@
 """mmcv's runners, made to start at any iteration and to read and write checkpoints by core.checkpoint."""
 
 import contextlib
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,9 +128,7 @@ class ResumableRunner(_Resumable, EpochBasedRunner):
         if not first:
             self.restored()
         self.call_hook("before_train_epoch")
-        if data_loader.num_workers:
-            # As mmcv: workers of the epoch before that have not ended yet can make a deadlock.
-            time.sleep(2)
+        # mmcv sleeps here, for workers of the epoch before; torch has joined them (DataLoader, _next_data).
         batches = iter(data_loader)
         self.restored()
         for number, batch in enumerate(batches, first):
