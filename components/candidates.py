@@ -5,6 +5,7 @@ place of the stage's artifacts, the stage succeeds, and those after it hand the 
 """
 
 import re
+import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -149,7 +150,8 @@ class OfCandidate:
         return str(self.candidate.get("name") or ONLY_CANDIDATE)
 
     def work(self, stage: Any, output: ExecutorOutput, work: Callable[[], None], given: Path | None = None,
-             fails_of: type[UserError] | tuple[type[UserError], ...] = (), keeps: Collection[str] = ()) -> None:
+             fails_of: type[UserError] | tuple[type[UserError], ...] = (), keeps: Collection[str] = (),
+             gpus: int = 0) -> None:
         """Do a stage's work, or write what the candidate failed of in the place of its artifacts.
 
         The first rank writes; KFP tells it alone of the outputs, and the others end well without.
@@ -161,6 +163,7 @@ class OfCandidate:
             given: The artifact from the stage before, in whose place an outcome may stand.
             fails_of: Errors that are the candidate's own.
             keeps: Artifacts that stay as they are where the work has written them before it failed, such as a log.
+            gpus: How many the work uses.
 
         Raises:
             UserError: Any other error; all of them where there is no candidate, as for the baseline and by hand.
@@ -172,7 +175,7 @@ class OfCandidate:
                      if element.role is Role.OUTPUT and getattr(stage, element.name) is not None]
         for element in artifacts if one_of_several else ():
             output.artifact(element.name, {CANDIDATE_KEY: self.name})
-        outcome = Outcome.at(given) if given is not None else None
+        outcome, began = Outcome.at(given) if given is not None else None, time.monotonic()
         if outcome is None:
             try:
                 return work()
@@ -181,7 +184,7 @@ class OfCandidate:
                     raise
                 found_by = "resolve" if self.candidate.get("refused") else type(stage).__name__.lower()
                 outcome = Outcome(version=1, kind="failed candidate", candidate=self.name, stage=found_by,
-                                  reason=str(error))
+                                  reason=str(error), seconds=time.monotonic() - began, gpus=gpus)
         elif not one_of_several:
             raise UserError("input", f"{given} holds no model: {outcome.candidate} failed in {outcome.stage}",
                             outcome.reason, "Give that of another candidate.")

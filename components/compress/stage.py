@@ -70,7 +70,7 @@ def compress(stage: Compress, output: ExecutorOutput) -> None:
     stage.limits.check()
     candidate = OfCandidate(candidate=stage.compression if "name" in stage.compression else {})
     candidate.work(stage, output, lambda: _train(stage, candidate.name, output), fails_of=CandidateFailed,
-                   keeps=["log"])
+                   keeps=["log"], gpus=stage.training.ranks.gpus)
     if stage.digest is not None and first_rank():
         write_text(stage.digest, sha256_file(stage.checkpoint))
 

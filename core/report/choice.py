@@ -69,8 +69,9 @@ def explain(summaries: Sequence[Summary], chosen: Summary, thresholds: Threshold
     for one in summaries:
         why = (_why_chosen(one, summaries, thresholds, objective) if one is chosen
                else _why_not(one, chosen, summaries, thresholds, objective))
-        contenders.append(_contender(name_of(one), one is chosen, why, makings))
-    contenders += [_contender(one.candidate, False, f"Failed in {one.stage}: {one.reason}", makings) for one in failed]
+        contenders.append(_contender(name_of(one), one is chosen, why, makings.get(name_of(one))))
+    contenders += [_contender(one.candidate, False, f"Failed in {one.stage}: {one.reason}", makings.get(one.candidate),
+                              one) for one in failed]
     return Choice(objective=objective, candidates=tuple(contenders))
 
 
@@ -79,13 +80,14 @@ def name_of(summary: Summary) -> str:
     return summary.provenance.models.candidate
 
 
-def _contender(name: str, chosen: bool, why: str, makings: Mapping[str, Making]) -> Contender:
-    made = makings.get(name)
+def _contender(name: str, chosen: bool, why: str, made: Making | None, failed: Outcome | None = None) -> Contender:
+    # One that came to nothing before it was made took what it took to find out.
+    took = made or failed
     return Contender(name=name, chosen=chosen, why=why, decision=made.decision if made else "",
                      epochs=made.epochs if made else 0,
                      # Where iterations are counted it would be one of them.
                      result_epoch=made.result_epoch if made and made.planned_epochs else 0,
-                     hours=made.hours if made else 0.0, gpus=made.gpus if made else 0)
+                     hours=took.hours if took else 0.0, gpus=took.gpus if took else 0)
 
 
 def _why_chosen(one: Summary, summaries: Sequence[Summary], thresholds: Thresholds, objective: Objective) -> str:

@@ -13,7 +13,7 @@ from core.report.content import ClassAp, worst_first
 from core.report.svg import inline_svg
 from core.report.table import comparison
 from core.report.text import displayable, fraction
-from core.report.training_log import TrainingLog, TrainRow
+from core.report.training_log import TrainingLog
 from core.results.accuracy import DetectionMetrics
 from core.results.sensitivity import Sensitivity
 from core.results.summary import Summary
@@ -68,8 +68,8 @@ def training_curves(log: TrainingLog, colour: str, prefix: str, description: str
         _validation_map(axes[1], log, colour)
         _learning_rate(axes[2], log)
         for panel in axes:
-            panel.set_xlabel("epoch")
-            panel.set_xlim(0, max(log.epochs, 1) * 1.02)
+            panel.set_xlabel(log.unit)
+            panel.set_xlim(0, max(log.length, 1) * 1.02)
             panel.grid(axis="x", visible=False)
             panel.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(nbins=6, integer=True))
         return inline_svg(figure, prefix, description, COLOURS)
@@ -275,7 +275,7 @@ def _figure(height: float, columns: int, width: float = WIDTH_INCHES, rows: int 
 
 def _loss(panel: "Axes", log: TrainingLog, colour: str) -> None:
     panel.set_title("Training loss")
-    points = [(_epochs_done(row, log), row.losses.get("loss", math.nan)) for row in log.train]
+    points = [(log.done(row), row.losses.get("loss", math.nan)) for row in log.train]
     points = [point for point in points if math.isfinite(point[1])]
     if not points:
         return _nothing(panel, "no logged iterations")
@@ -296,8 +296,8 @@ def _loss(panel: "Axes", log: TrainingLog, colour: str) -> None:
 
 def _validation_map(panel: "Axes", log: TrainingLog, colour: str) -> None:
     panel.set_title("Accuracy on the validation split")
-    curves = [("mAP50", (0, (4, 2)), "s", [(row.epoch, row.map50) for row in log.val]),
-              ("mAP", "solid", "o", [(row.epoch, row.map) for row in log.val])]
+    curves = [("mAP50", (0, (4, 2)), "s", [(row.done, row.map50) for row in log.val]),
+              ("mAP", "solid", "o", [(row.done, row.map) for row in log.val])]
     curves = [(*start, [point for point in points if math.isfinite(point[1])]) for *start, points in curves]
     if not any(points for *_, points in curves):
         return _nothing(panel, "no validation in this log")
@@ -315,7 +315,7 @@ def _validation_map(panel: "Axes", log: TrainingLog, colour: str) -> None:
 
 def _learning_rate(panel: "Axes", log: TrainingLog) -> None:
     panel.set_title("Learning rate")
-    points = [(_epochs_done(row, log), row.lr) for row in log.train if math.isfinite(row.lr)]
+    points = [(log.done(row), row.lr) for row in log.train if math.isfinite(row.lr)]
     if not points:
         return _nothing(panel, "no logged learning rate")
     panel.plot(*zip(*_thinned(points)), color=_MUTED)
@@ -326,10 +326,6 @@ def _learning_rate(panel: "Axes", log: TrainingLog) -> None:
 def _nothing(panel: "Axes", reason: str) -> None:
     panel.text(0.5, 0.5, reason, transform=panel.transAxes, ha="center", va="center", color=_MUTED)
     panel.yaxis.set_visible(False)
-
-
-def _epochs_done(row: TrainRow, log: TrainingLog) -> float:
-    return row.epoch - 1 + row.iteration / max(log.iters_per_epoch, row.iteration)
 
 
 def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

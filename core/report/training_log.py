@@ -19,6 +19,8 @@ _ACCURACIES = (("map", "map50"), ("bbox_mAP", "bbox_mAP_50"), ("segm_mAP", "segm
 class TrainRow:
     """One logged iteration; ``epoch`` and ``iteration`` count from 1, ``iteration`` within its epoch.
 
+    Where iterations are counted, all are of epoch 1.
+
     ``losses`` holds every entry whose name starts with ``loss``, the total under ``loss``; ``seconds`` is the time
     of one iteration.
     """
@@ -32,27 +34,53 @@ class TrainRow:
 
 @dataclass(frozen=True)
 class ValRow:
-    """The accuracy on the validation split after ``epoch``; 0 is before the first step."""
+    """The accuracy on the validation split after ``done`` epochs, or iterations; 0 is before the first step."""
 
-    epoch: int
+    done: int
     map: float
     map50: float
 
 
 @dataclass(frozen=True)
 class TrainingLog:
-    """A whole log. ``truncated`` says that the last line was cut off, as by a killed process."""
+    """A whole log.
+
+    Attributes:
+        epochs: The training's length; 0 where iterations are counted, as by mmcv's IterBasedRunner.
+        iters_per_epoch: Iterations of an epoch.
+        train: The logged iterations.
+        val: The validations.
+        truncated: Whether the last line was cut off, as by a killed process.
+        iterations: The training's length where iterations are counted, else 0.
+    """
 
     epochs: int
     iters_per_epoch: int
     train: tuple[TrainRow, ...]
     val: tuple[ValRow, ...]
     truncated: bool
+    iterations: int = 0
 
     @property
     def passed_through(self) -> bool:
         """Whether the stage handed on a given checkpoint without training."""
-        return self.epochs == 0
+        return not (self.epochs or self.iterations)
+
+    @property
+    def unit(self) -> str:
+        """Return what its length is counted in."""
+        return "iteration" if self.iterations else "epoch"
+
+    @property
+    def length(self) -> int:
+        """Return the training's length in its unit."""
+        return self.iterations or self.epochs
+
+    def done(self, row: TrainRow) -> float:
+        """Return how far the training was at a row, in its unit."""
+        if self.iterations:
+            return row.iteration
+        return row.epoch - 1 + row.iteration / max(self.iters_per_epoch, row.iteration)
 
     @property
     def median_seconds(self) -> float:
@@ -76,18 +104,22 @@ def read_training_log(file: Path) -> TrainingLog:
     env: dict[str, Any] = {}
     train: dict[tuple[int, int], TrainRow] = {}
     val: dict[int, ValRow] = {}
+    iteration = 0
     for number, row in enumerate(rows, start=1):
         try:
             if row["mode"] == "env":
-                env = {"epochs": int(row["epochs"]), "iters_per_epoch": int(row["iters_per_epoch"])}
+                env = {"epochs": int(row["epochs"]), "iters_per_epoch": int(row["iters_per_epoch"]),
+                       "iterations": int(row.get("iterations", 0))}
             elif row["mode"] == "train":
                 losses = {name: _number(row, name) for name in row if name.startswith("loss")}
-                train[int(row["epoch"]), int(row["iter"])] = TrainRow(
-                    int(row["epoch"]), int(row["iter"]), _number(row, "lr"), losses, _number(row, "time"))
+                epoch, iteration = 1 if env["iterations"] else int(row["epoch"]), int(row["iter"])
+                train[epoch, iteration] = TrainRow(epoch, iteration, _number(row, "lr"), losses, _number(row, "time"))
             elif row["mode"] == "val":
                 # Before training the line is ours; then MMDetection's, whose names say what was scored.
                 average, at_half = next((names for names in _ACCURACIES if names[0] in row), _ACCURACIES[0])
-                val[int(row["epoch"])] = ValRow(int(row["epoch"]), _number(row, average), _number(row, at_half))
+                # mmcv writes the number of validation batches as a validation's iteration, just after that of training.
+                done = iteration if env["iterations"] else int(row["epoch"])
+                val[done] = ValRow(done, _number(row, average), _number(row, at_half))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise _not_a_log(file, f"line {number} lacks or misstates {error}") from error
     return TrainingLog(train=tuple(train[key] for key in sorted(train)), val=tuple(val[key] for key in sorted(val)),

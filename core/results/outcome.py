@@ -26,6 +26,15 @@ class Outcome(Record):
     """The stage that found out."""
     reason: Text
     """What was wrong, as the stage would have said it where it fails a run."""
+    seconds: Quantity = 0.0
+    """Wall time that the stage's last process worked before it found out."""
+    gpus: Count = 0
+    """GPUs that it worked on; 0 is the CPU."""
+
+    @property
+    def hours(self) -> float:
+        """Return hours of the device (``device_hours``)."""
+        return device_hours(self.seconds, self.gpus)
 
     def put(self, place: Path, folder: bool) -> None:
         """Write the outcome in the place of an artifact, a file or a folder."""
@@ -77,5 +86,10 @@ class Making(Record):
 
     @property
     def hours(self) -> float:
-        """Return hours of the device: of all GPUs together, or of the CPU."""
-        return self.seconds * max(self.gpus, 1) / 3600
+        """Return hours of the device (``device_hours``)."""
+        return device_hours(self.seconds, self.gpus)
+
+
+def device_hours(seconds: float, gpus: int) -> float:
+    """Return hours of all GPUs together, or of the CPU where there is none."""
+    return seconds * max(gpus, 1) / 3600

@@ -141,7 +141,7 @@ def adopt(parent: Path, config: Any, dataset: "Dataset", output_checkpoint: Path
     detector = fitting_detector(parent, config, dataset.classes)
     if first_rank():
         save_checkpoint(snapshot(config, dataset, detector, None, None), output_checkpoint)
-        write_head(log_file, 0, 0, 0)
+        write_head(log_file, None)
     return FitResult(epochs=0, seconds=time.time() - started)
 
 

@@ -9,17 +9,19 @@ from pathlib import Path
 from core.checkpoint.versions import versions
 from core.config.mmcv_import import import_mmcv
 from core.training.distributed import first_rank
+from core.training.settings import Length
 
 OURS = ("core", "mmdet_compress")
 _RUNNER = "mmdet_compress.training"
 _FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
 
 
-def write_head(log_file: Path, epochs: int, iterations: int, seed: int) -> None:
-    """Begin a log of JSON lines with a line of mode ``env``; ``iterations`` are those of an epoch."""
+def write_head(log_file: Path, length: Length | None, iters_per_epoch: int = 0, seed: int = 0) -> None:
+    """Begin a log of JSON lines with a line of mode ``env``; without a length nothing is trained."""
+    epochs, iterations = (0, 0) if length is None else (length.number, 0) if length.by_epoch else (0, length.number)
     log_file.parent.mkdir(parents=True, exist_ok=True)
-    log_file.write_text(json.dumps({"mode": "env", "epochs": epochs, "iters_per_epoch": iterations, "seed": seed,
-                                    "versions": versions()}) + "\n")
+    log_file.write_text(json.dumps({"mode": "env", "epochs": epochs, "iterations": iterations,
+                                    "iters_per_epoch": iters_per_epoch, "seed": seed, "versions": versions()}) + "\n")
 
 
 def runner_logger(level: str = "INFO") -> logging.Logger:

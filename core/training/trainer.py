@@ -171,8 +171,7 @@ class Trainer:
         self.runner = self._build_runner()
         self._register_hooks()
         if first_rank():
-            length = training_length(config)
-            write_head(output.json_log, length.number if length.by_epoch else 0, len(self.loader), seed)
+            write_head(output.json_log, training_length(config), len(self.loader), seed)
         if resumed is not None:
             self._resume(resumed, source)
         self.state = self._register_state(resumed)

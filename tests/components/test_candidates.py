@@ -58,6 +58,7 @@ def test_what_a_candidate_fails_of_stands_in_the_place_of_its_artifacts(work, tm
     for name in ("ir", "log"):
         found = Outcome.at(tmp_path / name)
         assert (found.candidate, found.stage) == ("int8", "convert") and found.reason.startswith("loss: nan.")
+        assert 0 < found.seconds < 60 and found.gpus == 0
     assert "int8 failed in convert and is left out: loss: nan." in capsys.readouterr().out
 
 

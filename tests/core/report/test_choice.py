@@ -97,13 +97,15 @@ def test_an_interval_that_ends_at_the_limit_is_within_it():
 def test_every_candidate_has_its_reason_and_what_it_took():
     best, slow, unsure = candidate("best"), candidate("slow", speedup=1.2), candidate("unsure", high=0.02, speedup=3.0)
     lossy, alike = candidate("lossy", drop=0.3), candidate("alike", drop=0.004)
-    failed = Outcome(version=1, kind="failed candidate", candidate="nan", stage="compress", reason="loss: nan.")
+    failed = Outcome(version=1, kind="failed candidate", candidate="nan", stage="compress", reason="loss: nan.",
+                     seconds=900.0, gpus=2)
     made = Making(version=1, candidate="best", fine_tune="always", decision="Fine-tuned.", epochs=2, planned_epochs=2,
                   map_before_compression=math.nan, map_before_training=math.nan, seconds=1800.0, gpus=4, config={})
     choice = explain([best, slow, unsure, lossy, alike], best, LIMITS, Objective.THROUGHPUT, {"best": made}, [failed])
     found = {one.name: one for one in choice.candidates}
     assert [one.name for one in choice.candidates if one.chosen] == ["best"]
     assert (found["best"].hours, found["best"].gpus, found["best"].decision) == (2.0, 4, "Fine-tuned.")
+    assert (found["nan"].hours, found["nan"].gpus) == (0.5, 2)
     for name, why in (("best", "The best throughput, 2.00x"), ("slow", "best is faster: 2.00x"),
                       ("unsure", "ends at 0.0200, above 0.01"), ("lossy", "Outside the limits: mAP drop 0.3000"),
                       ("alike", "As good in throughput as best"), ("nan", "Failed in compress: loss: nan.")):

@@ -10,6 +10,7 @@ import torch
 from core.base.errors import UserError
 from core.checkpoint.checkpoint import load_checkpoint, weights_digest
 from core.config.adapt import plain_config
+from core.report.training_log import read_training_log
 from core.training import hooks
 from core.training.fit import fit
 from core.training.progress import BEST_FILE, restore_progress
@@ -102,6 +103,8 @@ def test_a_training_that_counts_iterations_is_its_best_validation(tiny_config, t
     config.runner = {"type": "IterBasedRunner", "max_iters": 6}
     result = run(config, tiny_data, tmp_path)
     assert result.epoch == 4 and result.best["map"] == 0.5
+    log = read_training_log(tmp_path / "out.log")
+    assert (log.unit, log.length, [row.done for row in log.val]) == ("iteration", 6, [2, 4, 6])
 
 
 def test_mmdetection_s_tool_leaves_it_to_the_config(plain, tiny_config, tiny_data, tmp_path, scores):
