@@ -86,15 +86,12 @@ class Walk:
         """Cut the config down, build the detector and let it find something."""
         from mmdet.apis import set_random_seed
 
-        from core.compression.tracing import tracing_forward
-        from core.dry_run.waking import wake
-
         # What augmentation makes of the first batch decides what the detector is woken by.
         set_random_seed(0)
         self.run = run = DryRun(small_config(self.folder, self.algorithm), CLASSES, self.workplace)
         run.build()
         self.counts.update(parameters=run.counts["parameters"])
-        wake(run.detector, tracing_forward(run.detector, False), run.batches[0]["img"].data[0])
+        _wake(run)
         return f"{run.counts['parameters'] / 1e6:.1f} M"
 
     def fp32(self) -> str:
@@ -124,7 +121,19 @@ class Walk:
     def wrap(self) -> str:
         """Compress the detector; all quantizers run in testing."""
         run = self.run
+        if self.algorithm == "int8_pruning":
+            # Quantizers' ranges are of the weights that a detector of pruned filters is woken with.
+            pruned = Walk(self.folder, "pruning", self.workplace / "pruned")
+            pruned.build()
+            pruned.run.detector.load_state_dict(run.detector.state_dict())
+            pruned.run.wrap()
+            _wake(pruned.run)
+            own = run.detector.state_dict()
+            run.detector.load_state_dict({name: value for name, value in pruned.run.detector.state_dict().items()
+                                          if name in own})
         run.wrap()
+        if self.algorithm == "pruning":
+            _wake(run)
         run.test_forward()
         self.counts.update({name: run.counts[name] for name in ("points", "filters", "pruned_filters")})
         seen = [f"{run.counts['points']} quantizers"] if run.counts["points"] else []
@@ -167,6 +176,14 @@ class Walk:
         self.counts.update(moved=moved, trained=trained)
         still = ", ".join(run.unmoved[:_SHOWN]) + (", ..." if len(run.unmoved) > _SHOWN else "")
         return f"{moved} of {trained}" + (f" (not moved: {still})" if still else "")
+
+
+def _wake(run: DryRun) -> None:
+    """Let a detector find something: filters that are pruned take most scores of random weights with them."""
+    from core.compression.tracing import tracing_forward
+    from core.dry_run.waking import wake
+
+    wake(run.detector, tracing_forward(run.detector, False), run.batches[0]["img"].data[0])
 
 
 def check_stock(config: Any) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import functools
 import logging
+import traceback
 import types
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -92,7 +93,8 @@ def compress_detector(detector: Any, nncf_config: dict[str, Any], data_loader: I
         # A checkpoint, which may come from anywhere, makes no folders.
         Path(config.get("log_dir", ".")).mkdir(parents=True, exist_ok=True)
     if not postprocessing or restore is not None:
-        return CompressedDetector(*_wrap(detector, config, restore, postprocessing), nncf_config, postprocessing)
+        with _pruning_named(detector):
+            return CompressedDetector(*_wrap(detector, config, restore, postprocessing), nncf_config, postprocessing)
     obstacle = postprocessing_obstacle(detector)
     if not obstacle:
         # Wrapping replaces the detector's modules, so after a failed attempt it is given the parts it had.
@@ -109,7 +111,27 @@ def compress_detector(detector: Any, nncf_config: dict[str, Any], data_loader: I
                         "Set nncf_compress_postprocessing=False, or leave strict (nncf_strict, --strict) out.")
     logger.warning("nncf_compress_postprocessing=True falls back to False for %s: its post-processing cannot be part "
                    "of NNCF's graph: %s", kind, obstacle)
-    return CompressedDetector(*_wrap(detector, config, None, False), nncf_config, False, obstacle)
+    with _pruning_named(detector):
+        return CompressedDetector(*_wrap(detector, config, None, False), nncf_config, False, obstacle)
+
+
+@contextlib.contextmanager
+def _pruning_named(detector: Any) -> Iterator[None]:
+    """Say of a failure in NNCF's pruning what it is: it follows filters through the operations that it knows alone.
+
+    Raises:
+        UserError: NNCF's pruning failed.
+    """
+    try:
+        yield
+    except TRACING_FAULTS as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        if "nncf" not in place.filename or "pruning" not in place.filename:
+            raise
+        parts = " and ".join(type(part).__name__ for part in (detector, getattr(detector, "backbone", None)) if part)
+        raise UserError("nncf_config, filter_pruning", parts, "NNCF 2.0.0 cannot follow pruned filters through an "
+                        f"operation of this network ({type(error).__name__} in {Path(place.filename).name}, "
+                        f"{place.name}).", "Compress it with quantization alone, or prune another backbone.") from error
 
 
 def _wrap_with_postprocessing(detector: Any, config: Any) -> tuple[tuple[Any, Any] | None, str]:
