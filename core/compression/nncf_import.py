@@ -39,6 +39,7 @@ def import_nncf() -> Any:
         warnings.filterwarnings("ignore", message="NNCF provides best results with torch")
         import nncf.torch
     _keep_exported_types()
+    _follow_filters_as_far_as_known()
 
     logger = logging.getLogger("nncf")
     logger.setLevel(logging.WARNING)
@@ -71,6 +72,37 @@ def _keep_exported_types() -> None:
 
     typed._keeps_type = True  # type: ignore[attr-defined]
     ExportQuantizeToFakeQuantize.symbolic = staticmethod(typed)
+
+
+def _follow_filters_as_far_as_known() -> None:
+    """Let NNCF 2.0.0's pruning take what comes from an operation that it does not trace as nobody's filters.
+
+    Of a layer that runs several times, such as a head's, every use is expected to have a convolution before it
+    (nncf/common/pruning/pruning_node_selector.py, step 5), and of an operation to have anything before it
+    (nncf/torch/pruning/export_helpers.py, PTConvolution.input_prune).
+    """
+    from nncf.common.pruning import mask_propagation
+    from nncf.common.pruning import pruning_node_selector as selector
+    from nncf.torch.pruning import export_helpers
+
+    source_of, masks_of = selector.get_previous_conv, mask_propagation.get_input_masks
+    if hasattr(source_of, "_follows"):
+        return
+
+    def source(graph: Any, node: Any, pruned: list[str], stops: list[str]) -> Any:
+        uses = [other for other in graph.get_nodes_by_types(pruned) if other.layer_name == node.layer_name]
+        found = source_of(graph, node, pruned, stops)
+        if found is not None or len(uses) == 1:
+            return found
+        # Joined with that of another use, or with the layer's own group, nothing new is asked for.
+        return next(filter(None, (source_of(graph, other, pruned, stops) for other in uses)), node)
+
+    def masks(node: Any, graph: Any) -> list[Any]:
+        return masks_of(node, graph) or [None]
+
+    source._follows = True  # type: ignore[attr-defined]
+    selector.get_previous_conv = source
+    mask_propagation.get_input_masks = export_helpers.get_input_masks = masks
 
 
 @contextmanager

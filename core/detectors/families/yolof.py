@@ -16,10 +16,11 @@ def joined_scores(head: Any, feature: Any) -> tuple[Any, Any]:
 
     classes, regression = head.cls_score(head.cls_subnet(feature)), head.bbox_subnet(feature)
     boxes, objectness = head.bbox_pred(regression), head.object_pred(regression)
+    count, _, height, width = classes.shape
+    # Traced: NNCF's pruning asks for an operation behind each convolution.
+    classes = classes.view(count, -1, head.num_classes, height, width)
+    objectness = objectness.view(count, -1, 1, height, width)
     with untraced():
-        count, _, height, width = classes.shape
-        classes = classes.view(count, -1, head.num_classes, height, width)
-        objectness = objectness.view(count, -1, 1, height, width)
         scores = classes + objectness - torch.log(
             1.0 + torch.clamp(classes.exp(), max=_LARGEST) + torch.clamp(objectness.exp(), max=_LARGEST))
         return scores.view(count, -1, height, width), boxes

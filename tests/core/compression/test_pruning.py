@@ -1,0 +1,51 @@
+"""Filters are pruned as far as NNCF's graph goes, and a network in which it cannot follow them is refused by name."""
+
+import pytest
+import torch
+
+from core.base.errors import UserError
+from core.compression.nncf_import import import_nncf
+from core.dry_run.dry_run import DryRun
+from scripts.mmdet_configs import CLASSES, small_config
+
+
+class Levels(torch.nn.Module):
+    """A head that runs twice, after a convolution and after an operation that NNCF 2.0.0 does not trace."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.shared = torch.nn.Conv2d(3, 32, 3), torch.nn.Conv2d(32, 32, 3)
+        self.wide, self.last = torch.nn.Conv2d(32, 32, 3), torch.nn.Conv2d(32, 4, 1)
+
+    def forward(self, images):
+        first = torch.relu(self.stem(images))
+        second = torch.relu(torch.roll(first, 1, 2))
+        return [self.last(torch.relu(self.wide(self.shared(level)))) for level in (first, torch.roll(second, 1, 3))]
+
+
+def test_a_layer_one_use_of_which_comes_from_an_untraced_operation_is_pruned():
+    import_nncf()
+    from nncf import NNCFConfig
+    from nncf.torch import create_compressed_model
+
+    torch.manual_seed(0)
+    config = NNCFConfig.from_dict({
+        "input_info": {"sample_size": [1, 3, 24, 24]},
+        "compression": {"algorithm": "filter_pruning", "pruning_init": 0.5, "params": {"prune_first_conv": True}}})
+    controller, network = create_compressed_model(Levels(), config, dump_graphs=False)
+    images = torch.rand(1, 3, 24, 24)
+    before = [level.detach() for level in network.eval()(images)]
+    controller.prepare_for_export()
+    module = network.get_nncf_wrapped_model()
+    assert module.wide.weight.shape[:2] == (16, 16) and module.last.weight.shape[:2] == (4, 16)
+    for level, other in zip(before, network(images)):
+        assert torch.allclose(level, other, atol=1e-5)
+
+
+@pytest.mark.parametrize("folder, parts", [("efficientnet", "RetinaNet and EfficientNet"),
+                                           ("swin", "MaskRCNN and SwinTransformer")])
+def test_a_network_whose_filters_cannot_be_followed_is_refused_by_name(tmp_path, folder, parts):
+    run = DryRun(small_config(folder, "pruning"), CLASSES, tmp_path)
+    run.build()
+    with pytest.raises(UserError, match=f"filter_pruning: {parts}. NNCF 2.0.0 cannot follow pruned filters"):
+        run.wrap()
