@@ -163,7 +163,7 @@ class Walk:
         if self.counts["points"] and size * 1e6 > MOST_BYTES * self.counts["parameters"]:
             raise UserError("IR", f"{size:.1f} MB of {self.counts['parameters'] / 1e6:.1f} M parameters",
                             "Weights of 8 bits take a byte each: most of these were not quantized.", "")
-        if share < least:
+        if share < least or not found.boxes:
             raise UserError("IR", f"{share:.3f} of {found.boxes} boxes", f"The share of boxes in common with PyTorch "
                             f"must be {least}.", "")
         return f"{share:.3f} of {found.boxes}, {size:.1f} MB"

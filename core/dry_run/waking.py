@@ -15,6 +15,8 @@ _MAKES_SCORES = ("cls", "conf", "score", "logits", "obj", "centerness")
 def wake(detector: Any, forward: Any, images: Any) -> None:
     """Scale the weights of each convolution and linear layer so that what it first returns has a deviation of its own.
 
+    Of a transposed convolution each channel: CenterNet's begin with one that is larger than all others.
+
     Layers of random weights repeat the same number everywhere after some depth, and the heads begin with scores that no
     threshold lets through (Mishkin and Matas, 2016, "All you need is a good init", from which this is).
 
@@ -28,12 +30,14 @@ def wake(detector: Any, forward: Any, images: Any) -> None:
     detector.eval()
     with torch.no_grad(), contextlib.ExitStack() as hooks:
         for label, module in detector.named_modules():
-            if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear)):
+            if isinstance(module, (torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.Linear)):
                 hooks.enter_context(module.register_forward_hook(_scaling(label)))
         forward(images)
 
 
 def _scaling(label: str) -> Any:
+    import torch
+
     target = 1.0
     if "head" in label.partition(".")[0]:
         name = label.partition(".")[2]
@@ -50,9 +54,12 @@ def _scaling(label: str) -> Any:
         output = output if len(inputs) == 1 else type(module).forward(module, inputs[0])
         # YOLOv3's biases tell scores from boxes, and would be most of the deviation.
         bias = 0 if module.bias is None else module.bias.view(-1, *(1,) * (module.weight.dim() - 2))
-        deviation = float((output - bias).std())
+        if isinstance(module, torch.nn.ConvTranspose2d):
+            deviation = (output - bias).std(dim=(0, 2, 3)).clamp(min=1e-6).view(1, -1, 1, 1)
+        else:
+            deviation = (output - bias).std()
         # A layer that begins at zero, such as one of offsets, or of one output stays as it is.
-        if not deviation > 1e-6:
+        if not bool((deviation > 1e-6).any()):
             return None
         module.weight.data *= target / deviation
         return type(module).forward(module, inputs[0])
