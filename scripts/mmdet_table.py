@@ -302,7 +302,8 @@ def markdown(rows: Sequence[FolderRow]) -> str:
             (pruning, "IR"), (both, "wrapped"), (both, "IR"))]
         lines.append(f"| {folder} | {_config(folder)} | {verdicts[folder]} | {' | '.join(shown)} | "
                      f"{sum(row.seconds for row in found):.0f} |")
-        reasons += [f"- {folder}, {row.algorithm}, {stage}: {cell.seen}" for row in found
+        note = f" {ENTRIES[folder].note}".rstrip()
+        reasons += [f"- {folder}, {row.algorithm}, {stage}: {cell.seen}{note}" for row in found
                     for stage, cell in row.cells.items() if cell.outcome not in (OK, NOT_REACHED)]
     lines += ["", "## Holes", "", *(reasons or ["None."]), "", "## Refused", "",
               "| folder | config | reason | s |", "|---|---|---|---|"]
