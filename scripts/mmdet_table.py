@@ -180,9 +180,15 @@ class Walk:
 
 def _wake(run: DryRun) -> None:
     """Let a detector find something: filters that are pruned take most scores of random weights with them."""
+    from torch.nn.modules.batchnorm import _BatchNorm
+
     from core.compression.tracing import tracing_forward
     from core.dry_run.waking import wake
 
+    for module in run.detector.modules():
+        if isinstance(module, _BatchNorm):
+            # Those of other weights would let one layer after another grow.
+            module.reset_running_stats()
     wake(run.detector, tracing_forward(run.detector, False), run.batches[0]["img"].data[0])
 
 
