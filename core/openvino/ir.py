@@ -103,13 +103,10 @@ def convert_to_ir(onnx_dir: Path, output_dir: Path, compress_to_fp16: bool = Fal
     model, removed = _convert(onnx_path, spec), {}
     # A dynamic model has none but by chance: export takes pruned filters out, or refuses.
     if has_zero_filters(graph) and not spec.dynamic:
-        removed = remove_zero_filters(model)
-        emptied = emptied_layers(model)
-        if emptied:
-            logger.warning("pruned filters stay in the IR as zeros: %d layers (such as %s) are multiplied by nothing "
-                           "but zeros, as residual branches are before training, and OpenVINO's pruning "
-                           "transformation would leave nothing of them; results are the same", len(emptied), emptied[0])
-            model, removed = _convert(onnx_path, spec), {}
+        removed, obstacle = _zero_filters_removed(model)
+        if obstacle:
+            logger.warning("pruned filters stay in the IR as zeros: %s; results are the same", obstacle)
+            model = _convert(onnx_path, spec)
     expect_fake_quantize(spec.fake_quantize_nodes, count_quantized(model), f"the IR of {onnx_path}",
                          at_least=count_distinct_in_onnx(graph))
     _name_deterministically(model, graph)
@@ -239,6 +236,19 @@ def _root_log_kept() -> Iterator[None]:
         root.filters[:], root.handlers[:] = filters, handlers
 
 
+def _zero_filters_removed(model: Any) -> tuple[dict[str, str], str]:
+    """Return what ``remove_zero_filters`` does, or why the model, which is spoilt then, must be converted again."""
+    try:
+        removed = remove_zero_filters(model)
+    except RuntimeError as error:
+        return {}, f"OpenVINO's pruning transformation failed ({last_line(error)})"
+    emptied = emptied_layers(model)
+    if emptied:
+        return {}, (f"{len(emptied)} layers (such as {emptied[0]}) are multiplied by nothing but zeros, as residual "
+                    "branches are before training, and OpenVINO's pruning transformation would leave nothing of them")
+    return removed, ""
+
+
 def remove_zero_filters(model: Any) -> dict[str, str]:
     """Remove the filters of ``model`` that are all zero, with what reads them, in place.
 
@@ -255,6 +265,7 @@ def remove_zero_filters(model: Any) -> dict[str, str]:
         xml = Path(folder) / MODEL_XML
         import_openvino().save_model(model, xml, compress_to_fp16=False)
         stored = xml.with_name(MODEL_BIN).stat().st_size
+    _give_each_its_limits(model)
     resized = _interpolate_as_pad(model)
     apply_pruning_transformation(model)
     _pad_as_interpolate(model, resized)
@@ -262,6 +273,18 @@ def remove_zero_filters(model: Any) -> dict[str, str]:
     logger.info("pruned filters removed: %d of %d channels, %d of %d weights", before.channels - after.channels,
                 before.channels, before.parameters - after.parameters, before.parameters)
     return {CHANNELS_BEFORE: str(before.channels), BYTES_BEFORE: str(stored)}
+
+
+def _give_each_its_limits(model: Any) -> None:
+    """Copy the limits that FakeQuantize operations share: channels go out of each of a constant's uses apart."""
+    from openvino.runtime import opset13
+
+    for operation in model.get_ordered_ops():
+        for place in range(1, 5) if operation.get_type_name() == "FakeQuantize" else ():
+            limit = operation.input_value(place)
+            if limit.get_node().get_type_name() == "Constant" and len(limit.get_target_inputs()) > 1:
+                own = opset13.constant(limit.get_node().get_data())
+                operation.input(place).replace_source_output(own.output(0))
 
 
 def emptied_layers(model: Any) -> list[str]:

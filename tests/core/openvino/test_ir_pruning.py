@@ -23,8 +23,8 @@ CHANNELS = 5 * WIDTH + 2 * (WIDTH + 5)
 class Pyramid:
     """A graph like a small RetinaNet's: residual block, two levels, top-down addition, shared head."""
 
-    def __init__(self, pruned=PRUNED, quantized=False, before_resize=False, seed=0, dead=""):
-        self.before_resize, self.dead = before_resize, dead
+    def __init__(self, pruned=PRUNED, quantized=False, before_resize=False, seed=0, dead="", by_channel=False):
+        self.before_resize, self.dead, self.by_channel = before_resize, dead, by_channel
         self.random, self.pruned, self.quantized = np.random.default_rng(seed), list(pruned), quantized
         self.nodes, self.constants, self.fake_quantize_nodes = [], {}, 0
 
@@ -78,17 +78,19 @@ class Pyramid:
             # differently after channels are gone.
             limit = 2 * np.maximum(np.abs(self.constants[weight]).reshape(shape[0], -1).max(axis=1), 1e-3)
             weight = self._fake_quantize(weight, limit.reshape(-1, 1, 1, 1).astype(np.float32), 255)
-            source = self._fake_quantize(source, np.full((1, 1, 1, 1), 4, np.float32), 256)
+            by_channel = self.by_channel and shape[1] == WIDTH
+            source = self._fake_quantize(source, np.full((1, WIDTH if by_channel else 1, 1, 1), 4, np.float32), 256,
+                                         "nothing_below" if by_channel else "")
         found = self._node("Conv", [source, weight, bias], pads=[shape[2] // 2] * 4, strides=[stride] * 2)
         if name != self.dead:
             return found
         self.constants["nothing"] = np.zeros((1, shape[0], 1, 1), np.float32)
         return self._node("Mul", [found, "nothing"])
 
-    def _fake_quantize(self, source, limit, levels):
+    def _fake_quantize(self, source, limit, levels, shared_low=""):
         self.fake_quantize_nodes += 1
-        low, high = f"low{self.fake_quantize_nodes}", f"high{self.fake_quantize_nodes}"
-        self.constants.update({low: -limit, high: limit})
+        low, high = shared_low or f"low{self.fake_quantize_nodes}", f"high{self.fake_quantize_nodes}"
+        self.constants.update({low: 0 * limit if shared_low else -limit, high: limit})
         return self._node("FakeQuantize", [source, low, high, low, high], domain="org.openvinotoolkit", levels=levels)
 
     def _relu(self, source):
@@ -108,11 +110,13 @@ def pyramid(request, tmp_path, toy_spec):
     return Pyramid(quantized=request.param).write(tmp_path / "onnx", toy_spec)
 
 
-@pytest.fixture(params=[(False, False), (True, False), (False, True), (True, True)],
-                ids=["float", "int8", "float-resized", "int8-resized"])
+@pytest.fixture(params=[(False, False, False), (True, False, False), (False, True, False), (True, True, False),
+                        (True, False, True)],
+                ids=["float", "int8", "float-resized", "int8-resized", "int8-limits shared by quantizers"])
 def any_pyramid(request, tmp_path, toy_spec):
-    quantized, before_resize = request.param
-    return Pyramid(quantized=quantized, before_resize=before_resize).write(tmp_path / "onnx", toy_spec)
+    quantized, before_resize, by_channel = request.param
+    return Pyramid(quantized=quantized, before_resize=before_resize, by_channel=by_channel).write(
+        tmp_path / "onnx", toy_spec)
 
 
 def test_pruned_filters_are_gone_and_recorded(tmp_path, pyramid):
@@ -156,6 +160,19 @@ def test_a_layer_of_zeros_alone_is_kept_and_said(tmp_path, toy_spec, caplog):
     image = np.random.default_rng(0).uniform(0, 255, (1, 3, 48, 64)).astype(np.float32)
     assert np.ptp(compile_model(model, Hint.LATENCY)({"image": image})["boxes"]) > 1
     assert "stay in the IR as zeros" in caplog.text
+
+
+def test_where_filters_cannot_be_removed_they_stay_as_zeros(tmp_path, pyramid, caplog, monkeypatch):
+    from openvino import _offline_transformations
+
+    def fail(model):
+        raise RuntimeError("Check 'x' failed at y.cpp:77:\nArgument shapes are inconsistent.")
+
+    monkeypatch.setattr(_offline_transformations, "apply_pruning_transformation", fail)
+    with caplog.at_level("WARNING"):
+        files = convert_to_ir(pyramid, tmp_path / "ir")
+    assert files.channels == files.channels_before == CHANNELS
+    assert "stay in the IR as zeros: OpenVINO's pruning transformation failed (Argument shapes" in caplog.text
 
 
 def test_conversion_of_a_pruned_model_is_deterministic(tmp_path, pyramid):
