@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from core.base.errors import UserError
@@ -79,13 +80,17 @@ def _follow_filters_as_far_as_known() -> None:
 
     Of a layer that runs several times, such as a head's, every use is expected to have a convolution before it
     (nncf/common/pruning/pruning_node_selector.py, step 5), and of an operation to have anything before it
-    (nncf/torch/pruning/export_helpers.py, PTConvolution.input_prune).
+    (nncf/torch/pruning/export_helpers.py, PTConvolution.input_prune). What a layer's FLOPs are counted by lies in the
+    graph next to it (nncf/torch/pruning/filter_pruning/algo.py, flops_count_init): where nothing does, as beside
+    attention, they are counted for one place.
     """
     from nncf.common.pruning import mask_propagation
     from nncf.common.pruning import pruning_node_selector as selector
     from nncf.torch.pruning import export_helpers
+    from nncf.torch.pruning.filter_pruning.algo import FilterPruningController
 
     source_of, masks_of = selector.get_previous_conv, mask_propagation.get_input_masks
+    count = FilterPruningController.flops_count_init
     if hasattr(source_of, "_follows"):
         return
 
@@ -100,9 +105,28 @@ def _follow_filters_as_far_as_known() -> None:
     def masks(node: Any, graph: Any) -> list[Any]:
         return masks_of(node, graph) or [None]
 
+    def counted(controller: Any) -> None:
+        graph = controller._model.get_original_graph()
+        before, behind = graph.get_input_edges, graph.get_output_edges
+        graph.get_input_edges = lambda node: before(node) or [_one_place(node, "in")]
+        graph.get_output_edges = lambda node: behind(node) or [_one_place(node, "out")]
+        try:
+            count(controller)
+        finally:
+            del graph.get_input_edges, graph.get_output_edges
+
     source._follows = True  # type: ignore[attr-defined]
+    FilterPruningController.flops_count_init = counted
     selector.get_previous_conv = source
     mask_propagation.get_input_masks = export_helpers.get_input_masks = masks
+
+
+def _one_place(node: Any, side: str) -> Any:
+    """Return what stands for the edge that NNCF's graph has not at a layer's ``in`` or ``out`` side."""
+    layer = node.layer_attributes
+    channels = getattr(layer, f"{side}_features", None)
+    shape = [1, getattr(layer, f"{side}_channels", 0), 1, 1] if channels is None else [channels]
+    return SimpleNamespace(tensor_shape=shape)
 
 
 @contextmanager

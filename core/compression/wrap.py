@@ -145,7 +145,7 @@ def _wrap_with_postprocessing(detector: Any, config: Any) -> tuple[tuple[Any, An
     training = network.training
     quantizers = named_quantizers(controller)
     with torch.no_grad(), recorded(quantizers) as calls, forward_as(detector, tracing_forward(detector, False)):
-        network.eval()(torch.zeros(_sample_size(config), device=next(network.parameters()).device))
+        network.eval()(torch.zeros(sample_size(config), device=next(network.parameters()).device))
     network.train(training)
     stranded = sorted({name for name, _ in quantizers} - {name for name, _ in calls})
     if stranded:
@@ -165,7 +165,7 @@ def _wrap(detector: Any, config: Any, restore: CompressionRecord | None, postpro
         with room, forward_as(detector, tracing_forward(detector, postprocessing)):
             controller, network = create_compressed_model(
                 detector, config, compression_state=state_from_data(restore.state) if restore else None,
-                dummy_forward_fn=dummy_forward(_sample_size(config)), wrap_inputs_fn=_wrap_image,
+                dummy_forward_fn=dummy_forward(sample_size(config)), wrap_inputs_fn=_wrap_image,
                 # Losses and detections are no outputs of the deployed graph: marking them would grow it.
                 wrap_outputs_fn=lambda outputs: outputs, dump_graphs=False)
     except ValueError as error:
@@ -206,7 +206,7 @@ def fake_quantize_operators(compressed: CompressedDetector) -> int:
     if not quantizers:
         return 0
     detector = network.get_nncf_wrapped_model()
-    size = _sample_size(compressed.nncf_config)
+    size = sample_size(compressed.nncf_config)
     # Before the parameters are looked at: mmdet freezes its stages at every change of mode.
     network.eval()
     frozen = [parameter for parameter in network.parameters()
@@ -250,7 +250,7 @@ def _checked(nncf_config: dict[str, Any], detector: Any) -> Any:
         path = "/".join(str(step) for step in error.absolute_path)
         raise UserError("nncf_config", path or "(root)", f"NNCF's schema refuses it: {error.message[:300]}.",
                         "Correct the entry; NNCF 2.0.0's ConfigFile.md lists the valid ones.") from error
-    adapter, size = find_adapter(detector), _sample_size(config)
+    adapter, size = find_adapter(detector), sample_size(config)
     if any(side % adapter.input_divisor for side in size[-2:]):
         raise UserError("nncf_config.input_info.sample_size", list(size),
                         f"{adapter.name} needs sides that are multiples of {adapter.input_divisor}.",
@@ -258,7 +258,8 @@ def _checked(nncf_config: dict[str, Any], detector: Any) -> Any:
     return config
 
 
-def _sample_size(config: Any) -> tuple[int, ...]:
+def sample_size(config: Any) -> tuple[int, ...]:
+    """Return the shape of the input that an nncf_config names, [N, C, H, W]."""
     info = config["input_info"]
     return tuple((info[0] if isinstance(info, list) else info)["sample_size"])
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from core.compression.fake_quantize import count_in_onnx, expect_fake_quantize
 from core.compression.shared_weights import quantized_once
-from core.compression.tracing import tracing_forward
 from core.detectors.graph import forward_as
 from core.detectors.registry import find_adapter, require_supported
 from core.detectors.stand_ins import install_stand_ins, least_opset
 from core.export.dynamic_shape import ADDED_SIDES, check_dynamic_shape, require_any_size
+from core.export.pruned import remove_filters
 from core.export.spec import RESIZE_FIT, RESIZE_STRETCH, ModelSpec
 
 logger = logging.getLogger(__name__)
@@ -43,8 +43,8 @@ def export_checkpoint(checkpoint: Path, output_dir: Path, options: ExportOptions
 
     The graph takes ``image`` float32 [1, 3, H, W], normalised, and returns ``boxes`` [1, N, 5]
     (x1, y1, x2, y2, score in input pixels) and ``labels`` [1, N]; a mask head adds ``masks`` [1, N, h, w]. Raw heads
-    are the maps [1, C, h, w] of each level instead. Pruned filters are gone, except where the model is quantized too:
-    there they are zeros.
+    are the maps [1, C, h, w] of each level instead. Pruned filters are gone, except where the model is quantized too
+    or NNCF cannot remove them: there they are zeros.
 
     Raises:
         UserError: The detector has no ONNX post-processing or cannot do what ``options`` ask for, or a quantized model
@@ -100,18 +100,16 @@ def prepare_for_export(compression: Any) -> int:
     """Put the compressed network into its deployable form and return its number of FakeQuantize operators."""
     from core.compression.wrap import fake_quantize_operators
 
-    detector = compression.network.get_nncf_wrapped_model()
-    # Pruning counts operations before and after, for which it runs the traced forward.
-    with forward_as(detector, tracing_forward(detector, compression.postprocessing)):
-        # Alone, pruning shrinks layers in place and moves the model to the CPU. Beside another algorithm NNCF 2.0.0
-        # removes no filters (its prepare_for_export is not implemented): they become zeros in weight, bias and batch
-        # norm, which the Model Optimizer can remove.
-        children = getattr(compression.controller, "child_ctrls", None)
-        for controller in children or [compression.controller]:
-            if children and hasattr(controller, "pruned_module_groups_info"):
-                controller._apply_masks()
-            else:
-                controller.prepare_for_export()
+    # Beside another algorithm NNCF 2.0.0 removes no filters (its prepare_for_export is not implemented): they become
+    # zeros in weight, bias and batch norm, which the Model Optimizer can remove.
+    children = getattr(compression.controller, "child_ctrls", None)
+    for controller in children or [compression.controller]:
+        if not hasattr(controller, "pruned_module_groups_info"):
+            controller.prepare_for_export()
+        elif children:
+            controller._apply_masks()
+        else:
+            remove_filters(compression, controller)
     return fake_quantize_operators(compression)
 
 

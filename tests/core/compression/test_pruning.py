@@ -42,10 +42,16 @@ def test_a_layer_one_use_of_which_comes_from_an_untraced_operation_is_pruned():
         assert torch.allclose(level, other, atol=1e-5)
 
 
-@pytest.mark.parametrize("folder, parts", [("efficientnet", "RetinaNet and EfficientNet"),
-                                           ("swin", "MaskRCNN and SwinTransformer")])
-def test_a_network_whose_filters_cannot_be_followed_is_refused_by_name(tmp_path, folder, parts):
+def test_a_network_whose_filters_cannot_be_followed_is_refused_by_name(tmp_path):
+    run = DryRun(small_config("efficientnet", "pruning"), CLASSES, tmp_path)
+    run.build()
+    with pytest.raises(UserError, match="filter_pruning: RetinaNet and EfficientNet. NNCF 2.0.0 cannot follow pruned"):
+        run.wrap()
+
+
+@pytest.mark.parametrize("folder", ["swin", "tood", "libra_rcnn"])
+def test_networks_with_untraced_parts_are_pruned(tmp_path, folder):
     run = DryRun(small_config(folder, "pruning"), CLASSES, tmp_path)
     run.build()
-    with pytest.raises(UserError, match=f"filter_pruning: {parts}. NNCF 2.0.0 cannot follow pruned filters"):
-        run.wrap()
+    run.wrap()
+    assert run.counts["pruned_filters"] > 0.3 * run.counts["filters"]

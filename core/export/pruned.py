@@ -1,0 +1,93 @@
+"""Pruned filters taken out of a network that is exported, or left in it as zeros where that would change it."""
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from core.compression.tracing import TRACING_FAULTS, tracing_forward
+from core.detectors.graph import forward_as
+
+logger = logging.getLogger(__name__)
+
+# Of what the heads return: sums in another order differ in the last bits.
+_RELATIVE = 1e-3
+_SEED = 0
+
+
+def remove_filters(compression: Any, controller: Any) -> None:
+    """Let NNCF remove a network's pruned filters, with what reads them, in place.
+
+    It does so by the graph that it traced. What an operation that is not in it reads, such as attention, it does not
+    shrink; so what the network returns is compared. Where it would change, the filters stay as zeros, as they were in
+    training, and a warning says so.
+
+    Args:
+        compression: The CompressedDetector; it is left on the CPU, in testing mode.
+        controller: That of filter pruning.
+    """
+    network = compression.network.eval().cpu()
+    detector = network.get_nncf_wrapped_model()
+    controller._apply_masks()
+    before, put_back = _returned(compression, network, detector), _keeper(detector)
+    try:
+        # NNCF counts operations before and after, for which it runs the traced forward.
+        with forward_as(detector, tracing_forward(detector, compression.postprocessing)):
+            controller.prepare_for_export()
+        obstacle = _difference(before, _returned(compression, network, detector))
+    except TRACING_FAULTS as error:
+        obstacle = f"NNCF 2.0.0 cannot follow them through this network ({type(error).__name__}: {str(error)[:200]})"
+    if obstacle:
+        put_back()
+        logger.warning("pruned filters stay in the exported model as zeros: %s; results are the same", obstacle)
+
+
+def _returned(compression: Any, network: Any, detector: Any) -> list[Any]:
+    """Return all maps that backbone and neck make of noise, of a detector of one stage its head's."""
+    import torch
+
+    from core.compression.wrap import sample_size
+
+    # A second stage reads proposals, whose order the last bit decides.
+    features = (lambda img, **ignored: detector.extract_feat(img)) if hasattr(detector, "roi_head") else None
+    forward = features or tracing_forward(detector, False)
+    shape = tuple(sample_size(compression.nncf_config))
+    noise = torch.randn(shape, generator=torch.Generator().manual_seed(_SEED))
+    with torch.no_grad(), forward_as(detector, forward):
+        return list(_tensors(network(noise)))
+
+
+def _tensors(found: Any) -> Iterator[Any]:
+    import torch
+
+    if isinstance(found, torch.Tensor):
+        yield found
+    elif isinstance(found, (list, tuple)):
+        for part in found:
+            yield from _tensors(part)
+
+
+def _difference(before: list[Any], after: list[Any]) -> str:
+    """Return how maps differ from those before in a phrase, empty where they do not."""
+    for old, new in zip(before, after, strict=True):
+        if old.shape != new.shape:
+            return f"without them the network returns {tuple(new.shape)} in the place of {tuple(old.shape)}"
+        largest = float((old - new).abs().max()) if old.numel() else 0.0
+        if not largest <= _RELATIVE * max(float(old.abs().max()), 1e-6):
+            return f"without them what the network returns would differ by {largest:.2g}"
+    return ""
+
+
+def _keeper(detector: Any) -> Callable[[], None]:
+    """Return a function that gives every module the tensors and sizes it has now: NNCF replaces, and changes none."""
+    kept = [(module, dict(module.__dict__), dict(module._parameters), dict(module._buffers))
+            for module in detector.modules()]
+
+    def put_back() -> None:
+        for module, attributes, parameters, buffers in kept:
+            module.__dict__.clear()
+            module.__dict__.update(attributes)
+            for own, before in ((module._parameters, parameters), (module._buffers, buffers)):
+                own.clear()
+                own.update(before)
+
+    return put_back
