@@ -28,14 +28,16 @@ def wake(detector: Any, forward: Any, images: Any) -> None:
     import torch
 
     detector.eval()
+    # By weights: NNCF makes several layers of one that several levels share.
+    scaled: set[int] = set()
     with torch.no_grad(), contextlib.ExitStack() as hooks:
         for label, module in detector.named_modules():
             if isinstance(module, (torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.Linear)):
-                hooks.enter_context(module.register_forward_hook(_scaling(label)))
+                hooks.enter_context(module.register_forward_hook(_scaling(label, scaled)))
         forward(images)
 
 
-def _scaling(label: str) -> Any:
+def _scaling(label: str, scaled: set[int]) -> Any:
     import torch
 
     target = 1.0
@@ -44,12 +46,11 @@ def _scaling(label: str) -> Any:
         if any(part in name for part in _MAKES_BOXES):
             target = _STAGE_BOXES if _OF_STAGE.search(label) else _BOXES
         target = _SCORES if any(part in name for part in _MAKES_SCORES) else target
-    scaled: list[Any] = []
 
     def scale(module: Any, inputs: Any, output: Any) -> Any:
-        if scaled:
+        if id(module.weight) in scaled:
             return None
-        scaled.append(module)
+        scaled.add(id(module.weight))
         # Guided anchoring's last layers are 0 in places that another input tells them to skip.
         output = output if len(inputs) == 1 else type(module).forward(module, inputs[0])
         # YOLOv3's biases tell scores from boxes, and would be most of the deviation.

@@ -17,7 +17,8 @@ class Detector(torch.nn.Module):
     def __init__(self, between):
         super().__init__()
         self.between = between
-        self.stem, self.last, self.other = torch.nn.Conv2d(3, 8, 1), torch.nn.Conv2d(32, 4, 1), torch.nn.Conv2d(32, 4, 1)
+        self.stem = torch.nn.Conv2d(3, 8, 1)
+        self.last, self.other = torch.nn.Conv2d(32, 4, 1), torch.nn.Conv2d(32, 4, 1)
         self.left, self.right = torch.nn.Conv2d(8, 32, 1), torch.nn.Conv2d(8, 32, 1)
 
     def forward(self, img):
