@@ -151,7 +151,7 @@ class OfCandidate:
 
     def work(self, stage: Any, output: ExecutorOutput, work: Callable[[], None], given: Path | None = None,
              fails_of: type[UserError] | tuple[type[UserError], ...] = (), keeps: Collection[str] = (),
-             gpus: int = 0) -> None:
+             gpus: int = 0, check: Callable[[], object] = lambda: None) -> None:
         """Do a stage's work, or write what the candidate failed of in the place of its artifacts.
 
         The first rank writes; KFP tells it alone of the outputs, and the others end well without.
@@ -164,6 +164,7 @@ class OfCandidate:
             fails_of: Errors that are the candidate's own.
             keeps: Artifacts that stay as they are where the work has written them before it failed, such as a log.
             gpus: How many the work uses.
+            check: Reads what came from the stage before: that it is damaged is no failure of the candidate's.
 
         Raises:
             UserError: Any other error; all of them where there is no candidate, as for the baseline and by hand.
@@ -177,6 +178,7 @@ class OfCandidate:
             output.artifact(element.name, {CANDIDATE_KEY: self.name})
         outcome, began = Outcome.at(given) if given is not None else None, time.monotonic()
         if outcome is None:
+            check()
             try:
                 return work()
             except fails_of as error:

@@ -30,10 +30,11 @@ class Convert:
 
 def convert(stage: Convert, output: ExecutorOutput) -> None:
     """Convert the model; write the IR. Of int8_mixed the layers that cost most are in FP32."""
+    from core.compression.fake_quantize import load_onnx
     from core.data.dataset import open_dataset
     from core.data.reference import DataRef
     from core.export.spec import ModelSpec
-    from core.openvino.ir import MODEL_API_NOTE, convert_to_ir, model_info
+    from core.openvino.ir import MODEL_API_NOTE, MODEL_ONNX, convert_to_ir, model_info
     from core.results.outcome import Outcome
 
     mixed = bool(stage.of.candidate.get("mixed")) and Outcome.at(stage.onnx) is None
@@ -51,7 +52,8 @@ def convert(stage: Convert, output: ExecutorOutput) -> None:
         output.artifact("ir", {"fake_quantize_nodes": files.fake_quantize_nodes, "int8_weights": files.int8_weights,
                                "weights": "FP16" if stage.compress_to_fp16 else "FP32", "size_mb": files.size_mb})
 
-    stage.of.work(stage, output, write, stage.onnx, fails_of=UserError)
+    stage.of.work(stage, output, write, stage.onnx, fails_of=UserError,
+                  check=lambda: (ModelSpec.read(stage.onnx), load_onnx(stage.onnx / MODEL_ONNX)))
 
 
 def _mixed(stage: Convert, dataset: "Dataset", folder: Path) -> Path:

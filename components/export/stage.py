@@ -30,6 +30,7 @@ class Export:
 
 def export(stage: Export, output: ExecutorOutput) -> None:
     """Export the checkpoint; write the ONNX model and what is to be known of it."""
+    from core.checkpoint.checkpoint import load_checkpoint
     from core.export.onnx import ExportOptions, export_checkpoint
 
     def write() -> None:
@@ -39,7 +40,8 @@ def export(stage: Export, output: ExecutorOutput) -> None:
         output.artifact("onnx", {"algorithms": list(spec.algorithms), "fake_quantize_nodes": spec.fake_quantize_nodes,
                                  "outputs": list(spec.outputs), "dynamic_shape": spec.dynamic})
 
-    stage.of.work(stage, output, write, stage.checkpoint, fails_of=UserError)
+    stage.of.work(stage, output, write, stage.checkpoint, fails_of=UserError,
+                  check=lambda: load_checkpoint(stage.checkpoint))
 
 
 STAGE = Stage("export", "train", Export, export)
