@@ -309,7 +309,7 @@ def markdown(rows: Sequence[FolderRow]) -> str:
         lines.append(f"| {folder} | {_config(folder)} | {verdicts[folder]} | {' | '.join(shown)} | "
                      f"{sum(row.seconds for row in found):.0f} |")
         note = f" {ENTRIES[folder].note}".rstrip()
-        reasons += [f"- {folder}, {row.algorithm}, {stage}: {cell.seen}{note}" for row in found
+        reasons += [f"- {folder}, {row.algorithm}, {stage}: {cell.seen}{note if stage == 'IR' else ''}" for row in found
                     for stage, cell in row.cells.items() if cell.outcome not in (OK, NOT_REACHED)]
     lines += ["", "## Holes", "", *(reasons or ["None."]), "", "## Refused", "",
               "| folder | config | reason | s |", "|---|---|---|---|"]

@@ -65,6 +65,7 @@ def compress(stage: Compress, output: ExecutorOutput) -> None:
     """Fine-tune with compression; write checkpoint, log and what it took."""
     from core.base.digest import sha256_file
     from core.base.outputs import write_text
+    from core.results.outcome import Outcome
     from core.training.distributed import first_rank
 
     stage.limits.check()
@@ -72,7 +73,9 @@ def compress(stage: Compress, output: ExecutorOutput) -> None:
     candidate.work(stage, output, lambda: _train(stage, candidate.name, output), fails_of=CandidateFailed,
                    keeps=["log"], gpus=stage.training.ranks.gpus)
     if stage.digest is not None and first_rank():
-        write_text(stage.digest, sha256_file(stage.checkpoint))
+        failed = Outcome.at(stage.checkpoint)
+        # How long it took to fail is no reason to do the stages behind it again.
+        write_text(stage.digest, failed.digest if failed else sha256_file(stage.checkpoint))
 
 
 def _train(stage: Compress, name: str, output: ExecutorOutput) -> None:

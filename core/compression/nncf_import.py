@@ -86,11 +86,12 @@ def _follow_filters_as_far_as_known() -> None:
     """
     from nncf.common.pruning import mask_propagation
     from nncf.common.pruning import pruning_node_selector as selector
+    from nncf.common.pruning.clusterization import Clusterization
     from nncf.torch.pruning import export_helpers
     from nncf.torch.pruning.filter_pruning.algo import FilterPruningController
 
     source_of, masks_of = selector.get_previous_conv, mask_propagation.get_input_masks
-    count = FilterPruningController.flops_count_init
+    count, merge = FilterPruningController.flops_count_init, Clusterization.merge_clusters
     if hasattr(source_of, "_follows"):
         return
 
@@ -101,6 +102,11 @@ def _follow_filters_as_far_as_known() -> None:
             return found
         # Joined with that of another use, or with the layer's own group, nothing new is asked for.
         return next(filter(None, (source_of(graph, other, pruned, stops) for other in uses)), node)
+
+    def merged(clusters: Any, first: int, second: int) -> None:
+        # A group joined with itself would be gone.
+        if first != second:
+            merge(clusters, first, second)
 
     def masks(node: Any, graph: Any) -> list[Any]:
         return masks_of(node, graph) or [None]
@@ -116,7 +122,7 @@ def _follow_filters_as_far_as_known() -> None:
             del graph.get_input_edges, graph.get_output_edges
 
     source._follows = True  # type: ignore[attr-defined]
-    FilterPruningController.flops_count_init = counted
+    FilterPruningController.flops_count_init, Clusterization.merge_clusters = counted, merged
     selector.get_previous_conv = source
     mask_propagation.get_input_masks = export_helpers.get_input_masks = masks
 

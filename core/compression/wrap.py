@@ -33,6 +33,9 @@ from core.detectors.graph import forward_as
 from core.detectors.registry import find_adapter, require_supported
 
 _LISTED_QUANTIZERS = 3
+_LONGEST_CAUSE = 200
+# Modules of NNCF's that go through its graph; others read the config.
+_FOLLOWS_FILTERS = ("pruning_node_selector", "mask_propagation", "export_helpers", "model_analysis", "clusterization")
 # As NNCF ends the name of a weight quantizer.
 _WEIGHT_SUFFIX = "|WEIGHT"
 
@@ -125,13 +128,19 @@ def _pruning_named(detector: Any) -> Iterator[None]:
     try:
         yield
     except TRACING_FAULTS as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        if "nncf" not in place.filename or "pruning" not in place.filename:
+        places = [place for place in traceback.extract_tb(error.__traceback__)
+                  if {"nncf", "pruning"} <= set(Path(place.filename).parts)]
+        if not places:
             raise
-        parts = " and ".join(type(part).__name__ for part in (detector, getattr(detector, "backbone", None)) if part)
+        said, parts = f"{type(error).__name__}: {str(error)[:_LONGEST_CAUSE]}".rstrip(": ."), (
+            " and ".join(type(part).__name__ for part in (detector, getattr(detector, "backbone", None)) if part))
+        if isinstance(error, (RuntimeError, ValueError)) and not any(
+                Path(place.filename).stem in _FOLLOWS_FILTERS for place in places):
+            raise UserError("nncf_config, filter_pruning", said, "NNCF 2.0.0 refuses it.",
+                            "Correct the algorithm's params.") from error
         raise UserError("nncf_config, filter_pruning", parts, "NNCF 2.0.0 cannot follow pruned filters through an "
-                        f"operation of this network ({type(error).__name__} in {Path(place.filename).name}, "
-                        f"{place.name}).", "Compress it with quantization alone, or prune another backbone.") from error
+                        f"operation of this network ({said} in {Path(places[-1].filename).name}, {places[-1].name}).",
+                        "Compress it with quantization alone, or prune another backbone.") from error
 
 
 def _wrap_with_postprocessing(detector: Any, config: Any) -> tuple[tuple[Any, Any] | None, str]:

@@ -55,7 +55,7 @@ def _scaling(label: str, scaled: set[int]) -> Any:
         output = output if len(inputs) == 1 else type(module).forward(module, inputs[0])
         # YOLOv3's biases tell scores from boxes, and would be most of the deviation.
         bias = 0 if module.bias is None else module.bias.view(-1, *(1,) * (module.weight.dim() - 2))
-        if isinstance(module, torch.nn.ConvTranspose2d):
+        if isinstance(module, torch.nn.ConvTranspose2d) and module.groups == 1:
             deviation = (output - bias).std(dim=(0, 2, 3)).clamp(min=1e-6).view(1, -1, 1, 1)
         else:
             deviation = (output - bias).std()

@@ -1,5 +1,6 @@
 """Pruned filters taken out of a network that is exported, or left in it as zeros where that would change it."""
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -26,14 +27,14 @@ def remove_filters(compression: Any, controller: Any) -> None:
         controller: That of filter pruning.
     """
     network = compression.network.eval().cpu()
-    detector = network.get_nncf_wrapped_model()
+    detector, proposals = network.get_nncf_wrapped_model(), []
     controller._apply_masks()
-    before, put_back = _returned(compression, network, detector), _keeper(detector)
+    before, put_back = _returned(compression, network, detector, proposals), _keeper(network, detector)
     try:
         # NNCF counts operations before and after, for which it runs the traced forward.
         with forward_as(detector, tracing_forward(detector, compression.postprocessing)):
             controller.prepare_for_export()
-        obstacle = _difference(before, _returned(compression, network, detector))
+        obstacle = _difference(before, _returned(compression, network, detector, proposals))
     except TRACING_FAULTS as error:
         obstacle = f"NNCF 2.0.0 cannot follow them through this network ({type(error).__name__}: {str(error)[:200]})"
     if obstacle:
@@ -41,26 +42,54 @@ def remove_filters(compression: Any, controller: Any) -> None:
         logger.warning("pruned filters stay in the exported model as zeros: %s; results are the same", obstacle)
 
 
-def _returned(compression: Any, network: Any, detector: Any) -> list[Any]:
-    """Return all maps that backbone and neck make of noise, of a detector of one stage its head's."""
+def _returned(compression: Any, network: Any, detector: Any, proposals: list[Any]) -> list[Any]:
+    """Return all maps that the network makes of noise, unprocessed.
+
+    Args:
+        proposals: What a second stage reads, the same each time: the last bit decides their order. Taken where empty.
+    """
     import torch
 
     from core.compression.wrap import sample_size
 
-    # A second stage reads proposals, whose order the last bit decides.
-    features = (lambda img, **ignored: detector.extract_feat(img)) if hasattr(detector, "roi_head") else None
-    forward = features or tracing_forward(detector, False)
     shape = tuple(sample_size(compression.nncf_config))
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(_SEED))
-    with torch.no_grad(), forward_as(detector, forward):
+    with torch.no_grad(), forward_as(detector, tracing_forward(detector, False)), _proposing(detector, proposals):
         return list(_tensors(network(noise)))
+
+
+@contextlib.contextmanager
+def _proposing(detector: Any, proposals: list[Any]) -> Iterator[None]:
+    """Let a region proposal network return these proposals, or what it finds where there are none yet."""
+    head = getattr(detector, "rpn_head", None)
+    find = getattr(head, "get_bboxes", None)
+    if find is None:
+        yield
+        return
+    own = vars(head).get("get_bboxes")
+
+    def same(*arguments: Any, **options: Any) -> Any:
+        if not proposals:
+            proposals.append(find(*arguments, **options))
+        return proposals[0]
+
+    head.get_bboxes = same
+    try:
+        yield
+    finally:
+        if own is None:
+            del head.get_bboxes
+        else:
+            head.get_bboxes = own
 
 
 def _tensors(found: Any) -> Iterator[Any]:
     import torch
 
     if isinstance(found, torch.Tensor):
-        yield found
+        yield found.float()
+    elif isinstance(found, dict):
+        yield from _tensors(list(found.values()))
     elif isinstance(found, (list, tuple)):
         for part in found:
             yield from _tensors(part)
@@ -77,17 +106,24 @@ def _difference(before: list[Any], after: list[Any]) -> str:
     return ""
 
 
-def _keeper(detector: Any) -> Callable[[], None]:
-    """Return a function that gives every module the tensors and sizes it has now: NNCF replaces, and changes none."""
-    kept = [(module, dict(module.__dict__), dict(module._parameters), dict(module._buffers))
-            for module in detector.modules()]
+def _keeper(network: Any, detector: Any) -> Callable[[], None]:
+    """Return a function that gives every module the tensors, sizes and hooks it has now.
+
+    NNCF's removal replaces tensors and changes none; where it fails, its counting forward leaves its hooks behind, and
+    modules on the stacks of the tracing context.
+    """
+    kept = [(vars(module), dict(vars(module)), {name: dict(value) for name, value in vars(module).items()
+                                                if isinstance(value, dict)}) for module in detector.modules()]
 
     def put_back() -> None:
-        for module, attributes, parameters, buffers in kept:
-            module.__dict__.clear()
-            module.__dict__.update(attributes)
-            for own, before in ((module._parameters, parameters), (module._buffers, buffers)):
-                own.clear()
-                own.update(before)
+        for present, attributes, contents in kept:
+            present.clear()
+            present.update(attributes)
+            for name, content in contents.items():
+                attributes[name].clear()
+                attributes[name].update(content)
+        context = network.get_tracing_context()
+        context.module_call_stack.clear()
+        context.relative_scopes_stack.clear()
 
     return put_back

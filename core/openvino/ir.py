@@ -236,12 +236,16 @@ def _root_log_kept() -> Iterator[None]:
         root.filters[:], root.handlers[:] = filters, handlers
 
 
+class NotPruned(Exception):
+    """OpenVINO's pruning transformation failed, and why."""
+
+
 def _zero_filters_removed(model: Any) -> tuple[dict[str, str], str]:
     """Return what ``remove_zero_filters`` does, or why the model, which is spoilt then, must be converted again."""
     try:
         removed = remove_zero_filters(model)
-    except RuntimeError as error:
-        return {}, f"OpenVINO's pruning transformation failed ({last_line(error)})"
+    except NotPruned as error:
+        return {}, f"OpenVINO's pruning transformation failed ({error})"
     emptied = emptied_layers(model)
     if emptied:
         return {}, (f"{len(emptied)} layers (such as {emptied[0]}) are multiplied by nothing but zeros, as residual "
@@ -256,6 +260,9 @@ def remove_zero_filters(model: Any) -> dict[str, str]:
 
     Returns:
         What the IR must say of the model before, as entries of its metadata.
+
+    Raises:
+        NotPruned: The transformation failed; the model is spoilt.
     """
     with usage_reporting_off():
         from openvino._offline_transformations import apply_pruning_transformation
@@ -266,9 +273,12 @@ def remove_zero_filters(model: Any) -> dict[str, str]:
         import_openvino().save_model(model, xml, compress_to_fp16=False)
         stored = xml.with_name(MODEL_BIN).stat().st_size
     _give_each_its_limits(model)
-    resized = _interpolate_as_pad(model)
-    apply_pruning_transformation(model)
-    _pad_as_interpolate(model, resized)
+    try:
+        resized = _interpolate_as_pad(model)
+        apply_pruning_transformation(model)
+        _pad_as_interpolate(model, resized)
+    except RuntimeError as error:
+        raise NotPruned(last_line(error)) from error
     after = structure_of_ir(model)
     logger.info("pruned filters removed: %d of %d channels, %d of %d weights", before.channels - after.channels,
                 before.channels, before.parameters - after.parameters, before.parameters)

@@ -104,7 +104,6 @@ def read_training_log(file: Path) -> TrainingLog:
     env: dict[str, Any] = {}
     train: dict[tuple[int, int], TrainRow] = {}
     val: dict[int, ValRow] = {}
-    iteration = 0
     for number, row in enumerate(rows, start=1):
         try:
             if row["mode"] == "env":
@@ -117,8 +116,7 @@ def read_training_log(file: Path) -> TrainingLog:
             elif row["mode"] == "val":
                 # Before training the line is ours; then MMDetection's, whose names say what was scored.
                 average, at_half = next((names for names in _ACCURACIES if names[0] in row), _ACCURACIES[0])
-                # mmcv writes the number of validation batches as a validation's iteration, just after that of training.
-                done = iteration if env["iterations"] else int(row["epoch"])
+                done = int(row["iter"]) if env["iterations"] and "iter" in row else int(row["epoch"])
                 val[done] = ValRow(done, _number(row, average), _number(row, at_half))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise _not_a_log(file, f"line {number} lacks or misstates {error}") from error

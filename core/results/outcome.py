@@ -1,5 +1,6 @@
 """What a candidate came to by itself: how it was made, or what it failed of."""
 
+import hashlib
 from pathlib import Path
 from typing import Literal
 
@@ -35,6 +36,12 @@ class Outcome(Record):
     def hours(self) -> float:
         """Return hours of the device (``device_hours``)."""
         return device_hours(self.seconds, self.gpus)
+
+    @property
+    def digest(self) -> str:
+        """Return the SHA-256 of what it says, but for how long that took."""
+        said = self.model_copy(update={"seconds": 0.0}).model_dump_json(by_alias=True)
+        return hashlib.sha256(said.encode()).hexdigest()
 
     def put(self, place: Path, folder: bool) -> None:
         """Write the outcome in the place of an artifact, a file or a folder."""

@@ -95,7 +95,9 @@ class EvaluationHook(EvalHook):
             results = results_of(self._network, self.dataloader)
             self._network.train()
             runner.log_buffer.clear_output()
-            runner.log_buffer.output["eval_iter_num"] = len(self.dataloader.dataset)
+            # mmcv writes it as the validation's iteration; how far a training is that counts them stands nowhere else.
+            runner.log_buffer.output["eval_iter_num"] = len(self.dataloader.dataset) if self.by_epoch else (
+                runner.iter + 1)
             score = self.evaluate(runner, results)
         # Of a split without a box pycocotools' mAP is -1.
         if self.save_best and score and score > 0 and self._may_be_best():

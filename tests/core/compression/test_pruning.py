@@ -49,6 +49,43 @@ def test_a_network_whose_filters_cannot_be_followed_is_refused_by_name(tmp_path)
         run.wrap()
 
 
+@pytest.mark.parametrize("params, said", [
+    ({"pruning_flops_target": 0.97}, "Can't prune the model to get the required pruning rate in flops"),
+    ({"pruning_target": 0.4, "pruning_flops_target": 0.4}, "Only one parameter from")])
+def test_what_nncf_refuses_of_the_parameters_is_said_in_its_words(tmp_path, params, said):
+    config = small_config("retinanet", "pruning")
+    algorithm = config.nncf_config.compression[0]
+    algorithm.params, algorithm.pruning_init = params, 0.97
+    run = DryRun(config, CLASSES, tmp_path)
+    run.build()
+    with pytest.raises(UserError, match=f"filter_pruning: .*{said}.* NNCF 2.0.0 refuses it"):
+        run.wrap()
+
+
+class Depthwise(torch.nn.Module):
+    """A depthwise convolution that runs twice, each time behind an operation that is not traced."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.last = torch.nn.Conv2d(3, 32, 3), torch.nn.Conv2d(32, 4, 1)
+        self.depthwise = torch.nn.Conv2d(32, 32, 3, groups=32)
+
+    def forward(self, images):
+        found = torch.relu(self.stem(images))
+        return [self.last(self.depthwise(torch.roll(found, shift, 2))) for shift in (1, 2)]
+
+
+def test_a_depthwise_layer_of_untraced_sources_is_left_as_it_is():
+    import_nncf()
+    from nncf import NNCFConfig
+    from nncf.torch import create_compressed_model
+
+    config = NNCFConfig.from_dict({"input_info": {"sample_size": [1, 3, 24, 24]},
+                                   "compression": {"algorithm": "filter_pruning", "pruning_init": 0.5}})
+    _, network = create_compressed_model(Depthwise(), config, dump_graphs=False)
+    assert len(network(torch.rand(1, 3, 24, 24))) == 2
+
+
 @pytest.mark.parametrize("folder", ["swin", "tood", "libra_rcnn"])
 def test_networks_with_untraced_parts_are_pruned(tmp_path, folder):
     run = DryRun(small_config(folder, "pruning"), CLASSES, tmp_path)

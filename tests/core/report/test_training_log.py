@@ -75,13 +75,13 @@ def test_a_missing_log_is_named(tmp_path):
 
 
 def test_a_training_counted_in_iterations(tmp_path):
-    """mmcv numbers its iterations through, and its validations by their batches."""
+    """mmcv numbers its iterations through."""
     log = log_of(tmp_path, '{"mode": "env", "epochs": 0, "iterations": 30, "iters_per_epoch": 8, "seed": 0}\n'
                  '{"mode": "val", "epoch": 0, "map": 0.1, "map50": 0.2}\n'
                  '{"mode": "train", "epoch": 1, "iter": 5, "lr": 0.1, "loss": 2.0, "time": 0.1}\n'
                  '{"mode": "train", "epoch": 2, "iter": 15, "lr": 0.1, "loss": 1.0, "time": 0.1}\n'
-                 '{"mode": "val", "epoch": 2, "iter": 80, "bbox_mAP": 0.3, "bbox_mAP_50": 0.5}\n'
+                 '{"mode": "val", "epoch": 2, "iter": 18, "bbox_mAP": 0.3, "bbox_mAP_50": 0.5}\n'
                  '{"mode": "train", "epoch": 3, "iter": 20, "lr": 0.1, "loss": 0.5, "time": 0.1}\n')
     assert (log.unit, log.length, log.passed_through) == ("iteration", 30, False)
     assert [log.done(row) for row in log.train] == [5, 15, 20]
-    assert [(row.done, row.map) for row in log.val] == [(0, 0.1), (15, 0.3)]
+    assert [(row.done, row.map) for row in log.val] == [(0, 0.1), (18, 0.3)]

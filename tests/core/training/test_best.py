@@ -99,7 +99,8 @@ def test_a_pruned_model_is_best_only_at_the_full_level(plain, tiny_config, tiny_
 
 def test_a_training_that_counts_iterations_is_its_best_validation(tiny_config, tiny_data, tmp_path, scores):
     scores(0.2, 0.5, 0.3)
-    config = plain_config(tiny_config(**{"evaluation.interval": 2, "evaluation.save_best": "bbox_mAP"}))
+    config = plain_config(tiny_config(**{"evaluation.interval": 2, "evaluation.save_best": "bbox_mAP",
+                                         "log_config.interval": 50}))
     config.runner = {"type": "IterBasedRunner", "max_iters": 6}
     result = run(config, tiny_data, tmp_path)
     assert result.epoch == 4 and result.best["map"] == 0.5
