@@ -111,3 +111,26 @@ def test_woken_layers_return_something_and_zeros_stay():
     assert {name: round(float(value.std()), 2) for name, value in seen.items()} == {
         "features": 1.0, "conv_cls": 1.5, "reg": 0.5, "zero": 0.0, "skipping_cls": 1.5}
     assert float(seen["conv_cls"].mean()) < -2
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_transposed_convolutions_are_woken(groups):
+    """Of CenterNet's the first channel is far larger than all others; Grid R-CNN's have groups."""
+    torch.manual_seed(0)
+    layer = torch.nn.ConvTranspose2d(8, 8, 4, groups=groups)
+    if groups == 1:
+        layer.weight.data[:, 0] *= 100
+    detector, images = torch.nn.ModuleDict({"neck": layer}), torch.randn(2, 8, 16, 16)
+    wake(detector, layer, images)
+    found = layer(images).detach()
+    assert float(found.std()) == pytest.approx(1, abs=0.1)
+    if groups == 1:
+        assert found.std(dim=(0, 2, 3)).tolist() == pytest.approx([1] * 8, abs=0.05)
+
+
+def test_layers_that_share_their_weights_are_scaled_once():
+    first, second = torch.nn.Conv2d(3, 4, 1), torch.nn.Conv2d(3, 4, 1)
+    second.weight = first.weight
+    detector = torch.nn.ModuleDict({"first": first, "second": second})
+    wake(detector, lambda images: (first(images), second(3 * images)), torch.randn(2, 3, 16, 16))
+    assert float(first(torch.randn(2, 3, 64, 64)).std()) == pytest.approx(1, abs=0.2)

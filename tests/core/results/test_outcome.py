@@ -19,3 +19,8 @@ def test_an_artifact_is_no_outcome(tmp_path, content):
     (tmp_path / "artifact").write_bytes(content)
     assert Outcome.at(tmp_path / "artifact") is None
     assert Outcome.at(tmp_path) is None and Outcome.at(tmp_path / "absent") is None
+
+
+def test_how_long_a_failure_took_changes_no_digest():
+    assert OUTCOME.model_copy(update={"seconds": 9.0}).digest == OUTCOME.digest
+    assert OUTCOME.model_copy(update={"reason": "loss: inf."}).digest != OUTCOME.digest
