@@ -23,8 +23,6 @@ NAMES = ("post_training", "int8", "int8_pruned_40", "pruned_40", "int8_pruned_20
 # Not trained; of the second convert takes the quantizers that cost most out, until it keeps the limit.
 _POST_TRAINING = ("post_training", "int8_mixed")
 _SAMPLES = 256
-# With a momentum of 0.1 a batch norm has forgotten 97 % of what it knew after 32 batches of four.
-_ADAPTED_SAMPLES = 128
 # Of the FP32 training's length: 8 bits need little, pruned filters' work has to be learned by those that stay.
 _INT8_LENGTH, _PRUNED_LENGTH, _SHORTEST_PRUNED = 1 / 8, 1 / 3, 3
 _INT8_RATE, _PRUNED_RATE = 0.1, 0.3
@@ -57,7 +55,7 @@ class ReadyMade:
 
     def algorithms(self, epochs: int) -> list[dict[str, Any]]:
         """Return what a training of so many epochs compresses by, as entries of NNCF's ``compression``."""
-        adapted = {"batchnorm_adaptation": {"num_bn_adaptation_samples": _ADAPTED_SAMPLES}}
+        adapted = {"batchnorm_adaptation": {"num_bn_adaptation_samples": _SAMPLES}}
         found: list[dict[str, Any]] = []
         if self.pruned:
             found.append({"algorithm": "filter_pruning", "initializer": adapted,

@@ -84,9 +84,8 @@ def config_file(scenes, tmp_path):
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    """Let runners go on at once: they wait two seconds for the workers of an earlier epoch, and one for loggers."""
-    for module in ("mmcv.runner.epoch_based_runner", "core.training.runner"):
-        monkeypatch.setattr(f"{module}.time", SimpleNamespace(sleep=lambda seconds: None))
+    """Let mmcv's runner go on at once: it waits two seconds for the workers of an earlier epoch."""
+    monkeypatch.setattr("mmcv.runner.epoch_based_runner.time", SimpleNamespace(sleep=lambda seconds: None))
 
 
 def mmdetections_training(config, folder, monkeypatch, *options):
