@@ -178,7 +178,8 @@ class OfCandidate:
             output.artifact(element.name, {CANDIDATE_KEY: self.name})
         outcome, began = Outcome.at(given) if given is not None else None, time.monotonic()
         if outcome is None:
-            check()
+            if one_of_several:
+                check()
             try:
                 return work()
             except fails_of as error:

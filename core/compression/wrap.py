@@ -149,7 +149,7 @@ def _wrap_with_postprocessing(detector: Any, config: Any) -> tuple[tuple[Any, An
         network, controller = _wrap(detector, config, None, True)
     except TRACING_FAULTS as error:
         logger.debug("tracing post-processing failed", exc_info=True)
-        return None, f"tracing it raised {type(error).__name__}: {str(error)[:200]}"
+        return None, f"tracing it raised {type(error).__name__}: {str(error)[:_LONGEST_CAUSE]}"
     # What a forward pass through the raw heads, which is that of training, does not reach.
     training = network.training
     quantizers = named_quantizers(controller)

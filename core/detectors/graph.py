@@ -52,3 +52,14 @@ def metas_of_any_size(img: Any) -> list[dict[str, Any]]:
     metas = image_metas(img)
     metas[0]["img_shape_for_onnx"] = torch._shape_as_tensor(img)[2:]
     return metas
+
+
+def tensors(value: Any) -> Iterator[Any]:
+    """Yield all tensors in nested lists, tuples and dicts."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, (list, tuple, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from tensors(item)

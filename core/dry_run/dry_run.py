@@ -22,7 +22,8 @@ from typing import Any
 from core.base.errors import UserError
 from core.base.json_file import json_object
 from core.base.supervision import end_with_this_process
-from core.dry_run.trials import Batches, NotRun, bound_gradients, enable_zero_branches, tensors
+from core.detectors.graph import tensors
+from core.dry_run.trials import Batches, NotRun, bound_gradients, enable_zero_branches
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 IMAGES = 4

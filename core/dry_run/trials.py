@@ -1,6 +1,6 @@
 """What preflight and the detector matrix share when they try a detector with random weights."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 LARGEST_GRADIENT = 1.0
@@ -37,12 +37,3 @@ def bound_gradients(network: Any) -> None:
             parameter.register_hook(lambda gradient: gradient.clamp(-LARGEST_GRADIENT, LARGEST_GRADIENT))
 
 
-def tensors(value: Any) -> Iterator[Any]:
-    """Yield all tensors in nested lists and tuples."""
-    import torch
-
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from tensors(item)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from core.compression.tracing import TRACING_FAULTS, tracing_forward
-from core.detectors.graph import forward_as
+from core.detectors.graph import forward_as, tensors
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def _returned(compression: Any, network: Any, detector: Any, proposals: list[Any
     shape = tuple(sample_size(compression.nncf_config))
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(_SEED))
     with torch.no_grad(), forward_as(detector, tracing_forward(detector, False)), _proposing(detector, proposals):
-        return list(_tensors(network(noise)))
+        return [value.float() for value in tensors(network(noise))]
 
 
 @contextlib.contextmanager
@@ -81,18 +81,6 @@ def _proposing(detector: Any, proposals: list[Any]) -> Iterator[None]:
             del head.get_bboxes
         else:
             head.get_bboxes = own
-
-
-def _tensors(found: Any) -> Iterator[Any]:
-    import torch
-
-    if isinstance(found, torch.Tensor):
-        yield found.float()
-    elif isinstance(found, dict):
-        yield from _tensors(list(found.values()))
-    elif isinstance(found, (list, tuple)):
-        for part in found:
-            yield from _tensors(part)
 
 
 def _difference(before: list[Any], after: list[Any]) -> str:

@@ -13,9 +13,9 @@ from mmdet.models.roi_heads.base_roi_head import BaseRoIHead
 
 from core.base.errors import UserError
 from core.detectors import refused
+from core.detectors.graph import tensors
 from core.detectors.patches import LAYERS
 from core.detectors.registry import families, family_of_head, find_adapter, require_supported
-from core.dry_run.trials import tensors
 from tests.core.detectors.tiny import BACKBONE, build, picture, single_stage, sparse, two_stage
 
 # What others inherit from, and heads of the first stage, which are looked at with their detector.

@@ -1,7 +1,8 @@
 
 import torch
 
-from core.dry_run.trials import LARGEST_GRADIENT, bound_gradients, enable_zero_branches, tensors
+from core.detectors.graph import tensors
+from core.dry_run.trials import LARGEST_GRADIENT, bound_gradients, enable_zero_branches
 
 
 def test_gradients_whose_norm_would_overflow_still_move_the_weights():
