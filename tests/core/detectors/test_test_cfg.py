@@ -37,7 +37,7 @@ def test_sections_of_mmdetections_own_configs_pass(config, table):
 
 @pytest.mark.parametrize(("path", "value"), [
     ("nms.class_agnostic", True), ("nms.split_thr", 5000), ("nms_pre", 1), ("min_bbox_size", 7), ("score_thr", 0),
-    ("max_per_img", 300.0), ("nms.offset", 0), ("nms.max_num", -1), ("deploy_nms_pre", 500)])
+    ("nms.offset", 0), ("nms.max_num", -1), ("deploy_nms_pre", 500)])
 def test_what_the_graph_obeys_or_has_no_effect_passes(path, value):
     check_test_cfg(changed(SINGLE, path, value), DENSE, "RetinaNet")
 
@@ -50,7 +50,7 @@ def test_what_the_graph_obeys_or_has_no_effect_passes(path, value):
     ("score_threshold", 0.3, "score_thr"), ("local_maximum_kernel", 3, "Remove"), ("nms_pre", 0.5, "1000"),
     ("nms.type", "nms_match", "nms"), ("nms.type", "matrix", "nms"), ("with_nms", False, "Remove"),
     ("rescale", True, "Remove"), ("nms_pre", 0, "1000"), ("nms_pre", -1, "1000"),
-    ("nms.class_agnostic", None, "True or False")])
+    ("nms.class_agnostic", None, "True or False"), ("max_per_img", 300.0, "100"), ("nms_pre", 1000.0, "1000")])
 def test_what_the_graph_would_not_do_is_refused_by_name(path, value, hint):
     error = refusal(changed(SINGLE, path, value), DENSE)
     assert error.thing == f"model.test_cfg.{path}"
