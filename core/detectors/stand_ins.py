@@ -184,7 +184,8 @@ def roi_align_node(g: Any, features: Any, rois: Any, output_size: tuple[int, int
                      _slice_helper(g, rois, axes=[1], starts=[1], ends=[3]))
         real = g.op("Greater", g.op("ReduceMin", sides, axes_i=[1]), g.op("Constant", value_t=torch.tensor(0.0)))
         corners = g.op("Where", real, corners, g.op("Constant", value_t=torch.tensor([_NOWHERE])))
-    return g.op("RoiAlign", features, corners, g.op("Cast", images, to_i=_INT64), output_height_i=output_size[0], output_width_i=output_size[1],
+    return g.op("RoiAlign", features, corners, g.op("Cast", images, to_i=_INT64),
+                output_height_i=output_size[0], output_width_i=output_size[1],
                 spatial_scale_f=spatial_scale, sampling_ratio_i=max(0, sampling_ratio), mode_s=pool_mode,
                 coordinate_transformation_mode_s="half_pixel" if aligned else "output_half_pixel")
 

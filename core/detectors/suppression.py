@@ -29,8 +29,8 @@ def suppress(boxes: Any, scores: Any, test_cfg: Any, score_threshold: float, lab
         # All but the best class of a box would fall to that one: the boxes are the same.
         scores, labels = scores.max(dim=-1, keepdim=True)
     return add_dummy_nms_for_onnx(boxes, scores, max(_MAX_PER_CLASS, test_cfg.max_per_img),
-                                  overlap_limit(test_cfg.nms.iou_threshold), score_threshold, test_cfg.get("deploy_nms_pre", -1), test_cfg.max_per_img,
-                                  labels=labels)
+                                  overlap_limit(test_cfg.nms.iou_threshold), score_threshold,
+                                  test_cfg.get("deploy_nms_pre", -1), test_cfg.max_per_img, labels=labels)
 
 
 def overlap_limit(threshold: float) -> float:

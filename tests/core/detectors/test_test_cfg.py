@@ -5,8 +5,9 @@ import copy
 import pytest
 
 from core.base.errors import UserError
-from core.detectors.registry import families
+from core.detectors.registry import families, require_supported
 from core.detectors.test_cfg import DENSE, RCNN, RPN, TWO_STAGE, Rule, check_test_cfg
+from tests.core.detectors.tiny import build, single_stage, sparse, two_stage
 
 NMS = {"type": "nms", "iou_threshold": 0.5}
 SINGLE = {"score_thr": 0.05, "nms_pre": 1000, "max_per_img": 100, "nms": NMS, "min_bbox_size": 0}
@@ -74,6 +75,26 @@ def test_without_suppression_there_is_no_graph(value):
 def test_what_mmdetection_cannot_do_without_is_missed(key):
     error = refusal({name: value for name, value in SINGLE.items() if name != key}, DENSE)
     assert (error.thing, error.value) == (f"model.test_cfg.{key}", "missing")
+
+
+@pytest.mark.parametrize(("model", "path", "value"), [
+    (single_stage("DETRHead"), "max_per_img", 31), (single_stage("DeformableDETRHead"), "max_per_img", 121),
+    (sparse(), "rcnn.max_per_img", 121), (two_stage(masks=True), "rcnn.mask_thr_binary", None)])
+def test_what_mmdetection_would_fail_at_with_the_first_image_is_refused(model, path, value):
+    """Of DETR each of 30 queries counts once, of the others each of four classes of 30."""
+    detector = build(model)
+    require_supported(detector)
+    section, _, key = path.rpartition(".")
+    section = detector.test_cfg[section] if section else detector.test_cfg
+    section[key] = value
+    if value is None:
+        del section[key]
+    with pytest.raises(UserError) as caught:
+        require_supported(detector)
+    assert caught.value.thing == f"model.test_cfg.{path}"
+    if value is not None:
+        section[key] = value - 1
+        require_supported(detector)
 
 
 def test_a_key_of_unknown_meaning_is_refused_wherever_it_stands():
