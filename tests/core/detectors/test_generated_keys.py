@@ -135,7 +135,7 @@ def test_keys_are_obeyed_together_or_refused(name):
     generated(name, QUICK[name])
 
 
-@pytest.mark.e2e
+@pytest.mark.detectors
 @pytest.mark.parametrize("name", MODELS)
 def test_more_keys_are_obeyed_together_or_refused(name):
     generated(name, MANY)
