@@ -127,7 +127,7 @@ def test_suppression_over_all_classes_or_levels_of_two_stages(section, agnostic,
 @pytest.mark.parametrize("roi_head", ["StandardRoIHead", "CascadeRoIHead"])
 def test_padding_of_few_proposals_takes_the_place_of_no_box(roi_head, tmp_path):
     few = {"nms": {"type": "nms", "iou_threshold": 0.05}, "max_per_img": 1000}
-    compared(two_stage(roi_head, rpn=few, rcnn={"max_per_img": 7, "score_thr": 0.0}), tmp_path)
+    compared(two_stage(roi_head, rpn=few, rcnn={"max_per_img": 20, "score_thr": 0.0}), tmp_path)
 
 
 @pytest.mark.detectors
