@@ -21,9 +21,9 @@ MODELS = {"RetinaNet": lambda: single_stage("RetinaHead"), "ATSS": lambda: singl
           "PAA": lambda: single_stage("PAAHead"), "Faster R-CNN": two_stage,
           "Cascade R-CNN": lambda: two_stage("CascadeRoIHead", agnostic=True), "DETR": lambda: single_stage("DETRHead"),
           "CenterNet": lambda: single_stage("CenterNetHead")}
-QUICK = {"RetinaNet": 3, "Faster R-CNN": 2, "DETR": 2}
+QUICK = {"RetinaNet": 2, "Faster R-CNN": 2, "DETR": 2}
 """Examples of the fast tests, of which the first has the first of all values below."""
-MANY = 20
+MANY = 12
 CHANGED = st.sampled_from([True, False])
 
 SCORES = [0, 0.0, 0.05, 0.3, 0.6, 0.999], [-0.1, 1, 1.5, None, True, "0.05"]
