@@ -41,8 +41,8 @@ test-e2e: setup ## the pipeline and its stages as a user runs them
 test-release: setup ## what is too slow for every change: the real data set end to end, recoveries at full length
 	$(VENV_PYTHON) -m pytest -m "release" --capture=no $(ARGS)
 
-test-detectors: setup ## every detector with 8 bits, and every export; half an hour or more
-	$(VENV_PYTHON) -m pytest $(WORKER_OPTIONS) -m "detectors or (e2e and not docker)" tests/core $(ARGS)
+test-detectors: setup ## every detector and head family with 8 bits, every key of test_cfg; more than half an hour
+	$(VENV_PYTHON) -m pytest $(WORKER_OPTIONS) -m detectors $(ARGS)
 
 lint: setup ## ruff, and which room imports from which
 	$(VENV_PYTHON) -m ruff check .

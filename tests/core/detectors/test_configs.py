@@ -19,14 +19,14 @@ def lively(config):
     return enliven(build_detector(config), image), image
 
 
-@pytest.mark.e2e
+@pytest.mark.detectors
 @pytest.mark.parametrize("name", KINDS)
 def test_openvino_finds_the_same_in_the_exported_graph(name, tmp_path):
     masks = require_same_boxes(*lively(trial_config(name, "int8")), tmp_path)
     assert (None if masks is None else masks.shape) == ((100, 28, 28) if name == "mask_rcnn_r50" else None)
 
 
-@pytest.mark.e2e
+@pytest.mark.detectors
 @pytest.mark.parametrize("name", ["yolox_tiny", "ssd300", "yolov3_mobilenetv2"])
 def test_suppression_over_all_classes(name, tmp_path):
     config = trial_config(name, "int8")
@@ -35,14 +35,14 @@ def test_suppression_over_all_classes(name, tmp_path):
     require_same_boxes(*lively(config), tmp_path)
 
 
-@pytest.mark.e2e
+@pytest.mark.detectors
 def test_a_head_that_weighs_samples_otherwise_decodes_as_its_parent(tmp_path):
     config = trial_config("ssdlite_mobilenetv2", "int8")
     config.model.bbox_head.type = "PISASSDHead"
     require_same_boxes(*lively(config), tmp_path)
 
 
-@pytest.mark.e2e
+@pytest.mark.detectors
 @pytest.mark.parametrize("name", ["fcos_r50", "atss_r50", "yolov3_mobilenetv2"])
 def test_the_threshold_is_for_the_class_alone_where_pytorch_compares_that(name, tmp_path):
     config = trial_config(name, "int8")

@@ -45,13 +45,13 @@ def test_every_head_of_every_family_is_compared():
     assert {head for adapter in families() for head in adapter.heads} == {*HEADS, *WITH_CONFIGS, *SECOND_STAGES}
 
 
-@pytest.mark.parametrize("head", [head if head in QUICK else pytest.param(head, marks=pytest.mark.e2e)
+@pytest.mark.parametrize("head", [head if head in QUICK else pytest.param(head, marks=pytest.mark.detectors)
                                   for head in HEADS])
 def test_single_stage_heads(head, tmp_path):
     compared(single_stage(head), tmp_path)
 
 
-@pytest.mark.e2e
+@pytest.mark.detectors
 @pytest.mark.parametrize(("head", "change"), DEFORMABLE, ids=lambda value: value if isinstance(value, str) else "")
 def test_deformable_parts_of_single_stage_heads(head, change, tmp_path):
     model = single_stage(head)
@@ -59,7 +59,7 @@ def test_deformable_parts_of_single_stage_heads(head, change, tmp_path):
     compared(model, tmp_path)
 
 
-@pytest.mark.e2e
+@pytest.mark.detectors
 @pytest.mark.parametrize("head", ["RetinaHead", "FCOSHead", "GFLHead"])
 def test_suppression_over_all_classes(head, tmp_path):
     model, image = single_stage(head, **AGNOSTIC), picture()
@@ -70,7 +70,7 @@ def test_suppression_over_all_classes(head, tmp_path):
     assert len(found) != len(rows) or share_found(rows, labels, found, found_labels) < 0.97
 
 
-@pytest.mark.e2e
+@pytest.mark.detectors
 @pytest.mark.parametrize(("roi_head", "masks"), [("StandardRoIHead", False), ("StandardRoIHead", True),
                                                  ("DynamicRoIHead", False), ("CascadeRoIHead", False),
                                                  ("CascadeRoIHead", True), ("DoubleHeadRoIHead", False),
@@ -82,13 +82,13 @@ def test_two_stages(roi_head, masks, agnostic, tmp_path):
     assert (found is not None) == masks
 
 
-@pytest.mark.e2e
+@pytest.mark.detectors
 @pytest.mark.parametrize("roi_head", ["StandardRoIHead", "CascadeRoIHead"])
 def test_sides_in_buckets(roi_head, tmp_path):
     compared(two_stage(roi_head, box_head="SABLHead"), tmp_path)
 
 
-@pytest.mark.e2e
+@pytest.mark.detectors
 @pytest.mark.parametrize("model", [two_stage("GridRoIHead"), sparse(), sparse(masks=True), generic_extractor(),
                                    one_level(), objectness(), objectness("CascadeRoIHead")],
                          ids=["grid", "learnt proposals", "and masks", "all levels", "shared head", "objectness",
@@ -97,7 +97,7 @@ def test_other_second_stages(model, tmp_path):
     compared(model, tmp_path)
 
 
-@pytest.mark.e2e
+@pytest.mark.detectors
 def test_masks_refined_at_points(tmp_path):
     image = picture()
     detector = enliven(build(two_stage("PointRendRoIHead", masks=True, rcnn=POINTS)), image)
@@ -115,7 +115,7 @@ def test_masks_refined_at_points(tmp_path):
     assert (abs(refined - masks[:len(rows)]) < 1e-3).mean() > 0.99
 
 
-@pytest.mark.e2e
+@pytest.mark.detectors
 @pytest.mark.parametrize("agnostic", [False, True], ids=["box-a-class", "one-box"])
 @pytest.mark.parametrize("section", ["rpn", "rcnn"])
 def test_suppression_over_all_classes_or_levels_of_two_stages(section, agnostic, tmp_path):
@@ -123,13 +123,13 @@ def test_suppression_over_all_classes_or_levels_of_two_stages(section, agnostic,
     compared(two_stage(agnostic=agnostic, **{section: suppression}), tmp_path)
 
 
-@pytest.mark.e2e
+@pytest.mark.detectors
 @pytest.mark.parametrize("size", [-1, 12])
 def test_the_least_side_of_proposals(size, tmp_path):
     compared(two_stage(rpn={"min_bbox_size": size}), tmp_path)
 
 
-@pytest.mark.e2e
+@pytest.mark.detectors
 def test_masks_of_a_cascade_are_the_mean_of_its_stages(tmp_path):
     image = picture()
     detector = enliven(build(two_stage("CascadeRoIHead", masks=True)), image)

@@ -88,7 +88,7 @@ def telling(model, path):
 
 
 @pytest.mark.parametrize(("family", "path"), [
-    case if (case[0].name, case[1]) in QUICK else pytest.param(*case, marks=pytest.mark.e2e) for case in CASES],
+    case if (case[0].name, case[1]) in QUICK else pytest.param(*case, marks=pytest.mark.detectors) for case in CASES],
     ids=[f"{family.name}-{path}" for family, path in CASES])
 def test_another_value_is_obeyed(family, path, tmp_path):
     model = telling(model_of(family), path)
