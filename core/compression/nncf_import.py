@@ -41,6 +41,7 @@ def import_nncf() -> Any:
         import nncf.torch
     _keep_exported_types()
     _follow_filters_as_far_as_known()
+    _copy_shapes_as_numbers()
 
     logger = logging.getLogger("nncf")
     logger.setLevel(logging.WARNING)
@@ -73,6 +74,17 @@ def _keep_exported_types() -> None:
 
     typed._keeps_type = True  # type: ignore[attr-defined]
     ExportQuantizeToFakeQuantize.symbolic = staticmethod(typed)
+
+
+def _copy_shapes_as_numbers() -> None:
+    """Let two operations in a row that NNCF only passes through, such as ``contiguous`` and ``view``, be exported.
+
+    Behind the first one the shape that NNCF notes is of tensors while torch traces, which cannot be copied then
+    (nncf/torch/dynamic_graph/trace_functions.py, ForwardTraceOnly); what NNCF itself notes is numbers.
+    """
+    from nncf.torch.dynamic_graph.trace_tensor import TensorMeta
+
+    TensorMeta.__deepcopy__ = lambda meta, memo: TensorMeta(meta.creator_id, meta.index, meta.shape)
 
 
 def _follow_filters_as_far_as_known() -> None:

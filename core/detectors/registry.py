@@ -8,7 +8,7 @@ from typing import Any
 from core.base.errors import UserError
 from core.detectors import families as _families
 from core.detectors.adapter import Adapter
-from core.detectors.refused import HEADS, NECKS
+from core.detectors.refused import HEADS
 
 _HEADS = ("roi_head", "bbox_head", "mask_head", "panoptic_head")
 # A detector that tests otherwise than these finds other boxes.
@@ -70,10 +70,6 @@ def require_supported(detector: Any) -> Adapter:
     if owner is None or owner.__name__ not in (expected, *adapter.detectors):
         raise _refused(type(detector), f"{getattr(owner, '__name__', 'it')} tests otherwise than {expected}",
                        adapter.name)
-    for part in detector.neck.modules() if getattr(detector, "neck", None) is not None else ():
-        for base in type(part).__mro__:
-            if base.__name__ in NECKS:
-                raise _refused(base, *NECKS[base.__name__])
     adapter.check(detector)
     return adapter
 

@@ -82,14 +82,6 @@ def test_a_detector_that_tests_otherwise_is_refused():
         require_supported(detector)
 
 
-def test_a_neck_whose_graph_finds_other_boxes_is_refused():
-    config = single_stage("ATSSHead")
-    width = config["neck"]["out_channels"]
-    config["neck"] = [config["neck"], {"type": "DyHead", "in_channels": width, "out_channels": width, "num_blocks": 1}]
-    with pytest.raises(UserError, match="DyHead. It cannot be exported"):
-        require_supported(build(config))
-
-
 @pytest.mark.parametrize(("change", "told"), [
     ({"neck.norm_cfg": {"type": "BN"}}, None),
     ({"bbox_head.conv_cfg": {"type": "DCNv2", "deform_groups": 1}}, None),

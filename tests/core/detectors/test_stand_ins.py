@@ -48,6 +48,15 @@ def test_deformable_convolutions(layer):
     assert torch.allclose(same, torch.nn.functional.conv2d(features, weight, None, *layer[:4]), atol=1e-4)
 
 
+@pytest.mark.parametrize("layer", LAYERS[:4], ids=str)
+def test_offsets_of_a_larger_level_are_read_as_mmcv_reads_them(layer):
+    features, offset, mask, weight = tensors(*layer)
+    offset, mask = (torch.nn.functional.interpolate(given, scale_factor=2) + torch.rand(1) for given in (offset, mask))
+    expected = modulated_deform_conv2d(features, offset, mask, weight, None, *layer[:5])
+    found = modulated_deformable_convolution(features, offset, mask, weight, None, *layer[:5])
+    assert torch.allclose(found, expected, atol=1e-4)
+
+
 def test_boxes_displaced_by_offsets():
     boxes, offset = torch.randn(2, 4, 6, 7), torch.randn(2, 8, 6, 7) * 3
     ones = torch.ones(4, 1, 1, 1)
