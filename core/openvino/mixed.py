@@ -120,10 +120,11 @@ def write_without(onnx_dir: Path, output_dir: Path, parts: Sequence[Part]) -> No
     for port, output in (pair for part in parts for pair in part.ports if pair[0].get_node().get_type_name() != _END):
         quantizer, reader = (operation.get_friendly_name() for operation in (output.get_node(), port.get_node()))
         readers = reading.get(quantizer, [])
-        named = [node for node in readers if (node.name or node.output[0]) == reader.split("/WithoutBiases")[0]]
+        # OpenVINO calls what makes an output of the graph as the output.
+        named = [node for node in readers if reader.split("/WithoutBiases")[0] in (node.name, *node.output)]
         if not named and len(readers) != 1:
-            raise UserError("ONNX model", onnx_dir, f"The quantizer {quantizer} has {len(readers)} readers, none of them "
-                            f"called {reader}.", "Name the layer in ignored_scopes of an own nncf_config.")
+            raise UserError("ONNX model", onnx_dir, f"The quantizer {quantizer} has {len(readers)} readers, none of "
+                            f"them called {reader}.", "Name the layer in ignored_scopes of an own nncf_config.")
         for node in named or readers:
             node.input[:] = [quantizers[quantizer].input[0] if name == quantizers[quantizer].output[0] else name
                              for name in node.input]
