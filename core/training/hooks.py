@@ -1,5 +1,6 @@
 """Hooks of the training loop that plain and compressed models share."""
 
+import copy
 import hashlib
 import math
 import time
@@ -88,6 +89,37 @@ class EvaluationHook(EvalHook):
         # The first rank alone has the file.
         runner.messages = from_first_rank(runner.messages)
 
+    def before_train_epoch(self, runner: Any) -> None:
+        self._decide_interval(runner)
+        if self.by_epoch:
+            self._score_at_the_start(runner)
+
+    def before_train_iter(self, runner: Any) -> None:
+        self._decide_interval(runner)
+        if not self.by_epoch:
+            self._score_at_the_start(runner)
+
+    def _score_at_the_start(self, runner: Any) -> None:
+        """Score the model before the first step where the config's ``start`` says so.
+
+        As mmcv, but that it has a line of its own in the log: there it was mixed with that of the first iteration.
+        """
+        done = runner.epoch if self.by_epoch else runner.iter
+        if self.initial_flag and self.start is not None and done >= self.start and self._should_evaluate(runner):
+            buffer, mode = runner.log_buffer, runner.mode
+            before = copy.deepcopy((buffer.val_history, buffer.n_history))
+            buffer.clear()
+            self._do_evaluate(runner)
+            # In this mode the epoch that is logged is that which is done.
+            runner.mode = "val"
+            for hook in runner.hooks:
+                if isinstance(hook, LoggerHook):
+                    hook.after_train_epoch(runner)
+            runner.mode = mode
+            buffer.clear()
+            buffer.val_history, buffer.n_history = before
+        self.initial_flag = False
+
     def before_epoch(self, runner: Any) -> None:
         """Score the iteration that a training was interrupted in; mmcv calls it once where iterations are counted."""
         if self.by_epoch or not runner.unscored:
@@ -114,7 +146,6 @@ class EvaluationHook(EvalHook):
     def _do_evaluate(self, runner: Any) -> None:
         from core.training.evaluate import results_of
 
-        # mmcv scores before the first iteration, too, where the config's start says so.
         if not self.by_epoch and not self.initial_flag:
             self._begins(runner)
         # Minutes can pass here, and nothing is lost: the state after the last iteration is as good as that before it.
@@ -124,7 +155,7 @@ class EvaluationHook(EvalHook):
             runner.log_buffer.clear_output()
             # mmcv writes it as the validation's iteration; how far a training is that counts them stands nowhere else.
             runner.log_buffer.output["eval_iter_num"] = len(self.dataloader.dataset) if self.by_epoch else (
-                runner.iter + 1)
+                runner.iter + (not self.initial_flag))
             score = self.evaluate(runner, results)
         # Of a split without a box pycocotools' mAP is -1.
         if self.save_best and score and score > 0 and self._may_be_best():

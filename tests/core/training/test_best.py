@@ -119,11 +119,17 @@ def test_the_last_epoch_is_scored_whatever_interval_and_start_say(tiny_config, t
     assert log.val[-1].done == EPOCHS == result.epoch and result.metrics["map"] == log.val[-1].map
 
 
-def test_a_model_scored_before_its_first_step_is_not_called_the_first_epoch(tiny_config, tiny_data, tmp_path, scores):
-    scores(0.5, 0.2)
-    config = plain_config(tiny_config(**{"runner.max_epochs": 1, "evaluation.start": 0,
-                                         "evaluation.save_best": "bbox_mAP"}))
+@pytest.mark.parametrize("runner", [{"type": "EpochBasedRunner", "max_epochs": 2},
+                                    {"type": "IterBasedRunner", "max_iters": 2}])
+def test_a_model_scored_before_its_first_step_has_a_line_of_its_own(tiny_config, tiny_data, tmp_path, scores, runner):
+    """mmcv logs it with the first iteration's figures, and where iterations are counted ends in a KeyError."""
+    scores(0.5, 0.2, 0.3)
+    config = plain_config(tiny_config(**{"evaluation.start": 0, "evaluation.save_best": "bbox_mAP"}))
+    config.runner = runner
     assert run(config, tiny_data, tmp_path).epoch == 0
+    log = read_training_log(tmp_path / "out.log")
+    assert [(row.done, row.map) for row in log.val] == [(0, 0.5), (1, 0.2), (2, 0.3)]
+    assert [row.iteration for row in log.train] == [1, 2] if log.iterations else len(log.train) == 2 * 4
 
 
 def test_mmdetection_s_tool_leaves_it_to_the_config(plain, tiny_config, tiny_data, tmp_path, scores):

@@ -188,21 +188,29 @@ def test_sigterm_during_an_evaluation_does_not_wait_for_its_end(train, undisturb
 
 BY_ITERATIONS = {"runner": {"type": "IterBasedRunner", "max_iters": 6}, "evaluation.interval": 2,
                  "evaluation.save_best": "auto"}
+SCORES = (0.1, 0.2, 0.3, 0.5, 0.4, 0.2)
 
 
-@pytest.mark.parametrize("options", [
-    {}, {"data.workers_per_gpu": 2}, {"evaluation.start": 0},
-    {"optimizer_config": {"type": "GradientCumulativeOptimizerHook", "cumulative_iters": 2}}],
-    ids=["plain", "workers", "scored at the start", "gradient accumulation"])
-@pytest.mark.parametrize("stopped", [[1], [2], [3], [1, 1, 3]], ids=str)
+@pytest.mark.parametrize("stopped, options", [
+    ([1], {}), ([3], {}), ([1, 1, 3], {}), ([1, 1, 3], {"data.workers_per_gpu": 2}),
+    ([1, 1, 3], {"evaluation.start": 0, "evaluation.interval": 1}),
+    ([1, 1, 3], {"optimizer_config": {"type": "GradientCumulativeOptimizerHook", "cumulative_iters": 2}})],
+    ids=["first", "last", "again", "workers", "scored at the start", "gradient accumulation"])
 def test_sigterm_while_an_iteration_is_scored_neither_trains_it_again_nor_leaves_the_score_out(
-        train, tmp_path, monkeypatch, options, stopped):
+        train, tmp_path, monkeypatch, stopped, options):
     """Evaluations come after iterations 2, 4 and 6, the last; each of ``stopped`` is one of a process's own."""
     options = {**BY_ITERATIONS, **options}
     hourly, trained = StateSettings(str(tmp_path / "states"), minutes=60), []
-    before_train_iter = hooks.CheckLossHook.after_train_iter
+    after_train_iter, evaluate = hooks.CheckLossHook.after_train_iter, hooks.EvaluationHook.evaluate
+
+    def scored(hook, runner, results):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(hooks, "validation_metrics", lambda *_: {"bbox_mAP": SCORES[runner.iter]})
+            return evaluate(hook, runner, results)
+
+    monkeypatch.setattr(hooks.EvaluationHook, "evaluate", scored)
     monkeypatch.setattr(hooks.CheckLossHook, "after_train_iter", lambda hook, runner: (
-        trained.append(runner.iter), before_train_iter(hook, runner))[1])
+        trained.append(runner.iter), after_train_iter(hook, runner))[1])
     whole, whole_log = train("plain", "whole", **options)
     trained.clear()
     results_of = evaluation.results_of
@@ -210,20 +218,23 @@ def test_sigterm_while_an_iteration_is_scored_neither_trains_it_again_nor_leaves
         # One before the first step is none of an iteration.
         left = iter(range(place + ("evaluation.start" in options and number == 0), -99, -1))
 
-        def evaluate(*arguments, left=left):
+        def results(*arguments, left=left):
             if next(left) == 1:
                 terminated()
             return results_of(*arguments)
 
         with monkeypatch.context() as patch, pytest.raises(StateSaved):
-            patch.setattr("core.training.evaluate.results_of", evaluate)
+            patch.setattr("core.training.evaluate.results_of", results)
             train("plain", f"terminated-{number}", hourly, **options)
     resumed, log = train("plain", "resumed", hourly, **options)
     assert trained == list(range(6))
     assert weights_digest(resumed.state_dict) == weights_digest(whole.state_dict)
     assert losses(log) == losses(whole_log)
-    assert [line for line in log if line["mode"] == "val"] == [line for line in whole_log if line["mode"] == "val"]
-    assert resumed.training["hook_msgs"]["best_score"] == whole.training["hook_msgs"]["best_score"]
+    kept = [[{name: line[name] for name in ("epoch", "iter", "lr", "bbox_mAP")} for line in lines
+             if line["mode"] == "val"] for lines in (log, whole_log)]
+    assert kept[0] == kept[1]
+    assert resumed.training["iter"] == whole.training["iter"]
+    assert resumed.training["hook_msgs"]["best_score"] == whole.training["hook_msgs"]["best_score"] == 0.5
 
 
 def test_an_older_state_s_log_goes_on_under_a_head_of_this_version(train, tmp_path, monkeypatch):
