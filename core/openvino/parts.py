@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.base.errors import UserError
+from core.base.errors import CandidateFailed, UserError
 from core.compression.fake_quantize import FAKE_QUANTIZE
 from core.compression.structure import structure_of_ir
 from core.evaluation.coco_map import read_annotations, score_detections
@@ -19,6 +19,7 @@ from core.openvino.groups import filter_groups, read_graph, remove_quantizers, w
 from core.openvino.image import CorruptImageError, read_image
 from core.openvino.ir import INPUT, MODEL_ONNX
 from core.openvino.preprocess import Preprocessor
+from core.openvino.rounding import keep_rounding
 from core.openvino.runtime import Hint, at_test_size, compile_model
 
 if TYPE_CHECKING:
@@ -126,13 +127,13 @@ class PartedModel:
 
     @contextlib.contextmanager
     def compressed(self, *parts: Part) -> Iterator[None]:
-        """Compress parts, and put back afterwards what was there."""
+        """Compress parts as convert does, and put back afterwards what was there."""
         ports = [pair for part in parts for pair in part.ports]
         before = [(port, port.get_source_output()) for port, _ in ports]
         try:
             for port, output in ports:
                 port.replace_source_output(output)
-            self.model.validate_nodes_and_infer_types()
+            keep_rounding(self.model)
             yield
         finally:
             for port, output in before:
@@ -148,6 +149,14 @@ class PartedModel:
         """Return the mAP on images."""
         return images.map(self._run(images), self._classes)
 
+    def compressed_map(self, images: Images, *parts: Part) -> float:
+        """Return the mAP on images with parts compressed; 0 where that makes boxes of NaN, which nobody can use."""
+        with self.compressed(*parts):
+            try:
+                return self.map(images)
+            except CandidateFailed:
+                return 0.0
+
     def _run(self, images: Images) -> dict[int, list[np.ndarray]]:
         request = compile_model(self.model, Hint.LATENCY).create_infer_request()
         found = {}
@@ -158,9 +167,13 @@ class PartedModel:
 
 
 def error_of(changed: Sequence[np.ndarray], original: Sequence[np.ndarray]) -> float:
-    """Return the root mean square difference of raw outputs over their standard deviation; each weighs the same."""
-    shares = [float(np.square(after - before).mean() / max(before.var(), np.finfo(np.float32).tiny))
-              for after, before in zip(changed, original)]
+    """Return the root mean square difference of raw outputs over their standard deviation; each weighs the same.
+
+    Of an output that is the same everywhere it is over the output itself, over 1 where that is 0.
+    """
+    shares = []
+    for after, before in zip(changed, (array.astype(np.float64) for array in original)):
+        shares.append(np.square(after - before).mean() / (before.var() or np.square(before).mean() or 1.0))
     return float(np.sqrt(np.mean(shares)))
 
 

@@ -19,7 +19,7 @@ from core.training.log import write_head
 from core.training.model import load_plain_weights
 from core.training.snapshot import snapshot
 from core.training.trainer import Output, Trainer
-from core.training.tuning import known
+from core.training.tuning import DECIDED
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -97,15 +97,19 @@ def fit(config: Any, dataset: "Dataset", output_checkpoint: Path, log_file: Path
             if best is None:
                 require_finite(trainer.network)
             save_checkpoint(best or trainer.snapshot(), output_checkpoint)
+    except CandidateFailed as error:
+        error.seconds = trainer.seconds
+        raise
     finally:
         if first_rank():
             with new_file(log_file) as partial:
                 shutil.copyfile(output.json_log, partial)
     metrics = trainer.best["metrics"] if trainer.best else runner.last_metrics
+    decided = runner.messages.get(DECIDED, {})
     return FitResult(epochs=runner.epoch, seconds=trainer.seconds, metrics=dict(metrics), epoch=trainer.place,
                      best=dict(runner.best), algorithms=algorithms_of(config) if trainer.compression else (),
-                     decision=trainer.decision, map_parent=known(trainer.parent_map),
-                     map_initial=trainer.initial.metrics.map if trainer.initial else math.nan)
+                     decision=trainer.decision, map_parent=decided.get("map_parent", math.nan),
+                     map_initial=decided.get("map_initial", math.nan))
 
 
 def require_finite(network: Any) -> None:

@@ -5,14 +5,15 @@ import json
 
 import pytest
 
-from core.base.errors import UserError
+from core.base.errors import CandidateFailed, UserError
 from core.compression.fake_quantize import count_in_onnx
 from core.export.spec import ModelSpec
 from core.openvino import mixed
 from core.openvino.accuracy import measure_accuracy
 from core.openvino.detector import OpenVinoDetector
 from core.openvino.ir import convert_to_ir
-from core.openvino.mixed import mix_precision
+from core.openvino.mixed import mix_precision, write_without
+from core.openvino.parts import Part, PartedModel
 from tests.core.openvino.test_sensitivity import write_chain
 
 pytestmark = pytest.mark.usefixtures("openvino")
@@ -54,6 +55,55 @@ def test_a_model_without_quantizers_is_refused(tmp_path, scenes, toy_spec, write
     chain = write_chain(tmp_path / "chain", toy_spec, write_onnx, quantized=False)
     with pytest.raises(UserError, match="no quantizers"):
         mix_precision(chain, tmp_path / "out", scenes, max_map_drop=0.01)
+
+
+def test_a_limit_that_a_loss_meets_but_for_rounding_is_kept(tmp_path, monkeypatch, scenes, int8_spec, write_onnx):
+    """As by the gate: 0.41 - 0.40 is not 0.01 in binary."""
+    chain = write_chain(tmp_path / "chain", int8_spec, write_onnx)
+    monkeypatch.setattr(PartedModel, "map", lambda model, images: 0.41)
+    monkeypatch.setattr(PartedModel, "compressed_map", lambda model, images, *parts: 0.40)
+    assert mix_precision(chain, tmp_path / "out", scenes, max_map_drop=0.01, images=1).modules == ()
+
+
+def test_a_trial_whose_boxes_are_nan_keeps_nothing_and_ends_nothing(tmp_path, monkeypatch, scenes, int8_spec,
+                                                                    write_onnx):
+    chain = write_chain(tmp_path / "chain", int8_spec, write_onnx)
+    measured, seen = PartedModel.map, []
+
+    def broken_once(model, images):
+        seen.append(images)
+        if len(seen) == 2:
+            raise CandidateFailed("exported model", "it", "It returned boxes or scores that are NaN.", "")
+        return measured(model, images)
+
+    monkeypatch.setattr(PartedModel, "map", broken_once)
+    found = mix_precision(chain, tmp_path / "out", scenes, max_map_drop=0.01, images=2)
+    assert found.held and found.trials[0].map_drop == pytest.approx(1) and found.modules == ("backbone/conv3",)
+
+
+class Place:
+    """An input in a graph, or an output: as much of it as its operation's name."""
+
+    def __init__(self, name, kind="Convolution"):
+        self.get_node = lambda: self
+        self.get_friendly_name, self.get_type_name = lambda: name, lambda: kind
+
+
+def test_a_quantizer_is_taken_out_where_its_reader_is_called_otherwise_or_what_was_tried_is_not_written(
+        tmp_path, int8_spec, write_onnx):
+    """It stayed without a word, and the model that was written was not the one whose mAP was measured."""
+    import onnx
+
+    chain = write_chain(tmp_path / "chain", int8_spec, write_onnx)
+    part = Part("quantization", "backbone/conv2", (), (), (
+        (Place("called otherwise"), Place("conv2_in", "FakeQuantize")), (Place("raw", "Result"), Place("conv2_in"))))
+    write_without(chain, tmp_path / "out", [part])
+    assert ModelSpec.read(tmp_path / "out").fake_quantize_nodes == 5
+    model = onnx.load(str(chain / "model.onnx"))
+    model.graph.node.append(onnx.helper.make_node("Relu", ["conv2_in"], ["more"]))
+    onnx.save(model, str(chain / "model.onnx"))
+    with pytest.raises(UserError, match="conv2_in has 2 readers, none of them called called otherwise"):
+        write_without(chain, tmp_path / "more", [part])
 
 
 def test_the_command(tmp_path, monkeypatch, capsys, scenes, int8_spec, write_onnx):
