@@ -263,6 +263,8 @@ def families_section() -> str:
         divisor = f" (x{family.input_divisor})" if family.input_divisor > 1 else ""
         divisor += " (stretched)" if family.whole_images else ""
         lines.append(f"| {family.name}{divisor} | {', '.join(family.heads)} | {', '.join(_keys(family.test_cfg))} |")
+    lines += ["", "MMDetection has no such limit, and the exported graph has:", ""]
+    lines += [f"- {family.name}: {family.limit}." for family in families() if family.limit]
     lines += ["", "| refused | reason | nearest family |", "|---|---|---|"]
     named = {head for family in families() for head in family.heads}
     lines += [f"| {head} | {reason} | {nearest} |" for head, (reason, nearest) in sorted(HEADS.items())

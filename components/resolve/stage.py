@@ -279,9 +279,10 @@ def check_detector(config: Any) -> None:
             pipeline has an effect that the graph would not have.
     """
     from core.detectors.building import build_detector
-    from core.detectors.registry import find_adapter
+    from core.detectors.registry import find_adapter, require_known
     from core.export.attempt import require_exportable
 
+    require_known(config.model)
     detector = build_detector(config)
     require_exportable(detector)
     find_adapter(detector).check_images(config)

@@ -17,6 +17,7 @@ from core.bundle.readme import README_FILE, REQUIREMENTS, REQUIREMENTS_FILE, rea
 from core.bundle.runner_files import runner_files
 from core.evaluation.golden import GOLDEN
 from core.export.spec import ModelSpec
+from core.openvino.ir import model_api
 from core.openvino.runtime import INFERENCE_PRECISION
 from core.results.summary import Summary
 
@@ -77,7 +78,7 @@ def assemble(sources: BundleSources, folder: Path, model_name: str, run: str, ru
     (folder / MODEL_XML).write_bytes(add_model_info((sources.compressed / MODEL_XML).read_bytes(), entries))
     spec = ModelSpec.read(folder)
     write_labels(folder, spec.classes)
-    (folder / README_FILE).write_text(readme(model_name, spec), encoding="utf-8")
+    (folder / README_FILE).write_text(readme(model_name, spec, model_api(spec)), encoding="utf-8")
     (folder / REQUIREMENTS_FILE).write_text(REQUIREMENTS, encoding="utf-8")
     for name, content in runner_files().items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +87,7 @@ def assemble(sources: BundleSources, folder: Path, model_name: str, run: str, ru
     write_inference_service(folder, service)
     write_model_card(folder, model_name, spec, summary, service)
     files = describe_files(folder)
-    manifest = Manifest(SCHEMA, model_name, content_digest(files, validated), validated, entries,
+    manifest = Manifest(SCHEMA, model_name, content_digest(files, validated), validated, entries, model_api(spec),
                         summary.provenance.versions, files)
     manifest.write(folder)
     check_bundle(folder)

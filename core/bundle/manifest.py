@@ -15,7 +15,7 @@ from core.base.text import bounded_repr, shown
 from core.bundle.labels import COPY_AGAIN
 
 MANIFEST = "bundle.json"
-SCHEMA = 2
+SCHEMA = 3
 MOST_BYTES = 16 << 20
 MODEL_XML = "model.xml"
 _CACHES = "__pycache__"
@@ -39,6 +39,8 @@ class Manifest:
         content_sha256: Equal for bundles with the same content, whichever run made them; see ``content_digest``.
         validated_xml_sha256: SHA-256 of model.xml as it was validated, before ``core.bundle.model_info`` added to it.
         model_info: Entries added to model.xml: source run, digests, measured mAP.
+        model_api: How OpenVINO Model API takes the model: ``model_type``, the wrapper that finds its boxes, empty where
+            Model API does not know its outputs; ``model_api_note``, in what it must differ, empty where in nothing.
         versions: Versions of the packages the model was made with.
         files: Every other file of the bundle, by its path with ``/``.
     """
@@ -48,6 +50,7 @@ class Manifest:
     content_sha256: str
     validated_xml_sha256: str
     model_info: dict[str, str]
+    model_api: dict[str, str]
     versions: dict[str, str]
     files: dict[str, FileRecord]
 
@@ -92,10 +95,11 @@ class Manifest:
             raise UserError("bundle file", path, f"Its files are not described as they must be ({shown(error)}).",
                             COPY_AGAIN) from error
         texts = [values["model_name"], values["content_sha256"], values["validated_xml_sha256"]]
-        for key in ("model_info", "versions"):
+        for key in ("model_info", "model_api", "versions"):
             texts += values[key].values() if isinstance(values[key], dict) else [None]
         if not all(isinstance(text, str) for text in texts):
-            raise UserError("bundle file", path, "Names, digests, model_info and versions must be texts.", COPY_AGAIN)
+            raise UserError("bundle file", path, "Names, digests, model_info, model_api and versions must be "
+                            "texts.", COPY_AGAIN)
         return cls(**{**values, "files": files})
 
 

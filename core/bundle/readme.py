@@ -1,5 +1,7 @@
 """The page of instructions inside a bundle, and the packages it needs."""
 
+from collections.abc import Mapping
+
 from core.bundle.runner import RUNNER
 from core.export.spec import ModelSpec
 
@@ -8,10 +10,13 @@ REQUIREMENTS_FILE = "requirements.txt"
 REQUIREMENTS = "openvino>=2024.6\nnumpy\nopencv-python-headless\n"
 
 
-def readme(model_name: str, spec: ModelSpec) -> str:
-    """Return the text of a bundle's README.md."""
+def readme(model_name: str, spec: ModelSpec, model_api: Mapping[str, str]) -> str:
+    """Return the text of a bundle's README.md; ``model_api`` as in its manifest."""
     algorithms = " and ".join(name.replace("_", " ") for name in spec.algorithms) or "no compression"
     size = f"{spec.input_height}, {spec.input_width}"
+    note = model_api["model_api_note"]
+    loaded = ("OpenVINO Model API loads `model.xml` with no further parameter." if model_api["model_type"] else
+              "OpenVINO Model API does not know its outputs.")
     return f"""# {model_name}
 
 An object detector for OpenVINO, {len(spec.classes)} classes ([labels.txt](labels.txt)), {algorithms}. What was
@@ -35,6 +40,6 @@ From elsewhere it is `python this-folder/{RUNNER} image.jpg`.
 | `{RUNNER}/` | the program above, no installation needed |
 
 Input `image`: float32 [1, 3, {size}], BGR, 0 to 255; normalisation is in the model. Outputs: `boxes` [1, N, 5]
-(x1, y1, x2, y2, score in input pixels) and `labels` [1, N]; rows of score 0 are padding. OpenVINO Model API loads
-`model.xml` with no further parameter, and a model server takes the folder above this one.
+(x1, y1, x2, y2, score in input pixels) and `labels` [1, N]; rows of score 0 are padding. A model server takes the
+folder above this one. {loaded}{f" It differs: {note}." if note else ""}
 """

@@ -30,6 +30,7 @@ class Adapter(ABC):
         input_divisor: What the sides of the input must be multiples of.
         test_cfg: The keys of ``test_cfg`` that the exported graph obeys.
         suppresses: Whether the exported graph ends in a non-maximum suppression.
+        limit: How many boxes the exported graph has room for where MMDetection has no limit; empty where there is none.
         whole_images: Whether MMDetection leaves an image's padding out of account, which the graph cannot see.
     """
 
@@ -43,6 +44,7 @@ class Adapter(ABC):
     obstacle: ClassVar[str] = ""
     input_divisor: ClassVar[int] = 1
     suppresses: ClassVar[bool] = True
+    limit: ClassVar[str] = ""
     whole_images: ClassVar[bool] = False
     test_cfg: ClassVar[Table]
 
@@ -90,7 +92,11 @@ class Adapter(ABC):
         if problem:
             raise UserError("detector", type(detector).__name__, problem,
                             f"Configure it as in MMDetection's own configs of {self.name}.")
-        check_test_cfg(detector.test_cfg, self.test_cfg, self.name)
+        check_test_cfg(detector.test_cfg, self.rules(detector), self.name)
+
+    def rules(self, detector: Any) -> Table:
+        """Return ``test_cfg`` with what the parts of a detector ask of its keys."""
+        return self.test_cfg
 
     def check_images(self, config: Any) -> None:
         """Check that the test pipeline of an mmcv Config pads no image for a family of ``whole_images``.

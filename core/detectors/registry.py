@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -11,6 +12,7 @@ from core.detectors.adapter import Adapter
 from core.detectors.refused import HEADS
 
 _HEADS = ("roi_head", "bbox_head", "mask_head", "panoptic_head")
+_FIRST_STAGE = "rpn_head"
 # A detector that tests otherwise than these finds other boxes.
 _TESTED_BY = {"bbox_head": "SingleStageDetector", "roi_head": "TwoStageDetector"}
 
@@ -51,10 +53,23 @@ def find_adapter(detector: Any) -> Adapter:
     Raises:
         UserError: The detector is of no family, or is refused.
     """
-    part = next((name for name in _HEADS if getattr(detector, name, None) is not None), None)
-    if part is None or (part == "roi_head" and getattr(detector, "rpn_head", None) is None):
-        raise _refused(type(detector), "it has no box head, or proposals from elsewhere", "Faster R-CNN")
-    return family_of_head(type(getattr(detector, part)))
+    return _family_of(type(detector), _kinds_of(detector))
+
+
+def require_known(model: Mapping[str, Any]) -> None:
+    """Check a model config by the types that it names, before anything is built, which can take half a minute.
+
+    What is no name in a registry is left to building.
+
+    Raises:
+        UserError: As ``require_supported``, where names tell it.
+    """
+    from mmdet.models import builder
+
+    detector = _named(model, builder.DETECTORS)
+    parts = {name: _named(model[name], builder.HEADS) for name in (*_HEADS, _FIRST_STAGE) if model.get(name)}
+    if detector is not None and parts and None not in parts.values():
+        _require_tested_as_known(detector, parts)
 
 
 def require_supported(detector: Any) -> Adapter:
@@ -64,13 +79,35 @@ def require_supported(detector: Any) -> Adapter:
         UserError: It has no adapter, it tests otherwise than its family, or a part or a key of
             ``test_cfg`` has an effect that the graph would not have.
     """
-    adapter = find_adapter(detector)
-    expected = _TESTED_BY["roi_head" if getattr(detector, "roi_head", None) is not None else "bbox_head"]
-    owner = next((base for base in type(detector).__mro__ if "simple_test" in vars(base)), None)
-    if owner is None or owner.__name__ not in (expected, *adapter.detectors):
-        raise _refused(type(detector), f"{getattr(owner, '__name__', 'it')} tests otherwise than {expected}",
-                       adapter.name)
+    adapter = _require_tested_as_known(type(detector), _kinds_of(detector))
     adapter.check(detector)
+    return adapter
+
+
+def _named(part: Any, registry: Any) -> type | None:
+    """Return the class that a section of a config names, None where the registry has none of the name."""
+    kind = part.get("type") if isinstance(part, Mapping) else None
+    return registry.get(kind) if isinstance(kind, str) else None
+
+
+def _kinds_of(detector: Any) -> dict[str, type]:
+    return {name: type(part) for name in (*_HEADS, _FIRST_STAGE) if (part := getattr(detector, name, None)) is not None}
+
+
+def _family_of(detector: type, parts: Mapping[str, type]) -> Adapter:
+    """Return the adapter of a detector's class with heads of these classes, by their names in the detector."""
+    part = next((name for name in _HEADS if name in parts), None)
+    if part is None or (part == "roi_head" and _FIRST_STAGE not in parts):
+        raise _refused(detector, "it has no box head, or proposals from elsewhere", "Faster R-CNN")
+    return family_of_head(parts[part])
+
+
+def _require_tested_as_known(detector: type, parts: Mapping[str, type]) -> Adapter:
+    adapter = _family_of(detector, parts)
+    expected = _TESTED_BY["roi_head" if "roi_head" in parts else "bbox_head"]
+    owner = next((base for base in detector.__mro__ if "simple_test" in vars(base)), None)
+    if owner is None or owner.__name__ not in (expected, *adapter.detectors):
+        raise _refused(detector, f"{getattr(owner, '__name__', 'it')} tests otherwise than {expected}", adapter.name)
     return adapter
 
 

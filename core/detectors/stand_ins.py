@@ -15,8 +15,8 @@ SAMPLING_OPSET = 16
 """The first with GridSample, and with a RoIAlign like mmcv's."""
 # As ONNX numbers its types.
 _INT64 = 7
-# Pixels: too little to move a sample.
-_LEAST_SIDE = 1e-3
+# Corners, in pixels, of a region beyond all images.
+_NOWHERE = (-1e5, -1e5, -1e5 + 1, -1e5 + 1)
 # Classes of modules that sample between pixels.
 _SAMPLERS = ("RoIAlign", "DeformConv2d", "ModulatedDeformConv2d", "SAConv2d", "TOODHead",
              "MultiScaleDeformableAttention")
@@ -212,13 +212,16 @@ def roi_align_node(g: Any, features: Any, rois: Any, output_size: tuple[int, int
 
     images = g.op("Reshape", _slice_helper(g, rois, axes=[1], starts=[0], ends=[1]),
                   g.op("Constant", value_t=torch.tensor([-1])))
-    # MMDetection makes points of regions that another level reads (single_level_roi_extractor.py), and multiplies what
-    # comes of them by 0. Of a point OpenVINO takes no sample where their number follows the region, and 0 / 0 stays.
-    first = _slice_helper(g, rois, axes=[1], starts=[1], ends=[3])
-    last = g.op("Max", _slice_helper(g, rois, axes=[1], starts=[3], ends=[5]),
-                g.op("Add", first, g.op("Constant", value_t=torch.tensor(_LEAST_SIDE))))
-    return g.op("RoiAlign", features, g.op("Concat", first, last, axis_i=1),
-                g.op("Cast", images, to_i=_INT64), output_height_i=output_size[0], output_width_i=output_size[1],
+    corners = _slice_helper(g, rois, axes=[1], starts=[1], ends=[5])
+    if sampling_ratio <= 0:
+        # Where the number of samples follows the region, one without area has none: mmcv finds 0 in it and OpenVINO
+        # 0 / 0. In a place that no map reaches it finds 0, too.
+        sides = g.op("Sub", _slice_helper(g, rois, axes=[1], starts=[3], ends=[5]),
+                     _slice_helper(g, rois, axes=[1], starts=[1], ends=[3]))
+        real = g.op("Greater", g.op("ReduceMin", sides, axes_i=[1]), g.op("Constant", value_t=torch.tensor(0.0)))
+        corners = g.op("Where", real, corners, g.op("Constant", value_t=torch.tensor([_NOWHERE])))
+    return g.op("RoiAlign", features, corners, g.op("Cast", images, to_i=_INT64),
+                output_height_i=output_size[0], output_width_i=output_size[1],
                 spatial_scale_f=spatial_scale, sampling_ratio_i=max(0, sampling_ratio), mode_s=pool_mode,
                 coordinate_transformation_mode_s="half_pixel" if aligned else "output_half_pixel")
 

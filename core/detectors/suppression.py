@@ -4,6 +4,8 @@ from typing import Any
 
 LEAST_SCORE = 1e-6
 """Below any score that counts, above that of padding, which is 0."""
+# What is less could count as 0.
+_LEAST_OVERLAP = 1e-7
 # MMDetection's own default of its export.
 _MAX_PER_CLASS = 200
 
@@ -23,12 +25,19 @@ def suppress(boxes: Any, scores: Any, test_cfg: Any, score_threshold: float, lab
     """
     from mmdet.core.export import add_dummy_nms_for_onnx
 
-    if labels is None and test_cfg.nms.get("class_agnostic", False):
+    if labels is None and test_cfg.nms.get("class_agnostic", False) and test_cfg.nms.iou_threshold < 1:
         # All but the best class of a box would fall to that one: the boxes are the same.
         scores, labels = scores.max(dim=-1, keepdim=True)
-    return add_dummy_nms_for_onnx(boxes, scores, max(_MAX_PER_CLASS, test_cfg.max_per_img), test_cfg.nms.iou_threshold,
-                                  score_threshold, test_cfg.get("deploy_nms_pre", -1), test_cfg.max_per_img,
-                                  labels=labels)
+    return add_dummy_nms_for_onnx(boxes, scores, max(_MAX_PER_CLASS, test_cfg.max_per_img),
+                                  overlap_limit(test_cfg.nms.iou_threshold), score_threshold,
+                                  test_cfg.get("deploy_nms_pre", -1), test_cfg.max_per_img, labels=labels)
+
+
+def overlap_limit(threshold: float) -> float:
+    """Return the overlap from which on OpenVINO drops a box, where mmcv and ONNX drop one above ``threshold``."""
+    import numpy as np
+
+    return max(_LEAST_OVERLAP, float(np.nextafter(np.float32(threshold), np.float32(2))))
 
 
 def best_pairs(boxes: Any, scores: Any, most: int) -> tuple[Any, Any, Any]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from core.base.errors import UserError
@@ -40,7 +40,14 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_whole(value: Any) -> bool:
-    return _is_number(value) and value == int(value)
+    # Of 100.0 MMDetection would make a slice, which Python refuses with the first image.
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def up_to(most: int, rule: Rule, why: str) -> Rule:
+    """Return a rule of whole numbers with a largest one, above which MMDetection fails with the first image."""
+    return replace(rule, accepts=lambda given: rule.accepts(given) and given <= most,
+                   rule=f"{rule.rule.removesuffix('.')} to {most}, {why}.", hint=f"Write {most} or less.")
 
 
 def only(value: Any, why: str) -> Rule:

@@ -1,5 +1,6 @@
 """Detectors that propose regions and look at each again: what Faster, Mask and Cascade R-CNN have in common."""
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from core.base.errors import UserError
@@ -8,7 +9,7 @@ from core.detectors.decoding import in_buckets
 from core.detectors.graph import image_metas, metas_of_any_size, untraced
 from core.detectors.outputs import BOX_OUTPUTS, MASK_OUTPUT
 from core.detectors.patches import DENSE_FUNCTIONS, DENSE_HEAD, ROI_FUNCTIONS, ROI_HEAD, Patch, UntracedFunction
-from core.detectors.suppression import LEAST_SCORE, suppress
+from core.detectors.suppression import LEAST_SCORE, overlap_limit, suppress
 from core.detectors.test_cfg import TWO_STAGE, Table
 
 _BOX_HEADS = ("BBoxHead", "ConvFCBBoxHead", "Shared2FCBBoxHead", "Shared4Conv1FCBBoxHead", "DoubleConvFCBBoxHead")
@@ -17,6 +18,8 @@ _BUCKET_HEADS = ("SABLHead",)
 _BUCKETS = ("BucketingBBoxCoder",)
 _EXTRACTORS = ("SingleRoIExtractor", "GenericRoIExtractor")
 _TRACED_MASKS = 100
+# A logit beside which a softmax makes 0 of all others.
+_SURE_BACKGROUND = 1e4
 
 
 class TwoStageAdapter(Adapter):
@@ -51,6 +54,13 @@ class TwoStageAdapter(Adapter):
         if not rpn.use_sigmoid_cls:
             return "The exported graph takes the proposals' scores from a sigmoid (rpn_head.loss_cls.use_sigmoid=True)."
         return ""
+
+    def rules(self, detector: Any) -> Table:
+        sections = self.test_cfg
+        if not detector.roi_head.with_mask:
+            return sections
+        binary = replace(sections["rcnn"]["mask_thr_binary"], required=True)
+        return {**sections, "rcnn": {**sections["rcnn"], "mask_thr_binary": binary}}
 
     def last_stage(self, test_cfg: Any) -> Any:
         return test_cfg.rcnn
@@ -103,19 +113,12 @@ class TwoStageAdapter(Adapter):
         return self.raw_masks(roi_head, features, rois)
 
     def exported_forward(self, detector: Any) -> Exported:
-        import torch
-
         def forward(img: Any, **ignored: Any) -> tuple[Any, ...]:
             metas, head = metas_of_any_size(img), detector.roi_head
             features = detector.extract_feat(img)
             proposals = _proposals(detector.rpn_head, detector.rpn_head(features), metas)
             features = self.second_features(head, features)
             boxes, labels = self.boxes_in(head, features, metas, proposals)
-            with untraced():
-                # Padded proposals are points, and so are the boxes found in them.
-                sides = boxes[..., 2:4] - boxes[..., 0:2]
-                real = (sides.min(dim=-1, keepdim=True)[0] > 0).to(boxes.dtype)
-                boxes = torch.cat([boxes[..., :4], boxes[..., 4:] * real], dim=-1)
             if not head.with_mask:
                 return boxes, labels
             return boxes, labels, self._masks(head, features, boxes, labels)
@@ -127,7 +130,7 @@ class TwoStageAdapter(Adapter):
         rois = regions(proposals)
         found = roi_head._bbox_forward(features, rois)
         return final_boxes(roi_head.bbox_head, rois, found["cls_score"], found["bbox_pred"],
-                           metas[0]["img_shape_for_onnx"], roi_head.test_cfg)
+                           metas[0]["img_shape_for_onnx"], roi_head.test_cfg, proposals)
 
     def _masks(self, roi_head: Any, features: Any, boxes: Any, labels: Any) -> Any:
         import torch
@@ -149,14 +152,18 @@ def regions(boxes: Any) -> Any:
     return torch.cat([torch.zeros_like(boxes[..., :1]), boxes[..., :4]], dim=-1).reshape(-1, 5)
 
 
-def final_boxes(box_head: Any, rois: Any, scores: Any, deltas: Any, shape: Any, test_cfg: Any) -> tuple[Any, Any]:
+def final_boxes(box_head: Any, rois: Any, scores: Any, deltas: Any, shape: Any, test_cfg: Any, proposals: Any
+                ) -> tuple[Any, Any]:
     """Return boxes [1, N, 5] and labels [1, N] of regions [K, 5] with their scores [K, classes + 1] and deltas.
 
     ``deltas`` are a pair for a head that decodes buckets, and None for one that leaves the regions as they are.
+    ``proposals`` [1, K, 5] are what the regions come of; those of score 0 are padding, in which nothing is found.
     """
     import torch
 
     with untraced():
+        padding = (proposals[0, :, 4:] <= 0).to(scores.dtype)
+        scores = torch.cat([scores[:, :-1], scores[:, -1:] + _SURE_BACKGROUND * padding], dim=1)
         if is_one_of(box_head, _BUCKET_HEADS):
             boxes, sure = in_buckets(box_head.bbox_coder, rois[:, 1:], *deltas, shape)
             scores = probabilities(box_head, scores)
@@ -167,15 +174,19 @@ def final_boxes(box_head: Any, rois: Any, scores: Any, deltas: Any, shape: Any, 
             edge = shape.flip(0).repeat(2).to(rois.dtype)
             boxes, scores = torch.min(rois[:, 1:].clamp(min=0), edge), probabilities(box_head, scores)
             return suppress(boxes[None], scores[None], test_cfg, test_cfg.score_thr)
-        if not test_cfg.nms.get("class_agnostic", False):
-            return box_head.onnx_export(rois[None], scores[None], deltas[None], shape, cfg=test_cfg)
         boxes = box_head.bbox_coder.decode(rois[None, :, 1:], deltas[None], max_shape=shape)
         scores = probabilities(box_head, scores)[None]
         if box_head.reg_class_agnostic:
             return suppress(boxes, scores, test_cfg, test_cfg.score_thr)
         # Each class of a region has a box of its own, so each pair is a candidate.
         labels = torch.arange(box_head.num_classes).reshape(1, 1, -1).expand_as(scores).reshape(1, -1)
-        return suppress(boxes.reshape(1, -1, 4), scores.reshape(1, -1, 1), test_cfg, test_cfg.score_thr, labels)
+        boxes, scores = boxes.reshape(1, -1, 4), scores.reshape(1, -1, 1)
+        if test_cfg.nms.get("class_agnostic", False):
+            return suppress(boxes, scores, test_cfg, test_cfg.score_thr, labels)
+        # Each class has a place of its own, beside the others.
+        side = shape.max().to(boxes.dtype)
+        rows, labels = suppress(boxes + labels[..., None] * side, scores, test_cfg, test_cfg.score_thr, labels)
+        return torch.cat([rows[..., :4] - labels[..., None] * side, rows[..., 4:]], dim=-1), labels
 
 
 def probabilities(box_head: Any, scores: Any) -> Any:
@@ -201,7 +212,7 @@ def _proposals(head: Any, outputs: Any, metas: list[dict[str, Any]]) -> Any:
             scores = scores * (sides > cfg.min_bbox_size).to(scores.dtype)
         if not cfg.nms.get("class_agnostic", False):
             scores = scores * level_marks(outputs[0], cfg.get("nms_pre", -1), scores)[None]
-        proposals, _ = add_dummy_nms_for_onnx(boxes, scores, cfg.max_per_img, cfg.nms.iou_threshold,
+        proposals, _ = add_dummy_nms_for_onnx(boxes, scores, cfg.max_per_img, overlap_limit(cfg.nms.iou_threshold),
                                               0.0, -1, cfg.max_per_img)
         return proposals
 

@@ -44,7 +44,8 @@ CHANNELS_BEFORE = "channels_before_pruning"
 BYTES_BEFORE = "weight_bytes_before_pruning"
 # How weights that are not 8-bit are stored.
 WEIGHTS = "weights"
-# What Model API cannot do as the model wants it, for a person to read; empty where it finds the very same boxes.
+# Model API's wrapper of the model, and what it cannot do as the model wants it, for a person to read.
+MODEL_TYPE = "model_type"
 MODEL_API_NOTE = "model_api_note"
 # Model API adds 1 to the labels of instance segmentation before it looks for their names.
 _LABEL_BEFORE_FIRST = "no_object"
@@ -152,12 +153,12 @@ def model_info(spec: ModelSpec) -> dict[str, str]:
     """
     own = {"nncf_algorithm": " ".join(spec.algorithms), "nncf_config_sha256": spec.nncf_config_sha256,
            "checkpoint_sha256": spec.checkpoint_sha256, SPEC_KEY: spec.to_text()}
-    if not spec.finds_boxes:
-        return {**own, MODEL_API_NOTE: "raw heads: Model API has no post-processing for them"}
-    model_type, task = ("MaskRCNN", "instance_segmentation") if spec.has_masks else ("ssd", "detection")
+    found = model_api(spec)
+    if not found[MODEL_TYPE]:
+        return {**own, MODEL_API_NOTE: found[MODEL_API_NOTE]}
     names = ["_".join(name.split()) for name in spec.classes]
     return {
-        **own, MODEL_API_NOTE: _model_api_note(spec), "model_type": model_type, "task_type": task,
+        **own, **found, "task_type": "instance_segmentation" if spec.has_masks else "detection",
         "labels": " ".join([_LABEL_BEFORE_FIRST, *names] if spec.has_masks else names),
         "label_ids": " ".join(str(index) for index in range(len(names))),
         "confidence_threshold": str(spec.score_threshold), "iou_threshold": str(spec.iou_threshold),
@@ -171,8 +172,15 @@ def _gray(spec: ModelSpec) -> int:
     return min(255, max(0, round(sum(spec.pad_pixel) / len(spec.pad_pixel))))
 
 
-def _model_api_note(spec: ModelSpec) -> str:
-    """Return in what Model API's pre-processing must differ from the test pipeline, or an empty text."""
+def model_api(spec: ModelSpec) -> dict[str, str]:
+    """Return how OpenVINO Model API takes a model, whatever its family: all of them have the same outputs.
+
+    Returns:
+        ``model_type``: the wrapper that finds its boxes, empty where Model API does not know its outputs;
+        ``model_api_note``: why, or in what it must differ from the runner, empty where in nothing.
+    """
+    if not spec.finds_boxes:
+        return {MODEL_TYPE: "", MODEL_API_NOTE: "raw heads: Model API has no post-processing for them"}
     notes = []
     if spec.dynamic:
         notes.append("it needs a fixed input")
@@ -182,7 +190,7 @@ def _model_api_note(spec: ModelSpec) -> str:
     if spec.keep_ratio and spec.pad_pixel != (_gray(spec),) * 3:
         pixel = ", ".join(f"{value:g}" for value in spec.pad_pixel)
         notes.append(f"it pads with {_gray(spec)} in every channel, not with BGR ({pixel})")
-    return "; ".join(notes)
+    return {MODEL_TYPE: "MaskRCNN" if spec.has_masks else "ssd", MODEL_API_NOTE: "; ".join(notes)}
 
 
 def _check_interface(graph: Any, spec: ModelSpec, onnx_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from components import images
 from core.base.errors import UserError
 from core.bundle.labels import read_labels
-from core.bundle.manifest import FileRecord, Manifest
+from core.bundle.manifest import SCHEMA, FileRecord, Manifest
 from core.config.reference import ConfigRef
 from core.data import digest
 from core.data.layout import Layout, SplitNames
@@ -38,7 +38,7 @@ FOUND = Detections(np.float32([[1, 2, 3, 4]]), np.float32([0.9]), np.int64([0]))
 
 
 def manifest(folder):
-    Manifest(2, "model", "a" * 64, "b" * 64, {"run": "x"}, {"numpy": "1"},
+    Manifest(SCHEMA, "model", "a" * 64, "b" * 64, {"run": "x"}, {"model_type": "ssd"}, {"numpy": "1"},
              {"model.xml": FileRecord("c" * 64, 3)}).write(folder)
     return folder / "bundle.json", partial(Manifest.read, folder)
 

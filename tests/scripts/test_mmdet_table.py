@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from core.export.attempt import PROVEN
 from scripts import mmdet_table
 from scripts.detectors import REPOSITORY, Cell
 from scripts.mmdet_configs import ENTRIES, mmdetection_configs, small_config
@@ -24,6 +25,19 @@ def test_every_folder_of_mmdetection_has_an_entry():
     assert set(ENTRIES) == folders and len(folders) == 92
     for folder, entry in ENTRIES.items():
         assert (mmdetection_configs() / folder / entry.config).is_file()
+
+
+def test_resolve_exports_no_backbone_or_neck_that_the_table_proves():
+    from core.config.loading import load_config
+
+    rows = [FolderRow.from_json(values) for values in json.loads(mmdet_table.ROWS.read_text())]
+    proven = {row.detector for row in rows if row.algorithm == "int8" and verdict([row]) == "whole"}
+    parts = set()
+    for folder in proven:
+        model = load_config(mmdetection_configs() / folder / ENTRIES[folder].config).model
+        necks = model.get("neck") or []
+        parts |= {part["type"] for part in (model.backbone, *(necks if isinstance(necks, list) else [necks]))}
+    assert len(proven) >= 60 and parts <= PROVEN
 
 
 def test_a_folder_is_whole_in_part_or_refused():

@@ -40,7 +40,7 @@ class CascadeRCNN(TwoStageAdapter):
         with untraced():
             scores = sum(scores for scores, _, _ in stages) / float(len(stages))
         _, deltas, rois = stages[-1]
-        return final_boxes(roi_head.bbox_head[-1], rois, scores, deltas, shape, roi_head.test_cfg)
+        return final_boxes(roi_head.bbox_head[-1], rois, scores, deltas, shape, roi_head.test_cfg, proposals)
 
     def _stages_on(self, roi_head: Any, features: Any, rois: Any, shape: Any) -> list[tuple[Any, Any, Any]]:
         """Return scores, deltas and regions of each stage, beginning with regions [K, 5]; ``shape`` clips them."""

@@ -8,7 +8,7 @@ from core.detectors.graph import image_metas, untraced
 from core.detectors.outputs import BOX_OUTPUTS
 from core.detectors.patches import COORDINATES, DENSE_HEAD, OPERATOR, REPLACED, WITH_POSTPROCESSING, Patch
 from core.detectors.suppression import LEAST_SCORE, best_pairs
-from core.detectors.test_cfg import COUNT, Rule, Table
+from core.detectors.test_cfg import COUNT, Rule, Table, up_to
 
 ATTENTION = "attention: products of activations and a softmax, which 8 bits ruin"
 
@@ -125,6 +125,11 @@ class DETR(DenseAdapter):
         if getattr(detector.bbox_head, "as_two_stage", False):
             return "The proposals of a first stage (bbox_head.as_two_stage=True) are not known to the exported graph."
         return ""
+
+    def rules(self, detector: Any) -> Table:
+        head = detector.bbox_head
+        pairs = head.num_query * (head.num_classes if head.loss_cls.use_sigmoid else 1)
+        return {"max_per_img": up_to(pairs, self.test_cfg["max_per_img"], "as many as the queries find")}
 
     def score_threshold(self, detector: Any) -> float:
         """Return next to 0: MMDetection returns a query whatever its score."""

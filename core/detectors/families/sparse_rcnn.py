@@ -9,7 +9,7 @@ from core.detectors.graph import image_metas, untraced
 from core.detectors.outputs import BOX_OUTPUTS, MASK_OUTPUT
 from core.detectors.patches import COORDINATES, OPERATOR, Patch
 from core.detectors.suppression import LEAST_SCORE, best_pairs
-from core.detectors.test_cfg import COUNT, RCNN, Rule, Table
+from core.detectors.test_cfg import COUNT, RCNN, Rule, Table, up_to
 
 
 class SparseRCNN(CascadeRCNN):
@@ -37,6 +37,12 @@ class SparseRCNN(CascadeRCNN):
         unknown = [f"The exported graph knows {known} as {name}, and it is {type(part).__name__}."
                    for name, part, known in parts if type(part).__name__ != known]
         return "".join(unknown[:1])
+
+    def rules(self, detector: Any) -> Table:
+        sections = super().rules(detector)
+        pairs = detector.rpn_head.num_proposals * detector.roi_head.bbox_head[-1].num_classes
+        most = up_to(pairs, sections["rcnn"]["max_per_img"], "as many as the proposals find")
+        return {**sections, "rcnn": {**sections["rcnn"], "max_per_img": most}}
 
     def score_threshold(self, detector: Any) -> float:
         """Return next to 0: MMDetection returns a proposal whatever its score."""

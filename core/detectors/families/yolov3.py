@@ -24,6 +24,8 @@ class YOLOv3(DenseAdapter):
         "YOLOV3Head: boxes and scores leave one convolution in one tensor, so a quantizer on the scores would quantize "
         "the coordinates too")
     input_divisor: ClassVar[int] = 32
+    limit: ClassVar[str] = (f"of all places of an image the {_MAX_CANDIDATES:,} that score best are suppressed, or "
+                            "`deploy_nms_pre` where the config has it (-1: all)")
     # MMDetection reads nms_pre in its own ONNX export alone.
     test_cfg: ClassVar[Table] = {**DENSE, "nms_pre": UNREAD,
                                  "conf_thr": Rule(SCORE.accepts, SCORE.rule, "Write such as 0.005.")}

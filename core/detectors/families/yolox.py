@@ -27,6 +27,8 @@ class YOLOX(DenseAdapter):
         *DENSE_HEAD, Patch("YOLOXHead", "_bbox_decode", COORDINATES, postprocessing=WITH_POSTPROCESSING),
         Patch("YOLOXHead", "_bboxes_nms", COORDINATES, postprocessing=WITH_POSTPROCESSING))
     input_divisor: ClassVar[int] = 32
+    limit: ClassVar[str] = (f"of all places of an image the {_MAX_CANDIDATES:,} that score best are suppressed, and "
+                            f"`max_per_img` boxes are kept, {_MAX_PER_IMAGE} where the config has none")
     test_cfg: ClassVar[Table] = {"score_thr": SCORE, "nms": NMS,
                                  "max_per_img": Rule(COUNT.accepts, COUNT.rule, COUNT.hint)}
     raw_outputs: ClassVar[tuple[str, ...]] = ("cls_scores", "bbox_preds", "score_factors")

@@ -12,7 +12,7 @@ def seal(folder: Path) -> Manifest:
     """Write the manifest of what is in ``folder`` and return it."""
     files = describe_files(folder)
     xml = files["model.xml"].sha256
-    manifest = Manifest(SCHEMA, "cells", content_digest(files, xml), xml, {}, {}, files)
+    manifest = Manifest(SCHEMA, "cells", content_digest(files, xml), xml, {}, {}, {}, files)
     manifest.write(folder)
     return manifest
 

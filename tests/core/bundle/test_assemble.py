@@ -9,6 +9,8 @@ from core.base.errors import UserError
 from core.bundle.assemble import assemble
 from core.bundle.manifest import Manifest, describe_files
 from core.bundle.model_info import take_model_info
+from core.bundle.readme import readme
+from core.openvino.ir import model_api
 from tests.core.bundle.conftest import RUN
 
 CONTENT = {"MODEL_CARD.md", "README.md", "inferenceservice.json", "fp32/model.bin", "fp32/model.xml", "fp32/spec.json",
@@ -25,6 +27,17 @@ def test_bundle_holds_all_that_is_promised(assembled, sources):
     assert (assembled / "labels.txt").read_bytes().decode() == "red\ngröße & <b>\n青 い\n"
     assert sha256_file(assembled / "model.bin") == sha256_file(sources.compressed / "model.bin")
     assert "`python this-folder/runner image.jpg`" in (assembled / "README.md").read_text()
+
+
+def test_the_manifest_says_how_model_api_takes_the_model(assembled, int8_spec):
+    assert Manifest.read(assembled).model_api == {"model_type": "ssd", "model_api_note": ""}
+    assert "Model API loads `model.xml` with no further parameter." in (assembled / "README.md").read_text()
+    masked = dataclasses.replace(int8_spec, outputs=("boxes", "labels", "masks"), dynamic=True)
+    assert model_api(masked) == {"model_type": "MaskRCNN", "model_api_note": "it needs a fixed input"}
+    assert "It differs: it needs a fixed input." in readme("cells", masked, model_api(masked))
+    heads = dataclasses.replace(int8_spec, outputs=("cls_scores_0",))
+    assert model_api(heads)["model_type"] == "" and "raw heads" in model_api(heads)["model_api_note"]
+    assert "Model API does not know its outputs." in readme("cells", heads, model_api(heads))
 
 
 def test_model_says_where_it_comes_from_and_what_was_measured(assembled, sources):

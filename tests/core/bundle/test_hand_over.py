@@ -91,7 +91,8 @@ def test_a_bundle_of_another_card_or_manifest_is_refused(bundle, name, spoil, na
     path.write_text(spoil(path.read_text()))
     manifest, files = Manifest.read(bundle), describe_files(bundle)
     Manifest(manifest.schema, manifest.model_name, content_digest(files, manifest.validated_xml_sha256),
-             manifest.validated_xml_sha256, manifest.model_info, manifest.versions, files).write(bundle)
+             manifest.validated_xml_sha256, manifest.model_info, manifest.model_api, manifest.versions,
+             files).write(bundle)
     with pytest.raises(UserError) as caught:
         check_bundle(bundle)
     assert name in str(caught.value) and named in str(caught.value)

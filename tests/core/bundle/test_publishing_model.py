@@ -37,7 +37,7 @@ def write_bundles(folder):
         (place / "model.xml").write_bytes(f"{content} {run}".encode())
         files = describe_files(place)
         xml = hashlib.sha256(content.encode()).hexdigest()
-        Manifest(SCHEMA, "cells", content_digest(files, xml), xml, {"source_run": run}, {}, files).write(place)
+        Manifest(SCHEMA, "cells", content_digest(files, xml), xml, {"source_run": run}, {}, {}, files).write(place)
     return {name: (folder / name, Manifest.read(folder / name)) for name in BUNDLES}
 
 

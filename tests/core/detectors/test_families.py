@@ -137,6 +137,13 @@ def test_suppression_over_all_classes_or_levels_of_two_stages(section, agnostic,
 
 
 @pytest.mark.detectors
+@pytest.mark.parametrize("roi_head", ["StandardRoIHead", "CascadeRoIHead"])
+def test_padding_of_few_proposals_takes_the_place_of_no_box(roi_head, tmp_path):
+    few = {"nms": {"type": "nms", "iou_threshold": 0.05}, "max_per_img": 1000}
+    compared(two_stage(roi_head, rpn=few, rcnn={"max_per_img": 20, "score_thr": 0.0}), tmp_path)
+
+
+@pytest.mark.detectors
 @pytest.mark.parametrize("size", [-1, 12])
 def test_the_least_side_of_proposals(size, tmp_path):
     compared(two_stage(rpn={"min_bbox_size": size}), tmp_path)

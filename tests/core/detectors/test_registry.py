@@ -1,6 +1,7 @@
 """What is of no family, or decodes boxes otherwise than its family, is refused by name and with the reason."""
 
 import functools
+from types import SimpleNamespace
 
 import mmdet.models  # noqa: F401
 import pytest
@@ -11,12 +12,14 @@ from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from mmdet.models.roi_heads import StandardRoIHead
 from mmdet.models.roi_heads.base_roi_head import BaseRoIHead
 
+from components.resolve.stage import check_detector
 from core.base.errors import UserError
 from core.detectors import refused
 from core.detectors.graph import tensors
 from core.detectors.patches import LAYERS
-from core.detectors.registry import families, family_of_head, find_adapter, require_supported
+from core.detectors.registry import families, family_of_head, find_adapter, require_known, require_supported
 from tests.core.detectors.tiny import BACKBONE, build, picture, single_stage, sparse, two_stage
+from tests.core.detectors.tiny import HEADS as HEADS_OF_TESTS
 
 # What others inherit from, and heads of the first stage, which are looked at with their detector.
 BASES = {"AnchorHead", "AnchorFreeHead"}
@@ -80,6 +83,28 @@ def test_a_detector_that_tests_otherwise_is_refused():
     detector.__class__ = type("Merging", (type(detector),), {"simple_test": lambda self, *args: None})
     with pytest.raises(UserError, match="Merging tests otherwise than SingleStageDetector"):
         require_supported(detector)
+
+
+@pytest.mark.parametrize("model", [
+    *(single_stage(head) for head in HEADS_OF_TESTS), two_stage(), two_stage("CascadeRoIHead"), sparse(masks=True),
+    {"type": "FasterRCNN"}, {"type": "NoDetector", "bbox_head": {"type": "SOLOHead"}},
+    {"type": "SingleStageDetector", "bbox_head": {"type": "NoHead"}, "neck": {"type": "NoNeck"}}])
+def test_names_that_are_supported_or_unknown_are_left_to_building(model):
+    require_known(model)
+
+
+@pytest.mark.parametrize(("model", "told"), [
+    ({"type": "SOLO", "bbox_head": None, "mask_head": {"type": "DecoupledSOLOHead"}}, "DecoupledSOLOHead"),
+    ({"type": "MaskFormer", "panoptic_head": {"type": "Mask2FormerHead"}}, "Mask2FormerHead"),
+    ({"type": "SCNet", "rpn_head": {"type": "RPNHead"}, "roi_head": {"type": "SCNetRoIHead"}}, "SCNetRoIHead"),
+    ({"type": "RPN", "rpn_head": {"type": "RPNHead"}}, "RPN"),
+    ({"type": "FastRCNN", "roi_head": {"type": "StandardRoIHead"}}, "FastRCNN"),
+    ({"type": "PanopticFPN", "rpn_head": {"type": "RPNHead"}, "roi_head": {"type": "StandardRoIHead"}},
+     "TwoStagePanopticSegmentor tests otherwise")])
+def test_names_alone_refuse_a_detector_before_it_is_built(model, told, monkeypatch):
+    monkeypatch.setattr("core.detectors.building.build_detector", lambda config: pytest.fail("built"))
+    with pytest.raises(UserError, match=told):
+        check_detector(SimpleNamespace(model=model))
 
 
 @pytest.mark.parametrize(("change", "told"), [
@@ -178,8 +203,6 @@ def test_the_backbone_has_no_say():
 
 
 def test_a_first_stage_without_a_coder_is_refused_by_name():
-    from types import SimpleNamespace
-
     from core.detectors.families.faster_rcnn import FAMILY
 
     class CascadeRPNHead:

@@ -5,8 +5,9 @@ import copy
 import pytest
 
 from core.base.errors import UserError
-from core.detectors.registry import families
+from core.detectors.registry import families, require_supported
 from core.detectors.test_cfg import DENSE, RCNN, RPN, TWO_STAGE, Rule, check_test_cfg
+from tests.core.detectors.tiny import build, single_stage, sparse, two_stage
 
 NMS = {"type": "nms", "iou_threshold": 0.5}
 SINGLE = {"score_thr": 0.05, "nms_pre": 1000, "max_per_img": 100, "nms": NMS, "min_bbox_size": 0}
@@ -37,7 +38,7 @@ def test_sections_of_mmdetections_own_configs_pass(config, table):
 
 @pytest.mark.parametrize(("path", "value"), [
     ("nms.class_agnostic", True), ("nms.split_thr", 5000), ("nms_pre", 1), ("min_bbox_size", 7), ("score_thr", 0),
-    ("max_per_img", 300.0), ("nms.offset", 0), ("nms.max_num", -1), ("deploy_nms_pre", 500)])
+    ("nms.offset", 0), ("nms.max_num", -1), ("deploy_nms_pre", 500)])
 def test_what_the_graph_obeys_or_has_no_effect_passes(path, value):
     check_test_cfg(changed(SINGLE, path, value), DENSE, "RetinaNet")
 
@@ -50,7 +51,7 @@ def test_what_the_graph_obeys_or_has_no_effect_passes(path, value):
     ("score_threshold", 0.3, "score_thr"), ("local_maximum_kernel", 3, "Remove"), ("nms_pre", 0.5, "1000"),
     ("nms.type", "nms_match", "nms"), ("nms.type", "matrix", "nms"), ("with_nms", False, "Remove"),
     ("rescale", True, "Remove"), ("nms_pre", 0, "1000"), ("nms_pre", -1, "1000"),
-    ("nms.class_agnostic", None, "True or False")])
+    ("nms.class_agnostic", None, "True or False"), ("max_per_img", 300.0, "100"), ("nms_pre", 1000.0, "1000")])
 def test_what_the_graph_would_not_do_is_refused_by_name(path, value, hint):
     error = refusal(changed(SINGLE, path, value), DENSE)
     assert error.thing == f"model.test_cfg.{path}"
@@ -74,6 +75,26 @@ def test_without_suppression_there_is_no_graph(value):
 def test_what_mmdetection_cannot_do_without_is_missed(key):
     error = refusal({name: value for name, value in SINGLE.items() if name != key}, DENSE)
     assert (error.thing, error.value) == (f"model.test_cfg.{key}", "missing")
+
+
+@pytest.mark.parametrize(("model", "path", "value"), [
+    (single_stage("DETRHead"), "max_per_img", 31), (single_stage("DeformableDETRHead"), "max_per_img", 121),
+    (sparse(), "rcnn.max_per_img", 121), (two_stage(masks=True), "rcnn.mask_thr_binary", None)])
+def test_what_mmdetection_would_fail_at_with_the_first_image_is_refused(model, path, value):
+    """Of DETR each of 30 queries counts once, of the others each of four classes of 30."""
+    detector = build(model)
+    require_supported(detector)
+    section, _, key = path.rpartition(".")
+    section = detector.test_cfg[section] if section else detector.test_cfg
+    section[key] = value
+    if value is None:
+        del section[key]
+    with pytest.raises(UserError) as caught:
+        require_supported(detector)
+    assert caught.value.thing == f"model.test_cfg.{path}"
+    if value is not None:
+        section[key] = value - 1
+        require_supported(detector)
 
 
 def test_a_key_of_unknown_meaning_is_refused_wherever_it_stands():
