@@ -1,6 +1,7 @@
 _base_ = [
     '../_base_/models/resnet50_fpn.py', '../_base_/data/small.py', '../_base_/schedules/adamw_16_epochs.py']
 
+ffn = dict(type='FFN', embed_dims=64, feedforward_channels=256, ffn_drop=0.0)
 attention = dict(type='MultiScaleDeformableAttention', embed_dims=64, num_heads=4, num_levels=3, dropout=0.0)
 model = dict(
     type='DeformableDETR',
@@ -31,8 +32,7 @@ model = dict(
                 transformerlayers=dict(
                     type='BaseTransformerLayer',
                     attn_cfgs=attention,
-                    feedforward_channels=256,
-                    ffn_dropout=0.0,
+                    ffn_cfgs=ffn,
                     operation_order=('self_attn', 'norm', 'ffn', 'norm'))),
             decoder=dict(
                 type='DeformableDetrTransformerDecoder',
@@ -42,8 +42,7 @@ model = dict(
                     type='DetrTransformerDecoderLayer',
                     attn_cfgs=[
                         dict(type='MultiheadAttention', embed_dims=64, num_heads=4, dropout=0.0), attention],
-                    feedforward_channels=256,
-                    ffn_dropout=0.0,
+                    ffn_cfgs=ffn,
                     operation_order=('self_attn', 'norm', 'cross_attn', 'norm', 'ffn', 'norm')))),
         positional_encoding=dict(type='SinePositionalEncoding', num_feats=32, normalize=True, offset=-0.5),
         loss_cls=dict(type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=2.0),

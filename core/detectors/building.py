@@ -6,6 +6,7 @@ Whatever the config is, from outside or the user's own, it is built in a closed 
 import contextlib
 import copy
 import io
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,13 @@ def building(thing: str, config: Mapping[str, Any] | None = None, readable: Sequ
             with closed_room(thing, readable, writable):
                 yield
         except FAULTS as error:
-            raise UserError(thing, f"{type(error).__name__}: {error!s:.300}", "MMDetection cannot build it.",
+            reason, cause = str(error), error
+            while isinstance(cause.__cause__, Exception):
+                cause = cause.__cause__
+            if not str(cause):
+                # An assertion without words says by its own line what does not agree.
+                reason += traceback.extract_tb(cause.__traceback__)[-1].line or ""
+            raise UserError(thing, f"{type(error).__name__}: {reason:.300}", "MMDetection cannot build it.",
                             "Compare this section with MMDetection's own config of this detector.") from error
 
 
