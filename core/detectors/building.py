@@ -7,6 +7,7 @@ import contextlib
 import copy
 import io
 import traceback
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,8 @@ def build_detector(config: Any) -> Any:
     """
     import torch
 
+    # The points of MMDetection's anchor-free heads call it as torch 2.1.2 still understands it.
+    warnings.filterwarnings("ignore", message="torch.meshgrid: in an upcoming release")
     # MMDetection writes into what it is given, such as the backbone's `pretrained`.
     model = copy.deepcopy(config.model)
     if not torch.distributed.is_initialized():
