@@ -1,5 +1,5 @@
-# A Faster R-CNN that trains from scratch on a CPU in minutes: ResNet-18 of half width, a narrow FPN without the stride-4
-# level, anchors from 16 pixels, a hundred proposals.
+# A Faster R-CNN that trains from scratch on a CPU in minutes: ResNet-18 of half width, a narrow FPN without the
+# stride-4 level, anchors from 16 pixels, a hundred proposals.
 _base_ = [
     '../_base_/models/faster_rcnn_r50.py', '../_base_/data/small.py', '../_base_/schedules/adamw_16_epochs.py']
 
