@@ -39,6 +39,8 @@ def import_nncf() -> Any:
         # Made for torch 1.8.1, it works on 2.1.2 with what _keep_exported_types repairs.
         warnings.filterwarnings("ignore", message="NNCF provides best results with torch")
         import nncf.torch
+    # In a single process mmcv's data-parallel wrapper does no more than unpack batches (core/training/device.py).
+    warnings.filterwarnings("ignore", message="You are using DataParallel")
     _keep_exported_types()
     _follow_filters_as_far_as_known()
     _copy_shapes_as_numbers()
