@@ -109,7 +109,8 @@ def per_class_bars(classes: Sequence[ClassAp], baseline: str, candidates: Sequen
 def pareto(summary: Summary, colours: Mapping[str, str]) -> str:
     """Return the mAP of every IR over its throughput and over its size; the chosen candidate has a ring.
 
-    A line joins the Pareto front: the models that no other one beats in both. Bars are the 95 % intervals of what candidates lose; below the line the loss is above its limit.
+    A line joins the Pareto front: the models that no other one beats in both. Bars are the 95 % intervals of what
+    candidates lose; below the dashed line the loss is above its limit.
 
     Args:
         colours: Colour of each model by name.
