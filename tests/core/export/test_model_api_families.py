@@ -48,7 +48,7 @@ def exported(tmp_path, toy_spec):
         height, width = {"SSD": (300, 300), "YOLOV3": (128, 128), "YOLOX": (128, 128)}.get(
             {"SSDVGG": "SSD"}.get(model["backbone"]["type"], model["type"]), (128, 160))
         pixels = np.random.default_rng(3).integers(0, 256, (height, width, 3)).astype(np.uint8)
-        image = torch.from_numpy(pixels.astype(np.float32).transpose(2, 0, 1)[None] - GRAY) / WIDTH
+        image = (torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None].contiguous() - GRAY) / WIDTH
         detector = enliven(build(model), image)
         adapter = find_adapter(detector)
         forward, names = adapter.exported_forward(detector)
