@@ -81,8 +81,8 @@ def _keep_exported_types() -> None:
 def _copy_shapes_as_numbers() -> None:
     """Let two operations in a row that NNCF only passes through, such as ``contiguous`` and ``view``, be exported.
 
-    Behind the first one the shape that NNCF notes is of tensors while torch traces, which cannot be copied then
-    (nncf/torch/dynamic_graph/trace_functions.py, ForwardTraceOnly); what NNCF itself notes is numbers.
+    Of the first one's result NNCF notes the shape as torch gives it, tensors while it traces, which the second one
+    cannot copy (nncf/torch/dynamic_graph/trace_functions.py, ForwardTraceOnly); TensorMeta makes numbers of them.
     """
     from nncf.torch.dynamic_graph.trace_tensor import TensorMeta
 

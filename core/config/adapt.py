@@ -1,7 +1,7 @@
 """Fit a config to a data set, and take its NNCF part out."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +61,8 @@ def metrics_of(cfg: "Config") -> list[str]:
 
     Of data sets that are not COCO's that is ``bbox``, or Pascal VOC's ``mAP`` where it is asked for.
     """
-    given = (cfg.get("evaluation") or {}).get("metric") or "bbox"
+    evaluation = cfg.get("evaluation")
+    given = (evaluation.get("metric") if isinstance(evaluation, Mapping) else None) or "bbox"
     names = [given] if isinstance(given, str) else list(given)
     return names if _is_coco(cfg) or names == ["mAP"] else ["bbox"]
 

@@ -67,7 +67,7 @@ _O, _R, _N = Decision.OBEYED, Decision.REFUSED, Decision.NO_EFFECT
 
 def _metric(value: Any, situation: Situation) -> str:
     names = [value] if isinstance(value, str) else value
-    if not isinstance(names, (list, tuple)) or not names or not set(names) <= set(METRICS):
+    if not isinstance(names, (list, tuple)) or not names or not all(name in METRICS for name in names):
         return f"It is one of {', '.join(METRICS)}, or a list of them."
     return "mAP, Pascal VOC's, stands alone." if "mAP" in names and len(names) > 1 else ""
 

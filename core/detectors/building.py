@@ -48,7 +48,7 @@ def building(thing: str, config: Mapping[str, Any] | None = None, readable: Sequ
                 yield
         except FAULTS as error:
             reason, cause = str(error), error
-            while isinstance(cause.__cause__, Exception):
+            while isinstance(cause.__cause__, Exception) and cause.__cause__.__traceback__:
                 cause = cause.__cause__
             if not str(cause):
                 # An assertion without words says by its own line what does not agree.

@@ -213,9 +213,9 @@ def roi_align_node(g: Any, features: Any, rois: Any, output_size: tuple[int, int
     images = g.op("Reshape", _slice_helper(g, rois, axes=[1], starts=[0], ends=[1]),
                   g.op("Constant", value_t=torch.tensor([-1])))
     corners = _slice_helper(g, rois, axes=[1], starts=[1], ends=[5])
-    if sampling_ratio <= 0:
+    if aligned and sampling_ratio <= 0:
         # Where the number of samples follows the region, one without area has none: mmcv finds 0 in it and OpenVINO
-        # 0 / 0. In a place that no map reaches it finds 0, too.
+        # 0 / 0. In a place that no map reaches it finds 0, too. Not aligned, a region has a pixel or more in both.
         sides = g.op("Sub", _slice_helper(g, rois, axes=[1], starts=[3], ends=[5]),
                      _slice_helper(g, rois, axes=[1], starts=[1], ends=[3]))
         real = g.op("Greater", g.op("ReduceMin", sides, axes_i=[1]), g.op("Constant", value_t=torch.tensor(0.0)))

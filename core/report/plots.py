@@ -109,8 +109,8 @@ def per_class_bars(classes: Sequence[ClassAp], baseline: str, candidates: Sequen
 def pareto(summary: Summary, colours: Mapping[str, str]) -> str:
     """Return the mAP of every IR over its throughput and over its size; the chosen candidate has a ring.
 
-    A line joins the Pareto front: the models that no other one beats in both. Bars are the 95 % intervals of what
-    candidates lose; below the dashed line the loss is above its limit.
+    A line joins the Pareto front: the models that no other one is as good as in both and better than in one. Bars are
+    the 95 % intervals of what candidates lose; below the dashed line the loss is above its limit.
 
     Args:
         colours: Colour of each model by name.
@@ -155,7 +155,7 @@ def pareto(summary: Summary, colours: Mapping[str, str]) -> str:
 
 
 def pareto_front(points: Sequence[tuple[float, float]], more_is_better: bool) -> list[tuple[float, float]]:
-    """Return the points (x, mAP), by x, beside which no other has as good an x and a higher mAP, or the reverse."""
+    """Return the points (x, mAP), the best x first, that no other is as good as in both and better than in one."""
     front: list[tuple[float, float]] = []
     for point in sorted(set(points), key=lambda point: (-point[0] if more_is_better else point[0], -point[1])):
         if not front or point[1] > front[-1][1]:

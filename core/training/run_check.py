@@ -2,6 +2,7 @@
 
 import copy
 import importlib.util
+from collections.abc import Mapping
 from typing import Any
 
 from core.base.errors import UserError
@@ -44,7 +45,8 @@ def check_run(model: Any, compression: Any, gpus: int | None) -> None:
         except UserError as error:
             faults.add(UserError(f"{parameter}, {error.thing}", error.value, error.rule, error.hint))
         # tools/train.py writes there what is in its work folder; a stage's is gone with it.
-        asked = config.get("evaluation") or {}
+        asked = config.get("evaluation")
+        asked = asked if isinstance(asked, Mapping) else {}
         for key in (key for key in ("out_dir", "jsonfile_prefix") if asked.get(key) is not None):
             faults.add(UserError(f"{parameter}, evaluation.{key}", bounded_repr(asked[key], 80), "A stage of the "
                                  "pipeline writes its artifacts alone.", "Remove it from the config."))

@@ -132,6 +132,11 @@ def test_a_name_is_in_the_registry(kind):
         build_optimizer(torch.nn.Linear(1, 1), {"type": kind, "lr": 0.1})
 
 
+def test_a_cause_that_was_never_raised_is_passed_over():
+    with pytest.raises(UserError, match="ValueError: raise ValueError"), building("detector"):
+        raise ValueError() from AssertionError()
+
+
 def test_an_assertion_without_words_is_told_by_its_line():
     from mmcv.cnn.bricks.transformer import TRANSFORMER_LAYER
 

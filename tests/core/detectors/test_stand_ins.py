@@ -133,8 +133,9 @@ def test_regions_smaller_than_a_pixel_of_the_features(tmp_path):
     assert torch.allclose(torch.from_numpy(found), network(image), atol=1e-4)
 
 
+@pytest.mark.parametrize("aligned", [True, False])
 @pytest.mark.parametrize("ratio", [0, 2])
-def test_regions_without_area(ratio, tmp_path):
+def test_regions_without_area(ratio, aligned, tmp_path):
     """As SingleRoIExtractor makes of regions of another level, and a cascade of those that a border cuts off."""
     from mmcv.ops import RoIAlign
 
@@ -143,7 +144,7 @@ def test_regions_without_area(ratio, tmp_path):
     class Aligned(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            self.layer = RoIAlign(7, spatial_scale=0.25, sampling_ratio=ratio)
+            self.layer = RoIAlign(7, spatial_scale=0.25, sampling_ratio=ratio, aligned=aligned)
 
         def forward(self, image):
             return self.layer(image, torch.tensor([[0.0, 0, 0, 0, 0], [0, 3, 8, 20, 8], [0, 64, 3, 64, 9],

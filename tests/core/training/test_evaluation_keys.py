@@ -165,3 +165,11 @@ def test_masks_are_measured_where_every_box_has_one(tiny_config, tiny_data):
     data = dataclasses.replace(tiny_data, val=dataclasses.replace(tiny_data.val, masks=0))
     with pytest.raises(UserError, match="0 of .* boxes have a mask"):
         fit_to_data(config, data)
+
+
+@pytest.mark.parametrize("evaluation", [[1], 5, "x"])
+def test_an_evaluation_that_is_no_dictionary_is_refused(evaluation):
+    config = config_of({})
+    config.evaluation = evaluation
+    with pytest.raises(UserError, match="config, evaluation: .* It is a dictionary"):
+        check_run(config, load_config(BOXES), 0)
