@@ -36,10 +36,14 @@ _END = "Result"
 
 @dataclass(frozen=True)
 class Trial:
-    """How many layers ran in FP32, and the mAP that was lost."""
+    """How many layers ran in FP32, and the mAP that was lost; NaN where there is none, as of boxes of NaN."""
 
     in_fp32: int
     map_drop: float
+
+    def __str__(self) -> str:
+        lost = "no mAP, as of boxes of NaN" if math.isnan(self.map_drop) else f"{self.map_drop:+.4f} mAP lost"
+        return f"{self.in_fp32} layers in FP32: {lost}"
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,9 @@ def mix_precision(onnx_dir: Path, output_dir: Path, data: "Dataset", max_map_dro
     found: dict[int, float] = {}
 
     def keeps(in_fp32: int) -> bool:
-        found[in_fp32] = whole - model.compressed_map(seen, *ranked[in_fp32:])
+        reached = model.compressed_map(seen, *ranked[in_fp32:])
+        # NaN, unlike a mAP of 0, is within no limit.
+        found[in_fp32] = math.nan if reached is None else whole - reached
         return within(found[in_fp32], max_map_drop)
 
     low, count = -1, 0
@@ -165,7 +171,7 @@ def main(argv: list[str] | None = None) -> int:
         found = mix_precision(arguments.onnx, arguments.output, open_dataset(DataRef.from_json(values)),
                               arguments.max_map_drop, arguments.trials, map_images=arguments.map_images)
         for trial in found.trials:
-            print(f"{trial.in_fp32} layers in FP32: {trial.map_drop:+.4f} mAP lost")
+            print(trial)
         print(f"in FP32: {', '.join(found.modules) or 'none'}" if found.held else "no trial kept the limit")
         return 0 if found.held else 1
 

@@ -1,6 +1,7 @@
 """An exported model of which each part can be compressed by itself, run on images of its data."""
 
 import contextlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from core.data.dataset import Split
 
 _SUPPRESSION = ("NonMaxSuppression", "TopK")
+# Above any error of finite float32 outputs (below 1e88), and sums of its squares are finite.
+NOT_FINITE = 1e100
 
 
 @dataclass(frozen=True)
@@ -149,13 +152,13 @@ class PartedModel:
         """Return the mAP on images."""
         return images.map(self._run(images), self._classes)
 
-    def compressed_map(self, images: Images, *parts: Part) -> float:
-        """Return the mAP on images with parts compressed; 0 where that makes boxes of NaN, which nobody can use."""
+    def compressed_map(self, images: Images, *parts: Part) -> float | None:
+        """Return the mAP on images with parts compressed; None where that makes boxes of NaN, which nobody can use."""
         with self.compressed(*parts):
             try:
                 return self.map(images)
             except CandidateFailed:
-                return 0.0
+                return None
 
     def _run(self, images: Images) -> dict[int, list[np.ndarray]]:
         request = compile_model(self.model, Hint.LATENCY).create_infer_request()
@@ -169,12 +172,15 @@ class PartedModel:
 def error_of(changed: Sequence[np.ndarray], original: Sequence[np.ndarray]) -> float:
     """Return the root mean square difference of raw outputs over their standard deviation; each weighs the same.
 
-    Of an output that is the same everywhere it is over the output itself, over 1 where that is 0.
+    Of an output that is the same everywhere it is over the output itself, over 1 where that is 0. Where one is NaN or
+    infinite it is ``NOT_FINITE``, the largest error: NaN has no place in an order.
     """
     shares = []
-    for after, before in zip(changed, (array.astype(np.float64) for array in original)):
-        shares.append(np.square(after - before).mean() / (before.var() or np.square(before).mean() or 1.0))
-    return float(np.sqrt(np.mean(shares)))
+    with np.errstate(invalid="ignore"):
+        for after, before in zip(changed, (array.astype(np.float64) for array in original)):
+            shares.append(np.square(after - before).mean() / (before.var() or np.square(before).mean() or 1.0))
+        error = float(np.sqrt(np.mean(shares)))
+    return error if math.isfinite(error) else NOT_FINITE
 
 
 def _raw_outputs(model: Any) -> list[Any]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 
 import pytest
 
@@ -78,7 +79,32 @@ def test_a_trial_whose_boxes_are_nan_keeps_nothing_and_ends_nothing(tmp_path, mo
 
     monkeypatch.setattr(PartedModel, "map", broken_once)
     found = mix_precision(chain, tmp_path / "out", scenes, max_map_drop=0.01, images=2)
-    assert found.held and found.trials[0].map_drop == pytest.approx(1) and found.modules == ("backbone/conv3",)
+    assert found.held and math.isnan(found.trials[0].map_drop) and found.modules == ("backbone/conv3",)
+    assert str(found.trials[0]) == "0 layers in FP32: no mAP, as of boxes of NaN"
+
+
+@pytest.mark.parametrize("fp32, limit", [(0.9, 1), (0.005, 0.01)])
+def test_boxes_of_nan_are_within_no_limit(tmp_path, monkeypatch, scenes, int8_spec, write_onnx, fp32, limit):
+    """They counted as a mAP of 0, and a limit of all there is to lose took them."""
+    chain = write_chain(tmp_path / "chain", int8_spec, write_onnx)
+    seen = broken_but_for_the_first(monkeypatch, fp32)
+    found = mix_precision(chain, tmp_path / "out", scenes, max_map_drop=limit, images=1)
+    assert not found.held and not (tmp_path / "out").exists() and len(seen) == 1 + len(found.trials)
+    assert all(math.isnan(trial.map_drop) for trial in found.trials)
+
+
+def broken_but_for_the_first(monkeypatch, fp32):
+    """Let the model have a mAP with nothing compressed, and boxes of NaN afterwards; return the images of each."""
+    seen = []
+
+    def broken(model, images):
+        seen.append(images)
+        if len(seen) > 1:
+            raise CandidateFailed("exported model", "it", "It returned boxes or scores that are NaN.", "")
+        return fp32
+
+    monkeypatch.setattr(PartedModel, "map", broken)
+    return seen
 
 
 class Place:
@@ -144,7 +170,25 @@ def test_convert_refuses_what_no_trial_keeps_within_its_limit(tmp_path, monkeypa
     candidate = json.dumps({"name": "int8_mixed", "mixed": "yes"})
     assert STAGE.main(["--onnx", str(chain), "--data", "{}", "--candidate", candidate, "--ir",
                        str(tmp_path / "ir")]) == 2
-    assert "with 0" in capsys.readouterr().err and not (tmp_path / "ir").exists()
+    assert "0 layers in FP32: +1.0000 mAP lost." in capsys.readouterr().err and not (tmp_path / "ir").exists()
+
+
+def test_convert_takes_boxes_of_nan_for_the_candidates_failure(tmp_path, monkeypatch, scenes, int8_spec, write_onnx):
+    """With a limit that takes any mAP; the outcome says why, and no IR is written."""
+    from components.convert.stage import STAGE
+    from core.results.outcome import Outcome
+
+    chain = write_chain(tmp_path / "chain", int8_spec, write_onnx)
+    monkeypatch.setattr("core.data.dataset.open_dataset", lambda reference: scenes)
+    monkeypatch.setattr("core.data.reference.DataRef.from_json", lambda values: values)
+    broken_but_for_the_first(monkeypatch, 0.9)
+    asked = {"outputs": {"outputFile": str(tmp_path / "output.json"), "artifacts": {
+        "ir": {"artifacts": [{"uri": str(tmp_path / "ir")}]}}}}
+    assert STAGE.main(["--onnx", str(chain), "--data", "{}", "--mixed-map-drop", "1", "--ir", str(tmp_path / "ir"),
+                       "--candidate", json.dumps({"name": "int8_mixed", "mixed": "yes"}),
+                       "--executor-input", json.dumps(asked)]) == 0
+    assert "0 layers in FP32: no mAP, as of boxes of NaN" in Outcome.at(tmp_path / "ir").reason
+    assert not (tmp_path / "ir" / "model.xml").exists()
 
 
 def test_data_that_cannot_be_had_is_no_fault_of_the_candidate(tmp_path, monkeypatch, capsys):

@@ -9,8 +9,9 @@ import pytest
 
 from core.base.errors import CandidateFailed, UserError
 from core.openvino.groups import Modules
-from core.openvino.parts import PartedModel, error_of
+from core.openvino.parts import NOT_FINITE, PartedModel, error_of
 from core.openvino.sensitivity import measure_sensitivity
+from core.results.sensitivity import Sensitivity
 
 pytestmark = pytest.mark.usefixtures("openvino")
 SENSITIVE = 0.1
@@ -86,7 +87,13 @@ def test_a_layer_that_was_made_sensitive_is_found(tmp_path, scenes, int8_spec, w
 def test_a_group_that_makes_boxes_of_nan_loses_all_and_fails_no_run(tmp_path, monkeypatch, scenes, int8_spec,
                                                                     write_onnx):
     chain = write_chain(tmp_path / "chain", int8_spec, write_onnx)
-    measured, seen = PartedModel.map, []
+    measured, raw, seen, outputs = PartedModel.map, PartedModel.raw, [], []
+
+    def broken_raw(model, images):
+        """NaN where the second quantizer alone acts, which costs little otherwise; the first outputs are of none."""
+        outputs.append(images)
+        found = raw(model, images)
+        return [np.full_like(array, np.nan) for array in found] if len(outputs) == 3 else found
 
     def broken(model, images):
         seen.append(images)
@@ -95,17 +102,23 @@ def test_a_group_that_makes_boxes_of_nan_loses_all_and_fails_no_run(tmp_path, mo
         return measured(model, images)
 
     monkeypatch.setattr(PartedModel, "map", broken)
+    monkeypatch.setattr(PartedModel, "raw", broken_raw)
     found = measure_sensitivity(chain, scenes, images=1, map_images=6, worst=1)
     assert found.map_quantized == 0 and [group.map_drop for group in found.groups[:1]] == [pytest.approx(1)]
+    worst, *others = found.of("quantization")
+    assert (worst.name, worst.error, found.ignored_scopes) == ("backbone/conv2", NOT_FINITE, worst.scopes)
+    assert others[0].name == "backbone/conv3" and 0 < others[1].error < others[0].error < 1e3
+    assert Sensitivity.from_text(found.to_text(), "record").groups[0].error == NOT_FINITE
 
 
 @pytest.mark.parametrize("changed, original, error", [
     ([1, 1], [0, 0], 1), ([0, 0], [0, 0], 0), ([6, 6], [5, 5], 0.2), ([0, 2], [0, 4], 2 ** -0.5),
-    ([1e30, -1e30], [1e-30, 0], math.inf)])
+    ([1e30, -1e30], [1e-30, 0], math.inf), ([math.nan, 0], [1, 0], NOT_FINITE), ([math.inf, 0], [1, 0], NOT_FINITE),
+    ([math.inf, 0], [math.inf, 0], NOT_FINITE), ([3.4e38, -3.4e38], [1e-45, 0], math.inf)])
 def test_an_output_that_is_the_same_everywhere_has_an_error(changed, original, error):
     """It was divided by the smallest number there is, and the sum of squares was infinite: no record takes that."""
     found = error_of([np.float32(changed)], [np.float32(original)])
-    assert found == pytest.approx(error) if math.isfinite(error) else 1e50 < found < math.inf
+    assert found == pytest.approx(error) if math.isfinite(error) else 1e50 < found < NOT_FINITE
 
 
 def test_a_plain_model_has_filters_alone(tmp_path, scenes, toy_spec, write_onnx):
