@@ -226,11 +226,13 @@ def validation_metrics(dataset: Any, results: list[Any], logger: Any, settings: 
         given = CustomDataset.evaluate(dataset, results, logger=logger, **settings)
     else:
         given = dataset.evaluate(results, logger=logger, **settings)
+    names = metric_names({**settings, "metric": asked})
     found = {name: value for name, value in given.items() if isinstance(value, (int, float))}
     if not given:
         # Of results without a box MMDetection says nothing; what is measured of them is 0.
-        found = dict.fromkeys(metric_names({**settings, "metric": asked}), 0.0)
-    if compared and ("bbox" not in metrics or {"iou_thrs", "metric_items"} & settings.keys()):
+        found = dict.fromkeys(names, 0.0)
+    # Beside proposals, boxes are measured by proposals' metrics.
+    if compared and (not {"bbox_mAP", "bbox_mAP_50"} <= set(names) or "iou_thrs" in settings):
         found.update(summary_of(validation_metrics(dataset, results, logger, {"metric": "bbox"})))
     return found
 

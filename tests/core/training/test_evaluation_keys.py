@@ -142,6 +142,20 @@ def test_thresholds_are_looked_up(images):
     assert validation_metrics(dataset, found, logging.getLogger("evaluation"), chosen)["bbox_mAP_50"] == 1
 
 
+@pytest.mark.parametrize("evaluation", [
+    {"metric": ["proposal", "bbox"]}, {"metric": ["bbox", "proposal"]}, {"metric": "proposal"}, {"metric": "mAP"},
+    {"metric_items": ["AR@100"]}, {"metric_items": ["mAP"]}, {"iou_thrs": [0.75]}])
+def test_a_compressed_model_s_map_is_there_whatever_is_measured(images, evaluation):
+    """Without it a training that ends when it has done enough never did: of boxes after proposals there was none."""
+    dataset, none, found = images
+    chosen = evaluation_settings(config_of(evaluation, compressed=True))
+    for results, value in ((none, 0), (found, 1)):
+        hook = EvaluationHook(None, torch.utils.data.DataLoader(dataset), Interruptions(saving=False), lambda: True,
+                              compared=True, **chosen)
+        metrics = scored(hook, results)[1].last_metrics
+        assert (metrics["map"], metrics["map50"]) == (value, value)
+
+
 def test_none_is_the_default_as_in_the_signatures_of_mmdetection():
     assert refused_of(config_of(None), 0) == []
     assert evaluation_settings(config_of(None)) == {"metric": "bbox"}
