@@ -105,7 +105,9 @@ class EvaluationHook(EvalHook):
         As mmcv, but that it has a line of its own in the log: there it was mixed with that of the first iteration.
         """
         done = runner.epoch if self.by_epoch else runner.iter
-        if self.initial_flag and self.start is not None and done >= self.start and self._should_evaluate(runner):
+        # mmcv's own answer: that the last epoch is the result does not hold before it is trained.
+        if (self.initial_flag and self.start is not None and done >= self.start
+                and super()._should_evaluate(runner)):
             buffer, mode = runner.log_buffer, runner.mode
             before = copy.deepcopy((buffer.val_history, buffer.n_history))
             buffer.clear()

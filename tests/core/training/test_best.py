@@ -132,6 +132,17 @@ def test_a_model_scored_before_its_first_step_has_a_line_of_its_own(tiny_config,
     assert [row.iteration for row in log.train] == [1, 2] if log.iterations else len(log.train) == 2 * 4
 
 
+@pytest.mark.parametrize("runner", [{"type": "EpochBasedRunner", "max_epochs": 1},
+                                    {"type": "IterBasedRunner", "max_iters": 1}])
+def test_the_last_epoch_is_not_scored_before_it_where_the_interval_says_no(tiny_config, tiny_data, tmp_path, scores,
+                                                                           runner):
+    scores(0.5, 0.2)
+    config = plain_config(tiny_config(**{"evaluation.start": 0, "evaluation.interval": 4}))
+    config.runner = runner
+    run(config, tiny_data, tmp_path)
+    assert [(row.done, row.map) for row in read_training_log(tmp_path / "out.log").val] == [(1, 0.5)]
+
+
 def test_mmdetection_s_tool_leaves_it_to_the_config(plain, tiny_config, tiny_data, tmp_path, scores):
     scores(0.5, 0.2)
     config = tiny_config(**{"runner.max_epochs": 2, "load_from": str(plain), "checkpoint_config.interval": 1})
