@@ -156,8 +156,8 @@ class EvaluationHook(EvalHook):
             self._network.train()
             runner.log_buffer.clear_output()
             # mmcv writes it as the validation's iteration; how far a training is that counts them stands nowhere else.
-            runner.log_buffer.output["eval_iter_num"] = len(self.dataloader.dataset) if self.by_epoch else (
-                runner.iter + (not self.initial_flag))
+            runner.log_buffer.output["eval_iter_num"] = (len(self.dataloader.dataset) if self.by_epoch
+                                                         else self._place(runner))
             score = self.evaluate(runner, results)
         # Of a split without a box pycocotools' mAP is -1.
         if self.save_best and score and score > 0 and self._may_be_best():
@@ -165,15 +165,23 @@ class EvaluationHook(EvalHook):
                 self._keep(runner, score)
             runner.messages = from_first_rank(runner.messages)
 
+    def _place(self, runner: Any) -> int:
+        """Return the epoch that is scored, or the iteration where those are counted; 0 before the first step."""
+        return (runner.epoch if self.by_epoch else runner.iter) + (not self.initial_flag)
+
     def _keep(self, runner: Any, score: float) -> None:
         """Keep the present model, and what it is, where it is better than the best so far."""
-        before = runner.messages.get(BEST_SCORE)
+        before, place = runner.messages.get(BEST_SCORE), self._place(runner)
+        counter = "_epoch" if self.by_epoch else "_iter"
+        present = getattr(runner, counter)
         # mmcv's text log writes a runner's meta among its lines, so it is there only where mmcv asks for it.
         runner.meta = {"hook_msgs": runner.messages}
+        # File, log and checkpoint name the epoch that follows the runner's, which before the first step is the next.
+        setattr(runner, counter, place - 1)
         self._save_ckpt(runner, score)
+        setattr(runner, counter, present)
         runner.meta = None
         if runner.messages.get(BEST_SCORE) != before:
-            place = (runner.epoch if self.by_epoch else runner.iter) + (not self.initial_flag)
             runner.messages[BEST_RESULT] = {"place": place, "metrics": dict(runner.last_metrics)}
 
     def evaluate(self, runner: Any, results: list[Any]) -> float | None:
@@ -186,7 +194,7 @@ class EvaluationHook(EvalHook):
         summary = summary_of(found)
         runner.last_metrics.update(summary)
         if "map" in summary and self._may_be_best() and not runner.best.get("map", -math.inf) >= summary["map"]:
-            runner.best = {"map": summary["map"], "epoch": runner.epoch + 1}
+            runner.best = {"map": summary["map"], "epoch": self._place(runner)}
         if self.save_best is None or not found:
             return None
         if self.key_indicator == "auto":
