@@ -237,10 +237,8 @@ def validation_metrics(dataset: Any, results: list[Any], logger: Any, settings: 
     else:
         given = dataset.evaluate(results, logger=logger, **settings)
     names = metric_names({**settings, "metric": asked})
-    found = {name: value for name, value in given.items() if isinstance(value, (int, float))}
-    if not given:
-        # Of results without a box MMDetection says nothing; what is measured of them is 0.
-        found = dict.fromkeys(names, 0.0)
+    # Of results without a box MMDetection says nothing; what is measured of them is 0.
+    found = {name: float(given.get(name, 0.0)) for name in names}
     # Beside proposals, boxes are measured by proposals' metrics.
     if compared and (not {"bbox_mAP", "bbox_mAP_50"} <= set(names) or "iou_thrs" in settings):
         found.update(summary_of(validation_metrics(dataset, results, logger, {"metric": "bbox"})))
@@ -248,10 +246,14 @@ def validation_metrics(dataset: Any, results: list[Any], logger: Any, settings: 
 
 
 def summary_of(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Return ``map`` and ``map50`` of MMDetection's metrics, those of boxes first; empty where there are none."""
+    """Return ``map`` and ``map50`` of MMDetection's metrics, those of boxes first; empty where there are none.
+
+    ``map50`` is NaN where it is not measured.
+    """
     for average, at_half in MAP_NAMES:
         if average in metrics:
-            return {"map": float(metrics[average]), "map50": float(metrics.get(at_half, math.nan))}
+            half = float(metrics.get(at_half, math.nan))
+            return {"map": float(metrics[average]), "map50": half if half >= 0 else math.nan}
     return {}
 
 
