@@ -232,8 +232,9 @@ def validation_metrics(dataset: Any, results: list[Any], logger: Any, settings: 
         raise UserError("evaluation.metric", asked, "segm is of masks, and this detector finds boxes alone.",
                         "Write bbox.")
     if asked == "mAP":
-        # Pascal VOC's metric, which MMDetection's COCO data sets leave out.
-        given = CustomDataset.evaluate(dataset, results, logger=logger, **settings)
+        # Pascal VOC's metric, which MMDetection's COCO data sets leave out; it is of boxes, masks are beside them.
+        boxes = [result[0] if isinstance(result, tuple) else result for result in results]
+        given = CustomDataset.evaluate(dataset, boxes, logger=logger, **settings)
     else:
         given = dataset.evaluate(results, logger=logger, **settings)
     names = metric_names({**settings, "metric": asked})

@@ -160,6 +160,15 @@ def test_a_compressed_model_s_map_is_there_whatever_is_measured(images, evaluati
         assert (metrics["map"], metrics["map50"]) == (value, value)
 
 
+@pytest.mark.parametrize("compared", [False, True])
+def test_pascal_voc_s_metric_is_of_the_boxes_of_a_detector_with_masks(images, compared):
+    dataset, _, found = images
+    masks = [(boxes, [[{"size": [1, 1], "counts": b"0"} for _ in rows] for rows in boxes]) for boxes in found]
+    chosen = evaluation_settings(config_of({"metric": "mAP"}))
+    metrics = validation_metrics(dataset, masks, logging.getLogger("evaluation"), chosen, compared)
+    assert metrics == {"AP50": 1, "mAP": 1, **({"map": 1, "map50": 1} if compared else {})}
+
+
 def test_what_is_not_measured_at_a_threshold_is_left_out(images):
     """pycocotools gives -1 for it: the log and a training's figures had that, and save_best kept nothing by it."""
     dataset, _, found = images
