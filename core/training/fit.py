@@ -36,7 +36,8 @@ class FitResult:
         epochs: Epochs the checkpoint was trained, earlier runs of a resumed training included; 0 for an adopted one.
         seconds: Wall-clock time; of a resumed training that of the earlier processes, too.
         metrics: ``map`` and ``map50`` of the checkpoint on the validation split, and the last ``loss`` before it.
-        best: ``map`` and ``epoch`` of the best validation of the whole compression, empty where there was none.
+        best: ``map`` and ``epoch`` (as below) of the best validation of the whole compression, empty where there was
+            none.
         epoch: Epoch whose weights the checkpoint has, or iteration where those are counted; 0 for an adopted one.
         algorithms: NNCF's algorithms in the resulting checkpoint, empty for a plain one.
         decision: What was decided of a compressed model's training and why, a sentence.

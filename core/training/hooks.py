@@ -105,7 +105,9 @@ class EvaluationHook(EvalHook):
         As mmcv, but that it has a line of its own in the log: there it was mixed with that of the first iteration.
         """
         done = runner.epoch if self.by_epoch else runner.iter
-        if self.initial_flag and self.start is not None and done >= self.start and self._should_evaluate(runner):
+        # mmcv's own answer: that the last epoch is the result does not hold before it is trained.
+        if (self.initial_flag and self.start is not None and done >= self.start
+                and super()._should_evaluate(runner)):
             buffer, mode = runner.log_buffer, runner.mode
             before = copy.deepcopy((buffer.val_history, buffer.n_history))
             buffer.clear()
@@ -154,8 +156,8 @@ class EvaluationHook(EvalHook):
             self._network.train()
             runner.log_buffer.clear_output()
             # mmcv writes it as the validation's iteration; how far a training is that counts them stands nowhere else.
-            runner.log_buffer.output["eval_iter_num"] = len(self.dataloader.dataset) if self.by_epoch else (
-                runner.iter + (not self.initial_flag))
+            runner.log_buffer.output["eval_iter_num"] = (len(self.dataloader.dataset) if self.by_epoch
+                                                         else self._place(runner))
             score = self.evaluate(runner, results)
         # Of a split without a box pycocotools' mAP is -1.
         if self.save_best and score and score > 0 and self._may_be_best():
@@ -163,15 +165,23 @@ class EvaluationHook(EvalHook):
                 self._keep(runner, score)
             runner.messages = from_first_rank(runner.messages)
 
+    def _place(self, runner: Any) -> int:
+        """Return the epoch that is scored, or the iteration where those are counted; 0 before the first step."""
+        return (runner.epoch if self.by_epoch else runner.iter) + (not self.initial_flag)
+
     def _keep(self, runner: Any, score: float) -> None:
         """Keep the present model, and what it is, where it is better than the best so far."""
-        before = runner.messages.get(BEST_SCORE)
+        before, place = runner.messages.get(BEST_SCORE), self._place(runner)
+        counter = "_epoch" if self.by_epoch else "_iter"
+        present = getattr(runner, counter)
         # mmcv's text log writes a runner's meta among its lines, so it is there only where mmcv asks for it.
         runner.meta = {"hook_msgs": runner.messages}
+        # File, log and checkpoint name the epoch that follows the runner's, which before the first step is the next.
+        setattr(runner, counter, place - 1)
         self._save_ckpt(runner, score)
+        setattr(runner, counter, present)
         runner.meta = None
         if runner.messages.get(BEST_SCORE) != before:
-            place = (runner.epoch if self.by_epoch else runner.iter) + (not self.initial_flag)
             runner.messages[BEST_RESULT] = {"place": place, "metrics": dict(runner.last_metrics)}
 
     def evaluate(self, runner: Any, results: list[Any]) -> float | None:
@@ -184,7 +194,7 @@ class EvaluationHook(EvalHook):
         summary = summary_of(found)
         runner.last_metrics.update(summary)
         if "map" in summary and self._may_be_best() and not runner.best.get("map", -math.inf) >= summary["map"]:
-            runner.best = {"map": summary["map"], "epoch": runner.epoch + 1}
+            runner.best = {"map": summary["map"], "epoch": self._place(runner)}
         if self.save_best is None or not found:
             return None
         if self.key_indicator == "auto":
@@ -222,24 +232,29 @@ def validation_metrics(dataset: Any, results: list[Any], logger: Any, settings: 
         raise UserError("evaluation.metric", asked, "segm is of masks, and this detector finds boxes alone.",
                         "Write bbox.")
     if asked == "mAP":
-        # Pascal VOC's metric, which MMDetection's COCO data sets leave out.
-        given = CustomDataset.evaluate(dataset, results, logger=logger, **settings)
+        # Pascal VOC's metric, which MMDetection's COCO data sets leave out; it is of boxes, masks are beside them.
+        boxes = [result[0] if isinstance(result, tuple) else result for result in results]
+        given = CustomDataset.evaluate(dataset, boxes, logger=logger, **settings)
     else:
         given = dataset.evaluate(results, logger=logger, **settings)
-    found = {name: value for name, value in given.items() if isinstance(value, (int, float))}
-    if not given:
-        # Of results without a box MMDetection says nothing; what is measured of them is 0.
-        found = dict.fromkeys(metric_names({**settings, "metric": asked}), 0.0)
-    if compared and ("bbox" not in metrics or {"iou_thrs", "metric_items"} & settings.keys()):
+    names = metric_names({**settings, "metric": asked})
+    # Of results without a box MMDetection says nothing; what is measured of them is 0.
+    found = {name: float(given.get(name, 0.0)) for name in names}
+    # Beside proposals, boxes are measured by proposals' metrics.
+    if compared and (not {"bbox_mAP", "bbox_mAP_50"} <= set(names) or "iou_thrs" in settings):
         found.update(summary_of(validation_metrics(dataset, results, logger, {"metric": "bbox"})))
     return found
 
 
 def summary_of(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Return ``map`` and ``map50`` of MMDetection's metrics, those of boxes first; empty where there are none."""
+    """Return ``map`` and ``map50`` of MMDetection's metrics, those of boxes first; empty where there are none.
+
+    ``map50`` is NaN where it is not measured.
+    """
     for average, at_half in MAP_NAMES:
         if average in metrics:
-            return {"map": float(metrics[average]), "map50": float(metrics.get(at_half, math.nan))}
+            half = float(metrics.get(at_half, math.nan))
+            return {"map": float(metrics[average]), "map50": half if half >= 0 else math.nan}
     return {}
 
 

@@ -27,7 +27,7 @@ class _Resumable:
     Attributes:
         loader: The training data.
         last_metrics: The last loss, and the last validation's ``map`` and ``map50``.
-        best: ``map`` and ``epoch`` of the best validation.
+        best: ``map`` and ``epoch`` of the best validation, or its iteration where those are counted.
         messages: What mmcv's hooks remember over a resumption, such as the best checkpoint.
         unscored: Whether the model is to be scored before the next batch: training was interrupted while it was.
     """

@@ -21,6 +21,8 @@ _LENGTH_KEYS = {EPOCHS: "max_epochs", "Runner": "max_epochs", ITERATIONS: "max_i
 _LOADER_DEFAULTS = {"samples_per_gpu": 2, "workers_per_gpu": 2, "persistent_workers": False}
 _FOR_WORKERS = ("persistent_workers", "prefetch_factor")
 _LOGGED_EVERY = 50
+# Items that pycocotools takes at one threshold, and gives as -1 where that is not among iou_thrs.
+_AT_THRESHOLD = {"mAP_50": 0.5, "mAP_75": 0.75}
 # Parts of MMDetection's models that make masks.
 _MASK_HEADS = ("mask_head", "segm_head", "panoptic_head")
 
@@ -173,8 +175,12 @@ def _require_measurable(metrics: list[str], given: dict[str, Any], model: Any) -
 
 
 def _require_best(settings: dict[str, Any], default: str | None) -> None:
-    """Check that ``save_best`` names what the validation gives, and that it is known whether more of it is better."""
+    """Check that ``save_best`` names what the validation gives, which is something, and whether more is better."""
     best, names = settings.get("save_best", default), metric_names(settings)
+    if not names:
+        raise UserError("config, evaluation.metric_items", bounded_repr(settings["metric_items"], 80),
+                        f"None of them is measured at iou_thrs={bounded_repr(settings['iou_thrs'], 80)}.",
+                        "Write mAP among them, or their thresholds in iou_thrs.")
     if best is None:
         return
     if best not in ("auto", *names):
@@ -191,8 +197,9 @@ def _require_best(settings: dict[str, Any], default: str | None) -> None:
 
 
 def metric_names(settings: Mapping[str, Any]) -> list[str]:
-    """Return the names of the numbers that MMDetection's data sets give for ``evaluation``, in their order."""
+    """Return the names of what MMDetection's data sets measure for ``evaluation``, in their order."""
     metric, items, found = settings["metric"], settings.get("metric_items"), []
+    thresholds = settings.get("iou_thrs", tuple(_AT_THRESHOLD.values()))
     items = [items] if isinstance(items, str) else items
     if metric == "mAP":
         return [*(f"AP{int(threshold * 100):02d}" for threshold in settings.get("iou_thr", [0.5])), "mAP"]
@@ -202,7 +209,8 @@ def metric_names(settings: Mapping[str, Any]) -> list[str]:
             continue
         # Those of the first metric count for the others, too (mmdet/datasets/coco.py, evaluate_det_segm).
         items = items or [item for item in METRIC_ITEMS if item.startswith("AR") == (one == "proposal")]
-        found += [item if one == "proposal" else f"{one}_{item}" for item in items]
+        found += [item if one == "proposal" else f"{one}_{item}" for item in items
+                  if item not in _AT_THRESHOLD or _AT_THRESHOLD[item] in thresholds]
     return found
 
 

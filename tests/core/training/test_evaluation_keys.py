@@ -14,7 +14,7 @@ from mmcv.runner import LogBuffer
 from core.base.errors import UserError
 from core.config.decisions import METRIC_ITEMS, METRICS
 from core.config.loading import load_config
-from core.training.hooks import EvaluationHook, validation_metrics
+from core.training.hooks import EvaluationHook, summary_of, validation_metrics
 from core.training.refusals import refused_of
 from core.training.run_check import check_run
 from core.training.samples import evaluation_loader
@@ -33,7 +33,8 @@ KEYS = {
     "metric": st.sampled_from(METRICS) | st.lists(st.sampled_from(METRICS), min_size=1, max_size=3, unique=True)
     | st.just(("bbox", "proposal")), "proposal_nums": st.sampled_from([(100, 300, 1000), [1, 10, 100], (100, 1, 10),
                                                                       (300,), [5, 6, 7]]),
-    "iou_thr": st.sampled_from([0.5, [0.5, 0.75], (0.5,), 1]), "iou_thrs": st.sampled_from([[0.5], [0.5, 0.75], 0.5]),
+    "iou_thr": st.sampled_from([0.5, [0.5, 0.75], (0.5,), 1]),
+    "iou_thrs": st.sampled_from([[0.5], [0.5, 0.75], [0.6, 0.75], 0.5]),
     "metric_items": st.sampled_from(METRIC_ITEMS) | st.lists(st.sampled_from(METRIC_ITEMS), min_size=1, unique=True),
     "scale_ranges": st.just([(0, 32)])}
 # A few keys at once: of all of them hardly any combination is one that goes together.
@@ -108,6 +109,9 @@ def test_what_is_not_refused_is_done(images, evaluation, compressed):
     ({"save_best": True}, "save_best: True"), ({"save_best": ""}, "save_best: ''"), ({"rule": "more"}, "rule: 'more'"),
     ({"save_best": "bbox_map"}, "Did you mean `bbox_mAP`"), ({"save_best": "AR@100"}, "The validation gives bbox_mAP"),
     ({"save_best": "bbox_mAP_75", "metric_items": ["mAP"]}, "The validation gives bbox_mAP."),
+    ({"save_best": "bbox_mAP_50", "iou_thrs": [0.6, 0.75]}, "The validation gives bbox_mAP, bbox_mAP_75"),
+    ({"save_best": "bbox_mAP_75", "iou_thrs": [0.5]}, "save_best: bbox_mAP_75"),
+    ({"metric_items": ["mAP_50"], "iou_thrs": [0.75]}, "metric_items: ['mAP_50']. None of them is measured"),
     ({"save_best": "bbox_mAP_copypaste"}, "save_best: bbox_mAP_copypaste"),
     ({"save_best": "auto", "greater_keys": ["acc"]}, "None of them is a part of bbox_mAP"),
     ({"dynamic_intervals": [(4, 0)]}, "dynamic_intervals"), ({"dynamic_intervals": [(4, 1), (2, 1)]}, "places rise"),
@@ -140,6 +144,46 @@ def test_thresholds_are_looked_up(images):
     dataset, _, found = images
     chosen = evaluation_settings(config_of({"iou_thrs": [0.5, 0.75]}))
     assert validation_metrics(dataset, found, logging.getLogger("evaluation"), chosen)["bbox_mAP_50"] == 1
+
+
+@pytest.mark.parametrize("evaluation", [
+    {"metric": ["proposal", "bbox"]}, {"metric": ["bbox", "proposal"]}, {"metric": "proposal"}, {"metric": "mAP"},
+    {"metric_items": ["AR@100"]}, {"metric_items": ["mAP"]}, {"iou_thrs": [0.75]}])
+def test_a_compressed_model_s_map_is_there_whatever_is_measured(images, evaluation):
+    """Without it a training that ends when it has done enough never did: of boxes after proposals there was none."""
+    dataset, none, found = images
+    chosen = evaluation_settings(config_of(evaluation, compressed=True))
+    for results, value in ((none, 0), (found, 1)):
+        hook = EvaluationHook(None, torch.utils.data.DataLoader(dataset), Interruptions(saving=False), lambda: True,
+                              compared=True, **chosen)
+        metrics = scored(hook, results)[1].last_metrics
+        assert (metrics["map"], metrics["map50"]) == (value, value)
+
+
+@pytest.mark.parametrize("compared", [False, True])
+def test_pascal_voc_s_metric_is_of_the_boxes_of_a_detector_with_masks(images, compared):
+    dataset, _, found = images
+    masks = [(boxes, [[{"size": [1, 1], "counts": b"0"} for _ in rows] for rows in boxes]) for boxes in found]
+    chosen = evaluation_settings(config_of({"metric": "mAP"}))
+    metrics = validation_metrics(dataset, masks, logging.getLogger("evaluation"), chosen, compared)
+    assert metrics == {"AP50": 1, "mAP": 1, **({"map": 1, "map50": 1} if compared else {})}
+
+
+def test_what_is_not_measured_at_a_threshold_is_left_out(images):
+    """pycocotools gives -1 for it: the log and a training's figures had that, and save_best kept nothing by it."""
+    dataset, _, found = images
+    chosen = evaluation_settings(config_of({"iou_thrs": [0.6, 0.75]}))
+    hook = EvaluationHook(None, torch.utils.data.DataLoader(dataset), Interruptions(saving=False), lambda: True,
+                          **chosen)
+    runner = scored(hook, found)[1]
+    logged = runner.log_buffer.output
+    assert "bbox_mAP_50" not in logged and (logged["bbox_mAP"], logged["bbox_mAP_75"]) == (1, 1)
+    assert runner.last_metrics["map"] == 1 and np.isnan(runner.last_metrics["map50"])
+
+
+def test_map50_of_a_split_without_a_box_is_none():
+    assert np.isnan(summary_of({"bbox_mAP": -1.0, "bbox_mAP_50": -1.0})["map50"])
+    assert summary_of({"bbox_mAP": 0.0, "bbox_mAP_50": 0.0})["map50"] == 0
 
 
 def test_none_is_the_default_as_in_the_signatures_of_mmdetection():
