@@ -4,6 +4,7 @@ In KFP a failed iteration fails the whole loop. So what a candidate fails of by 
 place of the stage's artifacts, the stage succeeds, and those after it hand the outcome on.
 """
 
+import copy
 import re
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -12,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from components.stage import Presence, Role, elements, parameter
-from core.base.errors import UserError
+from core.base.errors import CandidateFailed, UserError
 from core.base.executor_input import CANDIDATE_KEY, ONLY_CANDIDATE
 from core.base.executor_output import ExecutorOutput
 from core.training.distributed import first_rank
@@ -65,7 +66,7 @@ class Candidates:
         "Overrides of every candidate's config, dotted key to value.", {})
 
     def check(self) -> None:
-        """Check that there are candidates, with names that exist.
+        """Check that there are candidates, with names that exist and differ.
 
         Raises:
             UserError: There is none, or one cannot be.
@@ -82,7 +83,7 @@ class Candidates:
         if not (self.candidates or self.compression_configs or self.compression_config):
             raise UserError("parameter candidates", "no candidate is given", "A run compares at least one compressed "
                             "model with the FP32 one.", "Give compression_config, or candidates=auto.")
-        expand(self.candidates, self.max_candidates)
+        _named(self.compression_configs, {one.name for one in expand(self.candidates, self.max_candidates)})
 
     def wanted(self, model_config: str, model: Any, model_options: dict[str, Any]) -> Iterator[Wanted]:
         """Yield the candidates.
@@ -100,10 +101,10 @@ class Candidates:
         automatic = AUTO in self.candidates
         when = self.fine_tune or ("when_needed" if automatic else "always")
         if not self.compression_configs and not self.candidates:
-            yield Wanted(ONLY_CANDIDATE, self.compression_config, dict(self.compression_options), when)
+            yield Wanted(ONLY_CANDIDATE, self.compression_config, copy.deepcopy(self.compression_options), when)
         ready_made = expand(self.candidates, self.max_candidates)
         for name, path in _named(self.compression_configs, {one.name for one in ready_made}).items():
-            yield Wanted(name, path, dict(self.compression_options), when)
+            yield Wanted(name, path, copy.deepcopy(self.compression_options), when)
         for one in ready_made:
             asked = Wanted(one.name, model_config, when=one.when or when, may_fail=one.name not in self.candidates,
                            kind=("int8" if one.int8 else "") + ("pruned" if one.pruned else ""), mixed=one.mixed)
@@ -186,8 +187,9 @@ class OfCandidate:
                 if not one_of_several:
                     raise
                 found_by = "resolve" if self.candidate.get("refused") else type(stage).__name__.lower()
+                took = max(time.monotonic() - began, error.seconds if isinstance(error, CandidateFailed) else 0.0)
                 outcome = Outcome(version=1, kind="failed candidate", candidate=self.name, stage=found_by,
-                                  reason=str(error), seconds=time.monotonic() - began, gpus=gpus)
+                                  reason=str(error), seconds=took, gpus=gpus)
         elif not one_of_several:
             raise UserError("input", f"{given} holds no model: {outcome.candidate} failed in {outcome.stage}",
                             outcome.reason, "Give that of another candidate.")

@@ -66,10 +66,10 @@ def _mixed(stage: Convert, dataset: "Dataset", folder: Path) -> Path:
 
     found = mix_precision(stage.onnx, folder, dataset, stage.mixed_map_drop)
     for trial in found.trials:
-        print(f"{trial.in_fp32} layers in FP32: {trial.map_drop:+.4f} mAP lost", flush=True)
+        print(trial, flush=True)
     if not found.held:
-        tried = ", ".join(f"{trial.map_drop:.4f} with {trial.in_fp32}" for trial in found.trials)
-        raise UserError("mAP", f"lost by layers in FP32: {tried}", f"It must be at most {stage.mixed_map_drop:g}.",
+        raise UserError("loss of mAP", "; ".join(map(str, found.trials)),
+                        f"It must be at most {stage.mixed_map_drop:g}.",
                         "Train it (int8), or allow more: max_map_drop of the pipeline.")
     print(f"in FP32: {', '.join(found.modules) or 'none'}", flush=True)
     return folder

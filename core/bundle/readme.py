@@ -15,8 +15,9 @@ def readme(model_name: str, spec: ModelSpec, model_api: Mapping[str, str]) -> st
     algorithms = " and ".join(name.replace("_", " ") for name in spec.algorithms) or "no compression"
     size = f"{spec.input_height}, {spec.input_width}"
     note = model_api["model_api_note"]
-    loaded = ("OpenVINO Model API loads `model.xml` with no further parameter." if model_api["model_type"] else
-              "OpenVINO Model API does not know its outputs.")
+    loaded = ("OpenVINO Model API does not know its outputs." if not model_api["model_type"] else
+              "OpenVINO Model API knows its outputs." if note else
+              "OpenVINO Model API loads `model.xml` with no further parameter.")
     return f"""# {model_name}
 
 An object detector for OpenVINO, {len(spec.classes)} classes ([labels.txt](labels.txt)), {algorithms}. What was
@@ -41,5 +42,5 @@ From elsewhere it is `python this-folder/{RUNNER} image.jpg`.
 
 Input `image`: float32 [1, 3, {size}], BGR, 0 to 255; normalisation is in the model. Outputs: `boxes` [1, N, 5]
 (x1, y1, x2, y2, score in input pixels) and `labels` [1, N]; rows of score 0 are padding. A model server takes the
-folder above this one. {loaded}{f" It differs: {note}." if note else ""}
+folder above this one. {loaded}{f" But {note}." if note else ""}
 """

@@ -39,8 +39,11 @@ def import_nncf() -> Any:
         # Made for torch 1.8.1, it works on 2.1.2 with what _keep_exported_types repairs.
         warnings.filterwarnings("ignore", message="NNCF provides best results with torch")
         import nncf.torch
+    # In a single process mmcv's data-parallel wrapper does no more than unpack batches (core/training/device.py).
+    warnings.filterwarnings("ignore", message="You are using DataParallel")
     _keep_exported_types()
     _follow_filters_as_far_as_known()
+    _copy_shapes_as_numbers()
 
     logger = logging.getLogger("nncf")
     logger.setLevel(logging.WARNING)
@@ -73,6 +76,17 @@ def _keep_exported_types() -> None:
 
     typed._keeps_type = True  # type: ignore[attr-defined]
     ExportQuantizeToFakeQuantize.symbolic = staticmethod(typed)
+
+
+def _copy_shapes_as_numbers() -> None:
+    """Let two operations in a row that NNCF only passes through, such as ``contiguous`` and ``view``, be exported.
+
+    Of the first one's result NNCF notes the shape as torch gives it, tensors while it traces, which the second one
+    cannot copy (nncf/torch/dynamic_graph/trace_functions.py, ForwardTraceOnly); TensorMeta makes numbers of them.
+    """
+    from nncf.torch.dynamic_graph.trace_tensor import TensorMeta
+
+    TensorMeta.__deepcopy__ = lambda meta, memo: TensorMeta(meta.creator_id, meta.index, meta.shape)
 
 
 def _follow_filters_as_far_as_known() -> None:

@@ -49,10 +49,13 @@ def quantized_once(network: Any) -> Iterator[None]:
 
 def _weight_quantizers(module: Any) -> dict[tuple[Any, ...], list[Any]]:
     """Return the quantizers before a module's calls, those together that quantize the same parameter alike."""
+    found: dict[tuple[Any, ...], list[Any]] = {}
+    if not getattr(module, "pre_ops", None):
+        # So with every module of a plain detector, which is exported without NNCF.
+        return found
     from nncf.torch.quantization.layers import BaseQuantizer
 
-    found: dict[tuple[Any, ...], list[Any]] = {}
-    for update in getattr(module, "pre_ops", {}).values():
+    for update in module.pre_ops.values():
         quantizer = getattr(update, "op", None)
         if isinstance(quantizer, BaseQuantizer):
             kind = (update._param_name, type(quantizer), quantizer.num_bits, quantizer.per_channel)

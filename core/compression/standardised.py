@@ -2,14 +2,14 @@
 
 import functools
 import re
-from collections.abc import Callable
 from typing import Any
 
 from core.detectors.graph import untraced
 from core.detectors.stand_ins import standardised
 
-_IN_SCOPE = re.compile(r"ConvA?WS2d\[")
-_WHY = "its filters are standardised over all of their channels, and would be others without some"
+_STANDARDISED = re.compile(r"ConvA?WS2d\[")
+# As NNCF names the layers that it has wrapped; it has no hook for filters in others (torch/pruning/base_algo.py:110).
+_WRAPPED = re.compile(r"/NNCF\w+\[[^/]*/[^/]*$")
 
 
 def register_standardised_convolutions() -> None:
@@ -17,7 +17,8 @@ def register_standardised_convolutions() -> None:
 
     Where NNCF wraps a class of users it quantizes the parameter, and OpenVINO runs no convolution in int8 that computes
     with it between the quantizer and the convolution. So what NNCF takes for the weight is the standardised one.
-    They are not pruned: without some of its channels a filter would have another mean and deviation.
+    They are not pruned: without some of its channels a filter would have another mean and deviation. Nor are the
+    classes derived from torch's convolutions that NNCF leaves as they are, such as mmcv's Conv2dAdaptivePadding.
     """
     from mmcv.cnn.bricks.conv_ws import ConvAWS2d, ConvWS2d
     from nncf.common.pruning.pruning_node_selector import PruningNodeSelector
@@ -29,18 +30,21 @@ def register_standardised_convolutions() -> None:
             register_module()(kind)
             wrapped = NNCF_WRAPPED_USER_MODULES_DICT[kind]
             wrapped.forward, wrapped._custom_forward_fn = forward, _convolved
-    if not hasattr(PruningNodeSelector._is_module_prunable, "__wrapped__"):
-        PruningNodeSelector._is_module_prunable = _of_others(PruningNodeSelector._is_module_prunable, (False, _WHY))
-        PTConvolution.accept_pruned_input = staticmethod(_of_others(PTConvolution.accept_pruned_input, False))
+    if hasattr(PruningNodeSelector._is_module_prunable, "__wrapped__"):
+        return
+    prunable, accepts = PruningNodeSelector._is_module_prunable, PTConvolution.accept_pruned_input
 
+    @functools.wraps(prunable)
+    def asked(selector: Any, graph: Any, node: Any) -> tuple[bool, str | None]:
+        if _STANDARDISED.search(node.node_name):
+            return False, "its filters are standardised over all of their channels, and would be others without some"
+        if not _WRAPPED.search(node.node_name):
+            return False, "NNCF does not wrap its layer"
+        return prunable(selector, graph, node)
 
-def _of_others(method: Callable[..., Any], answer: Any) -> Callable[..., Any]:
-    """Let a method whose last argument is a node of NNCF's graph give ``answer`` for these convolutions."""
-    @functools.wraps(method)
-    def run(*args: Any) -> Any:
-        return answer if _IN_SCOPE.search(args[-1].node_name) else method(*args)
-
-    return run
+    PruningNodeSelector._is_module_prunable = asked
+    PTConvolution.accept_pruned_input = staticmethod(
+        lambda node: not _STANDARDISED.search(node.node_name) and accepts(node))
 
 
 def _standardising(layer: Any, features: Any) -> Any:

@@ -1,7 +1,7 @@
 """Fit a config to a data set, and take its NNCF part out."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,21 @@ def classes_of(cfg: "Config") -> tuple[str, ...]:
     return tuple(names)
 
 
+def metrics_of(cfg: "Config") -> list[str]:
+    """Return what a config's validation measures: its ``evaluation.metric``.
+
+    Of data sets that are not COCO's that is ``bbox``, or Pascal VOC's ``mAP`` where it is asked for.
+    """
+    evaluation = cfg.get("evaluation")
+    given = (evaluation.get("metric") if isinstance(evaluation, Mapping) else None) or "bbox"
+    names = [given] if isinstance(given, str) else list(given)
+    return names if _is_coco(cfg) or names == ["mAP"] else ["bbox"]
+
+
+def _is_coco(cfg: "Config") -> bool:
+    return "CocoDataset" in [leaf.get("type") for leaf in _leaves(cfg["data"].get("test"))]
+
+
 def fit_to_data(config: "Config", dataset: "Dataset") -> None:
     """Give a config the classes and the splits of a data set, in place; errors as :func:`set_data`."""
     set_classes(config, dataset.classes)
@@ -72,10 +87,16 @@ def set_data(cfg: "Config", dataset: "Dataset") -> None:
     config has none, it gets the test pipeline.
 
     Raises:
-        UserError: Parts of a concatenation have different pipelines, or a part needs proposals or segmentation maps.
+        UserError: Parts of a concatenation have different pipelines, or a part needs proposals or segmentation maps;
+            masks are to be learned or measured, and a box has none.
     """
-    data = cfg["data"]
-    foreign = "CocoDataset" not in [leaf.get("type") for leaf in _leaves(data["test"])]
+    data, metrics, evaluation = cfg["data"], metrics_of(cfg), cfg.get("evaluation")
+    if isinstance(evaluation, dict) and not _is_coco(cfg):
+        evaluation["metric"] = metrics[0]
+    if "segm" in metrics and dataset.val is not None and dataset.val.masks < dataset.val.boxes:
+        raise UserError(f"data, split {dataset.val.name!r}", f"{dataset.val.masks} of {dataset.val.boxes} boxes have a "
+                        "mask", "evaluation.metric of the config is of masks, so every box must have one.",
+                        "Give COCO annotations with `segmentation`, or write evaluation.metric='bbox'.")
     if dataset.train.parts and sum(map(_count_of_files, _leaves(data["train"]))) == len(dataset.train.parts):
         data["train"] = _with_parts(data["train"], dataset.train, dataset.classes, "data.train",
                                     iter(dataset.train.parts))
@@ -87,9 +108,6 @@ def set_data(cfg: "Config", dataset: "Dataset") -> None:
         pattern = data["val"] if any(pipelines(data.get("val"))) else copy.deepcopy(data["test"])
         data["val"] = _pointed(pattern, dataset.val, dataset.classes, "data.val")
     data["test"] = _pointed(data["test"], dataset.test, dataset.classes, "data.test")
-    evaluation = cfg.get("evaluation")
-    if foreign and isinstance(evaluation, dict) and evaluation.get("metric") != "mAP":
-        evaluation["metric"] = "bbox"
 
 
 def _leaves(node: Any) -> list[dict[str, Any]]:

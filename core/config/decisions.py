@@ -57,6 +57,9 @@ class Key:
 
 
 METRICS = ("bbox", "segm", "proposal", "proposal_fast", "mAP")
+# What MMDetection's COCO data sets give of a metric (mmdet/datasets/coco.py, evaluate_det_segm).
+METRIC_ITEMS = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l", "AR@100", "AR@300", "AR@1000", "AR_s@1000",
+                "AR_m@1000", "AR_l@1000")
 _MOST_THREADS = 1 << 16
 _ONE_SET = "Validation and test are measured as one data set each."
 _O, _R, _N = Decision.OBEYED, Decision.REFUSED, Decision.NO_EFFECT
@@ -64,9 +67,9 @@ _O, _R, _N = Decision.OBEYED, Decision.REFUSED, Decision.NO_EFFECT
 
 def _metric(value: Any, situation: Situation) -> str:
     names = [value] if isinstance(value, str) else value
-    if not isinstance(names, (list, tuple)) or not names or not set(names) <= set(METRICS):
+    if not isinstance(names, (list, tuple)) or not names or not all(name in METRICS for name in names):
         return f"It is one of {', '.join(METRICS)}, or a list of them."
-    return "mAP, Pascal VOC's, stands alone." if "mAP" in names and value != "mAP" and list(names) != ["mAP"] else ""
+    return "mAP, Pascal VOC's, stands alone." if "mAP" in names and len(names) > 1 else ""
 
 
 def _fp16(value: Any, situation: Situation) -> str:
@@ -84,6 +87,28 @@ def _must(accepts: Callable[[Any], bool], rule: str) -> Check:
 
 def _one_of(*names: str) -> Check:
     return _must(lambda value: isinstance(value, str) and value in names, f"It is one of {', '.join(names)}.")
+
+
+def _whole(value: Any, least: int) -> bool:
+    return type(value) is int and value >= least
+
+
+def _fraction(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= 1
+
+
+def _list_of(accepts: Callable[[Any], bool], rule: str, or_one: bool = False) -> Check:
+    """Return a check that refuses what is no list of accepted items, or with ``or_one`` one of them."""
+    return _must(lambda value: bool(value) and all(map(accepts, value)) if isinstance(value, (list, tuple))
+                 else or_one and accepts(value), rule)
+
+
+def _changes(value: Any) -> bool:
+    """Return whether a value is a list of places, rising, and of the intervals from there on."""
+    pairs = isinstance(value, (list, tuple)) and all(
+        isinstance(pair, (list, tuple)) and len(pair) == 2 and _whole(pair[0], 0) and _whole(pair[1], 1)
+        for pair in value)
+    return pairs and all(before[0] < after[0] for before, after in zip(value, value[1:]))
 
 
 def is_file_name(template: Any) -> bool:
@@ -170,14 +195,38 @@ KEYS: tuple[Key, ...] = (
     Key("custom_hooks", _O, "Every hook of mmcv's and MMDetection's registries, at its priority. EMA's averages are "
         "what is evaluated, compressed and exported."),
     Key("evaluation", _O, "The validation during training; the last epoch is always scored, too."),
-    *_below("evaluation", _O, "As in MMDetection.", "interval", "start", "dynamic_intervals", "rule", "greater_keys",
-            "less_keys", "out_dir", "classwise", "proposal_nums", "iou_thr", "iou_thrs", "metric_items",
-            "scale_ranges", "jsonfile_prefix"),
+    Key("evaluation.interval", _O, "As in MMDetection.",
+        _must(lambda value: _whole(value, 1), "It is a whole number above 0.")),
+    Key("evaluation.start", _O, "As in MMDetection; the last epoch is scored though it is before the start.",
+        _must(lambda value: _whole(value, 0), "It is a whole number of at least 0.")),
+    Key("evaluation.dynamic_intervals", _O, "As in MMDetection.",
+        _must(_changes, "It is a list of pairs, a place in training and the interval from there on; places rise.")),
+    Key("evaluation.rule", _O, "As in MMDetection.", _one_of("greater", "less")),
+    *(Key(f"evaluation.{name}", _O, "As in MMDetection.", _list_of(
+        lambda value: isinstance(value, str), "It is a list of names.", or_one=True))
+      for name in ("greater_keys", "less_keys")),
+    Key("evaluation.classwise", _O, "As in MMDetection; not of metric mAP.",
+        _must(lambda value: isinstance(value, bool), "It is True or False.")),
+    Key("evaluation.proposal_nums", _O, "Three numbers, 100 among them, where pycocotools takes mAP.",
+        _must(lambda value: isinstance(value, (list, tuple)) and len(value) == 3 and all(
+            _whole(number, 1) for number in value) and len(set(value)) == 3 and 100 in value,
+            "It is three different whole numbers, 100 among them: pycocotools takes mAP there.")),
+    Key("evaluation.iou_thr", _O, "As in MMDetection, of metric mAP.",
+        _list_of(_fraction, "It is a number above 0 and at most 1, or a list of them.", or_one=True)),
+    Key("evaluation.iou_thrs", _O, "As in MMDetection, of other metrics.",
+        _list_of(_fraction, "It is a list of numbers above 0 and at most 1.")),
+    Key("evaluation.metric_items", _O, f"{', '.join(METRIC_ITEMS)}; not of metric mAP.",
+        _list_of(lambda value: value in METRIC_ITEMS, f"It is a list of {', '.join(METRIC_ITEMS)}.", or_one=True)),
+    Key("evaluation.scale_ranges", _R, "MMDetection itself fails with it: it rounds a list."),
+    *_below("evaluation", _O, "Of `tools/train.py`, in its work folder; a stage of the pipeline writes no such files.",
+            "out_dir", "jsonfile_prefix"),
     Key("evaluation.save_best", _O, "The best checkpoint is kept in work_dir; a stage of the pipeline hands it on. A "
         "compressed model can be best only once its schedule has reached its end. Where the key is absent, train and "
         "`tools/train.py` take the last epoch, as MMDetection, and compress the best on val; `None` is the last there, "
-        "too."),
-    Key("evaluation.metric", _O, f"{', '.join(METRICS)}; another one is refused.", _metric),
+        "too. It is auto or a name that the metric gives.",
+        _must(lambda value: isinstance(value, str) and bool(value), "It is the name of a metric, or auto.")),
+    Key("evaluation.metric", _O, f"{', '.join(METRICS)}; another one is refused, and so is segm of a detector without "
+        "masks.", _metric),
     Key("evaluation.by_epoch", _N, "The runner decides, as in MMDetection."),
     *_below("evaluation", _N, "Ranks hand their results over in memory.", "tmpdir", "gpu_collect",
             "broadcast_bn_buffer"),

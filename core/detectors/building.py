@@ -6,6 +6,8 @@ Whatever the config is, from outside or the user's own, it is built in a closed 
 import contextlib
 import copy
 import io
+import traceback
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,7 +47,13 @@ def building(thing: str, config: Mapping[str, Any] | None = None, readable: Sequ
             with closed_room(thing, readable, writable):
                 yield
         except FAULTS as error:
-            raise UserError(thing, f"{type(error).__name__}: {error!s:.300}", "MMDetection cannot build it.",
+            reason, cause = str(error), error
+            while isinstance(cause.__cause__, Exception) and cause.__cause__.__traceback__:
+                cause = cause.__cause__
+            if not str(cause):
+                # An assertion without words says by its own line what does not agree.
+                reason += traceback.extract_tb(cause.__traceback__)[-1].line or ""
+            raise UserError(thing, f"{type(error).__name__}: {reason:.300}", "MMDetection cannot build it.",
                             "Compare this section with MMDetection's own config of this detector.") from error
 
 
@@ -57,6 +65,8 @@ def build_detector(config: Any) -> Any:
     """
     import torch
 
+    # The points of MMDetection's anchor-free heads call it as torch 2.1.2 still understands it.
+    warnings.filterwarnings("ignore", message="torch.meshgrid: in an upcoming release")
     # MMDetection writes into what it is given, such as the backbone's `pretrained`.
     model = copy.deepcopy(config.model)
     if not torch.distributed.is_initialized():

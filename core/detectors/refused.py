@@ -1,4 +1,4 @@
-"""Heads and necks of MMDetection that are refused, each with the reason; a subclass is refused with it.
+"""Heads of MMDetection that are refused, each with the reason; a subclass is refused with it.
 
 A head that a family names is not refused, whatever stands here.
 """
@@ -21,8 +21,3 @@ HEADS: dict[str, tuple[str, str]] = {
                        "Faster R-CNN"),
 }
 """Class of a head to why it is refused, and the nearest supported family."""
-
-NECKS: dict[str, tuple[str, str]] = {
-    "DyHead": ("of its boxes on random weights the exported graph had 0.001, and why is not known", "ATSS"),
-}
-"""Class of a neck, or of a part of one, likewise."""

@@ -8,6 +8,7 @@ import functools
 import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 SAMPLING_OPSET = 16
@@ -19,6 +20,29 @@ _NOWHERE = (-1e5, -1e5, -1e5 + 1, -1e5 + 1)
 # Classes of modules that sample between pixels.
 _SAMPLERS = ("RoIAlign", "DeformConv2d", "ModulatedDeformConv2d", "SAConv2d", "TOODHead",
              "MultiScaleDeformableAttention")
+
+
+_any_size: ContextVar[bool] = ContextVar("any_size", default=False)
+"""Whether what is exported is for images of any size."""
+
+
+@contextmanager
+def for_any_size(dynamic: bool) -> Iterator[None]:
+    """Let a block's export keep heights and widths as part of its graph where ``dynamic``, else as numbers.
+
+    A graph that computes them has several times as many operators for each deformable convolution.
+    """
+    token = _any_size.set(dynamic)
+    try:
+        yield
+    finally:
+        _any_size.reset(token)
+
+
+def _sides(features: Any) -> tuple[Any, Any]:
+    """Return height and width of ``features`` [N, C, H, W]."""
+    height, width = features.shape[2:]
+    return (height, width) if _any_size.get() else (int(height), int(width))
 
 
 def deformable_convolution(features: Any, offset: Any, weight: Any, stride: Any = 1, padding: Any = 0,
@@ -43,10 +67,22 @@ def deformable_convolution(features: Any, offset: Any, weight: Any, stride: Any 
 def modulated_deformable_convolution(features: Any, offset: Any, mask: Any, weight: Any, bias: Any, stride: Any = 1,
                                      padding: Any = 0, dilation: Any = 1, groups: int = 1,
                                      deform_groups: int = 1) -> Any:
-    """Return what mmcv's modulated_deform_conv2d returns; ``mask`` [N, deform_groups * kernel, h, w] weighs samples."""
-    from torch.nn.functional import conv2d
+    """Return what mmcv's modulated_deform_conv2d returns; ``mask`` [N, deform_groups * kernel, h, w] weighs samples.
 
-    samples = _samples(features, offset, mask, tuple(weight.shape[2:]), stride, padding, dilation, deform_groups)
+    mmcv does not ask whether offsets and mask have the result's height and width: it reads as many of an image's
+    numbers as that takes, from the first one on (ops/csrc/pytorch/cpu/modulated_deform_conv.cpp,
+    modulated_deformable_im2col_cpu_kernel). DyHead gives it those of another level.
+    """
+    from torch.nn.functional import conv2d
+    from torch.nn.modules.utils import _pair
+
+    kernel, count = tuple(weight.shape[2:]), int(offset.shape[0])
+    size = [(side + 2 * pad - step * (reach - 1) - 1) // by + 1 for side, pad, step, reach, by in zip(
+        _sides(features), _pair(padding), _pair(dilation), kernel, _pair(stride))]
+    if _sides(offset) != tuple(size):
+        offset, mask = (read.reshape(count, -1)[:, :read.shape[1] * size[0] * size[1]].reshape(count, -1, *size)
+                        for read in (offset, mask))
+    samples = _samples(features, offset, mask, kernel, stride, padding, dilation, deform_groups)
     return conv2d(samples, weight.reshape(weight.shape[0], -1, 1, 1), bias, groups=groups)
 
 
@@ -66,7 +102,7 @@ def _samples(features: Any, offset: Any, mask: Any, kernel: tuple[int, int], str
     (stride_y, stride_x), (pad_y, pad_x), (step_y, step_x) = _pair(stride), _pair(padding), _pair(dilation)
     # In a trace these are tensors, of which ONNX's convolution must know the first two.
     count, channels, places = int(features.shape[0]), int(features.shape[1]), kernel[0] * kernel[1]
-    (height, width), (rows, columns) = features.shape[2:], offset.shape[2:]
+    (height, width), (rows, columns) = _sides(features), _sides(offset)
     offset = offset.reshape(count * deform_groups, places, 2, rows, columns)
     place = torch.arange(places)
     top = (torch.arange(rows) * stride_y - pad_y)[:, None] + (place // kernel[1] * step_y)[:, None, None]
@@ -102,7 +138,7 @@ def reassembled(features: Any, masks: Any, kernel: int, groups: int, scale: int)
     from torch.nn.functional import unfold
 
     count, channels = int(features.shape[0]), int(features.shape[1])
-    height, width = features.shape[2:]
+    height, width = _sides(features)
     near = unfold(features, kernel, padding=kernel // 2).reshape(count, groups, channels // groups, kernel ** 2,
                                                                  height, width).permute(0, 1, 4, 5, 2, 3)
     weights = masks.reshape(count, groups, kernel ** 2, height, scale, width, scale).permute(0, 1, 3, 5, 2, 4, 6)
@@ -177,9 +213,9 @@ def roi_align_node(g: Any, features: Any, rois: Any, output_size: tuple[int, int
     images = g.op("Reshape", _slice_helper(g, rois, axes=[1], starts=[0], ends=[1]),
                   g.op("Constant", value_t=torch.tensor([-1])))
     corners = _slice_helper(g, rois, axes=[1], starts=[1], ends=[5])
-    if sampling_ratio <= 0:
+    if aligned and sampling_ratio <= 0:
         # Where the number of samples follows the region, one without area has none: mmcv finds 0 in it and OpenVINO
-        # 0 / 0. In a place that no map reaches it finds 0, too.
+        # 0 / 0. In a place that no map reaches it finds 0, too. Not aligned, a region has a pixel or more in both.
         sides = g.op("Sub", _slice_helper(g, rois, axes=[1], starts=[3], ends=[5]),
                      _slice_helper(g, rois, axes=[1], starts=[1], ends=[3]))
         real = g.op("Greater", g.op("ReduceMin", sides, axes_i=[1]), g.op("Constant", value_t=torch.tensor(0.0)))

@@ -11,7 +11,7 @@ from core.compression.fake_quantize import count_in_onnx, expect_fake_quantize
 from core.compression.shared_weights import quantized_once
 from core.detectors.graph import forward_as
 from core.detectors.registry import find_adapter, require_supported
-from core.detectors.stand_ins import install_stand_ins, least_opset
+from core.detectors.stand_ins import for_any_size, install_stand_ins, least_opset
 from core.export.dynamic_shape import ADDED_SIDES, check_dynamic_shape, require_any_size
 from core.export.pruned import remove_filters
 from core.export.spec import RESIZE_FIT, RESIZE_STRETCH, ModelSpec
@@ -149,7 +149,7 @@ def write_onnx(network: Any, path: Path, size: tuple[int, int], names: tuple[str
     opset = max(opset, least_opset(network))
     torch.onnx.register_custom_op_symbolic("aten::unflatten", _unflatten, OPSET)
     # Inlined, NNCF's autograd function would lose its symbolic, and with it FakeQuantize.
-    with torch.no_grad(), warnings.catch_warnings():
+    with torch.no_grad(), for_any_size(dynamic), warnings.catch_warnings():
         # The exporter warns of every shape that is a number in the graph, as all are by intention.
         warnings.simplefilter("ignore", torch.jit.TracerWarning)
         torch.onnx.export(network, torch.zeros((1, 3, *size)), str(path), input_names=["image"],

@@ -21,6 +21,7 @@ from core.export.spec import ModelSpec
 from core.openvino.ir import MODEL_ONNX
 from core.openvino.parts import Images, Part, PartedModel
 from core.openvino.sensitivity import IMAGES, ranked_by_error
+from core.results.summary import within
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -29,14 +30,20 @@ PROGRAM = "python -m core.openvino.mixed"
 TRIALS = 8
 MAP_IMAGES = 200
 MOST_BYTES = 16 << 20
+# Raw outputs are compared too; in the file none of them is an output.
+_END = "Result"
 
 
 @dataclass(frozen=True)
 class Trial:
-    """How many layers ran in FP32, and the mAP that was lost."""
+    """How many layers ran in FP32, and the mAP that was lost; NaN where there is none, as of boxes of NaN."""
 
     in_fp32: int
     map_drop: float
+
+    def __str__(self) -> str:
+        lost = "no mAP, as of boxes of NaN" if math.isnan(self.map_drop) else f"{self.map_drop:+.4f} mAP lost"
+        return f"{self.in_fp32} layers in FP32: {lost}"
 
 
 @dataclass(frozen=True)
@@ -83,20 +90,21 @@ def mix_precision(onnx_dir: Path, output_dir: Path, data: "Dataset", max_map_dro
                                                   Images(data.train, images, model.spec))]
     found: dict[int, float] = {}
 
-    def drop(in_fp32: int) -> float:
-        with model.compressed(*ranked[in_fp32:]):
-            found[in_fp32] = whole - model.map(seen)
-        return found[in_fp32]
+    def keeps(in_fp32: int) -> bool:
+        reached = model.compressed_map(seen, *ranked[in_fp32:])
+        # NaN, unlike a mAP of 0, is within no limit.
+        found[in_fp32] = math.nan if reached is None else whole - reached
+        return within(found[in_fp32], max_map_drop)
 
     low, count = -1, 0
-    while len(found) < trials and count < len(ranked) and drop(count) > max_map_drop:
+    while len(found) < trials and count < len(ranked) and not keeps(count):
         low, count = count, max(1, 2 * count)
     # Where none kept it, all layers in FP32 would: that is no int8 model, but the end of the range.
-    high = count if found.get(count, math.inf) <= max_map_drop else len(ranked)
+    high = count if within(found.get(count, math.inf), max_map_drop) else len(ranked)
     while len(found) < trials and high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if drop(middle) > max_map_drop else (low, middle)
-    held = found.get(high, math.inf) <= max_map_drop
+        low, high = (low, middle) if keeps(middle) else (middle, high)
+    held = within(found.get(high, math.inf), max_map_drop)
     chosen = ranked[:high] if held else []
     if held:
         write_without(onnx_dir, output_dir, chosen)
@@ -104,17 +112,28 @@ def mix_precision(onnx_dir: Path, output_dir: Path, data: "Dataset", max_map_dro
 
 
 def write_without(onnx_dir: Path, output_dir: Path, parts: Sequence[Part]) -> None:
-    """Write an ONNX folder again in which ``parts`` read what their quantizers read."""
+    """Write an ONNX folder again in which ``parts`` read what their quantizers read.
+
+    Raises:
+        UserError: A place where a quantizer acts cannot be told from others: what was tried cannot be written.
+    """
     import onnx
 
     model = load_onnx(Path(onnx_dir) / MODEL_ONNX)
-    nodes = {node.name or node.output[0]: node for node in model.graph.node}
-    quantizers = {name: node for name, node in nodes.items() if node.op_type == FAKE_QUANTIZE}
-    for port, output in (pair for part in parts for pair in part.ports):
-        quantizer = quantizers.get(output.get_node().get_friendly_name())
-        reader = nodes.get(port.get_node().get_friendly_name().split("/WithoutBiases")[0])
-        if quantizer is not None and reader is not None:
-            reader.input[:] = [quantizer.input[0] if name == quantizer.output[0] else name for name in reader.input]
+    quantizers = {node.name or node.output[0]: node for node in model.graph.node if node.op_type == FAKE_QUANTIZE}
+    reading = {name: [node for node in model.graph.node if quantizer.output[0] in node.input]
+               for name, quantizer in quantizers.items()}
+    for port, output in (pair for part in parts for pair in part.ports if pair[0].get_node().get_type_name() != _END):
+        quantizer, reader = (operation.get_friendly_name() for operation in (output.get_node(), port.get_node()))
+        readers = reading.get(quantizer, [])
+        # OpenVINO calls what makes an output of the graph as the output.
+        named = [node for node in readers if reader.split("/WithoutBiases")[0] in (node.name, *node.output)]
+        if not named and len(readers) != 1:
+            raise UserError("ONNX model", onnx_dir, f"The quantizer {quantizer} has {len(readers)} readers, none of "
+                            f"them called {reader}.", "Name the layer in ignored_scopes of an own nncf_config.")
+        for node in named or readers:
+            node.input[:] = [quantizers[quantizer].input[0] if name == quantizers[quantizer].output[0] else name
+                             for name in node.input]
     read = {name for node in model.graph.node for name in node.input} | {value.name for value in model.graph.output}
     for quantizer in quantizers.values():
         if not read & set(quantizer.output):
@@ -152,7 +171,7 @@ def main(argv: list[str] | None = None) -> int:
         found = mix_precision(arguments.onnx, arguments.output, open_dataset(DataRef.from_json(values)),
                               arguments.max_map_drop, arguments.trials, map_images=arguments.map_images)
         for trial in found.trials:
-            print(f"{trial.in_fp32} layers in FP32: {trial.map_drop:+.4f} mAP lost")
+            print(trial)
         print(f"in FP32: {', '.join(found.modules) or 'none'}" if found.held else "no trial kept the limit")
         return 0 if found.held else 1
 

@@ -1,6 +1,7 @@
 """An exported model of which each part can be compressed by itself, run on images of its data."""
 
 import contextlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.base.errors import UserError
+from core.base.errors import CandidateFailed, UserError
 from core.compression.fake_quantize import FAKE_QUANTIZE
 from core.compression.structure import structure_of_ir
 from core.evaluation.coco_map import read_annotations, score_detections
@@ -19,12 +20,15 @@ from core.openvino.groups import filter_groups, read_graph, remove_quantizers, w
 from core.openvino.image import CorruptImageError, read_image
 from core.openvino.ir import INPUT, MODEL_ONNX
 from core.openvino.preprocess import Preprocessor
+from core.openvino.rounding import keep_rounding
 from core.openvino.runtime import Hint, at_test_size, compile_model
 
 if TYPE_CHECKING:
     from core.data.dataset import Split
 
 _SUPPRESSION = ("NonMaxSuppression", "TopK")
+# Above any error of finite float32 outputs (below 1e88), and sums of its squares are finite.
+NOT_FINITE = 1e100
 
 
 @dataclass(frozen=True)
@@ -126,13 +130,13 @@ class PartedModel:
 
     @contextlib.contextmanager
     def compressed(self, *parts: Part) -> Iterator[None]:
-        """Compress parts, and put back afterwards what was there."""
+        """Compress parts as convert does, and put back afterwards what was there."""
         ports = [pair for part in parts for pair in part.ports]
         before = [(port, port.get_source_output()) for port, _ in ports]
         try:
             for port, output in ports:
                 port.replace_source_output(output)
-            self.model.validate_nodes_and_infer_types()
+            keep_rounding(self.model)
             yield
         finally:
             for port, output in before:
@@ -148,6 +152,14 @@ class PartedModel:
         """Return the mAP on images."""
         return images.map(self._run(images), self._classes)
 
+    def compressed_map(self, images: Images, *parts: Part) -> float | None:
+        """Return the mAP on images with parts compressed; None where that makes boxes of NaN, which nobody can use."""
+        with self.compressed(*parts):
+            try:
+                return self.map(images)
+            except CandidateFailed:
+                return None
+
     def _run(self, images: Images) -> dict[int, list[np.ndarray]]:
         request = compile_model(self.model, Hint.LATENCY).create_infer_request()
         found = {}
@@ -158,10 +170,17 @@ class PartedModel:
 
 
 def error_of(changed: Sequence[np.ndarray], original: Sequence[np.ndarray]) -> float:
-    """Return the root mean square difference of raw outputs over their standard deviation; each weighs the same."""
-    shares = [float(np.square(after - before).mean() / max(before.var(), np.finfo(np.float32).tiny))
-              for after, before in zip(changed, original)]
-    return float(np.sqrt(np.mean(shares)))
+    """Return the root mean square difference of raw outputs over their standard deviation; each weighs the same.
+
+    Of an output that is the same everywhere it is over the output itself, over 1 where that is 0. Where one is NaN or
+    infinite it is ``NOT_FINITE``, the largest error: NaN has no place in an order.
+    """
+    shares = []
+    with np.errstate(invalid="ignore"):
+        for after, before in zip(changed, (array.astype(np.float64) for array in original)):
+            shares.append(np.square(after - before).mean() / (before.var() or np.square(before).mean() or 1.0))
+        error = float(np.sqrt(np.mean(shares)))
+    return error if math.isfinite(error) else NOT_FINITE
 
 
 def _raw_outputs(model: Any) -> list[Any]:

@@ -12,7 +12,6 @@ from core.base.digest import sha256_file
 from core.base.progress import progress
 from core.openvino.ir import MODEL_ONNX
 from core.openvino.parts import Images, Part, PartedModel, error_of
-from core.openvino.rounding import keep_rounding
 from core.results.sensitivity import GroupCost, Sensitivity
 
 if TYPE_CHECKING:
@@ -43,22 +42,19 @@ def measure_sensitivity(onnx_dir: Path, data: "Dataset", images: int = IMAGES, m
     model = PartedModel(onnx_dir, data.classes, pruning_level)
     few, many = Images(data.train, images, model.spec), Images(data.val or data.test, map_images, model.spec)
     whole, costs = model.map(many), []
+    # Boxes of NaN find nothing.
     for kind in ("quantization", "pruning"):
         ranked = ranked_by_error(model, model.of(kind), few)
         with progress(min(worst, len(ranked)), f"{kind}: mAP", "groups") as bar:
             for place, (part, error) in enumerate(ranked):
                 drop = math.nan
                 if place < worst:
-                    with model.compressed(part):
-                        drop = whole - model.map(many)
+                    drop = whole - (model.compressed_map(many, part) or 0.0)
                     bar.update()
                 costs.append(GroupCost(kind=kind, name=part.module, layers=part.layers, scopes=part.scopes,
                                        error=error, map_drop=drop))
-    quantized = math.nan
-    if quantizers := model.of("quantization"):
-        with model.compressed(*quantizers):
-            keep_rounding(model.model)
-            quantized = model.map(many)
+    quantizers = model.of("quantization")
+    quantized = (model.compressed_map(many, *quantizers) or 0.0) if quantizers else math.nan
     return Sensitivity(version=1, kind="sensitivity", onnx_sha256=sha256_file(Path(onnx_dir) / MODEL_ONNX),
                        images=len(few.inputs), map_images=len(many.inputs), map=whole, map_quantized=quantized,
                        pruning_level=pruning_level, groups=tuple(costs),

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from core.report.gate import SLACK, judge, told_apart
+from core.report.gate import judge, told_apart
 from core.report.text import fraction, ratio
 from core.results.outcome import Making, Outcome
-from core.results.summary import Choice, Contender, Objective, Summary, Thresholds
+from core.results.summary import Choice, Contender, Objective, Summary, Thresholds, within
 
 # Gains that differ by less are alike: two measurements of one model differ as much.
 ALIKE = 0.03
@@ -28,7 +28,7 @@ def gain(summary: Summary, objective: Objective) -> float:
 
 def surely_within(summary: Summary, thresholds: Thresholds) -> bool:
     """Return whether the whole 95 % interval of a candidate's loss of mAP is within the limit."""
-    return summary.map_drop_high <= thresholds.max_map_drop + SLACK
+    return within(summary.map_drop_high, thresholds.max_map_drop)
 
 
 def choose(summaries: Sequence[Summary], thresholds: Thresholds, objective: Objective) -> Summary:

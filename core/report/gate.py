@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 from core.report.text import displayable
 from core.results.speed import LEAST_INT8_GAIN
-from core.results.summary import Summary, Thresholds
-
-SLACK = 1e-9
+from core.results.summary import SLACK, Summary, Thresholds, within
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ def _at_least(measured: float, limit: float, decimals: int, unit: str = "") -> t
 
 
 def _at_most(measured: float, limit: float) -> tuple[bool, str, str]:
-    passed = measured <= limit + SLACK
+    passed = within(measured, limit)
     figure, highest = told_apart(measured, limit, 4)
     return passed, figure, f"is {'within' if passed else 'above'} the limit {highest}"
 

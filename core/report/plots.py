@@ -109,7 +109,8 @@ def per_class_bars(classes: Sequence[ClassAp], baseline: str, candidates: Sequen
 def pareto(summary: Summary, colours: Mapping[str, str]) -> str:
     """Return the mAP of every IR over its throughput and over its size; the chosen candidate has a ring.
 
-    Bars are the 95 % intervals of what candidates lose; below the line the loss is above its limit.
+    A line joins the Pareto front: the models that no other one is as good as in both and better than in one. Bars are
+    the 95 % intervals of what candidates lose; below the dashed line the loss is above its limit.
 
     Args:
         colours: Colour of each model by name.
@@ -133,6 +134,8 @@ def pareto(summary: Summary, colours: Mapping[str, str]) -> str:
                 bars = (max(one.map_drop_high - drop, 0.0), max(drop - one.map_drop_low, 0.0))
                 points.append((one.provenance.models.candidate, getattr(one, name), one.map_ir, bars))
             known = [point for point in points if math.isfinite(point[1]) and math.isfinite(point[2])]
+            front = pareto_front([(x, y) for _, x, y, _ in known], more_is_better=name == "fps")
+            panel.plot([x for x, _ in front], [y for _, y in front], color=_MUTED, linewidth=1.0, zorder=0)
             middle = sum(x for _, x, *_ in known) / max(len(known), 1)
             for place, (model, x, y, bars) in enumerate(known):
                 if all(map(math.isfinite, bars)) and any(bars):
@@ -149,6 +152,15 @@ def pareto(summary: Summary, colours: Mapping[str, str]) -> str:
             if not known:
                 _nothing(panel, "not measured")
         return inline_svg(figure, "pareto-", "mAP over throughput and over size of every model", COLOURS)
+
+
+def pareto_front(points: Sequence[tuple[float, float]], more_is_better: bool) -> list[tuple[float, float]]:
+    """Return the points (x, mAP), the best x first, that no other is as good as in both and better than in one."""
+    front: list[tuple[float, float]] = []
+    for point in sorted(set(points), key=lambda point: (-point[0] if more_is_better else point[0], -point[1])):
+        if not front or point[1] > front[-1][1]:
+            front.append(point)
+    return front
 
 
 def speed_and_size(summary: Summary, colours: Mapping[str, str] | None = None) -> str:

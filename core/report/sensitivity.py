@@ -26,8 +26,8 @@ def lines(found: Sensitivity) -> list[str]:
     """Return a sensitivity as lines for a terminal, the worst groups first."""
     text = [f"{'':<14}{'error':>9}{'mAP':>10}  part"]
     for kind in ("quantization", "pruning"):
-        text += [f"{group.kind:<14}{group.error:>9.4f}{difference(-group.map_drop):>10}  {group.name}"
-                 for group in found.of(kind)]
+        text += [f"{group.kind:<14}{group.error:>9{'.4f' if group.error < 1e4 else '.0e'}}"
+                 f"{difference(-group.map_drop):>10}  {group.name}" for group in found.of(kind)]
     return [*text, f"ignored_scopes={list(found.ignored_scopes)}"]
 
 

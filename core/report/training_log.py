@@ -9,10 +9,10 @@ from typing import Any
 from core.base.errors import UserError
 from core.base.foreign_file import read_foreign
 from core.base.json_file import json_object
+from core.results.accuracy import MAP_NAMES
 
 _MOST_BYTES = 1 << 30
 _HINT = "Give the log artifact of that stage, or run the stage again."
-_ACCURACIES = (("map", "map50"), ("bbox_mAP", "bbox_mAP_50"), ("segm_mAP", "segm_mAP_50"), ("mAP", "AP50"))
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def read_training_log(file: Path) -> TrainingLog:
                 train[epoch, iteration] = TrainRow(epoch, iteration, _number(row, "lr"), losses, _number(row, "time"))
             elif row["mode"] == "val":
                 # Before training the line is ours; then MMDetection's, whose names say what was scored.
-                average, at_half = next((names for names in _ACCURACIES if names[0] in row), _ACCURACIES[0])
+                average, at_half = next((names for names in MAP_NAMES if names[0] in row), MAP_NAMES[0])
                 done = int(row["iter"]) if env["iterations"] and "iter" in row else int(row["epoch"])
                 val[done] = ValRow(done, _number(row, average), _number(row, at_half))
         except (KeyError, TypeError, ValueError, OverflowError) as error:

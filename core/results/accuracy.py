@@ -14,6 +14,9 @@ from core.results.record import (
     Text,
 )
 
+# Of a validation in training, mAP and mAP at 0.5: ours of boxes, MMDetection's of boxes, of masks, Pascal VOC's.
+MAP_NAMES = (("map", "map50"), ("bbox_mAP", "bbox_mAP_50"), ("segm_mAP", "segm_mAP_50"), ("mAP", "AP50"))
+
 
 class DetectionMetrics(Record):
     """COCO's box metrics by pycocotools and Pascal VOC's; null where there is no ground truth to measure one on."""

@@ -28,7 +28,7 @@ class Outcome(Record):
     reason: Text
     """What was wrong, as the stage would have said it where it fails a run."""
     seconds: Quantity = 0.0
-    """Wall time that the stage's last process worked before it found out."""
+    """Wall time that the stage worked before it found out; of a training that was resumed, of all its processes."""
     gpus: Count = 0
     """GPUs that it worked on; 0 is the CPU."""
 

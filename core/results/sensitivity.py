@@ -19,7 +19,8 @@ class GroupCost(Record):
     scopes: tuple[Text, ...]
     """Entries of `ignored_scopes` by which NNCF leaves it out."""
     error: Quantity
-    """Root mean square of what changes in the raw outputs, over their standard deviation."""
+    """Root mean square of what changes in the raw outputs, over their standard deviation; where they become NaN or
+    infinite, 1e100, above any other."""
     map_drop: MeasuredDifference
     """mAP lost on some images; null where it was not measured, as of all but the groups of the largest errors."""
 

@@ -31,6 +31,15 @@ _LIMITS = {
 }
 
 
+# 0.41 - 0.40 is not 0.01 in binary.
+SLACK = 1e-9
+
+
+def within(loss: float, limit: float) -> bool:
+    """Return whether a loss is within its limit, also where it is equal but for rounding; NaN is not."""
+    return loss <= limit + SLACK
+
+
 class Objective(StrEnum):
     """What the best candidate is the best in."""
 

@@ -19,7 +19,7 @@ from core.training.log import write_head
 from core.training.model import load_plain_weights
 from core.training.snapshot import snapshot
 from core.training.trainer import Output, Trainer
-from core.training.tuning import known
+from core.training.tuning import DECIDED
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -36,7 +36,8 @@ class FitResult:
         epochs: Epochs the checkpoint was trained, earlier runs of a resumed training included; 0 for an adopted one.
         seconds: Wall-clock time; of a resumed training that of the earlier processes, too.
         metrics: ``map`` and ``map50`` of the checkpoint on the validation split, and the last ``loss`` before it.
-        best: ``map`` and ``epoch`` of the best validation of the whole compression, empty where there was none.
+        best: ``map`` and ``epoch`` (as below) of the best validation of the whole compression, empty where there was
+            none.
         epoch: Epoch whose weights the checkpoint has, or iteration where those are counted; 0 for an adopted one.
         algorithms: NNCF's algorithms in the resulting checkpoint, empty for a plain one.
         decision: What was decided of a compressed model's training and why, a sentence.
@@ -97,15 +98,19 @@ def fit(config: Any, dataset: "Dataset", output_checkpoint: Path, log_file: Path
             if best is None:
                 require_finite(trainer.network)
             save_checkpoint(best or trainer.snapshot(), output_checkpoint)
+    except CandidateFailed as error:
+        error.seconds = trainer.seconds
+        raise
     finally:
         if first_rank():
             with new_file(log_file) as partial:
                 shutil.copyfile(output.json_log, partial)
     metrics = trainer.best["metrics"] if trainer.best else runner.last_metrics
+    decided = runner.messages.get(DECIDED, {})
     return FitResult(epochs=runner.epoch, seconds=trainer.seconds, metrics=dict(metrics), epoch=trainer.place,
                      best=dict(runner.best), algorithms=algorithms_of(config) if trainer.compression else (),
-                     decision=trainer.decision, map_parent=known(trainer.parent_map),
-                     map_initial=trainer.initial.metrics.map if trainer.initial else math.nan)
+                     decision=trainer.decision, map_parent=decided.get("map_parent", math.nan),
+                     map_initial=decided.get("map_initial", math.nan))
 
 
 def require_finite(network: Any) -> None:

@@ -1,5 +1,6 @@
 """Hooks of the training loop that plain and compressed models share."""
 
+import copy
 import hashlib
 import math
 import time
@@ -8,14 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from mmcv.fileio import FileClient
-from mmcv.runner import EMAHook, Fp16OptimizerHook, Hook, OptimizerHook
+from mmcv.runner import EMAHook, Fp16OptimizerHook, Hook, LoggerHook, OptimizerHook
 from mmdet.core import EvalHook
 from mmdet.core.hook.ema import BaseEMAHook
 
 from core.base.errors import CandidateFailed, UserError
 from core.checkpoint.checkpoint import Checkpoint, checkpoint_bytes, write_checkpoint
+from core.results.accuracy import MAP_NAMES
 from core.training.distributed import average_statistics, first_rank, from_first_rank, ranks
 from core.training.progress import BEST_FILE, BEST_RESULT, BEST_SCORE, Position, after_epoch, after_iteration
+from core.training.settings import metric_names
 from core.training.signals import Interruptions
 
 if TYPE_CHECKING:
@@ -55,13 +58,21 @@ class EvaluationHook(EvalHook):
         loader: The validation data.
         interruptions: Holds SIGTERM back.
         may_be_best: Whether the present model may be kept as the best one.
-        settings: The config's ``evaluation``.
+        begins: Called before an iteration is scored, whose state is not taken yet.
+        compared: Whether ``map`` is to be COCO's of boxes whatever the config measures: it is compared with that of
+            the model before compression.
+        settings: The config's ``evaluation`` (``core.training.settings.evaluation_settings``).
     """
 
+    # mmcv's know neither AP50 of Pascal VOC's metric nor AR_s@1000.
+    _default_greater_keys = (*EvalHook._default_greater_keys, "AP", "AR_")
+
     def __init__(self, network: Any, loader: Any, interruptions: Interruptions, may_be_best: Callable[[], bool],
+                 begins: Callable[[Any], None] = lambda runner: None, compared: bool = False,
                  **settings: Any) -> None:
         super().__init__(loader, **settings)
         self._network, self._interruptions, self._may_be_best = network, interruptions, may_be_best
+        self._begins, self._compared = begins, compared
 
     def before_run(self, runner: Any) -> None:
         self.out_dir = self.out_dir or runner.work_dir
@@ -78,26 +89,75 @@ class EvaluationHook(EvalHook):
         # The first rank alone has the file.
         runner.messages = from_first_rank(runner.messages)
 
+    def before_train_epoch(self, runner: Any) -> None:
+        self._decide_interval(runner)
+        if self.by_epoch:
+            self._score_at_the_start(runner)
+
+    def before_train_iter(self, runner: Any) -> None:
+        self._decide_interval(runner)
+        if not self.by_epoch:
+            self._score_at_the_start(runner)
+
+    def _score_at_the_start(self, runner: Any) -> None:
+        """Score the model before the first step where the config's ``start`` says so.
+
+        As mmcv, but that it has a line of its own in the log: there it was mixed with that of the first iteration.
+        """
+        done = runner.epoch if self.by_epoch else runner.iter
+        # mmcv's own answer: that the last epoch is the result does not hold before it is trained.
+        if (self.initial_flag and self.start is not None and done >= self.start
+                and super()._should_evaluate(runner)):
+            buffer, mode = runner.log_buffer, runner.mode
+            before = copy.deepcopy((buffer.val_history, buffer.n_history))
+            buffer.clear()
+            self._do_evaluate(runner)
+            # In this mode the epoch that is logged is that which is done.
+            runner.mode = "val"
+            for hook in runner.hooks:
+                if isinstance(hook, LoggerHook):
+                    hook.after_train_epoch(runner)
+            runner.mode = mode
+            buffer.clear()
+            buffer.val_history, buffer.n_history = before
+        self.initial_flag = False
+
+    def before_epoch(self, runner: Any) -> None:
+        """Score the iteration that a training was interrupted in; mmcv calls it once where iterations are counted."""
+        if self.by_epoch or not runner.unscored:
+            return
+        runner.unscored = False
+        runner.restored()
+        # As within the iteration (mmcv/runner/iter_based_runner.py, train).
+        runner.mode, runner.data_loader, runner._iter = "train", runner.loader, runner.iter - 1
+        self._do_evaluate(runner)
+        for hook in runner.hooks:
+            if isinstance(hook, LoggerHook):
+                hook.after_train_iter(runner)
+        runner._iter += 1
+
     def scores(self, runner: Any) -> bool:
         """Return whether the runner's present epoch is scored."""
         return bool(self._should_evaluate(runner))
 
     def _should_evaluate(self, runner: Any) -> bool:
-        # The last epoch is scored whatever the interval: it is the result.
-        at_the_end = self.start is None and (self.is_last_epoch(runner) if self.by_epoch else self.is_last_iter(runner))
+        # The last epoch is scored whatever interval and start say: it is the result, and reported with its metrics.
+        at_the_end = self.is_last_epoch(runner) if self.by_epoch else self.is_last_iter(runner)
         return at_the_end or super()._should_evaluate(runner)
 
     def _do_evaluate(self, runner: Any) -> None:
         from core.training.evaluate import results_of
 
+        if not self.by_epoch and not self.initial_flag:
+            self._begins(runner)
         # Minutes can pass here, and nothing is lost: the state after the last iteration is as good as that before it.
         with self._interruptions.interruptible():
             results = results_of(self._network, self.dataloader)
             self._network.train()
             runner.log_buffer.clear_output()
             # mmcv writes it as the validation's iteration; how far a training is that counts them stands nowhere else.
-            runner.log_buffer.output["eval_iter_num"] = len(self.dataloader.dataset) if self.by_epoch else (
-                runner.iter + 1)
+            runner.log_buffer.output["eval_iter_num"] = (len(self.dataloader.dataset) if self.by_epoch
+                                                         else self._place(runner))
             score = self.evaluate(runner, results)
         # Of a split without a box pycocotools' mAP is -1.
         if self.save_best and score and score > 0 and self._may_be_best():
@@ -105,27 +165,36 @@ class EvaluationHook(EvalHook):
                 self._keep(runner, score)
             runner.messages = from_first_rank(runner.messages)
 
+    def _place(self, runner: Any) -> int:
+        """Return the epoch that is scored, or the iteration where those are counted; 0 before the first step."""
+        return (runner.epoch if self.by_epoch else runner.iter) + (not self.initial_flag)
+
     def _keep(self, runner: Any, score: float) -> None:
         """Keep the present model, and what it is, where it is better than the best so far."""
-        before = runner.messages.get(BEST_SCORE)
+        before, place = runner.messages.get(BEST_SCORE), self._place(runner)
+        counter = "_epoch" if self.by_epoch else "_iter"
+        present = getattr(runner, counter)
         # mmcv's text log writes a runner's meta among its lines, so it is there only where mmcv asks for it.
         runner.meta = {"hook_msgs": runner.messages}
+        # File, log and checkpoint name the epoch that follows the runner's, which before the first step is the next.
+        setattr(runner, counter, place - 1)
         self._save_ckpt(runner, score)
+        setattr(runner, counter, present)
         runner.meta = None
         if runner.messages.get(BEST_SCORE) != before:
-            place = (runner.epoch if self.by_epoch else runner.iter) + 1
             runner.messages[BEST_RESULT] = {"place": place, "metrics": dict(runner.last_metrics)}
 
     def evaluate(self, runner: Any, results: list[Any]) -> float | None:
         """Log the metrics of ``results``; return the one that ``save_best`` names."""
-        found = from_first_rank(validation_metrics(self.dataloader.dataset, results, runner.logger, self.eval_kwargs)
-                                if first_rank() else None)
+        found = from_first_rank(
+            validation_metrics(self.dataloader.dataset, results, runner.logger, self.eval_kwargs, self._compared)
+            if first_rank() else None)
         runner.log_buffer.output.update(found)
         runner.log_buffer.ready = True
         summary = summary_of(found)
         runner.last_metrics.update(summary)
         if "map" in summary and self._may_be_best() and not runner.best.get("map", -math.inf) >= summary["map"]:
-            runner.best = {"map": summary["map"], "epoch": runner.epoch + 1}
+            runner.best = {"map": summary["map"], "epoch": self._place(runner)}
         if self.save_best is None or not found:
             return None
         if self.key_indicator == "auto":
@@ -141,7 +210,8 @@ def averages_weights(hook: Any) -> bool:
     return isinstance(hook, (EMAHook, BaseEMAHook))
 
 
-def validation_metrics(dataset: Any, results: list[Any], logger: Any, settings: Mapping[str, Any]) -> dict[str, float]:
+def validation_metrics(dataset: Any, results: list[Any], logger: Any, settings: Mapping[str, Any],
+                       compared: bool = False) -> dict[str, float]:
     """Return MMDetection's metrics of a data set's results.
 
     Args:
@@ -149,6 +219,7 @@ def validation_metrics(dataset: Any, results: list[Any], logger: Any, settings: 
         results: MMDetection's result of each of its images.
         logger: Where tables go.
         settings: ``metric`` and the arguments of the data set's ``evaluate``.
+        compared: Whether COCO's mAP of boxes is among them in any case, as ``map`` and ``map50``.
 
     Raises:
         UserError: Masks are asked for, and the model finds none.
@@ -156,26 +227,34 @@ def validation_metrics(dataset: Any, results: list[Any], logger: Any, settings: 
     from mmdet.datasets import CustomDataset
 
     asked = settings.get("metric", "bbox")
-    if "segm" in ([asked] if isinstance(asked, str) else asked) and results and isinstance(results[0], list):
+    metrics = [asked] if isinstance(asked, str) else asked
+    if "segm" in metrics and results and isinstance(results[0], list):
         raise UserError("evaluation.metric", asked, "segm is of masks, and this detector finds boxes alone.",
                         "Write bbox.")
-    if settings.get("metric") == "mAP":
-        # Pascal VOC's metric, which MMDetection's COCO data sets leave out.
-        return dict(CustomDataset.evaluate(dataset, results, logger=logger, **settings))
-    found = dataset.evaluate(results, logger=logger, **settings)
-    if not found:
-        # Of results without a box MMDetection says nothing; their average precision is 0.
-        kind = settings.get("metric", "bbox")
-        kind = kind if isinstance(kind, str) else kind[0]
-        return {f"{kind}_mAP": 0.0, f"{kind}_mAP_50": 0.0}
-    return {name: value for name, value in found.items() if isinstance(value, (int, float))}
+    if asked == "mAP":
+        # Pascal VOC's metric, which MMDetection's COCO data sets leave out; it is of boxes, masks are beside them.
+        boxes = [result[0] if isinstance(result, tuple) else result for result in results]
+        given = CustomDataset.evaluate(dataset, boxes, logger=logger, **settings)
+    else:
+        given = dataset.evaluate(results, logger=logger, **settings)
+    names = metric_names({**settings, "metric": asked})
+    # Of results without a box MMDetection says nothing; what is measured of them is 0.
+    found = {name: float(given.get(name, 0.0)) for name in names}
+    # Beside proposals, boxes are measured by proposals' metrics.
+    if compared and (not {"bbox_mAP", "bbox_mAP_50"} <= set(names) or "iou_thrs" in settings):
+        found.update(summary_of(validation_metrics(dataset, results, logger, {"metric": "bbox"})))
+    return found
 
 
 def summary_of(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Return ``map`` and ``map50`` of MMDetection's metrics, those of boxes first; empty where there are none."""
-    for average, at_half in (("bbox_mAP", "bbox_mAP_50"), ("segm_mAP", "segm_mAP_50"), ("mAP", "AP50")):
+    """Return ``map`` and ``map50`` of MMDetection's metrics, those of boxes first; empty where there are none.
+
+    ``map50`` is NaN where it is not measured.
+    """
+    for average, at_half in MAP_NAMES:
         if average in metrics:
-            return {"map": float(metrics[average]), "map50": float(metrics.get(at_half, math.nan))}
+            half = float(metrics.get(at_half, math.nan))
+            return {"map": float(metrics[average]), "map50": half if half >= 0 else math.nan}
     return {}
 
 
@@ -216,6 +295,11 @@ class StateHook(Hook):
     def _restore(self, runner: Any) -> None:
         if self._weights is not None:
             runner.model.module.load_state_dict(self._weights)
+
+    def begins_to_score(self, runner: Any) -> None:
+        """Take the position of an iteration that is scored before its other hooks have run; it is scored again."""
+        if self.every_n_iters(runner, self._every):
+            self.position = after_iteration(runner, unscored=True)
 
     def after_train_iter(self, runner: Any) -> None:
         if not self.every_n_iters(runner, self._every):

@@ -20,6 +20,7 @@ from typing import IO, Any
 from core.base.cli import run_guarded, run_stage
 from core.base.errors import Terminated, UserError
 from core.base.supervision import SAVING_SECONDS, end_with_this_process, more_time
+from core.config.mmcv_import import import_mmcv
 from core.training.distributed import (
     RANK_VARIABLE,
     RANKS_VARIABLE,
@@ -76,6 +77,8 @@ def _rank_work(work: Callable[[argparse.Namespace, Any], int | None],
         if gpus:
             # Each rank sees one GPU, its own.
             require_gpus(1, f"GPU {rank()}" if ranks() > 1 else "GPU")
+        # Before a module of ours imports mmcv by itself, with all that torch and mmcv then write.
+        import_mmcv()
         with process_group():
             return work(arguments, output)
 

@@ -14,6 +14,7 @@ from core.base.errors import UserError
 from core.base.text import bounded_repr, shown
 from core.training.distributed import first_rank
 from core.training.random_state import random_state, set_random_state
+from core.training.tuning import require_sound
 
 # What modules remember in plain attributes; torch's own have none that training moves.
 _REMEMBERED = (bool, int, float, str, type(None))
@@ -35,6 +36,7 @@ class Position:
         iteration: Batches that are done in all.
         random: The random generators at that moment.
         data: Where the training data stand (``core.training.samples.TrainLoader.state``).
+        unscored: Whether the model is to be scored before the next batch.
     """
 
     epoch: int
@@ -42,16 +44,17 @@ class Position:
     iteration: int
     random: Mapping[str, Any] = field(repr=False)
     data: Mapping[str, Any] = field(repr=False)
+    unscored: bool = False
 
     def __str__(self) -> str:
         return f"epoch {self.epoch}" if not self.inner_iter else f"epoch {self.epoch + 1}, iteration {self.inner_iter}"
 
 
-def after_iteration(runner: Any) -> Position:
+def after_iteration(runner: Any, unscored: bool = False) -> Position:
     """Return the position after the iteration whose hooks are running."""
     done = runner.iter + 1
     if runner.max_epochs is None:
-        return Position(0, done, done, random_state(), runner.loader.state())
+        return Position(0, done, done, random_state(), runner.loader.state(), unscored)
     return Position(runner.epoch, runner.inner_iter + 1, done, random_state(), runner.loader.state())
 
 
@@ -132,6 +135,7 @@ def restore_progress(progress: Mapping[str, Any], runner: Any, memory: ModuleMem
         log, metrics, messages = str(progress["log"]), dict(progress["metrics"]), dict(progress["messages"])
         kept = _file_of(progress.get("best_checkpoint"), Path(runner.work_dir))
         _require_result(messages)
+        require_sound(messages)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError("training state", f"{type(error).__name__}: {shown(error)}", "It lacks a part of itself.",
                         "Delete it; an older one, or the beginning, is taken then.") from error
@@ -152,13 +156,17 @@ def restore_progress(progress: Mapping[str, Any], runner: Any, memory: ModuleMem
             part.update({name: list(values) for name, values in kept.items()})
 
     runner.start_at(position.epoch, position.iteration, position.inner_iter, restore_moment)
+    runner.unscored = position.unscored
     runner.last_metrics, runner.best, runner.messages = metrics, best, messages
     if kept is not None:
         messages[BEST_FILE] = str(kept[0])
         if first_rank():
             kept[0].write_bytes(kept[1])
     memory.restore(changed)
-    Path(log_file).write_text(log, encoding="utf-8")
+    if first_rank():
+        # Under the head that was just written: an older state's may not say what this version's readers look for.
+        head = Path(log_file).read_text(encoding="utf-8").partition("\n")[0]
+        Path(log_file).write_text(f"{head}\n{log.partition(chr(10))[2]}", encoding="utf-8")
     return position
 
 

@@ -97,7 +97,7 @@ def overridden(options: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[s
         UserError: A change is below what is no dict and no list.
     """
     merged = copy.deepcopy(dict(options))
-    for key, value in changes.items():
+    for key, value in copy.deepcopy(dict(changes)).items():
         changed = isinstance(value, Mapping) and not value.get(DELETE_KEY)
         if changed and any(one.startswith(f"{key}.") for one in merged):
             merged = overridden(merged, {f"{key}.{name}": inner for name, inner in value.items()})

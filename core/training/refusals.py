@@ -11,7 +11,7 @@ from core.base.suggest import did_you_mean
 from core.base.text import bounded_repr, shown
 from core.config.decisions import Situation, is_file_name, refusals
 from core.detectors.pretrained import weights_file, weights_location
-from core.training.settings import loader_settings, log_settings, require_intervals, training_length, workflow_of
+from core.training.settings import evaluation_settings, loader_settings, log_settings, training_length, workflow_of
 
 # Hooks that need a package of their own.
 _PACKAGES = {
@@ -61,7 +61,8 @@ def refused_of(config: Any, gpus: int | None) -> list[UserError]:
         # The other checks look into what stands there.
         return misshapen
     found = refusals(config, Situation(gpus, bool(config.get("nncf_config"))))
-    for check in (training_length, workflow_of, loader_settings, require_intervals):
+    unsound = any(error.thing.startswith("config, evaluation") for error in found)
+    for check in (training_length, workflow_of, loader_settings, *(() if unsound else (evaluation_settings,))):
         try:
             check(config)
         except UserError as error:

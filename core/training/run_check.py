@@ -2,10 +2,12 @@
 
 import copy
 import importlib.util
+from collections.abc import Mapping
 from typing import Any
 
 from core.base.errors import UserError
 from core.base.faults import Faults
+from core.base.text import bounded_repr
 from core.checkpoint.checkpoint import load_checkpoint
 from core.compression.differences import require_same
 from core.compression.nncf_import import import_nncf
@@ -42,6 +44,12 @@ def check_run(model: Any, compression: Any, gpus: int | None) -> None:
             preprocessing_of(config)
         except UserError as error:
             faults.add(UserError(f"{parameter}, {error.thing}", error.value, error.rule, error.hint))
+        # tools/train.py writes there what is in its work folder; a stage's is gone with it.
+        asked = config.get("evaluation")
+        asked = asked if isinstance(asked, Mapping) else {}
+        for key in (key for key in ("out_dir", "jsonfile_prefix") if asked.get(key) is not None):
+            faults.add(UserError(f"{parameter}, evaluation.{key}", bounded_repr(asked[key], 80), "A stage of the "
+                                 "pipeline writes its artifacts alone.", "Remove it from the config."))
     faults.of(lambda: require_same_detector(model, compression))
     faults.stop()
 

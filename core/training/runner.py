@@ -27,14 +27,16 @@ class _Resumable:
     Attributes:
         loader: The training data.
         last_metrics: The last loss, and the last validation's ``map`` and ``map50``.
-        best: ``map`` and ``epoch`` of the best validation.
+        best: ``map`` and ``epoch`` of the best validation, or its iteration where those are counted.
         messages: What mmcv's hooks remember over a resumption, such as the best checkpoint.
+        unscored: Whether the model is to be scored before the next batch: training was interrupted while it was.
     """
 
     loader: "TrainLoader"
     last_metrics: dict[str, Any]
     best: dict[str, Any]
     messages: dict[str, Any]
+    unscored: bool
 
     def prepare(self, loader: "TrainLoader", save: SaveCheckpoint, read: ReadCheckpoint) -> None:
         """Take what :meth:`run` needs.
@@ -46,7 +48,7 @@ class _Resumable:
         """
         self.loader, self._save, self._read = loader, save, read
         self.last_metrics, self.best, self.messages = {}, {}, {}
-        self._first, self._restore = 0, None
+        self._first, self._restore, self.unscored = 0, None, False
 
     def start_at(self, epoch: int, iteration: int, first: int = 0, restore: Callable[[], None] | None = None) -> None:
         """Begin :meth:`run` at this place.

@@ -1,12 +1,18 @@
 """What a config says of training, each key where MMDetection 2.28 reads it."""
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+import numpy as np
+
 from core.base.errors import UserError
+from core.base.suggest import did_you_mean
 from core.base.text import bounded_repr
+from core.config.adapt import metrics_of
+from core.config.decisions import METRIC_ITEMS
 
 EPOCHS, ITERATIONS = "EpochBasedRunner", "IterBasedRunner"
 # mmcv 1.7's names; Runner is its deprecated one.
@@ -15,6 +21,10 @@ _LENGTH_KEYS = {EPOCHS: "max_epochs", "Runner": "max_epochs", ITERATIONS: "max_i
 _LOADER_DEFAULTS = {"samples_per_gpu": 2, "workers_per_gpu": 2, "persistent_workers": False}
 _FOR_WORKERS = ("persistent_workers", "prefetch_factor")
 _LOGGED_EVERY = 50
+# Items that pycocotools takes at one threshold, and gives as -1 where that is not among iou_thrs.
+_AT_THRESHOLD = {"mAP_50": 0.5, "mAP_75": 0.75}
+# Parts of MMDetection's models that make masks.
+_MASK_HEADS = ("mask_head", "segm_head", "panoptic_head")
 
 
 class When(StrEnum):
@@ -119,15 +129,89 @@ def log_settings(config: Any) -> dict[str, Any]:
     return {"interval": given.get("interval", _LOGGED_EVERY), "hooks": hooks}
 
 
-def require_intervals(config: Any) -> None:
-    """Check how often a config validates.
+def evaluation_settings(config: Any) -> dict[str, Any]:
+    """Return the config's ``evaluation`` as MMDetection's hook and data sets take it; its values are known to be sound.
 
     Raises:
-        UserError: ``evaluation.interval`` is not a whole number above 0, which mmcv's hook only checks in training.
+        UserError: Keys do not go together, or not with the model: the hook, and the data set after an epoch, would
+            raise other errors or none.
     """
-    interval = (config.get("evaluation") or {}).get("interval")
-    if interval is not None:
-        _count(interval, "evaluation.interval")
+    # None stands for the default in MMDetection's signatures, but of these three it is a value.
+    given = {key: value for key, value in (config.get("evaluation") or {}).items()
+             if value is not None or key in ("start", "save_best", "rule")}
+    metrics = metrics_of(config)
+    _require_measurable(metrics, given, config["model"])
+    found = {**given, "metric": metrics if len(metrics) > 1 else metrics[0]}
+    for key in {"greater_keys", "less_keys", "metric_items"} & given.keys():
+        found[key] = [given[key]] if isinstance(given[key], str) else list(given[key])
+    if "dynamic_intervals" in given:
+        found["dynamic_intervals"] = [tuple(pair) for pair in given["dynamic_intervals"]]
+    if "iou_thr" in given:
+        thresholds = given["iou_thr"] if isinstance(given["iou_thr"], (list, tuple)) else [given["iou_thr"]]
+        found["iou_thr"] = [float(threshold) for threshold in thresholds]
+    _require_best(found, "auto" if config.get("nncf_config") else None)
+    if "iou_thrs" in given:
+        # pycocotools looks thresholds up in an array; of a list it finds none, and mAP at 0.5 is -1.
+        found["iou_thrs"] = np.array(given["iou_thrs"], dtype=float)
+    return found
+
+
+def _require_measurable(metrics: list[str], given: dict[str, Any], model: Any) -> None:
+    voc = metrics == ["mAP"]
+    for key in sorted({"classwise", "iou_thrs", "metric_items", "jsonfile_prefix"} & given.keys() if voc
+                      else {"iou_thr"} & given.keys()):
+        raise UserError(f"config, evaluation.{key}", bounded_repr(given[key], 80), "MMDetection does not take it for "
+                        f"the metric {', '.join(metrics)}.", f"Remove it{'' if voc else ', or write iou_thrs'}.")
+    proposals = model.get("type") == "RPN"
+    parts = [part for part in (model, model.get("roi_head")) if isinstance(part, dict)]
+    masks = any(part.get(name) is not None for part in parts for name in _MASK_HEADS)
+    for metric in metrics:
+        if metric == "proposal_fast" and not proposals:
+            raise UserError("config, evaluation.metric", metric, "It is of proposals, and a detector finds boxes of "
+                            "classes.", "Write proposal.")
+        if metric == "segm" and not masks:
+            raise UserError("config, evaluation.metric", metric, "It is of masks, and this detector finds boxes alone.",
+                            "Write bbox.")
+
+
+def _require_best(settings: dict[str, Any], default: str | None) -> None:
+    """Check that ``save_best`` names what the validation gives, which is something, and whether more is better."""
+    best, names = settings.get("save_best", default), metric_names(settings)
+    if not names:
+        raise UserError("config, evaluation.metric_items", bounded_repr(settings["metric_items"], 80),
+                        f"None of them is measured at iou_thrs={bounded_repr(settings['iou_thrs'], 80)}.",
+                        "Write mAP among them, or their thresholds in iou_thrs.")
+    if best is None:
+        return
+    if best not in ("auto", *names):
+        raise UserError("config, evaluation.save_best", best, f"The validation gives {', '.join(names)}.",
+                        did_you_mean(best, names, "Name one of these, or 'auto'."))
+    given = [*settings.get("greater_keys", []), *settings.get("less_keys", [])]
+    name = names[0] if best == "auto" else best
+    # mmcv/runner/hooks/evaluation.py, _init_rule
+    if settings.get("rule") is None and "greater_keys" in settings and not any(
+            key.lower() in name.lower() for key in given):
+        raise UserError("config, evaluation.greater_keys", bounded_repr(settings["greater_keys"], 80),
+                        f"None of them is a part of {name}, which decides on the best checkpoint.",
+                        "Remove them: more is better of every metric; or write rule='greater'.")
+
+
+def metric_names(settings: Mapping[str, Any]) -> list[str]:
+    """Return the names of what MMDetection's data sets measure for ``evaluation``, in their order."""
+    metric, items, found = settings["metric"], settings.get("metric_items"), []
+    thresholds = settings.get("iou_thrs", tuple(_AT_THRESHOLD.values()))
+    items = [items] if isinstance(items, str) else items
+    if metric == "mAP":
+        return [*(f"AP{int(threshold * 100):02d}" for threshold in settings.get("iou_thr", [0.5])), "mAP"]
+    for one in [metric] if isinstance(metric, str) else metric:
+        if one == "proposal_fast":
+            found += [f"AR@{number}" for number in settings.get("proposal_nums", (100, 300, 1000))]
+            continue
+        # Those of the first metric count for the others, too (mmdet/datasets/coco.py, evaluate_det_segm).
+        items = items or [item for item in METRIC_ITEMS if item.startswith("AR") == (one == "proposal")]
+        found += [item if one == "proposal" else f"{one}_{item}" for item in items
+                  if item not in _AT_THRESHOLD or _AT_THRESHOLD[item] in thresholds]
+    return found
 
 
 def workflow_of(config: Any) -> list[tuple[str, int]]:

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 import logging
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,12 +52,12 @@ from core.training.progress import (
 from core.training.refusals import require_obeyed
 from core.training.runner import ResumableIterRunner, ResumableRunner
 from core.training.samples import evaluation_loader, train_loader, workflow_loaders
-from core.training.settings import log_settings, training_length, workflow_of
+from core.training.settings import evaluation_settings, log_settings, training_length, workflow_of
 from core.training.signals import Interruptions
 from core.training.snapshot import snapshot
 from core.training.states import StateSettings, TrainingStates, training_identity
 from core.training.sync_bn import replace_sync_bn
-from core.training.tuning import EnoughHook, FineTuning, When, how_it_ended, known
+from core.training.tuning import DECIDED, KEY, EnoughHook, FineTuning, When, how_it_ended, known
 from core.training.weights import fine_tune_from, load_what_fits, without_copies
 
 if TYPE_CHECKING:
@@ -189,6 +190,7 @@ class Trainer:
         if self.compression is not None:
             trains, self.decision = self.plan.at_the_start(self.initial, self._may_be_best())
             logger.info(self.decision)
+            self._keep_decision()
         if trains:
             with self._interruptions:
                 self._train()
@@ -196,6 +198,15 @@ class Trainer:
                 self.best = self.runner.messages.get(BEST_RESULT)
             if self.compression is not None:
                 self.decision += how_it_ended(self.runner) + self._which_result()
+
+    def _keep_decision(self) -> None:
+        """Keep what was decided and measured before the first step for the processes that resume this training."""
+        messages, initial = self.runner.messages, self.initial
+        if not self.resumed:
+            messages[DECIDED] = {"decision": self.decision, "map_parent": known(self.parent_map),
+                                 "map_initial": initial.metrics.map if initial else math.nan}
+        elif DECIDED in messages and self.plan.when is When.WHEN_NEEDED:
+            self.decision = f"{messages[DECIDED]['decision']} It was interrupted and resumed."
 
     def _train(self) -> None:
         states, state = self.states, self.state
@@ -351,7 +362,7 @@ class Trainer:
             self._register_evaluation(config)
 
     def _register_evaluation(self, config: Any) -> None:
-        settings = {**config.get("evaluation", {}), "by_epoch": self.runner.max_epochs is not None}
+        settings = {**evaluation_settings(config), "by_epoch": self.runner.max_epochs is not None}
         for key in _RANKS_DO_WITHOUT:
             settings.pop(key, None)
         for key in _WRITTEN_BY_EVALUATION:
@@ -365,7 +376,9 @@ class Trainer:
             # Accuracy of a compressed model goes up and down; tools/train.py leaves it to the config, as MMDetection.
             settings.setdefault("save_best", "auto")
         loader = evaluation_loader(config, "val", self.dataset.val)
-        hook = EvaluationHook(self.network, loader, self._interruptions, self._may_be_best, **settings)
+        hook = EvaluationHook(self.network, loader, self._interruptions, self._may_be_best,
+                              lambda runner: self.state.begins_to_score(runner), self.compression is not None,
+                              **settings)
         self._evaluation = hook
         self.runner.register_hook(hook, priority="LOW")
         if self.compression is not None and self.plan.when is When.WHEN_NEEDED and self.runner.max_epochs is not None:
@@ -397,12 +410,15 @@ class Trainer:
         if progress is None:
             self.runner.start_at(resumed.training["epoch"], resumed.training["iter"])
             self.runner.messages = {name: value for name, value in resumed.training["hook_msgs"].items()
-                                    if name != BEST_RESULT}
+                                    if name not in (BEST_RESULT, DECIDED, KEY)}
             logger.info("resumed epoch %d, iter %d", self.runner.epoch, self.runner.iter)
         else:
             runner = self.runner
             position = restore_progress(progress, runner, self._memory, self.output.json_log)
             self._earlier = seconds_of(progress)
+            if self._evaluation is not None:
+                # What is scored before the first step was.
+                self._evaluation.initial_flag = False
             if runner.max_epochs is not None:
                 runner.data_loader, present = runner.loader, runner.epoch
                 for hook in runner.hooks:

@@ -1,7 +1,7 @@
 """Whether a compressed model is trained at all, and when its training has done enough."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,14 +9,15 @@ from mmcv.runner import Hook
 
 from core.base.errors import UserError
 from core.base.text import bounded_repr
+from core.results.summary import within
 from core.training.initial import InitialScore
 from core.training.settings import When
 
 KEY = "fine_tuning"
+# Of runner.messages: what was decided and measured before the first step, for a process that resumes the training.
+DECIDED = "decided"
 # Validations in a row that a training goes on though it is within the limit, or does not improve.
 PATIENCE = 2
-# 0.50 - 0.49 is not 0.01 in binary; the gate allows as much.
-_SLACK = 1e-9
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,10 @@ class FineTuning:
             return True, "Fine-tuned: its compression reaches its target while it trains."
         if initial.parent_map is None:
             return True, "Fine-tuned: it starts from a compressed model, so what it lost at the start is not known."
-        drop, limit = initial.parent_map - initial.metrics.map, self.max_map_drop
+        limit = self.max_map_drop
         scores = (f"mAP {initial.metrics.map:.4f} before the first step, {initial.parent_map:.4f} without compression, "
                   f"limit {limit:g}")
-        if drop <= limit + _SLACK:
+        if within(initial.parent_map - initial.metrics.map, limit):
             return False, f"Not fine-tuned: already within the limit on the {initial.split} split ({scores})."
         return True, f"Fine-tuned: not within the limit on the {initial.split} split ({scores})."
 
@@ -104,8 +105,8 @@ class EnoughHook(Hook):
         if not self._validated(runner) or not self._finished() or "map" not in runner.last_metrics:
             return
         state, found = dict(runner.messages[KEY]), float(runner.last_metrics["map"])
-        within = state["parent_map"] - found <= self._plan.max_map_drop + _SLACK
-        state["within"] = state["within"] + 1 if within else 0
+        enough = within(state["parent_map"] - found, self._plan.max_map_drop)
+        state["within"] = state["within"] + 1 if enough else 0
         state["waited"] = 0 if found > state["best"] else state["waited"] + 1
         state["best"] = max(state["best"], found)
         times = f"for {self._plan.patience} validations"
@@ -124,6 +125,21 @@ def how_it_ended(runner: Any) -> str:
     """Return why a training ended before its config's length, in a sentence; empty where it did not."""
     ended = runner.messages.get(KEY, {}).get("ended", "")
     return f" It ended after epoch {runner.epoch}: {ended}." if ended else ""
+
+
+def require_sound(messages: Mapping[str, Any]) -> None:
+    """Check what a training state keeps of this.
+
+    Raises:
+        KeyError, TypeError, ValueError: It is not what is written here.
+    """
+    state = messages.get(KEY, {"parent_map": 0.0, "within": 0, "waited": 0, "best": 0.0, "ended": ""})
+    decided = messages.get(DECIDED, {"decision": "", "map_parent": 0.0, "map_initial": 0.0})
+    numbers = [state["parent_map"], state["within"], state["waited"], state["best"], decided["map_parent"],
+               decided["map_initial"]]
+    if not all(isinstance(number, (int, float)) for number in numbers) or not isinstance(
+            state["ended"], str) or not isinstance(decided["decision"], str):
+        raise ValueError("what it says of fine-tuning is malformed")
 
 
 def known(value: float | None) -> float:

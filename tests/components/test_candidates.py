@@ -62,6 +62,16 @@ def test_what_a_candidate_fails_of_stands_in_the_place_of_its_artifacts(work, tm
     assert "int8 failed in convert and is left out: loss: nan." in capsys.readouterr().out
 
 
+def test_a_failed_training_s_earlier_processes_count(work, tmp_path):
+    def diverge():
+        error = CandidateFailed("loss", "nan", "It must be finite.", "Lower optimizer.lr.")
+        error.seconds = 7200.0
+        raise error
+
+    work({"name": "int8"}, diverge)
+    assert Outcome.at(tmp_path / "ir").hours == 2
+
+
 def test_a_log_that_was_written_before_the_failure_is_kept(work, tmp_path):
     def diverge():
         (tmp_path / "log").write_text("loss: 3.5")

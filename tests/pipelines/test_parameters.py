@@ -1,8 +1,19 @@
+from pathlib import Path
+
 import pytest
 
 from core.base.errors import UserError
-from pipelines.parameters import Parameter, from_text, from_yaml, load_parameters, parse_assignment, read_parameters
+from pipelines.parameters import (
+    Parameter,
+    from_text,
+    from_yaml,
+    load_parameters,
+    parse_assignment,
+    read_parameters,
+    texts_of,
+)
 
+ROOT = Path(__file__).parents[2]
 PARAMETERS = {name: Parameter(name, kind, None, "") for name, kind in {
     "data": "STRING", "seed": "NUMBER_INTEGER", "max_map_drop": "NUMBER_DOUBLE", "trust": "BOOLEAN",
     "classes": "LIST", "model_options": "STRUCT"}.items()}
@@ -94,3 +105,19 @@ def test_types_and_defaults_come_from_the_compiled_pipeline():
     for parameter in parameters.values():
         assert from_yaml(parameter, parameter.default) == parameter.default
     assert from_text(parameters["max_map_drop"], "0.01") == parameters["max_map_drop"].default
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "configs" / "pipelines").glob("*.yaml")), ids=lambda file: file.stem)
+def test_our_files_name_configs_that_are_there_and_candidates_that_can_be_made(file):
+    from core.config.loading import load_config
+    from core.training.ready_made import expand, options_of, overridden
+    from pipelines.compress import define_pipeline
+
+    values = load_parameters(file, read_parameters(define_pipeline().pipeline_spec))
+    model = load_config(ROOT / values["model_config"])
+    made = [options_of(candidate, model) for candidate in expand(values.get("candidates", []))]
+    compressed = [load_config(ROOT / values["model_config"], overridden(options, values.get("compression_options", {})))
+                  for options in made]
+    compressed += [load_config(ROOT / name) for name in texts_of(values, "compression_config")]
+    assert compressed
+    assert all("nncf_config" in config and config.model == model.model for config in compressed)

@@ -6,7 +6,7 @@ nncf_config = dict(
         algorithm='quantization',
         initializer=dict(
             range=dict(num_init_samples=256),
-            batchnorm_adaptation=dict(num_bn_adaptation_samples=256))))
+            batchnorm_adaptation=dict(num_bn_adaptation_samples=128))))
 optimizer = dict(lr=1e-4)
 lr_config = dict(_delete_=True, policy='CosineAnnealing', min_lr_ratio=0.01)
 runner = dict(max_epochs=1)

@@ -34,7 +34,7 @@ def test_the_manifest_says_how_model_api_takes_the_model(assembled, int8_spec):
     assert "Model API loads `model.xml` with no further parameter." in (assembled / "README.md").read_text()
     masked = dataclasses.replace(int8_spec, outputs=("boxes", "labels", "masks"), dynamic=True)
     assert model_api(masked) == {"model_type": "MaskRCNN", "model_api_note": "it needs a fixed input"}
-    assert "It differs: it needs a fixed input." in readme("cells", masked, model_api(masked))
+    assert "But it needs a fixed input." in readme("cells", masked, model_api(masked))
     heads = dataclasses.replace(int8_spec, outputs=("cls_scores_0",))
     assert model_api(heads)["model_type"] == "" and "raw heads" in model_api(heads)["model_api_note"]
     assert "Model API does not know its outputs." in readme("cells", heads, model_api(heads))

@@ -6,11 +6,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 
-from core.compression.nncf_import import EXTENSIONS_VARIABLE
+from core.compression.nncf_import import EXTENSIONS_VARIABLE, import_nncf
 
 ROOT = Path(__file__).parents[3]
 
@@ -70,3 +71,13 @@ def test_missing_prebuilt_extension_is_a_user_error(tmp_path):
     done = import_from(tmp_path)
     assert done.returncode == 1
     assert re.search(r"UserError: NNCF.s extension: \w+_functions_cpu\. It must be in ", done.stderr)
+
+
+def test_nncf_does_not_warn_of_mmcv_s_data_parallel_wrapper(monkeypatch):
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        import_nncf()
+        from nncf.torch.dynamic_graph import wrappers
+        monkeypatch.setattr(wrappers._warn_data_parallel, "warned_once", False, raising=False)
+        wrappers._warn_data_parallel()
+    assert [str(warning.message) for warning in seen] == []

@@ -1,10 +1,13 @@
 """Filters are pruned as far as NNCF's graph goes, and a network in which it cannot follow them is refused by name."""
 
+import functools
+
 import pytest
 import torch
 
 from core.base.errors import UserError
 from core.compression.nncf_import import import_nncf
+from core.compression.standardised import register_standardised_convolutions
 from core.dry_run.dry_run import DryRun
 from scripts.mmdet_configs import CLASSES, small_config
 
@@ -42,7 +45,25 @@ def test_a_layer_one_use_of_which_comes_from_an_untraced_operation_is_pruned():
         assert torch.allclose(level, other, atol=1e-5)
 
 
-def test_a_network_whose_filters_cannot_be_followed_is_refused_by_name(tmp_path):
+def test_filters_of_layers_that_nncf_does_not_wrap_stay(tmp_path):
+    run = DryRun(small_config("efficientnet", "pruning"), CLASSES, tmp_path)
+    run.build()
+    run.wrap()
+    clusters = run.compression.controller.pruned_module_groups_info.get_all_clusters()
+    scopes = [str(module.module_scope) for cluster in clusters for module in cluster.elements]
+    assert run.counts["pruned_filters"] > 1000
+    assert scopes and not [scope for scope in scopes if "Conv2dAdaptivePadding" in scope]
+
+
+def test_a_network_whose_filters_cannot_be_followed_is_refused_by_name(tmp_path, monkeypatch):
+    import_nncf()
+    from nncf.common.pruning.pruning_node_selector import PruningNodeSelector
+
+    register_standardised_convolutions()
+    # Filters of layers without a hook for them are asked for again.
+    original = PruningNodeSelector._is_module_prunable.__wrapped__
+    monkeypatch.setattr(PruningNodeSelector, "_is_module_prunable", functools.wraps(original)(
+        lambda *asked: original(*asked)))
     run = DryRun(small_config("efficientnet", "pruning"), CLASSES, tmp_path)
     run.build()
     with pytest.raises(UserError, match="filter_pruning: RetinaNet and EfficientNet. NNCF 2.0.0 cannot follow pruned"):

@@ -1,5 +1,7 @@
 """Weights with several quantizers, one for each call: what is exported must be what was trained."""
 
+import sys
+
 import numpy as np
 import onnx
 import pytest
@@ -135,3 +137,9 @@ def test_the_network_has_all_of_its_quantizers_again_after_an_export(trial):
         assert len(quantizers_of(network, HEADS[0])) == 1
         raise KeyError
     assert before == [list(module.pre_ops.items()) for module in network.modules() if getattr(module, "pre_ops", None)]
+
+
+def test_a_plain_network_is_exported_without_nncf(monkeypatch):
+    monkeypatch.setitem(sys.modules, "nncf.torch.quantization.layers", None)
+    with quantized_once(torch.nn.Sequential(torch.nn.Conv2d(3, 3, 1))):
+        pass

@@ -56,7 +56,8 @@ def test_a_key_without_a_use_is_refused_by_name(config, named):
 
 
 @pytest.mark.parametrize("config, situation, refused", [
-    ({"evaluation": {"metric": "PQ"}}, {}, True), ({"evaluation": {"metric": ["bbox", "segm"]}}, {}, False),
+    ({"evaluation": {"metric": "PQ"}}, {}, True), ({"evaluation": {"metric": [["bbox"]]}}, {}, True),
+    ({"evaluation": {"metric": ["bbox", "segm"]}}, {}, False),
     ({"evaluation": {"metric": "mAP"}}, {}, False), ({"evaluation": {"metric": ["bbox", "mAP"]}}, {}, True),
     ({"fp16": {"loss_scale": 512.0}}, {"gpus": 0}, True), ({"fp16": {"loss_scale": 512.0}}, {"gpus": 1}, False),
     ({"fp16": {"loss_scale": 512.0}}, {"gpus": 1, "compressed": True}, True), ({"fp16": None}, {"gpus": 0}, False),

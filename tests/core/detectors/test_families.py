@@ -59,6 +59,19 @@ def test_deformable_parts_of_single_stage_heads(head, change, tmp_path):
     compared(model, tmp_path)
 
 
+def test_a_neck_that_samples_other_levels_at_offsets_of_its_own(tmp_path):
+    model = single_stage("ATSSHead")
+    width = model["neck"]["out_channels"]
+    model["neck"] = [model["neck"], {"type": "DyHead", "in_channels": width, "out_channels": width, "num_blocks": 1}]
+    image, detector = picture(), build(model)
+    for module in detector.neck.modules():
+        if hasattr(module, "spatial_conv_offset"):
+            # At first all of its offsets are 0, and any reading of them is right.
+            torch.nn.init.normal_(module.spatial_conv_offset.weight, std=0.1)
+    require_supported(detector)
+    require_same_boxes(enliven(detector, image), image, tmp_path)
+
+
 @pytest.mark.detectors
 @pytest.mark.parametrize("head", ["RetinaHead", "FCOSHead", "GFLHead"])
 def test_suppression_over_all_classes(head, tmp_path):

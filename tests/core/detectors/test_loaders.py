@@ -132,6 +132,20 @@ def test_a_name_is_in_the_registry(kind):
         build_optimizer(torch.nn.Linear(1, 1), {"type": kind, "lr": 0.1})
 
 
+def test_a_cause_that_was_never_raised_is_passed_over():
+    with pytest.raises(UserError, match="ValueError: raise ValueError"), building("detector"):
+        raise ValueError() from AssertionError()
+
+
+def test_an_assertion_without_words_is_told_by_its_line():
+    from mmcv.cnn.bricks.transformer import TRANSFORMER_LAYER
+
+    attention = {"type": "MultiheadAttention", "embed_dims": 64, "num_heads": 4}
+    with pytest.raises(UserError, match="BaseTransformerLayer: assert .*embed_dims"), building("model config"):
+        mmcv.build_from_cfg({"type": "BaseTransformerLayer", "attn_cfgs": attention,
+                             "operation_order": ("self_attn", "norm", "ffn", "norm")}, TRANSFORMER_LAYER)
+
+
 def test_names_with_the_scope_of_a_registry_are_found():
     from mmdet.models import BACKBONES
 

@@ -100,20 +100,11 @@ def test_names_that_are_supported_or_unknown_are_left_to_building(model):
     ({"type": "RPN", "rpn_head": {"type": "RPNHead"}}, "RPN"),
     ({"type": "FastRCNN", "roi_head": {"type": "StandardRoIHead"}}, "FastRCNN"),
     ({"type": "PanopticFPN", "rpn_head": {"type": "RPNHead"}, "roi_head": {"type": "StandardRoIHead"}},
-     "TwoStagePanopticSegmentor tests otherwise"),
-    ({"type": "ATSS", "neck": [{"type": "FPN"}, {"type": "DyHead"}], "bbox_head": {"type": "ATSSHead"}}, "DyHead")])
+     "TwoStagePanopticSegmentor tests otherwise")])
 def test_names_alone_refuse_a_detector_before_it_is_built(model, told, monkeypatch):
     monkeypatch.setattr("core.detectors.building.build_detector", lambda config: pytest.fail("built"))
     with pytest.raises(UserError, match=told):
         check_detector(SimpleNamespace(model=model))
-
-
-def test_a_neck_whose_graph_finds_other_boxes_is_refused():
-    config = single_stage("ATSSHead")
-    width = config["neck"]["out_channels"]
-    config["neck"] = [config["neck"], {"type": "DyHead", "in_channels": width, "out_channels": width, "num_blocks": 1}]
-    with pytest.raises(UserError, match="DyHead. It cannot be exported"):
-        require_supported(build(config))
 
 
 @pytest.mark.parametrize(("change", "told"), [

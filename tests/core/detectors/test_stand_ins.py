@@ -48,6 +48,15 @@ def test_deformable_convolutions(layer):
     assert torch.allclose(same, torch.nn.functional.conv2d(features, weight, None, *layer[:4]), atol=1e-4)
 
 
+@pytest.mark.parametrize("layer", LAYERS[:4], ids=str)
+def test_offsets_of_a_larger_level_are_read_as_mmcv_reads_them(layer):
+    features, offset, mask, weight = tensors(*layer)
+    offset, mask = (torch.nn.functional.interpolate(given, scale_factor=2) + torch.rand(1) for given in (offset, mask))
+    expected = modulated_deform_conv2d(features, offset, mask, weight, None, *layer[:5])
+    found = modulated_deformable_convolution(features, offset, mask, weight, None, *layer[:5])
+    assert torch.allclose(found, expected, atol=1e-4)
+
+
 def test_boxes_displaced_by_offsets():
     boxes, offset = torch.randn(2, 4, 6, 7), torch.randn(2, 8, 6, 7) * 3
     ones = torch.ones(4, 1, 1, 1)
@@ -124,8 +133,9 @@ def test_regions_smaller_than_a_pixel_of_the_features(tmp_path):
     assert torch.allclose(torch.from_numpy(found), network(image), atol=1e-4)
 
 
+@pytest.mark.parametrize("aligned", [True, False])
 @pytest.mark.parametrize("ratio", [0, 2])
-def test_regions_without_area(ratio, tmp_path):
+def test_regions_without_area(ratio, aligned, tmp_path):
     """As SingleRoIExtractor makes of regions of another level, and a cascade of those that a border cuts off."""
     from mmcv.ops import RoIAlign
 
@@ -134,7 +144,7 @@ def test_regions_without_area(ratio, tmp_path):
     class Aligned(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            self.layer = RoIAlign(7, spatial_scale=0.25, sampling_ratio=ratio)
+            self.layer = RoIAlign(7, spatial_scale=0.25, sampling_ratio=ratio, aligned=aligned)
 
         def forward(self, image):
             return self.layer(image, torch.tensor([[0.0, 0, 0, 0, 0], [0, 3, 8, 20, 8], [0, 64, 3, 64, 9],

@@ -2,17 +2,19 @@
 
 import dataclasses
 import json
+import math
 
 import pytest
 
-from core.base.errors import UserError
+from core.base.errors import CandidateFailed, UserError
 from core.compression.fake_quantize import count_in_onnx
 from core.export.spec import ModelSpec
 from core.openvino import mixed
 from core.openvino.accuracy import measure_accuracy
 from core.openvino.detector import OpenVinoDetector
 from core.openvino.ir import convert_to_ir
-from core.openvino.mixed import mix_precision
+from core.openvino.mixed import mix_precision, write_without
+from core.openvino.parts import Part, PartedModel
 from tests.core.openvino.test_sensitivity import write_chain
 
 pytestmark = pytest.mark.usefixtures("openvino")
@@ -56,6 +58,80 @@ def test_a_model_without_quantizers_is_refused(tmp_path, scenes, toy_spec, write
         mix_precision(chain, tmp_path / "out", scenes, max_map_drop=0.01)
 
 
+def test_a_limit_that_a_loss_meets_but_for_rounding_is_kept(tmp_path, monkeypatch, scenes, int8_spec, write_onnx):
+    """As by the gate: 0.41 - 0.40 is not 0.01 in binary."""
+    chain = write_chain(tmp_path / "chain", int8_spec, write_onnx)
+    monkeypatch.setattr(PartedModel, "map", lambda model, images: 0.41)
+    monkeypatch.setattr(PartedModel, "compressed_map", lambda model, images, *parts: 0.40)
+    assert mix_precision(chain, tmp_path / "out", scenes, max_map_drop=0.01, images=1).modules == ()
+
+
+def test_a_trial_whose_boxes_are_nan_keeps_nothing_and_ends_nothing(tmp_path, monkeypatch, scenes, int8_spec,
+                                                                    write_onnx):
+    chain = write_chain(tmp_path / "chain", int8_spec, write_onnx)
+    measured, seen = PartedModel.map, []
+
+    def broken_once(model, images):
+        seen.append(images)
+        if len(seen) == 2:
+            raise CandidateFailed("exported model", "it", "It returned boxes or scores that are NaN.", "")
+        return measured(model, images)
+
+    monkeypatch.setattr(PartedModel, "map", broken_once)
+    found = mix_precision(chain, tmp_path / "out", scenes, max_map_drop=0.01, images=2)
+    assert found.held and math.isnan(found.trials[0].map_drop) and found.modules == ("backbone/conv3",)
+    assert str(found.trials[0]) == "0 layers in FP32: no mAP, as of boxes of NaN"
+
+
+@pytest.mark.parametrize("fp32, limit", [(0.9, 1), (0.005, 0.01)])
+def test_boxes_of_nan_are_within_no_limit(tmp_path, monkeypatch, scenes, int8_spec, write_onnx, fp32, limit):
+    """They counted as a mAP of 0, and a limit of all there is to lose took them."""
+    chain = write_chain(tmp_path / "chain", int8_spec, write_onnx)
+    seen = broken_but_for_the_first(monkeypatch, fp32)
+    found = mix_precision(chain, tmp_path / "out", scenes, max_map_drop=limit, images=1)
+    assert not found.held and not (tmp_path / "out").exists() and len(seen) == 1 + len(found.trials)
+    assert all(math.isnan(trial.map_drop) for trial in found.trials)
+
+
+def broken_but_for_the_first(monkeypatch, fp32):
+    """Let the model have a mAP with nothing compressed, and boxes of NaN afterwards; return the images of each."""
+    seen = []
+
+    def broken(model, images):
+        seen.append(images)
+        if len(seen) > 1:
+            raise CandidateFailed("exported model", "it", "It returned boxes or scores that are NaN.", "")
+        return fp32
+
+    monkeypatch.setattr(PartedModel, "map", broken)
+    return seen
+
+
+class Place:
+    """An input in a graph, or an output: as much of it as its operation's name."""
+
+    def __init__(self, name, kind="Convolution"):
+        self.get_node = lambda: self
+        self.get_friendly_name, self.get_type_name = lambda: name, lambda: kind
+
+
+def test_a_quantizer_is_taken_out_where_its_reader_is_called_otherwise_or_what_was_tried_is_not_written(
+        tmp_path, int8_spec, write_onnx):
+    """It stayed without a word, and the model that was written was not the one whose mAP was measured."""
+    import onnx
+
+    chain = write_chain(tmp_path / "chain", int8_spec, write_onnx)
+    part = Part("quantization", "backbone/conv2", (), (), (
+        (Place("called otherwise"), Place("conv2_in", "FakeQuantize")), (Place("raw", "Result"), Place("conv2_in"))))
+    write_without(chain, tmp_path / "out", [part])
+    assert ModelSpec.read(tmp_path / "out").fake_quantize_nodes == 5
+    model = onnx.load(str(chain / "model.onnx"))
+    model.graph.node.append(onnx.helper.make_node("Relu", ["conv2_in"], ["more"]))
+    onnx.save(model, str(chain / "model.onnx"))
+    with pytest.raises(UserError, match="conv2_in has 2 readers, none of them called called otherwise"):
+        write_without(chain, tmp_path / "more", [part])
+
+
 def test_the_command(tmp_path, monkeypatch, capsys, scenes, int8_spec, write_onnx):
     chain = write_chain(tmp_path / "chain", int8_spec, write_onnx)
     (tmp_path / "data.json").write_text(json.dumps({}))
@@ -94,7 +170,25 @@ def test_convert_refuses_what_no_trial_keeps_within_its_limit(tmp_path, monkeypa
     candidate = json.dumps({"name": "int8_mixed", "mixed": "yes"})
     assert STAGE.main(["--onnx", str(chain), "--data", "{}", "--candidate", candidate, "--ir",
                        str(tmp_path / "ir")]) == 2
-    assert "with 0" in capsys.readouterr().err and not (tmp_path / "ir").exists()
+    assert "0 layers in FP32: +1.0000 mAP lost." in capsys.readouterr().err and not (tmp_path / "ir").exists()
+
+
+def test_convert_takes_boxes_of_nan_for_the_candidates_failure(tmp_path, monkeypatch, scenes, int8_spec, write_onnx):
+    """With a limit that takes any mAP; the outcome says why, and no IR is written."""
+    from components.convert.stage import STAGE
+    from core.results.outcome import Outcome
+
+    chain = write_chain(tmp_path / "chain", int8_spec, write_onnx)
+    monkeypatch.setattr("core.data.dataset.open_dataset", lambda reference: scenes)
+    monkeypatch.setattr("core.data.reference.DataRef.from_json", lambda values: values)
+    broken_but_for_the_first(monkeypatch, 0.9)
+    asked = {"outputs": {"outputFile": str(tmp_path / "output.json"), "artifacts": {
+        "ir": {"artifacts": [{"uri": str(tmp_path / "ir")}]}}}}
+    assert STAGE.main(["--onnx", str(chain), "--data", "{}", "--mixed-map-drop", "1", "--ir", str(tmp_path / "ir"),
+                       "--candidate", json.dumps({"name": "int8_mixed", "mixed": "yes"}),
+                       "--executor-input", json.dumps(asked)]) == 0
+    assert "0 layers in FP32: no mAP, as of boxes of NaN" in Outcome.at(tmp_path / "ir").reason
+    assert not (tmp_path / "ir" / "model.xml").exists()
 
 
 def test_data_that_cannot_be_had_is_no_fault_of_the_candidate(tmp_path, monkeypatch, capsys):

@@ -1,14 +1,17 @@
 """A toy detector of convolutions that undo each other: what one of them does wrong, all behind it get wrong."""
 
 import dataclasses
+import math
 import re
 
 import numpy as np
 import pytest
 
-from core.base.errors import UserError
+from core.base.errors import CandidateFailed, UserError
 from core.openvino.groups import Modules
+from core.openvino.parts import NOT_FINITE, PartedModel, error_of
 from core.openvino.sensitivity import measure_sensitivity
+from core.results.sensitivity import Sensitivity
 
 pytestmark = pytest.mark.usefixtures("openvino")
 SENSITIVE = 0.1
@@ -79,6 +82,43 @@ def test_a_layer_that_was_made_sensitive_is_found(tmp_path, scenes, int8_spec, w
     pruned = {group.name: group.error for group in found.of("pruning")}
     assert set(pruned) == {"backbone/conv1", "backbone/conv2", "backbone/conv3"}
     assert pruned["backbone/conv1"] == 0 and pruned["backbone/conv2"] > 0
+
+
+def test_a_group_that_makes_boxes_of_nan_loses_all_and_fails_no_run(tmp_path, monkeypatch, scenes, int8_spec,
+                                                                    write_onnx):
+    chain = write_chain(tmp_path / "chain", int8_spec, write_onnx)
+    measured, raw, seen, outputs = PartedModel.map, PartedModel.raw, [], []
+
+    def broken_raw(model, images):
+        """NaN where the second quantizer alone acts, which costs little otherwise; the first outputs are of none."""
+        outputs.append(images)
+        found = raw(model, images)
+        return [np.full_like(array, np.nan) for array in found] if len(outputs) == 3 else found
+
+    def broken(model, images):
+        seen.append(images)
+        if len(seen) > 1:
+            raise CandidateFailed("exported model", "it", "It returned boxes or scores that are NaN.", "")
+        return measured(model, images)
+
+    monkeypatch.setattr(PartedModel, "map", broken)
+    monkeypatch.setattr(PartedModel, "raw", broken_raw)
+    found = measure_sensitivity(chain, scenes, images=1, map_images=6, worst=1)
+    assert found.map_quantized == 0 and [group.map_drop for group in found.groups[:1]] == [pytest.approx(1)]
+    worst, *others = found.of("quantization")
+    assert (worst.name, worst.error, found.ignored_scopes) == ("backbone/conv2", NOT_FINITE, worst.scopes)
+    assert others[0].name == "backbone/conv3" and 0 < others[1].error < others[0].error < 1e3
+    assert Sensitivity.from_text(found.to_text(), "record").groups[0].error == NOT_FINITE
+
+
+@pytest.mark.parametrize("changed, original, error", [
+    ([1, 1], [0, 0], 1), ([0, 0], [0, 0], 0), ([6, 6], [5, 5], 0.2), ([0, 2], [0, 4], 2 ** -0.5),
+    ([1e30, -1e30], [1e-30, 0], math.inf), ([math.nan, 0], [1, 0], NOT_FINITE), ([math.inf, 0], [1, 0], NOT_FINITE),
+    ([math.inf, 0], [math.inf, 0], NOT_FINITE), ([3.4e38, -3.4e38], [1e-45, 0], math.inf)])
+def test_an_output_that_is_the_same_everywhere_has_an_error(changed, original, error):
+    """It was divided by the smallest number there is, and the sum of squares was infinite: no record takes that."""
+    found = error_of([np.float32(changed)], [np.float32(original)])
+    assert found == pytest.approx(error) if math.isfinite(error) else 1e50 < found < NOT_FINITE
 
 
 def test_a_plain_model_has_filters_alone(tmp_path, scenes, toy_spec, write_onnx):

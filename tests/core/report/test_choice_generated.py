@@ -2,14 +2,26 @@
 
 import math
 import re
+import tempfile
+from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.gate.__main__ import main as gate
+from core.config.reference import ConfigRef
+from core.data.reference import DataRef
 from core.report.choice import ALIKE, choose, explain, name_of
+from core.report.content import Judged, ReportContent
 from core.report.gate import judge
+from core.report.pages import render_markdown
+from core.report.summary import Run, summarize
+from core.report.table import terminal_table
+from core.results.evaluation import Evaluation
 from core.results.outcome import Outcome
 from core.results.summary import Objective, Summary, Thresholds
+from core.results.validation import Validation
+from tests.core.report.conftest import BLOOD_CELLS, DIGEST, evaluation, validation_record
 from tests.summaries import summary_record
 
 WORDS = {"faster": Objective.THROUGHPUT, "quicker": Objective.LATENCY, "smaller": Objective.SIZE}
@@ -89,6 +101,74 @@ def test_the_choice_keeps_its_promises(found, failed, limits, objective, random)
     shuffled = list(found)
     random.shuffle(shuffled)
     assert name_of(choose(shuffled, limits, objective)) == name_of(chosen)
+
+
+@RUNS
+@settings(deadline=None, max_examples=150)
+def test_one_that_is_worse_than_another_changes_nothing(found, failed, limits, objective, random):
+    """Worse in everything or as good: whoever makes a candidate more must not lose the one that was chosen."""
+    chosen, model = choose(found, limits, objective), random.choice(found)
+    lost, slower = random.choice([0.0, 0.001, 0.02]), random.choice([1.0, 1.01, 1.5])
+    speed = model.speed.model_copy(update={"latency_gain": model.speed.latency_gain / slower})
+    worse = model.model_copy(update={
+        "map_drop": model.map_drop + lost, "map_drop_high": model.map_drop_high + lost,
+        "worst_class_drop": model.worst_class_drop + lost, "map_ir": max(model.map_ir - lost, 0.0),
+        "speedup": model.speedup / slower, "latency_ms_p50": model.latency_ms_p50 * slower,
+        "size_mb": model.size_mb * slower, "speed": speed,
+        "provenance": model.provenance.model_copy(update={"models": model.provenance.models.model_copy(
+            update={"candidate": "zzz"})})})
+    places = [*found, worse]
+    random.shuffle(places)
+    assert name_of(choose(places, limits, objective)) == name_of(chosen)
+
+
+@st.composite
+def measurements(draw):
+    """Return what validate and evaluate write of a baseline and up to three candidates, some of which have failed."""
+    maps = draw(st.lists(st.tuples(*[st.sampled_from([0.0, 0.3, 0.39, 0.395, 0.4, 0.41])] * 2), min_size=2, max_size=4))
+    names = ["FP32", *(f"candidate{number}" for number in range(len(maps) - 1))]
+    record = validation_record(BLOOD_CELLS, [value for pair in maps for value in pair], names)
+    for candidate in record["candidates"]:
+        high = candidate["map_drop"]["value"] + draw(st.sampled_from([0.0, 0.004, 0.02]))
+        times = dict.fromkeys(("median", "low", "high"), draw(st.sampled_from([0.8, 1.0, 1.95, 2.0, 3.0])))
+        candidate.update(speedup=times, speedups={"wall": times, "cpu": times, "source": "wall"}, latency_ratio=times)
+        candidate["map_drop"]["high"] = min(high, 1.0)
+        candidate["ir"]["size_mb"] = draw(st.sampled_from([2.0, 2.05, 5.0]))
+    record["failed"] = draw(st.lists(st.sampled_from([
+        {"schema": 1, "kind": "failed candidate", "candidate": "broken", "stage": "validate", "reason": "NaN"}]),
+        max_size=1))
+    models = [record["baseline"], *record["candidates"]]
+    evaluations = {name: Evaluation.from_json(evaluation(model["pytorch"]["metrics"]["map"], BLOOD_CELLS, place))
+                   for place, (name, model) in enumerate(zip(names, models))}
+    return Run(evaluations, Validation.from_json(record), DataRef("/d", DIGEST, "voc", BLOOD_CELLS, "a", "b", "c"),
+               {name: ConfigRef("c.py", "0de1" * 16) for name in names}, {})
+
+
+@given(run=measurements(), limits=LIMITS, objective=st.sampled_from(Objective))
+@settings(deadline=None, max_examples=60)
+def test_summary_report_gate_and_exit_code_are_of_the_same_one(run, limits, objective):
+    summary = summarize(run, limits, objective)
+    name, chosen = name_of(summary), judge(summary, limits)
+    assert name in [candidate.name for candidate in run.validation.candidates]
+    assert summary.passed is chosen.passed is bool(summary.metrics()["passed"])
+    assert chosen.passed or not any(judge(one, limits).passed for one in summary.all)
+    if summary.choice:
+        assert [one.name for one in summary.choice.candidates if one.chosen] == [name]
+        assert sorted(one.name for one in summary.choice.candidates) == sorted(
+            [*map(name_of, summary.all), *(one.candidate for one in run.validation.failed)])
+    with tempfile.TemporaryDirectory() as folder:
+        summary.write(Path(folder) / "summary.json")
+        assert Summary.read(Path(folder) / "summary.json").to_text() == summary.to_text()
+        code = gate(["--summary", f"{folder}/summary.json", "--max-map-drop", repr(limits.max_map_drop),
+                     "--max-class-drop", repr(limits.max_class_drop), "--min-speedup", repr(limits.min_speedup),
+                     "--min-map", repr(limits.min_map)])
+    assert code == (0 if summary.passed else 1)
+    assert f"\n{summary.verdict.upper()}: " in terminal_table(summary.to_json())
+    judged = {name_of(one): Judged(model, one, judge(one, limits)) for one in summary.all
+              for model in run.validation.candidates if model.name == name_of(one)}
+    content = ReportContent(run, summary, tuple(judged.values()), {}, (), (), (), (), "now")
+    assert content.chosen.summary is summary and content.chosen.verdict.passed is summary.passed
+    assert render_markdown(content).startswith(f"# Compression report: {summary.verdict}\n")
 
 
 @RUNS

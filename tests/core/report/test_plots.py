@@ -3,11 +3,14 @@ import re
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.report.content import ClassAp
 from core.report.plots import (
     BASELINE,
     pareto,
+    pareto_front,
     per_class_bars,
     precision_recall,
     speed_and_size,
@@ -129,6 +132,18 @@ def test_models_stand_over_speed_and_over_size_and_the_chosen_one_has_a_ring(thr
     assert {"Throughput, images/s (more is better)", "Size, MB (less is better)"} <= set(shown)
     unmeasured = three.summary().model_copy(update={"fps": math.nan, "size_mb": math.nan})
     assert texts(pareto(unmeasured, colours)).count("int8") == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5))), st.booleans())
+def test_the_front_has_what_no_other_model_beats(points, more_is_better):
+    def beats(one, other):
+        reach = one[0] - other[0] if more_is_better else other[0] - one[0]
+        return one != other and reach >= 0 and one[1] >= other[1]
+
+    expected = {point for point in points if not any(beats(other, point) for other in points)}
+    front = pareto_front(points, more_is_better)
+    assert set(front) == expected and len(front) == len(expected)
+    assert front == sorted(front, reverse=more_is_better)
 
 
 def test_unmeasured_speed_is_said(measured):

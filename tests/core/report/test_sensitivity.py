@@ -43,6 +43,13 @@ def test_a_terminal_lists_all(sensitivity):
     assert "n/a" in text[-2] and text[-1] == "ignored_scopes=['{re}\\\\[backbone\\\\]/']"
 
 
+def test_the_error_of_outputs_that_are_nan_takes_no_more_room(sensitivity):
+    sensitivity["groups"][0]["error"] = 1e100
+    found = Sensitivity.from_json(sensitivity)
+    assert lines(found)[1].split()[1] == "1e+100"
+    ElementTree.fromstring(sensitivity_bars(found))
+
+
 def test_the_command_writes_record_and_picture(tmp_path, monkeypatch, capsys, openvino, scenes, int8_spec, write_onnx):
     from core.report import sensitivity as command
 

@@ -29,7 +29,7 @@ def scores(monkeypatch):
     def found(*maps):
         seen = []
 
-        def metrics(dataset, results, logger, settings):
+        def metrics(dataset, results, logger, settings, compared):
             epoch = len(seen)
             seen.append(epoch)
             return {"bbox_mAP": maps[epoch % len(maps)], "bbox_mAP_50": 1 - maps[epoch % len(maps)]}
@@ -103,9 +103,49 @@ def test_a_training_that_counts_iterations_is_its_best_validation(tiny_config, t
                                          "log_config.interval": 50}))
     config.runner = {"type": "IterBasedRunner", "max_iters": 6}
     result = run(config, tiny_data, tmp_path)
-    assert result.epoch == 4 and result.best["map"] == 0.5
+    assert result.epoch == 4 and result.best == {"map": 0.5, "epoch": 4}
     log = read_training_log(tmp_path / "out.log")
     assert (log.unit, log.length, [row.done for row in log.val]) == ("iteration", 6, [2, 4, 6])
+
+
+@pytest.mark.parametrize("options", [{"evaluation.interval": 3}, {"evaluation.start": 2, "evaluation.interval": 9},
+                                     {"evaluation.start": 99}])
+def test_the_last_epoch_is_scored_whatever_interval_and_start_say(tiny_config, tiny_data, tmp_path, scores, options):
+    """What is reported is of the result, not of the epoch that happened to be scored last."""
+    scores(0.2, 0.5, 0.4)
+    config = plain_config(tiny_config(**{"runner.max_epochs": EPOCHS, **options}))
+    result = run(config, tiny_data, tmp_path)
+    log = read_training_log(tmp_path / "out.log")
+    assert log.val[-1].done == EPOCHS == result.epoch and result.metrics["map"] == log.val[-1].map
+
+
+@pytest.mark.parametrize("runner", [{"type": "EpochBasedRunner", "max_epochs": 2},
+                                    {"type": "IterBasedRunner", "max_iters": 2}])
+def test_a_model_scored_before_its_first_step_has_a_line_of_its_own(tiny_config, tiny_data, tmp_path, scores, runner):
+    """mmcv logs it with the first iteration's figures, and where iterations are counted ends in a KeyError."""
+    scores(0.5, 0.2, 0.3)
+    config = plain_config(tiny_config(**{"evaluation.start": 0, "evaluation.save_best": "bbox_mAP"}))
+    config.runner = runner
+    result = run(config, tiny_data, tmp_path)
+    assert (result.epoch, result.best["epoch"], result.reported()["best_epoch"]) == (0, 0, 0)
+    (best,) = (tmp_path / "work-out").glob("best_*.pth")
+    assert best.stem.endswith("_0")
+    training = load_checkpoint(best).training
+    assert (training["epoch"], training["iter"]) == (0, 0)
+    log = read_training_log(tmp_path / "out.log")
+    assert [(row.done, row.map) for row in log.val] == [(0, 0.5), (1, 0.2), (2, 0.3)]
+    assert [row.iteration for row in log.train] == [1, 2] if log.iterations else len(log.train) == 2 * 4
+
+
+@pytest.mark.parametrize("runner", [{"type": "EpochBasedRunner", "max_epochs": 1},
+                                    {"type": "IterBasedRunner", "max_iters": 1}])
+def test_the_last_epoch_is_not_scored_before_it_where_the_interval_says_no(tiny_config, tiny_data, tmp_path, scores,
+                                                                           runner):
+    scores(0.5, 0.2)
+    config = plain_config(tiny_config(**{"evaluation.start": 0, "evaluation.interval": 4}))
+    config.runner = runner
+    run(config, tiny_data, tmp_path)
+    assert [(row.done, row.map) for row in read_training_log(tmp_path / "out.log").val] == [(1, 0.5)]
 
 
 def test_mmdetection_s_tool_leaves_it_to_the_config(plain, tiny_config, tiny_data, tmp_path, scores):

@@ -20,10 +20,11 @@ def test_a_training_that_ends_in_weights_that_are_not_finite_is_the_candidate_s_
     log.parent.mkdir()
     log.write_text("{}")
     trainer = SimpleNamespace(run=lambda: None, best_checkpoint=lambda: None, runner=SimpleNamespace(messages={}),
-                              network=network, snapshot=lambda: pytest.fail("nothing may be written"))
+                              network=network, snapshot=lambda: pytest.fail("nothing may be written"), seconds=7.0)
     monkeypatch.setattr(fitting, "Trainer", lambda *arguments: trainer)
-    with pytest.raises(CandidateFailed, match="weights: 1 not finite after training, such as weight"):
+    with pytest.raises(CandidateFailed, match="weights: 1 not finite after training, such as weight") as failed:
         fitting.fit({}, None, tmp_path / "it.pth", tmp_path / "log.jsonl", tmp_path / "work")
+    assert failed.value.seconds == 7
     # The log tells how it came to that.
     assert (tmp_path / "log.jsonl").is_file() and not (tmp_path / "it.pth").exists()
 

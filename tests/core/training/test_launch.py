@@ -92,3 +92,20 @@ def test_without_gpus_a_stage_is_one_process_on_the_cpu(monkeypatch):
 def test_counts_that_cannot_be_are_refused(options, said, capsys):
     assert stage(*options) == 2
     assert said in capsys.readouterr().err
+
+
+def test_importing_mmcv_writes_nothing():
+    code = """
+from core.base.cli import stage_parser
+from core.training.launch import run_on_ranks
+parser = stage_parser("toy", "A toy.")
+parser.add_argument("--gpus", type=int, default=0)
+parser.add_argument("--cpu-processes", type=int, default=1)
+def work(arguments, output):
+    import mmcv.runner
+run_on_ranks(parser, work, "toy", [])
+"""
+    # Where torch finds a CUDA toolkit and no GPU it says so.
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,
+                          env={**os.environ, "CUDA_HOME": "/usr", "CUDA_VISIBLE_DEVICES": ""})
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

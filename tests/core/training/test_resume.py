@@ -11,11 +11,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from core.base.errors import StateSaved, Terminated, UserError
+from core.base.errors import CandidateFailed, StateSaved, Terminated, UserError
 from core.base.supervision import raise_once
 from core.checkpoint.checkpoint import load_checkpoint, weights_digest
 from core.config.adapt import plain_config
 from core.storage.folder_store import FolderStore
+from core.training import evaluate as evaluation
 from core.training import hooks, trainer
 from core.training.fit import fit
 from core.training.progress import seconds_of
@@ -185,6 +186,73 @@ def test_sigterm_during_an_evaluation_does_not_wait_for_its_end(train, undisturb
     assert weights_digest(resumed.state_dict) == weights_digest(undisturbed.state_dict)
 
 
+BY_ITERATIONS = {"runner": {"type": "IterBasedRunner", "max_iters": 6}, "evaluation.interval": 2,
+                 "evaluation.save_best": "auto"}
+SCORES = (0.1, 0.2, 0.3, 0.5, 0.4, 0.2)
+
+
+@pytest.mark.parametrize("stopped, options", [
+    ([1], {}), ([3], {}), ([1, 1, 3], {}), ([1, 1, 3], {"data.workers_per_gpu": 2}),
+    ([1, 1, 3], {"evaluation.start": 0, "evaluation.interval": 1}),
+    ([1, 1, 3], {"optimizer_config": {"type": "GradientCumulativeOptimizerHook", "cumulative_iters": 2}})],
+    ids=["first", "last", "again", "workers", "scored at the start", "gradient accumulation"])
+def test_sigterm_while_an_iteration_is_scored_neither_trains_it_again_nor_leaves_the_score_out(
+        train, tmp_path, monkeypatch, stopped, options):
+    """Evaluations come after iterations 2, 4 and 6, the last; each of ``stopped`` is one of a process's own."""
+    options = {**BY_ITERATIONS, **options}
+    hourly, trained = StateSettings(str(tmp_path / "states"), minutes=60), []
+    after_train_iter, evaluate = hooks.CheckLossHook.after_train_iter, hooks.EvaluationHook.evaluate
+
+    def scored(hook, runner, results):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(hooks, "validation_metrics", lambda *_: {"bbox_mAP": SCORES[runner.iter]})
+            return evaluate(hook, runner, results)
+
+    monkeypatch.setattr(hooks.EvaluationHook, "evaluate", scored)
+    monkeypatch.setattr(hooks.CheckLossHook, "after_train_iter", lambda hook, runner: (
+        trained.append(runner.iter), after_train_iter(hook, runner))[1])
+    whole, whole_log = train("plain", "whole", **options)
+    trained.clear()
+    results_of = evaluation.results_of
+    for number, place in enumerate(stopped):
+        # One before the first step is none of an iteration.
+        left = iter(range(place + ("evaluation.start" in options and number == 0), -99, -1))
+
+        def results(*arguments, left=left):
+            if next(left) == 1:
+                terminated()
+            return results_of(*arguments)
+
+        with monkeypatch.context() as patch, pytest.raises(StateSaved):
+            patch.setattr("core.training.evaluate.results_of", results)
+            train("plain", f"terminated-{number}", hourly, **options)
+    resumed, log = train("plain", "resumed", hourly, **options)
+    assert trained == list(range(6))
+    assert weights_digest(resumed.state_dict) == weights_digest(whole.state_dict)
+    assert losses(log) == losses(whole_log)
+    kept = [[{name: line[name] for name in ("epoch", "iter", "lr", "bbox_mAP")} for line in lines
+             if line["mode"] == "val"] for lines in (log, whole_log)]
+    assert kept[0] == kept[1]
+    assert resumed.training["iter"] == whole.training["iter"]
+    assert resumed.training["hook_msgs"]["best_score"] == whole.training["hook_msgs"]["best_score"] == 0.5
+
+
+def test_an_older_state_s_log_goes_on_under_a_head_of_this_version(train, tmp_path, monkeypatch):
+    """Of a training that counts iterations an older head said epochs, and the report drew it so."""
+    def older(*arguments):
+        found = progress_of(*arguments)
+        head, _, rest = found["log"].partition("\n")
+        return {**found, "log": json.dumps({**json.loads(head), "iterations": 0, "epochs": 6}) + "\n" + rest}
+
+    progress_of = trainer.progress_of
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(trainer, "progress_of", older)
+        train("plain", "killed", every_iteration(tmp_path), at=(3, killed), **BY_ITERATIONS)
+    _, log = train("plain", "resumed", every_iteration(tmp_path), **BY_ITERATIONS)
+    assert [(line["iterations"], line["epochs"]) for line in log if line["mode"] == "env"] == [(6, 0)]
+    assert [step for _, step in iterations_of(log)] == [1, 2, 3, 4, 5, 6]
+
+
 def test_sigterm_without_a_place_for_the_state_ends_as_in_any_command(train):
     # As the worker of every command has it.
     before = signal.signal(signal.SIGTERM, raise_once(Terminated))
@@ -214,6 +282,13 @@ def test_the_time_of_all_processes_is_added_up(config, tiny_data, tmp_path, monk
     with pytest.raises(Killed), monkeypatch.context() as patch:
         patch.setattr(hooks.StateHook, "after_train_epoch", lambda hook, runner: killed())
         work("killed", (0, passes))
+    def diverges():
+        passes()
+        raise CandidateFailed("loss", "nan", "It must be finite.", "Lower optimizer.lr.")
+
+    with pytest.raises(CandidateFailed) as failed:
+        work("diverged", (3, diverges))
+    assert failed.value.seconds == pytest.approx(7200, abs=60)
     result = work("resumed", (3, passes))
     assert result.seconds == pytest.approx(7200, abs=60)
     # What the last process alone took is no part of a finished training again.

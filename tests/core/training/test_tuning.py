@@ -8,9 +8,11 @@ import pytest
 from core.base.errors import CandidateFailed, UserError
 from core.checkpoint.checkpoint import load_checkpoint
 from core.training.initial import InitialScore
-from core.training.tuning import KEY, EnoughHook, FineTuning, When, how_it_ended
+from core.training.states import StateSettings
+from core.training.tuning import DECIDED, KEY, EnoughHook, FineTuning, When, how_it_ended, require_sound
 from tests.core.training.conftest import run
 from tests.core.training.test_initial import metrics
+from tests.core.training.test_resume import Killed, _call_at, killed
 
 
 def initial(found, parent=0.5):
@@ -90,6 +92,34 @@ def test_a_training_that_gains_nothing_ends_early(plain, tiny_config, tiny_data,
     config = tiny_config(fine_tuning=plan, **{"runner.max_epochs": 4})
     result = run(config, tiny_data, tmp_path, parent=plain)
     assert result.epochs == 2 and "It ended after epoch 2: no improvement" in result.decision
+
+
+def test_a_resumed_training_says_what_was_decided_and_measured_before_it(plain, tiny_config, tiny_data, tmp_path,
+                                                                         monkeypatch):
+    found = iter([metrics(0.9), metrics(0.3)])
+    monkeypatch.setattr("core.training.trainer.score", lambda *arguments: next(found))
+    plan = {"when": "when_needed", "max_map_drop": 0.01, "patience": 1}
+
+    def train(name):
+        return run(tiny_config(fine_tuning=plan, **{"runner.max_epochs": 2}), tiny_data, tmp_path, name, parent=plain,
+                   state=StateSettings(str(tmp_path / "states"), minutes=1e-9))
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        _call_at(patch, 2, killed)
+        train("killed")
+    result = train("resumed")
+    assert (result.map_parent, result.map_initial) == (0.9, 0.3)
+    assert result.decision.startswith("Fine-tuned: not within the limit on the val split (mAP 0.3000 before the first "
+                                      "step, 0.9000 without compression, limit 0.01). It was interrupted and resumed.")
+
+
+@pytest.mark.parametrize("messages", [
+    {KEY: {}}, {KEY: 7}, {DECIDED: {"decision": 3, "map_parent": 0.1, "map_initial": 0.1}}, {DECIDED: []},
+    {KEY: {"parent_map": "0.5", "within": 0, "waited": 0, "best": 0.1, "ended": ""}}])
+def test_a_state_that_misstates_it_is_damaged(messages):
+    require_sound({})
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        require_sound(messages)
 
 
 def test_training_that_diverges_is_the_candidate_s_own_failure(plain, tiny_config, tiny_data, tmp_path):
