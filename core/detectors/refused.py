@@ -1,4 +1,4 @@
-"""Heads of MMDetection that are refused, each with the reason; a subclass is refused with it.
+"""Heads and necks of MMDetection that are refused, each with the reason; a subclass is refused with it.
 
 A head that a family names is not refused, whatever stands here.
 """
@@ -21,3 +21,9 @@ HEADS: dict[str, tuple[str, str]] = {
                        "Faster R-CNN"),
 }
 """Class of a head to why it is refused, and the nearest supported family."""
+
+NECKS: dict[str, tuple[str, str]] = {
+    "RFP": ("of its boxes on random weights the exported graph had none, as they grow beyond what single precision "
+            "tells apart, and no trained one was compared", "Cascade R-CNN"),
+}
+"""Class of a neck, or of a part of one, likewise."""

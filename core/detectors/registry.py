@@ -2,14 +2,14 @@
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
 from core.base.errors import UserError
 from core.detectors import families as _families
 from core.detectors.adapter import Adapter
-from core.detectors.refused import HEADS
+from core.detectors.refused import HEADS, NECKS
 
 _HEADS = ("roi_head", "bbox_head", "mask_head", "panoptic_head")
 _FIRST_STAGE = "rpn_head"
@@ -70,6 +70,9 @@ def require_known(model: Mapping[str, Any]) -> None:
     parts = {name: _named(model[name], builder.HEADS) for name in (*_HEADS, _FIRST_STAGE) if model.get(name)}
     if detector is not None and parts and None not in parts.values():
         _require_tested_as_known(detector, parts)
+    necks = model.get("neck")
+    _require_known_necks(_named(neck, builder.NECKS) for neck in (
+        necks if isinstance(necks, (list, tuple)) else [necks]))
 
 
 def require_supported(detector: Any) -> Adapter:
@@ -80,6 +83,8 @@ def require_supported(detector: Any) -> Adapter:
             ``test_cfg`` has an effect that the graph would not have.
     """
     adapter = _require_tested_as_known(type(detector), _kinds_of(detector))
+    if getattr(detector, "neck", None) is not None:
+        _require_known_necks(map(type, detector.neck.modules()))
     adapter.check(detector)
     return adapter
 
@@ -109,6 +114,13 @@ def _require_tested_as_known(detector: type, parts: Mapping[str, type]) -> Adapt
     if owner is None or owner.__name__ not in (expected, *adapter.detectors):
         raise _refused(detector, f"{getattr(owner, '__name__', 'it')} tests otherwise than {expected}", adapter.name)
     return adapter
+
+
+def _require_known_necks(kinds: Iterable[type | None]) -> None:
+    for kind in kinds:
+        for base in getattr(kind, "__mro__", ()):
+            if base.__name__ in NECKS:
+                raise _refused(base, *NECKS[base.__name__])
 
 
 def _refused(kind: type, reason: str, nearest: str) -> UserError:

@@ -62,7 +62,10 @@ def _scaling(label: str, scaled: set[int]) -> Any:
         # A layer that begins at zero, such as one of offsets, or of one output stays as it is.
         if not bool((deviation > 1e-6).any()):
             return None
-        module.weight.data *= target / deviation
+        # ConvAWS2d standardises its weight, and multiplies it by two buffers.
+        factors = [module.weight_gamma, module.weight_beta] if hasattr(module, "weight_gamma") else [module.weight]
+        for values in factors:
+            values.data *= target / deviation
         return type(module).forward(module, inputs[0])
 
     return scale

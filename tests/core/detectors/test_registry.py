@@ -100,7 +100,9 @@ def test_names_that_are_supported_or_unknown_are_left_to_building(model):
     ({"type": "RPN", "rpn_head": {"type": "RPNHead"}}, "RPN"),
     ({"type": "FastRCNN", "roi_head": {"type": "StandardRoIHead"}}, "FastRCNN"),
     ({"type": "PanopticFPN", "rpn_head": {"type": "RPNHead"}, "roi_head": {"type": "StandardRoIHead"}},
-     "TwoStagePanopticSegmentor tests otherwise")])
+     "TwoStagePanopticSegmentor tests otherwise"),
+    ({"type": "CascadeRCNN", "neck": [{"type": "FPN"}, {"type": "RFP"}], "rpn_head": {"type": "RPNHead"},
+      "roi_head": {"type": "CascadeRoIHead"}}, "RFP")])
 def test_names_alone_refuse_a_detector_before_it_is_built(model, told, monkeypatch):
     monkeypatch.setattr("core.detectors.building.build_detector", lambda config: pytest.fail("built"))
     with pytest.raises(UserError, match=told):
