@@ -94,10 +94,14 @@ def test_missing_file_is_refused(tmp_path):
         load_parameters(tmp_path / "absent.yaml", PARAMETERS)
 
 
-def test_types_and_defaults_come_from_the_compiled_pipeline():
+@pytest.fixture(scope="module")
+def parameters():
     from pipelines.compress import define_pipeline
 
-    parameters = read_parameters(define_pipeline().pipeline_spec)
+    return read_parameters(define_pipeline().pipeline_spec)
+
+
+def test_types_and_defaults_come_from_the_compiled_pipeline(parameters):
     assert parameters["seed"] == Parameter("seed", "NUMBER_INTEGER", 0, "Seed of weights, shuffling and augmentation.")
     assert type(parameters["seed"].default) is int
     assert (parameters["classes"].default, parameters["model_options"].default) == ([], {})
@@ -108,12 +112,11 @@ def test_types_and_defaults_come_from_the_compiled_pipeline():
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "configs" / "pipelines").glob("*.yaml")), ids=lambda file: file.stem)
-def test_our_files_name_configs_that_are_there_and_candidates_that_can_be_made(file):
+def test_our_files_name_configs_that_are_there_and_candidates_that_can_be_made(file, parameters):
     from core.config.loading import load_config
     from core.training.ready_made import expand, options_of, overridden
-    from pipelines.compress import define_pipeline
 
-    values = load_parameters(file, read_parameters(define_pipeline().pipeline_spec))
+    values = load_parameters(file, parameters)
     model = load_config(ROOT / values["model_config"])
     made = [options_of(candidate, model) for candidate in expand(values.get("candidates", []))]
     compressed = [load_config(ROOT / values["model_config"], overridden(options, values.get("compression_options", {})))

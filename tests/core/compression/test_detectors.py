@@ -20,7 +20,7 @@ from core.dry_run.dry_run import DryRun
 from scripts.detectors import run_row
 from scripts.trial_configs import CLASSES, trial_config
 
-SMALL = (("retinanet_r18_small", "int8"), ("yolox_tiny", "int8_pruning"))
+SMALL = (("retinanet_r18_small", "int8"), pytest.param("yolox_tiny", "int8_pruning", marks=pytest.mark.detectors))
 OWNERS = ("mmdet.models.dense_heads", "mmdet.models.dense_heads.base_dense_head", "mmdet.models.dense_heads.gfl_head",
           "mmdet.models.necks.ssd_neck", "mmdet.models.roi_heads",
           "mmdet.models.roi_heads.roi_extractors.base_roi_extractor", "mmdet.models.roi_heads.mask_heads", "mmcv.cnn",

@@ -126,7 +126,9 @@ def iterations_of(checkpoint_log):
     return [(line["epoch"], line["iter"]) for line in checkpoint_log if line["mode"] == "train"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [
+    # Both together have all that each alone has.
+    pytest.param(kind, marks=pytest.mark.release) if kind in ("int8", "pruning") else kind for kind in KINDS])
 def test_resumed_training_has_the_weights_of_undisturbed_training(kind, train, tmp_path):
     undisturbed, whole_log = train(kind, "whole")
     for iteration in (3, 5):
@@ -141,7 +143,8 @@ def test_resumed_training_has_the_weights_of_undisturbed_training(kind, train, t
 
 
 @pytest.mark.parametrize("options", [
-    {"data.workers_per_gpu": 2}, {"data.workers_per_gpu": 2, "data.persistent_workers": True},
+    {"data.workers_per_gpu": 2},
+    pytest.param({"data.workers_per_gpu": 2, "data.persistent_workers": True}, marks=pytest.mark.release),
     {"custom_hooks": [{"type": "ExpMomentumEMAHook", "momentum": 0.1, "priority": 49}]},
     {"optimizer_config": {"type": "GradientCumulativeOptimizerHook", "cumulative_iters": 2}},
     {"runner": {"type": "IterBasedRunner", "max_iters": 6}, "evaluation.interval": 6},
