@@ -1,12 +1,12 @@
 """What a detector finds in PyTorch beside what its IR finds, box by box."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from core.evaluation.agreement import compare
+from core.evaluation.agreement import MIN_SCORE, compare
 from core.evaluation.boxes import intersections_over_unions
 from core.evaluation.detections import Detections, Masks
 from core.export.spec import ModelSpec
@@ -17,6 +17,8 @@ MOST = 100
 LEAST_OVERLAP, LARGEST_DIFFERENCE = 0.99, 1e-3
 # Random boxes of less than a pixel differ in the last bit of their place by more than the least overlap allows.
 _LEAST_SIDE = 1.0
+# Boxes of all images that agreement is measured on, or all where there are fewer.
+_LEAST_COMPARED = 100
 
 
 @dataclass(frozen=True)
@@ -26,13 +28,16 @@ class Likeness:
     Args:
         boxes: Boxes that PyTorch found, the best ``MOST`` of each image.
         same: Share of the best boxes of either form that have their like in the other one: class, place and score.
-        agreement: Share of boxes that have a partner at IoU 0.5, as in a run's record of agreement.
+        agreement: Share of boxes that have a partner at IoU 0.5, as in a run's record of agreement, but down to such
+            a score that there are boxes to compare.
+        compared: PyTorch's boxes that it is measured on.
         masks: Mean overlap of the masks of like boxes, None without masks.
     """
 
     boxes: int
     same: float
     agreement: float
+    compared: int
     masks: float | None
 
 
@@ -73,9 +78,14 @@ def liken(network: Any, detector: OpenVinoDetector, images: Sequence[np.ndarray]
             like = _likes(one, other)[:MOST]
             masks.extend(_overlap(one, index_one, other, index_other, images[index].shape[:2])
                          for index_one, index_other in enumerate(like) if index_other >= 0)
-    limits = (spec.max_detections, spec.max_detections)
+    scores = np.sort(np.concatenate([found.scores for found in first.values()]))[::-1][:_LEAST_COMPARED]
+    # Of random weights no score may come to what is worth a look of trained ones.
+    factor = MIN_SCORE / np.clip(scores[-1], 1e-6, MIN_SCORE) if len(scores) else 1.0
+    agreement = compare(*({index: replace(found, scores=found.scores * factor) for index, found in form.items()}
+                          for form in (first, second)), (spec.max_detections, spec.max_detections))
     return Likeness(sum(min(len(found), MOST) for found in first.values()), float(np.mean(shares)) if shares else 0.0,
-                    compare(first, second, limits).share, float(np.mean(masks)) if masks else None)
+                    agreement.share, sum(image.matched + image.only_first for image in agreement.images),
+                    float(np.mean(masks)) if masks else None)
 
 
 def found_by_torch(network: Any, spec: ModelSpec, image: np.ndarray) -> Detections:

@@ -31,12 +31,12 @@ class Found:
 class Network(torch.nn.Module):
     """Finds one box of class 0 and a speck of class 1, with a mask where asked for."""
 
-    def __init__(self, masks=False):
+    def __init__(self, masks=False, score=0.9):
         super().__init__()
-        self.masks = masks
+        self.masks, self.score = masks, score
 
     def forward(self, img, img_metas, return_loss, rescale):
-        boxes = [np.float32([[4, 4, 20, 20, 0.9]]), np.float32([[8, 8, 8.5, 30, 0.8]])]
+        boxes = [np.float32([[4, 4, 20, 20, self.score]]), np.float32([[8, 8, 8.5, 30, 0.8]])]
         inside = np.zeros(SIZE, bool)
         inside[4:20, 4:20] = True
         return [(boxes, [[inside], [~inside]]) if self.masks else boxes]
@@ -47,7 +47,13 @@ class Network(torch.nn.Module):
     ([4, 4, 20, 20.3, 0.9], 0, 0.0, 1.0), ([24, 4, 40, 20, 0.9], 0, 0.0, 0.0)])
 def test_like_boxes_are_of_one_class_place_and_score(row, label, same, agreement):
     found = liken(Network(), Found([row], [label]), pictures(2, *SIZE))
-    assert (found.boxes, found.same, found.agreement, found.masks) == (2, same, agreement, None)
+    assert (found.boxes, found.same, found.agreement, found.compared, found.masks) == (2, same, agreement, 2, None)
+
+
+@pytest.mark.parametrize(("left", "agreement"), [(4, 1.0), (24, 0.0)])
+def test_boxes_of_low_scores_are_compared_where_there_are_no_others(left, agreement):
+    found = liken(Network(score=0.05), Found([[left, 4, left + 16, 20, 0.05]], [0]), pictures(2, *SIZE))
+    assert (found.agreement, found.compared) == (agreement, 2)
 
 
 def test_masks_are_compared_as_drawn():
