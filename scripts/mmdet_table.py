@@ -158,6 +158,7 @@ class Walk:
         """Convert to IR and compare what it finds with what PyTorch finds."""
         found = self._likeness("compressed")
         share, of = (found.agreement, found.compared) if self.counts["points"] else (found.same, found.boxes)
+        self.counts["compared"] = of
         least = LEAST_AGREEMENT if self.counts["points"] else LEAST_SAME
         size = self.counts["compressed_ir_bytes"] / 1e6
         if self.counts["points"] and size * 1e6 > MOST_BYTES * self.counts["parameters"]:
@@ -303,9 +304,14 @@ def markdown(rows: Sequence[FolderRow]) -> str:
             continue
         cells = {row.algorithm: row.cells for row in found}
         int8, pruning, both = (cells.get(name, {}) for name in ALGORITHMS)
+        # Rows that do not say on how many boxes they were measured may have had few.
+        unsaid = {row.algorithm for row in found if not row.counts.get("compared")}
         shown = [_short(part.get(stage)) for part, stage in (
             (int8, "FP32 IR"), (int8, "wrapped"), (int8, "IR"), (int8, "train step"), (pruning, "wrapped"),
             (pruning, "IR"), (both, "wrapped"), (both, "IR"))]
+        for place, algorithm in ((2, "int8"), (7, "int8_pruning")):
+            if algorithm in unsaid and shown[place] != "-":
+                shown[place] += " *"
         lines.append(f"| {folder} | {_config(folder)} | {verdicts[folder]} | {' | '.join(shown)} | "
                      f"{sum(row.seconds for row in found):.0f} |")
         note = f" {ENTRIES[folder].note}".rstrip()
@@ -360,8 +366,9 @@ something, and goes all the way with 8 bits, with pruned filters and with both.
 - *int8*, *pruned*, *both*: quantizers, all of which run in testing and in a training step; pruned of all filters.
 - *int8 IR*, *both IR*: share of boxes from a score of 0.3 on, or of the best 100 of all images where fewer have that,
   with a partner at IoU 0.5, of which {agreement} is required, and the IR's size: in a random second stage one
-  quantizer's step changes which proposals are taken; the single stages come to 0.95 and more. The IR has at most {bytes}
-  bytes a parameter. *pruned IR* as FP32.
+  quantizer's step changes which proposals are taken; the single stages come to 0.95 and more. The IR has at most
+  {bytes} bytes a parameter. A star: walked before the best 100 counted; its number is of all boxes, and those from 0.3
+  on may have been few or none. *pruned IR* as FP32.
 - *train step*: weights that one step moves, of all that are trained. Restored from its checkpoint, every network gives
   the same outputs to the bit.
 - *s*: wall-clock seconds of all walks, with whatever else the machine did.
