@@ -14,7 +14,7 @@ from scripts.mmdet_table import FolderRow, counts_line, main, markdown, verdict
 OK = {"resolve": Cell("ok", "accepted"), "FP32 IR": Cell("ok", "0.998 of 900, masks 0.970"),
       "wrapped": Cell("ok", "60 quantizers"), "IR": Cell("ok", "0.970 of 900, 7.0 MB"),
       "train step": Cell("ok", "97 of 97")}
-WHOLE = FolderRow("ssd", "int8", "ssd300_coco.py", OK, seconds=60.0, day="2026-11-29")
+WHOLE = FolderRow("ssd", "int8", "ssd300_coco.py", OK, {"compared": 900}, 60.0, day="2026-11-29")
 PARTIAL = FolderRow("yolo", "int8", "yolov3.py", {**OK, "IR": Cell("FAILED", "IR: 0.5"), "train step": Cell("-")},
                     day="2026-11-28")
 REFUSED = FolderRow("rpn", "int8", "rpn.py", {"resolve": Cell("REFUSED", "no box head")}, seconds=2.0)
@@ -51,6 +51,7 @@ def test_a_folder_is_whole_in_part_or_refused():
 def test_the_page_says_what_was_seen_and_why_not():
     page = markdown([WHOLE, PARTIAL, REFUSED])
     assert "| ssd | ssd300_coco.py | whole | 0.998 of 900, masks 0.970 | 60 quantizers | 0.970 of 900, 7.0 MB |" in page
+    assert "| partial | 0.998 of 900, masks 0.970 | 60 quantizers | FAILED * |" in page
     assert "- yolo, int8, IR: IR: 0.5" in page
     assert "| rpn | rpn_r50_fpn_1x_coco.py | no box head | 2 |" in page
     assert "2026-11-28 to " in page
