@@ -15,8 +15,7 @@ from core.export.onnx import ONNX_FILE, write_onnx
 PROVEN = frozenset(("ResNet", "SSDVGG", "MobileNetV2", "Darknet", "CSPDarknet", "FPN", "SSDNeck", "YOLOV3Neck",
                     "YOLOXPAFPN", "DilatedEncoder", "SwinTransformer", "HRNet", "HRFPN", "Res2Net", "PAFPN", "FPG",
                     "BFP", "PyramidVisionTransformerV2", "ResNeSt", "RegNet", "CTResNetNeck",
-                    "EfficientNet", "NASFPN", "ChannelMapper", "FPN_CARAFE", "NASFCOS_FPN",
-                    "DyHead"))
+                    "EfficientNet", "NASFPN", "ChannelMapper", "FPN_CARAFE", "NASFCOS_FPN", "DyHead"))
 """Backbones and necks of detectors that are exported by tests, in docs/detectors.md and in docs/mmdet_configs.md."""
 _SIZE = (256, 256)
 _LONGEST_REASON = 300

@@ -140,3 +140,14 @@ def test_layers_that_share_their_weights_are_scaled_once():
     detector = torch.nn.ModuleDict({"first": first, "second": second})
     wake(detector, lambda images: (first(images), second(3 * images)), torch.randn(2, 3, 16, 16))
     assert float(first(torch.randn(2, 3, 64, 64)).std()) == pytest.approx(1, abs=0.2)
+
+
+def test_a_layer_that_standardises_its_weight_is_woken_by_what_it_multiplies_it_with():
+    from mmcv.cnn.bricks.conv_ws import ConvAWS2d
+
+    torch.manual_seed(0)
+    layer = ConvAWS2d(8, 16, 3)
+    layer.weight_gamma.fill_(100)
+    images = torch.randn(2, 8, 16, 16)
+    wake(torch.nn.Sequential(layer), layer, images)
+    assert layer(images).std().item() == pytest.approx(1, abs=0.05)
