@@ -305,13 +305,11 @@ def markdown(rows: Sequence[FolderRow]) -> str:
         cells = {row.algorithm: row.cells for row in found}
         int8, pruning, both = (cells.get(name, {}) for name in ALGORITHMS)
         # Rows that do not say on how many boxes they were measured may have had few.
-        unsaid = {row.algorithm for row in found if not row.counts.get("compared")}
-        shown = [_short(part.get(stage)) for part, stage in (
-            (int8, "FP32 IR"), (int8, "wrapped"), (int8, "IR"), (int8, "train step"), (pruning, "wrapped"),
-            (pruning, "IR"), (both, "wrapped"), (both, "IR"))]
-        for place, algorithm in ((2, "int8"), (7, "int8_pruning")):
-            if algorithm in unsaid and shown[place] != "-":
-                shown[place] += " *"
+        stars = {row.algorithm: "" if row.counts.get("compared") else " *" for row in found}
+        shown = [_short(part.get(stage), star) for part, stage, star in (
+            (int8, "FP32 IR", ""), (int8, "wrapped", ""), (int8, "IR", stars.get("int8", "")), (int8, "train step", ""),
+            (pruning, "wrapped", ""), (pruning, "IR", ""), (both, "wrapped", ""),
+            (both, "IR", stars.get("int8_pruning", "")))]
         lines.append(f"| {folder} | {_config(folder)} | {verdicts[folder]} | {' | '.join(shown)} | "
                      f"{sum(row.seconds for row in found):.0f} |")
         note = f" {ENTRIES[folder].note}".rstrip()
@@ -345,10 +343,10 @@ def counts_line(rows: Sequence[FolderRow]) -> str:
             f"part, {found.count(REFUSED)} are refused by name, {found.count('not tried')} are not tried yet.")
 
 
-def _short(cell: Cell | None) -> str:
+def _short(cell: Cell | None, star: str) -> str:
     if cell is None or cell.outcome == NOT_REACHED:
         return "-"
-    return cell.seen.partition(" (")[0] if cell.outcome == OK else cell.outcome
+    return (cell.seen.partition(" (")[0] if cell.outcome == OK else cell.outcome) + star
 
 
 _INTRODUCTION = """# MMDetection's own configs
