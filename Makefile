@@ -31,7 +31,9 @@ test: ## all tests: test-fast, then test-e2e
 	@$(MAKE) --no-print-directory test-e2e
 
 # One thread a process: two processes of two threads each take twice as long on two cores.
-test-fast: export OMP_NUM_THREADS ?= 1
+test-fast test-detectors: export OMP_NUM_THREADS ?= 1
+# As in a stage (pipelines/environments.py): page faults are a fifth of what a small network's step costs.
+test-fast test-detectors: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 test-fast: setup ## tests of seconds
 	$(VENV_PYTHON) -m pytest $(WORKER_OPTIONS) -m "not e2e and not docker and not detectors and not release" $(ARGS)
 

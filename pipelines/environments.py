@@ -8,6 +8,11 @@ from pathlib import Path
 from components import images
 from core.base.errors import UserError
 
+STAGE_SETTINGS = {"GOMP_SPINCOUNT": "3000", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+"""What the libraries below PyTorch read when they are loaded (docs/benchmarks.md): OpenMP's threads spin shortly before
+they sleep, and glibc asks for huge pages, without which every step of a training takes thousands of page faults. The
+Dockerfiles say the same."""
+
 
 def environment_python(image: str) -> Path:
     """Return the Python that runs the stages of ``image``: the one that runs this, which `make setup` makes for all.
@@ -24,9 +29,7 @@ def environment_python(image: str) -> Path:
 def child_environment(python: Path, root: Path, variables: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of a stage's process, which runs ``python`` on the code in ``root``."""
     path = os.pathsep.join([str(python.parent), *filter(None, [os.environ.get("PATH")])])
-    # OpenMP threads that wait spinning slow everything several times where cores are shared, and threads that sleep at
-    # once cost a training 40 % where they are not: a short spin costs neither (docs/benchmarks.md). And every import of
-    # mmcv 1.7 announces version 2.
-    quiet = {"GOMP_SPINCOUNT": "1000", "PYTHONWARNINGS": "ignore:On January 1:UserWarning"}
-    return {**quiet, **os.environ, **variables, "PATH": path, "PYTHONPATH": str(root),
+    # Every import of mmcv 1.7 announces version 2.
+    quiet = {"PYTHONWARNINGS": "ignore:On January 1:UserWarning"}
+    return {**STAGE_SETTINGS, **quiet, **os.environ, **variables, "PATH": path, "PYTHONPATH": str(root),
             "PYTHONUNBUFFERED": "1"}

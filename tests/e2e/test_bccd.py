@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from core.base.files import cache_folder
+from pipelines.environments import STAGE_SETTINGS
 from tests.e2e.conftest import boxes_of_self_check
 
 pytestmark = [pytest.mark.e2e, pytest.mark.release]
@@ -146,7 +147,7 @@ def test_model_api_resizes_to_the_same_objects(bundle, photographs, model):
 
 def run_module(*command):
     return subprocess.run([sys.executable, "-m", *map(str, command)], cwd=ROOT, capture_output=True, text=True,
-                          env={**os.environ, "GOMP_SPINCOUNT": "1000"})
+                          env={**os.environ, **STAGE_SETTINGS})
 
 
 def test_postprocessing_in_the_graph_costs_no_accuracy(bccd_runs, bccd_root):

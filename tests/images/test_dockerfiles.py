@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from components import images
+from pipelines.environments import STAGE_SETTINGS
 from scripts.images import IMAGES
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +41,12 @@ def test_locks_that_are_copied_exist_and_the_train_image_has_no_kfp(path):
     assert copied
     for lock in copied:
         assert not re.search(r"^kfp\b", (ROOT / lock).read_text(), flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.parent.name)
+def test_a_stage_has_the_settings_it_has_on_a_laptop(path):
+    said = re.findall(r"^ENV (.*?[^\\])\n", path.read_text(), flags=re.MULTILINE | re.DOTALL)[-1]
+    assert STAGE_SETTINGS.items() <= dict(re.findall(r"(\w+)=(\S+)", said)).items()
 
 
 def test_the_version_is_the_projects():

@@ -1,7 +1,8 @@
-"""How OpenMP's threads should wait while a stage trains: ``python -m benchmarks.waiting_threads``.
+"""What the settings of a stage's process are worth in training: ``python -m benchmarks.stage_settings``.
 
-Each turn is a process that trains the small RetinaNet, since libgomp reads its settings when it is loaded. The settings
-take turns, on the machine as it is and beside one busy process a core but one.
+They are how long OpenMP's threads spin before they sleep, and whether glibc asks for huge pages. Each turn is a process
+that trains the small RetinaNet, since both are read when a process starts. The settings take turns, on the machine as
+it is and beside one busy process a core but one.
 """
 
 import argparse
@@ -18,13 +19,18 @@ from benchmarks import reporting
 from benchmarks.small_detector import BATCH, digits, scratch, small_config
 from benchmarks.training_step import our_runner
 from core.base.supervision import run_command
+from pipelines.environments import STAGE_SETTINGS
 
+_HUGE_PAGES = {"GLIBC_TUNABLES": STAGE_SETTINGS["GLIBC_TUNABLES"]}
 SETTINGS: dict[str, dict[str, str]] = {
-    "sleep at once": {"OMP_WAIT_POLICY": "PASSIVE"},
-    "short spin (a stage's)": {"GOMP_SPINCOUNT": "1000"},
-    "longer spin": {"GOMP_SPINCOUNT": "20000"},
-    "libgomp's default": {},
+    "the libraries' defaults": {},
+    "a stage's": STAGE_SETTINGS,
+    "a stage's without huge pages": {"GOMP_SPINCOUNT": STAGE_SETTINGS["GOMP_SPINCOUNT"]},
+    "threads sleep at once": {"OMP_WAIT_POLICY": "PASSIVE", **_HUGE_PAGES},
+    "a spin of 1,000": {"GOMP_SPINCOUNT": "1000", **_HUGE_PAGES},
+    "a spin of 20,000": {"GOMP_SPINCOUNT": "20000", **_HUGE_PAGES},
 }
+_NAMES = {name for setting in SETTINGS.values() for name in setting}
 ITERATIONS = 12
 _BUSY = "while True: pass"
 
@@ -41,9 +47,8 @@ def train(iterations: int) -> float:
 
 def seconds(setting: dict[str, str], iterations: int) -> float:
     """Return what :func:`train` finds in a process of its own with the environment of ``setting``."""
-    environment = {name: value for name, value in os.environ.items()
-                   if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
-    done = subprocess.run([sys.executable, "-m", "benchmarks.waiting_threads", "--train", str(iterations)],
+    environment = {name: value for name, value in os.environ.items() if name not in _NAMES}
+    done = subprocess.run([sys.executable, "-m", "benchmarks.stage_settings", "--train", str(iterations)],
                           env={**environment, **setting}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
                           check=True)
     return float(done.stdout.splitlines()[-1])
@@ -76,7 +81,7 @@ def compare(others: int, rounds: int, iterations: int) -> list[dict[str, Any]]:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark, print its table and return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.waiting_threads",
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.stage_settings",
                                      description=str(__doc__).split("\n")[0],
                                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3, help="turns of each setting")
@@ -92,10 +97,10 @@ def main(argv: list[str] | None = None) -> int:
     print(reporting.table(("setting", "busy processes", "s/iteration", f"ratio to '{next(iter(SETTINGS))}'"),
                           [(found["setting"], str(found["busy_processes"]), f"{found['seconds_per_iteration']:.3f}",
                             f"{found['ratio']:.2f}") for found in results]))
-    reporting.write("waiting_threads", {"rounds": arguments.rounds, "iterations": arguments.iterations, "batch": BATCH},
+    reporting.write("stage_settings", {"rounds": arguments.rounds, "iterations": arguments.iterations, "batch": BATCH},
                     results, arguments.output)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(run_command("waiting_threads", main))
+    sys.exit(run_command("stage_settings", main))
