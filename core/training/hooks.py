@@ -16,10 +16,12 @@ from mmdet.core.hook.ema import BaseEMAHook
 from core.base.errors import CandidateFailed, UserError
 from core.checkpoint.checkpoint import Checkpoint, checkpoint_bytes, write_checkpoint
 from core.results.accuracy import MAP_NAMES
+from core.results.summary import within
 from core.training.distributed import average_statistics, first_rank, from_first_rank, ranks
 from core.training.progress import BEST_FILE, BEST_RESULT, BEST_SCORE, Position, after_epoch, after_iteration
 from core.training.settings import metric_names
 from core.training.signals import Interruptions
+from core.training.tuning import KEY, FineTuning
 
 if TYPE_CHECKING:
     from core.training.states import TrainingStates
@@ -335,3 +337,45 @@ def optimizer_hook(config: Any) -> Any:
     if config.get("fp16") is not None:
         return Fp16OptimizerHook(**settings, **config["fp16"], distributed=ranks() > 1)
     return settings if "type" in settings else OptimizerHook(**settings)
+
+
+class EnoughHook(Hook):
+    """Ends a training whose validation has been within the limit, or has not improved, often enough in a row.
+
+    What it counts is kept in ``runner.messages``, so that a resumed training ends where an undisturbed one does.
+
+    Args:
+        plan: What is enough.
+        parent_map: mAP of the model before compression; NaN where it is not known.
+        validated: Returns whether the runner's present epoch has been scored.
+        finished: Returns whether compression has reached its target; what is before that does not count.
+    """
+
+    def __init__(self, plan: FineTuning, parent_map: float, validated: Callable[[Any], bool],
+                 finished: Callable[[], bool]) -> None:
+        self._plan, self._parent_map, self._validated, self._finished = plan, parent_map, validated, finished
+
+    def before_run(self, runner: Any) -> None:
+        state = runner.messages.setdefault(KEY, {"parent_map": self._parent_map, "within": 0, "waited": 0,
+                                                 "best": -1.0, "ended": ""})
+        if state["ended"]:
+            runner._max_epochs = runner.epoch
+
+    def after_train_epoch(self, runner: Any) -> None:
+        if not self._validated(runner) or not self._finished() or "map" not in runner.last_metrics:
+            return
+        state, found = dict(runner.messages[KEY]), float(runner.last_metrics["map"])
+        enough = within(state["parent_map"] - found, self._plan.max_map_drop)
+        state["within"] = state["within"] + 1 if enough else 0
+        state["waited"] = 0 if found > state["best"] else state["waited"] + 1
+        state["best"] = max(state["best"], found)
+        times = f"for {self._plan.patience} validations"
+        if state["within"] >= self._plan.patience:
+            state["ended"] = f"within the limit {times}"
+        elif state["waited"] >= self._plan.patience:
+            state["ended"] = f"no improvement {times}"
+        runner.messages[KEY] = state
+        if state["ended"]:
+            runner.logger.info("training ends after epoch %d: %s", runner.epoch + 1, state["ended"])
+            # mmcv's loop asks for it before every epoch (mmcv/runner/epoch_based_runner.py, run).
+            runner._max_epochs = runner.epoch + 1

@@ -33,6 +33,7 @@ from core.training.distributed import distributed_model, first_rank, ranks, scal
 from core.training.hooks import (
     AverageStatisticsHook,
     CheckLossHook,
+    EnoughHook,
     EvaluationHook,
     StateHook,
     averages_weights,
@@ -57,7 +58,7 @@ from core.training.signals import Interruptions
 from core.training.snapshot import snapshot
 from core.training.states import StateSettings, TrainingStates, training_identity
 from core.training.sync_bn import replace_sync_bn
-from core.training.tuning import DECIDED, KEY, EnoughHook, FineTuning, When, how_it_ended, known
+from core.training.tuning import DECIDED, KEY, FineTuning, When, how_it_ended, known
 from core.training.weights import fine_tune_from, load_what_fits, without_copies
 
 if TYPE_CHECKING:

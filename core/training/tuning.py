@@ -1,11 +1,9 @@
 """Whether a compressed model is trained at all, and when its training has done enough."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-from mmcv.runner import Hook
 
 from core.base.errors import UserError
 from core.base.text import bounded_repr
@@ -77,48 +75,6 @@ class FineTuning:
         if within(initial.parent_map - initial.metrics.map, limit):
             return False, f"Not fine-tuned: already within the limit on the {initial.split} split ({scores})."
         return True, f"Fine-tuned: not within the limit on the {initial.split} split ({scores})."
-
-
-class EnoughHook(Hook):
-    """Ends a training whose validation has been within the limit, or has not improved, often enough in a row.
-
-    What it counts is kept in ``runner.messages``, so that a resumed training ends where an undisturbed one does.
-
-    Args:
-        plan: What is enough.
-        parent_map: mAP of the model before compression; NaN where it is not known.
-        validated: Returns whether the runner's present epoch has been scored.
-        finished: Returns whether compression has reached its target; what is before that does not count.
-    """
-
-    def __init__(self, plan: FineTuning, parent_map: float, validated: Callable[[Any], bool],
-                 finished: Callable[[], bool]) -> None:
-        self._plan, self._parent_map, self._validated, self._finished = plan, parent_map, validated, finished
-
-    def before_run(self, runner: Any) -> None:
-        state = runner.messages.setdefault(KEY, {"parent_map": self._parent_map, "within": 0, "waited": 0,
-                                                 "best": -1.0, "ended": ""})
-        if state["ended"]:
-            runner._max_epochs = runner.epoch
-
-    def after_train_epoch(self, runner: Any) -> None:
-        if not self._validated(runner) or not self._finished() or "map" not in runner.last_metrics:
-            return
-        state, found = dict(runner.messages[KEY]), float(runner.last_metrics["map"])
-        enough = within(state["parent_map"] - found, self._plan.max_map_drop)
-        state["within"] = state["within"] + 1 if enough else 0
-        state["waited"] = 0 if found > state["best"] else state["waited"] + 1
-        state["best"] = max(state["best"], found)
-        times = f"for {self._plan.patience} validations"
-        if state["within"] >= self._plan.patience:
-            state["ended"] = f"within the limit {times}"
-        elif state["waited"] >= self._plan.patience:
-            state["ended"] = f"no improvement {times}"
-        runner.messages[KEY] = state
-        if state["ended"]:
-            runner.logger.info("training ends after epoch %d: %s", runner.epoch + 1, state["ended"])
-            # mmcv's loop asks for it before every epoch (mmcv/runner/epoch_based_runner.py, run).
-            runner._max_epochs = runner.epoch + 1
 
 
 def how_it_ended(runner: Any) -> str:

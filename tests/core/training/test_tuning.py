@@ -7,9 +7,10 @@ import pytest
 
 from core.base.errors import CandidateFailed, UserError
 from core.checkpoint.checkpoint import load_checkpoint
+from core.training.hooks import EnoughHook
 from core.training.initial import InitialScore
 from core.training.states import StateSettings
-from core.training.tuning import DECIDED, KEY, EnoughHook, FineTuning, When, how_it_ended, require_sound
+from core.training.tuning import DECIDED, KEY, FineTuning, When, how_it_ended, require_sound
 from tests.core.training.conftest import run
 from tests.core.training.test_initial import metrics
 from tests.core.training.test_resume import Killed, _call_at, killed

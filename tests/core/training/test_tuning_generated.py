@@ -6,8 +6,9 @@ from types import SimpleNamespace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.training.hooks import EnoughHook
 from core.training.initial import InitialScore
-from core.training.tuning import KEY, EnoughHook, FineTuning, When, how_it_ended, require_sound
+from core.training.tuning import KEY, FineTuning, When, how_it_ended, require_sound
 from tests.core.training.test_initial import metrics
 
 MAPS = st.sampled_from([0.0, 0.3, 0.39, 0.4, 0.41, 0.5 - 0.1, 0.49, 0.5]) | st.floats(0, 1)
