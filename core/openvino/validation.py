@@ -101,10 +101,16 @@ def validate(data: "Dataset", baseline: ModelFiles, candidates: Sequence[ModelFi
                     for one, found, bound in zip(measured[1:], speedups, bounds))
     asked = min((place for place, model in enumerate(candidates) if sensitivity and model.onnx),
                 key=lambda place: not records[place].ir.fake_quantize_nodes, default=None)
+    untold = []
     if asked is not None:
-        costs = measure_sensitivity(Path(candidates[asked].onnx or ""), data)
-        records = tuple(record.model_copy(update={"sensitivity": costs}) if place == asked else record
-                        for place, record in enumerate(records))
+        try:
+            costs = measure_sensitivity(Path(candidates[asked].onnx or ""), data)
+            records = tuple(record.model_copy(update={"sensitivity": costs}) if place == asked else record
+                            for place, record in enumerate(records))
+        except CandidateFailed as error:
+            # A model that works as it is can give NaN without its quantizers, which limit what they pass.
+            untold = [f"The sensitivity of {candidates[asked].name} without its quantizers could not be measured: "
+                      f"{error}"]
     result = Validation(
         version=5, kind="openvino", data_digest=data.digest, classes=tuple(data.classes), baseline=first,
         candidates=records, cpu=describe_cpu(), load=meanwhile, inference_precision=INFERENCE_PRECISION,
@@ -113,7 +119,7 @@ def validate(data: "Dataset", baseline: ModelFiles, candidates: Sequence[ModelFi
             model.name: accuracy.detections[image] for model, accuracy in zip(models, accuracies)})
             for number, image in enumerate(pictures.spread(samples), 1)),
         corrupt_images=accuracies[0].corrupt_images, failed=tuple(outcomes),
-        warnings=tuple(_warnings(records, meanwhile)))
+        warnings=(*_warnings(records, meanwhile), *untold))
     for place, (model, accuracy) in enumerate(zip(models[1:], accuracies[1:])):
         chosen = choose_golden(accuracy.detections)
         write_golden(output_dir / golden_folder(model.name, place), data.test.image_root / images[chosen],

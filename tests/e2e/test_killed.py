@@ -17,7 +17,6 @@ from pipelines.environments import child_environment
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
-KILLS = 20
 SEED = 20_211_109
 # A RetinaNet of a few thousand parameters at 64 x 64 pixels, three epochs of four iterations.
 MODEL = {"model.backbone.base_channels": 8, "model.neck.in_channels": [8, 16, 32, 64], "model.neck.out_channels": 16,
@@ -103,15 +102,16 @@ def stages(tmp_path, s3):
     stages.end()
 
 
-def moments():
+def moments(kills):
     """Return where to kill: seeded-random, a quarter of them in saves and a quarter in uploads."""
     draw = random.Random(SEED)
-    markers = [b"s", b"u", b"i", b"i"] * (KILLS // 4)
+    markers = [b"s", b"u", b"i", b"i"] * (kills // 4)
     draw.shuffle(markers)
     return [(marker, draw.randint(1, 4), draw.uniform(0, 0.03 if marker in b"su" else 0.2)) for marker in markers]
 
 
-def test_killed_at_twenty_moments_compress_ends_with_the_undisturbed_weights(stages, s3, tmp_path):
+@pytest.mark.parametrize("kills", [8, pytest.param(20, marks=pytest.mark.release)])
+def test_killed_at_many_moments_compress_ends_with_the_undisturbed_weights(stages, s3, tmp_path, kills):
     tagged = [json.dumps({name: {"t": value} if isinstance(value, tuple) else value for name, value in options.items()})
               for options in (MODEL, COMPRESSION)]
     data, model, compression = json.loads(stages.python(RESOLVE, *tagged).splitlines()[-1])
@@ -125,7 +125,7 @@ def test_killed_at_twenty_moments_compress_ends_with_the_undisturbed_weights(sta
                    "--seed", seed, "--checkpoint-minutes", 1e-9, "--training-state", state]
         return stages.run("compress", options, moment)
 
-    left, killed_in, trainings, unfinished = moments(), [], 0, False
+    left, killed_in, trainings, unfinished = moments(kills), [], 0, False
     while left or unfinished:
         code = compress(f"killed-{trainings}", trainings, f"{s3.uri}/states", left[0] if left else None)
         unfinished = code == -signal.SIGKILL
@@ -141,6 +141,6 @@ def test_killed_at_twenty_moments_compress_ends_with_the_undisturbed_weights(sta
     digests = stages.python(DIGEST, *names).split()
     sys.__stdout__.write(f"{len(killed_in)} kills in {trainings} trainings, {killed_in.count(b's')} of them in saves, "
                          f"{killed_in.count(b'u')} in uploads\n")
-    assert len(killed_in) == KILLS
+    assert len(killed_in) == kills
     assert digests[:trainings] == digests[trainings:]
     assert len(set(digests)) == trainings

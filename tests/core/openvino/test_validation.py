@@ -201,6 +201,14 @@ def test_a_candidate_that_gives_nan_is_an_outcome_and_the_others_are_measured(tm
     assert (failed.candidate, failed.stage) == ("int8", "validate") and "NaN" in failed.reason
 
 
+def test_what_gives_nan_without_its_quantizers_is_validated_and_has_no_sensitivity(tmp_path, scenes, toy_ir, int8_ir,
+                                                                                   nan_ir):
+    candidate = ModelFiles("int8", int8_ir, nan_ir.with_name("nan"))
+    result = validate(scenes, toy_ir, [candidate], tmp_path / "out", sensitivity=True)
+    assert result.candidates[0].sensitivity is None and not result.failed
+    assert [warning for warning in result.warnings if "sensitivity of int8" in warning and "NaN" in warning]
+
+
 def test_where_no_candidate_is_left_validation_fails_and_says_why(tmp_path, scenes, toy_ir, nan_ir):
     with pytest.raises(UserError, match="candidates: int8. There is nothing to measure.*NaN"):
         validate(scenes, toy_ir, [nan_ir], tmp_path / "out")
