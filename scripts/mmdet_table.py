@@ -164,10 +164,24 @@ class Walk:
         if self.counts["points"] and size * 1e6 > MOST_BYTES * self.counts["parameters"]:
             raise UserError("IR", f"{size:.1f} MB of {self.counts['parameters'] / 1e6:.1f} M parameters",
                             "Weights of 8 bits take a byte each: most of these were not quantized.", "")
+        itself = ""
+        if self.counts["points"] and share < least and of:
+            least = self._likeness_to_itself()
+            itself = f", PyTorch with itself {least:.3f}"
         if share < least or not of:
-            raise UserError("IR", f"{share:.3f} of {of} boxes", f"The share of boxes in common with PyTorch "
-                            f"must be {least}.", "")
-        return f"{share:.3f} of {of}, {size:.1f} MB"
+            raise UserError("IR", f"{share:.3f} of {of} boxes{itself}", f"The share of boxes in common with PyTorch "
+                            f"must be {LEAST_AGREEMENT if self.counts['points'] else LEAST_SAME}, or what PyTorch has "
+                            "in common with itself.", "")
+        return f"{share:.3f} of {of}{itself}, {size:.1f} MB"
+
+    def _likeness_to_itself(self) -> float:
+        """Return the agreement of the quantized network with itself, what its quantizers take rounded otherwise."""
+        from core.dry_run.comparing import liken_to_itself, pictures
+        from core.openvino.detector import OpenVinoDetector
+
+        spec = OpenVinoDetector(self.workplace / "compressed").spec
+        images = pictures(PICTURES, spec.input_height, spec.input_width)
+        return liken_to_itself(self.run.network, spec, images).agreement
 
     def train_step(self) -> str:
         """Do one training step: all quantizers run and all weights move."""
@@ -364,9 +378,11 @@ something, and goes all the way with 8 bits, with pruned filters and with both.
 - *int8*, *pruned*, *both*: quantizers, all of which run in testing and in a training step; pruned of all filters.
 - *int8 IR*, *both IR*: share of boxes from a score of 0.3 on, or of the best 100 of all images where fewer have that,
   with a partner at IoU 0.5, of which {agreement} is required, and the IR's size: in a random second stage one
-  quantizer's step changes which proposals are taken; the single stages come to 0.95 and more. The IR has at most
-  {bytes} bytes a parameter. A star: walked before the best 100 counted; its number is of all boxes, and those from 0.3
-  on may have been few or none. *pruned IR* as FP32.
+  quantizer's step changes which proposals are taken; the single stages come to 0.95 and more. Where it is less,
+  *PyTorch with itself* is the same share between PyTorch and PyTorch with what every quantizer takes changed by the
+  rounding of a float: no runtime can come closer, and this much is required. The IR has at most {bytes} bytes a
+  parameter. A star: walked before the best 100 counted; its number is of all boxes, and those from 0.3 on may have been
+  few or none. *pruned IR* as FP32.
 - *train step*: weights that one step moves, of all that are trained. Restored from its checkpoint, every network gives
   the same outputs to the bit.
 - *s*: wall-clock seconds of all walks, with whatever else the machine did.

@@ -5,11 +5,13 @@ import time
 
 import pytest
 
+from core.base.errors import UserError
+from core.dry_run.comparing import Likeness
 from core.export.attempt import PROVEN
 from scripts import mmdet_table
 from scripts.detectors import REPOSITORY, Cell
 from scripts.mmdet_configs import ENTRIES, mmdetection_configs, small_config
-from scripts.mmdet_table import FolderRow, counts_line, main, markdown, verdict
+from scripts.mmdet_table import FolderRow, Walk, counts_line, main, markdown, verdict
 
 OK = {"resolve": Cell("ok", "accepted"), "FP32 IR": Cell("ok", "0.998 of 900, masks 0.970"),
       "wrapped": Cell("ok", "60 quantizers"), "IR": Cell("ok", "0.970 of 900, 7.0 MB"),
@@ -91,6 +93,21 @@ def test_done_rows_stay_and_what_is_refused_is_not_compressed(walked, tmp_path):
     assert main([*command, "--algorithms", "int8", "--again"]) == 0
     assert walked[4:] == [("ssd", "int8"), ("rpn", "int8")]
     assert len(json.loads((tmp_path / "rows.json").read_text())) == 4
+
+
+def compared(monkeypatch, tmp_path, share, itself):
+    walk = Walk("yolox", "int8", tmp_path)
+    walk.counts = {"points": 157, "parameters": 5_000_000, "compressed_ir_bytes": 5_800_000}
+    monkeypatch.setattr(walk, "_likeness", lambda name: Likeness(900, 0.0, share, 334, None))
+    monkeypatch.setattr(walk, "_likeness_to_itself", lambda: itself)
+    return walk.compare()
+
+
+def test_an_ir_is_as_near_to_pytorch_as_pytorch_is_to_itself_or_fails(monkeypatch, tmp_path):
+    assert compared(monkeypatch, tmp_path, 0.9, None) == "0.900 of 334, 5.8 MB"
+    assert compared(monkeypatch, tmp_path, 0.75, 0.694) == "0.750 of 334, PyTorch with itself 0.694, 5.8 MB"
+    with pytest.raises(UserError, match=r"0.690 of 334 boxes, PyTorch with itself 0.694. .* must be 0.8, or"):
+        compared(monkeypatch, tmp_path, 0.69, 0.694)
 
 
 def test_a_process_that_dies_or_hangs_is_a_row_as_far_as_it_came(monkeypatch):

@@ -1,5 +1,6 @@
 """NNCF comes in once, and a process that was killed while it did cannot hold up the next one."""
 
+import logging
 import os
 import re
 import shutil
@@ -81,3 +82,11 @@ def test_nncf_does_not_warn_of_mmcv_s_data_parallel_wrapper(monkeypatch):
         monkeypatch.setattr(wrappers._warn_data_parallel, "warned_once", False, raising=False)
         wrappers._warn_data_parallel()
     assert [str(warning.message) for warning in seen] == []
+
+
+def test_what_nncf_says_of_every_model_is_left_out_and_other_warnings_are_not(caplog):
+    import_nncf()
+    logger = logging.getLogger("nncf")
+    for text in ("NNCFNetwork(...)", "The saturation issue fix will be applied. Now", "Something of this model alone"):
+        logger.warning(text)
+    assert [record.getMessage() for record in caplog.records] == ["Something of this model alone"]

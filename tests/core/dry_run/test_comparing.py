@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.dry_run.comparing import liken, pictures
+from core.dry_run.comparing import liken, liken_to_itself, pictures
 from core.dry_run.waking import wake
 from core.evaluation.detections import Detections, Masks
 
@@ -74,6 +74,34 @@ def test_an_ir_that_pads_is_not_likened(monkeypatch):
     monkeypatch.setattr(Spec, "input_width", SIZE[1] + 16)
     with pytest.raises(ValueError, match="must be a multiple of 32"):
         liken(Network(), Found([[4, 4, 20, 20, 0.9]], [0]), pictures(1, *SIZE))
+
+
+class Levels(torch.nn.Module):
+    """Rounds as a quantizer does, to levels one apart."""
+
+    def forward(self, value):
+        return torch.round(value)
+
+
+class QuantizedNetwork(torch.nn.Module):
+    """Finds boxes whose places are quantized: at ``place`` pixels from the left."""
+
+    def __init__(self, place):
+        super().__init__()
+        self.external_quantizers = torch.nn.ModuleDict({"input": Levels()})
+        self.place = place
+
+    def forward(self, img, img_metas, return_loss, rescale):
+        left = 8 * self.external_quantizers["input"](torch.full((20,), self.place)).numpy()
+        return [[np.stack([left, left * 0, left + 8, left * 0 + 16, np.linspace(0.9, 0.5, 20)], 1).astype(np.float32)]]
+
+
+@pytest.mark.parametrize(("place", "least", "most"), [(1.5, 0.2, 0.8), (1.4, 1.0, 1.0)])
+def test_a_quantized_network_differs_from_itself_where_values_lie_between_two_levels(place, least, most):
+    network = QuantizedNetwork(place)
+    found = liken_to_itself(network, Spec(), pictures(4, *SIZE))
+    assert least <= found.agreement <= most and least <= found.same <= most
+    assert not network.external_quantizers["input"]._forward_pre_hooks
 
 
 def test_pictures_differ_and_are_always_the_same():
