@@ -12,7 +12,7 @@ from core.detectors.patches import DENSE_FUNCTIONS, DENSE_HEAD, ROI_FUNCTIONS, R
 from core.detectors.suppression import LEAST_SCORE, overlap_limit, suppress
 from core.detectors.test_cfg import TWO_STAGE, Table
 
-_BOX_HEADS = ("BBoxHead", "ConvFCBBoxHead", "Shared2FCBBoxHead", "Shared4Conv1FCBBoxHead", "DoubleConvFCBBoxHead")
+BOX_HEADS = ("BBoxHead", "ConvFCBBoxHead", "Shared2FCBBoxHead", "Shared4Conv1FCBBoxHead", "DoubleConvFCBBoxHead")
 # Of which each side of a box lies in one of several buckets around a region.
 _BUCKET_HEADS = ("SABLHead",)
 _BUCKETS = ("BucketingBBoxCoder",)
@@ -32,6 +32,7 @@ class TwoStageAdapter(Adapter):
     patches: ClassVar[tuple[Patch, ...]] = (*DENSE_HEAD, *ROI_HEAD)
     untraced_functions: ClassVar[tuple[UntracedFunction, ...]] = (*DENSE_FUNCTIONS, *ROI_FUNCTIONS)
     test_cfg: ClassVar[Table] = TWO_STAGE
+    box_heads: ClassVar[tuple[str, ...]] = BOX_HEADS + _BUCKET_HEADS
     mask_heads: ClassVar[tuple[str, ...]] = ("FCNMaskHead",)
 
     def stages(self, roi_head: Any, part: str) -> list[Any]:
@@ -45,7 +46,7 @@ class TwoStageAdapter(Adapter):
         parts = [("rpn_head", rpn, ("RPNHead",)),
                  ("rpn_head.bbox_coder", getattr(rpn, "bbox_coder", None), self.coders)]
         for part in self.stages(head, "bbox_head"):
-            parts.append(("bbox_head", part, _BOX_HEADS + _BUCKET_HEADS))
+            parts.append(("bbox_head", part, self.box_heads))
             if hasattr(part, "bbox_coder"):
                 parts.append(("bbox_head.bbox_coder", part.bbox_coder, _BUCKETS if is_one_of(part, _BUCKET_HEADS) else (
                     self.coders)))

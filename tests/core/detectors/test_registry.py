@@ -179,6 +179,34 @@ def test_regions_that_are_read_otherwise_are_refused(model, part, change, told):
         require_supported(build(model))
 
 
+def _other_box_head(roi_head, kind="Shared2FCBBoxHead", **changes):
+    """Return a two-stage model with box heads of another class, or of other arguments."""
+    model, other = two_stage(roi_head), two_stage(box_head=kind)["roi_head"]["bbox_head"]
+    heads = model["roi_head"]["bbox_head"]
+    model["roi_head"]["bbox_head"] = [{**other, **changes} for _ in heads] if isinstance(heads, list) else {
+        **other, **changes}
+    return model
+
+
+SEESAW = dict(cls_predictor_cfg=dict(type="NormedLinear", tempearture=20),
+              loss_cls=dict(type="SeesawLoss", p=0.8, q=2.0, num_classes=4))
+
+
+@pytest.mark.parametrize(("model", "told"), [
+    (_other_box_head("DoubleHeadRoIHead"), "belong together"),
+    (_other_box_head("StandardRoIHead", "DoubleConvFCBBoxHead"), "belong together"),
+    (_other_box_head("CascadeRoIHead", with_reg=False), "with_reg=False"),
+    (_other_box_head("HybridTaskCascadeRoIHead", "SABLHead"), "as bbox_head, and it is SABLHead"),
+    (_other_box_head("HybridTaskCascadeRoIHead", **SEESAW), "reg_class_agnostic=True")])
+def test_box_heads_with_which_mmdetection_itself_fails_at_the_first_image_are_refused(model, told):
+    with pytest.raises(UserError, match=told):
+        require_supported(build(model))
+
+
+def test_box_heads_of_one_box_with_an_activation_of_their_own_are_of_htc():
+    assert require_supported(build(_other_box_head("HybridTaskCascadeRoIHead", reg_class_agnostic=True, **SEESAW)))
+
+
 def test_a_second_stage_without_boxes_is_refused():
     model = two_stage()
     del model["roi_head"]["bbox_head"]
