@@ -22,7 +22,7 @@ class CascadeRCNN(TwoStageAdapter):
 
     def problem(self, detector: Any) -> str:
         problem = super().problem(detector)
-        if not problem and not all(head.with_reg for head in detector.roi_head.bbox_head):
+        if not problem and not all(getattr(head, "with_reg", True) for head in detector.roi_head.bbox_head):
             return "MMDetection hands no regions on from a stage without boxes (bbox_head.with_reg=False)."
         return problem
 
