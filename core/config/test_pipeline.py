@@ -96,6 +96,8 @@ def preprocessing_of(cfg: "Config") -> Preprocessing:
         raise _refusal("LoadImageFromFile", load, "Images are read as 8-bit BGR.", "Drop color_type, channel_order.")
     if augment.get("flip", False):
         raise _refusal("MultiScaleFlipAug", augment, "A deployed model sees an image once.", "Set flip=False.")
+    if augment.get("scale_factor") is not None:
+        raise _refusal("MultiScaleFlipAug", augment, "A deployed model has one input size.", "Give img_scale alone.")
     width, height = _scale(augment)
     steps = _pixel_steps(augment["transforms"])
     keep_ratio = bool(steps["Resize"].get("keep_ratio", True))

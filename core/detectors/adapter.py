@@ -21,7 +21,7 @@ class Adapter(ABC):
         name: What messages call the family.
         heads: Classes of MMDetection whose exported boxes were compared with PyTorch's; a subclass of theirs is of the
             family as long as it defines none of ``decoding`` itself.
-        detectors: Classes of detectors that test otherwise than the common ones, as the family knows.
+        detectors: Classes of detectors that test otherwise than the common ones, which the family's heads need.
         decoding: Methods that turn the head's raw outputs into boxes.
         coders: Classes of bbox coders whose decoding ONNX can express.
         patches: Methods that stay out of NNCF's graph, or are one operator of it.
@@ -104,10 +104,17 @@ class Adapter(ABC):
         Raises:
             UserError: It does.
         """
-        if self.whole_images and preprocessing_of(config).keep_ratio:
-            raise UserError("config, data.test.pipeline", "keep_ratio=True", f"{self.name} leaves the padding of an "
-                            "image out of account, and the exported graph cannot see where it begins.",
+        if not self.whole_images:
+            return
+        steps, reason = preprocessing_of(config), (f"{self.name} leaves the padding of an image out of account, and "
+                                                   "the exported graph cannot see where it begins.")
+        if steps.keep_ratio:
+            raise UserError("config, data.test.pipeline", "keep_ratio=True", reason,
                             "Set keep_ratio=False in Resize, for training too.")
+        resized, padded = (steps.resize_width, steps.resize_height), (steps.input_width, steps.input_height)
+        if resized != padded:
+            raise UserError("config, data.test.pipeline", f"img_scale={resized} padded to {padded}", reason,
+                            f"Set img_scale={padded}, for training too.")
 
     def trial_size(self, model: Any) -> tuple[int, int]:
         """Return height and width that keep a trial of the config's ``model`` short."""

@@ -12,10 +12,11 @@ class DistancesToBox:
     Args:
         priors: Whether the distances are from the ``centres`` of anchors or from ``points``.
         margin: Pixels that a box ends before the image does.
+        clip: Whether boxes are cut off at the image's border at all.
     """
 
-    def __init__(self, priors: str = POINTS, margin: int = 0) -> None:
-        self.priors, self.margin = priors, margin
+    def __init__(self, priors: str = POINTS, margin: int = 0, clip: bool = True) -> None:
+        self.priors, self.margin, self.clip = priors, margin, clip
 
     def decode(self, priors: Any, distances: Any, max_shape: Any) -> Any:
         """Return boxes [1, N, 4] of priors [1, N, 2 or 4] within an image of ``max_shape`` (height, width)."""
@@ -23,7 +24,7 @@ class DistancesToBox:
 
         if self.priors == CENTRES:
             priors = (priors[..., :2] + priors[..., 2:]) / 2
-        return distance2bbox(priors, distances, max_shape - self.margin)
+        return distance2bbox(priors, distances, max_shape - self.margin if self.clip else None)
 
 
 def candidates_by(coder: Any, head: Any, outputs: Any, metas: list[dict[str, Any]]) -> tuple[Any, Any]:

@@ -19,6 +19,7 @@ class DenseAdapter(Adapter):
     Attributes:
         raw_outputs: Names of the lists of maps that the head returns.
         score_factors: Whether the third of them multiplies the scores: centerness, or the predicted overlap.
+        sigmoid_alone: Whether MMDetection finds boxes as if the loss were of a sigmoid, whatever it is.
     """
 
     decoding: ClassVar[tuple[str, ...]] = (
@@ -29,6 +30,7 @@ class DenseAdapter(Adapter):
     test_cfg: ClassVar[Table] = DENSE
     raw_outputs: ClassVar[tuple[str, ...]] = ("cls_scores", "bbox_preds")
     score_factors: ClassVar[bool] = False
+    sigmoid_alone: ClassVar[bool] = False
 
     def problem(self, detector: Any) -> str:
         head = detector.bbox_head
@@ -40,6 +42,10 @@ class DenseAdapter(Adapter):
             return f"{type(head.loss_cls).__name__} makes scores of its own kind, which the exported graph does not."
         if self.score_factors and not head.use_sigmoid_cls:
             return "The exported graph multiplies scores of a sigmoid (loss_cls.use_sigmoid=True), not of a softmax."
+        if self.sigmoid_alone and not head.use_sigmoid_cls:
+            return (f"MMDetection takes the scores of {type(head).__name__} from a sigmoid even where its loss is of a "
+                    "softmax, and counts the background as a class; the exported graph does not "
+                    "(loss_cls.use_sigmoid=True).")
         return ""
 
     def last_stage(self, test_cfg: Any) -> Any:

@@ -109,10 +109,11 @@ def _family_of(detector: type, parts: Mapping[str, type]) -> Adapter:
 
 def _require_tested_as_known(detector: type, parts: Mapping[str, type]) -> Adapter:
     adapter = _family_of(detector, parts)
-    expected = _TESTED_BY["roi_head" if "roi_head" in parts else "bbox_head"]
+    expected = adapter.detectors or (_TESTED_BY["roi_head" if "roi_head" in parts else "bbox_head"],)
     owner = next((base for base in detector.__mro__ if "simple_test" in vars(base)), None)
-    if owner is None or owner.__name__ not in (expected, *adapter.detectors):
-        raise _refused(detector, f"{getattr(owner, '__name__', 'it')} tests otherwise than {expected}", adapter.name)
+    if owner is None or owner.__name__ not in expected:
+        raise _refused(detector, f"{getattr(owner, '__name__', 'it')} tests otherwise than {' and '.join(expected)}",
+                       adapter.name)
     return adapter
 
 

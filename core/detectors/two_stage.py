@@ -12,11 +12,13 @@ from core.detectors.patches import DENSE_FUNCTIONS, DENSE_HEAD, ROI_FUNCTIONS, R
 from core.detectors.suppression import LEAST_SCORE, overlap_limit, suppress
 from core.detectors.test_cfg import TWO_STAGE, Table
 
-_BOX_HEADS = ("BBoxHead", "ConvFCBBoxHead", "Shared2FCBBoxHead", "Shared4Conv1FCBBoxHead", "DoubleConvFCBBoxHead")
+BOX_HEADS = ("BBoxHead", "ConvFCBBoxHead", "Shared2FCBBoxHead", "Shared4Conv1FCBBoxHead", "DoubleConvFCBBoxHead")
 # Of which each side of a box lies in one of several buckets around a region.
 _BUCKET_HEADS = ("SABLHead",)
 _BUCKETS = ("BucketingBBoxCoder",)
 _EXTRACTORS = ("SingleRoIExtractor", "GenericRoIExtractor")
+# ONNX's maximum is of other values than mmcv's, and torchvision's average of no area is none.
+_POOLING = ("RoIAlign", "SimpleRoIAlign")
 _TRACED_MASKS = 100
 # A logit beside which a softmax makes 0 of all others.
 _SURE_BACKGROUND = 1e4
@@ -30,6 +32,7 @@ class TwoStageAdapter(Adapter):
     patches: ClassVar[tuple[Patch, ...]] = (*DENSE_HEAD, *ROI_HEAD)
     untraced_functions: ClassVar[tuple[UntracedFunction, ...]] = (*DENSE_FUNCTIONS, *ROI_FUNCTIONS)
     test_cfg: ClassVar[Table] = TWO_STAGE
+    box_heads: ClassVar[tuple[str, ...]] = BOX_HEADS + _BUCKET_HEADS
     mask_heads: ClassVar[tuple[str, ...]] = ("FCNMaskHead",)
 
     def stages(self, roi_head: Any, part: str) -> list[Any]:
@@ -38,10 +41,12 @@ class TwoStageAdapter(Adapter):
 
     def problem(self, detector: Any) -> str:
         rpn, head = detector.rpn_head, detector.roi_head
+        if not getattr(head, "with_bbox", True):
+            return f"{type(head).__name__} has no bbox_head, without which MMDetection finds nothing."
         parts = [("rpn_head", rpn, ("RPNHead",)),
                  ("rpn_head.bbox_coder", getattr(rpn, "bbox_coder", None), self.coders)]
         for part in self.stages(head, "bbox_head"):
-            parts.append(("bbox_head", part, _BOX_HEADS + _BUCKET_HEADS))
+            parts.append(("bbox_head", part, self.box_heads))
             if hasattr(part, "bbox_coder"):
                 parts.append(("bbox_head.bbox_coder", part.bbox_coder, _BUCKETS if is_one_of(part, _BUCKET_HEADS) else (
                     self.coders)))
@@ -53,7 +58,7 @@ class TwoStageAdapter(Adapter):
                 return f"The exported graph knows {' and '.join(known)} as {name}, and it is {type(part).__name__}."
         if not rpn.use_sigmoid_cls:
             return "The exported graph takes the proposals' scores from a sigmoid (rpn_head.loss_cls.use_sigmoid=True)."
-        return ""
+        return pooling_problem(head)
 
     def rules(self, detector: Any) -> Table:
         sections = self.test_cfg
@@ -143,6 +148,17 @@ class TwoStageAdapter(Adapter):
                 stages = [masks[torch.arange(masks.shape[0]), labels.reshape(-1)] for masks in stages]
             masks = sum(masks.sigmoid() for masks in stages) / len(stages) if len(stages) > 1 else stages[0].sigmoid()
             return masks.reshape(1, -1, *masks.shape[-2:])
+
+
+def pooling_problem(roi_head: Any) -> str:
+    """Return which layer reads regions otherwise than the exported graph does; empty where none does."""
+    for layer in (layer for part in roi_head.modules() for layer in getattr(part, "roi_layers", ())):
+        if not is_one_of(layer, _POOLING):
+            return f"The exported graph knows {' and '.join(_POOLING)} as roi_layer, and it is {type(layer).__name__}."
+        for key, known in (("pool_mode", "avg"), ("use_torchvision", False)):
+            if getattr(layer, key, known) != known:
+                return f"The exported graph reads regions by a roi_layer of {key}={known!r}, and it has another."
+    return ""
 
 
 def regions(boxes: Any) -> Any:

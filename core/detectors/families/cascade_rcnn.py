@@ -20,6 +20,12 @@ class CascadeRCNN(TwoStageAdapter):
         *TwoStageAdapter.patches, Patch("BBoxHead", "refine_bboxes", "regions of the next stage: " + COORDINATES),
         Patch("BBoxHead", "regress_by_class", "regions of the next stage: " + COORDINATES))
 
+    def problem(self, detector: Any) -> str:
+        problem = super().problem(detector)
+        if not problem and not all(getattr(head, "with_reg", True) for head in detector.roi_head.bbox_head):
+            return "MMDetection hands no regions on from a stage without boxes (bbox_head.with_reg=False)."
+        return problem
+
     def stages(self, roi_head: Any, part: str) -> list[Any]:
         return list(getattr(roi_head, part))
 

@@ -43,6 +43,7 @@ class FoveaBox(DenseAdapter):
 
     name: ClassVar[str] = "FoveaBox"
     heads: ClassVar[tuple[str, ...]] = ("FoveaHead",)
+    sigmoid_alone: ClassVar[bool] = True
     decoding: ClassVar[tuple[str, ...]] = (*DenseAdapter.decoding, "_bbox_decode")
     # The head decodes without its coder.
     coders: ClassVar[tuple[str, ...]] = ()

@@ -20,6 +20,7 @@ class GFL(DenseAdapter):
 
     name: ClassVar[str] = "GFL"
     heads: ClassVar[tuple[str, ...]] = ("GFLHead", "LDHead")
+    sigmoid_alone: ClassVar[bool] = True
     decoding: ClassVar[tuple[str, ...]] = (*DenseAdapter.decoding, "anchor_center")
     coders: ClassVar[tuple[str, ...]] = ("DistancePointBBoxCoder",)
     patches: ClassVar[tuple[Patch, ...]] = (
@@ -35,7 +36,8 @@ class GFL(DenseAdapter):
             rows = level.permute(0, 2, 3, 1)
             means = head.integral(rows) * stride[0]
             distances.append(means.reshape(*rows.shape[:3], 4).permute(0, 3, 1, 2))
-        return candidates_by(DistancesToBox(CENTRES), head, (classes, distances), metas)
+        coder = DistancesToBox(CENTRES, clip=head.bbox_coder.clip_border)
+        return candidates_by(coder, head, (classes, distances), metas)
 
 
 FAMILY = GFL()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+from core.detectors.adapter import is_one_of
 from core.detectors.decoding import best_candidates, rows_of
 from core.detectors.dense import DenseAdapter
 from core.detectors.graph import untraced
@@ -47,6 +48,13 @@ class GuidedAnchoring(DenseAdapter):
         Patch("MaskedConv2d", "forward", "NNCF knows no convolution that skips places", AS_PARENT))
     test_cfg: ClassVar[Table] = {**DENSE, "nms_pre": LIMIT}
     raw_outputs: ClassVar[tuple[str, ...]] = ("cls_scores", "bbox_preds", "shape_preds", "loc_preds")
+
+    def problem(self, detector: Any) -> str:
+        coder = detector.bbox_head.anchor_coder
+        if not is_one_of(coder, self.coders):
+            return (f"The exported graph of {self.name} decodes anchors by {' or '.join(self.coders)}, and the head "
+                    f"has {type(coder).__name__} as anchor_coder.")
+        return super().problem(detector)
 
     def candidates(self, head: Any, outputs: Any, metas: list[dict[str, Any]]) -> tuple[Any, Any]:
         shape = metas[0]["img_shape_for_onnx"]

@@ -4,6 +4,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from core.detectors.families.cascade_rcnn import CascadeRCNN
 from core.detectors.patches import TRAINING_ONLY, Patch
+from core.detectors.two_stage import BOX_HEADS
 
 
 class _Features(NamedTuple):
@@ -19,7 +20,17 @@ class HybridTaskCascade(CascadeRCNN):
     obstacle: ClassVar[str] = CascadeRCNN.obstacle.replace("CascadeRoIHead", "HybridTaskCascadeRoIHead")
     patches: ClassVar[tuple[Patch, ...]] = (
         *CascadeRCNN.patches, Patch("FusedSemanticHead", "loss", TRAINING_ONLY))
+    # MMDetection hands no sides in buckets on to the next stage.
+    box_heads: ClassVar[tuple[str, ...]] = BOX_HEADS
     mask_heads: ClassVar[tuple[str, ...]] = ("FCNMaskHead", "HTCMaskHead")
+
+    def problem(self, detector: Any) -> str:
+        problem = super().problem(detector)
+        if not problem and any(head.custom_activation and not head.reg_class_agnostic
+                               for head in detector.roi_head.bbox_head):
+            return ("MMDetection chooses the class whose box the next stage gets from logits as they are, which a loss "
+                    "with an activation of its own does not mean (bbox_head.reg_class_agnostic=True).")
+        return problem
 
     def second_features(self, roi_head: Any, features: Any) -> _Features:
         return _Features(features, roi_head.semantic_head(features)[1] if roi_head.with_semantic else None)

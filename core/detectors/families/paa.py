@@ -20,6 +20,7 @@ class PAA(DenseAdapter):
 
     name: ClassVar[str] = "PAA"
     heads: ClassVar[tuple[str, ...]] = ("PAAHead", "LADHead")
+    sigmoid_alone: ClassVar[bool] = True
     decoding: ClassVar[tuple[str, ...]] = (*DenseAdapter.decoding, "score_voting")
     patches: ClassVar[tuple[Patch, ...]] = (*DENSE_HEAD, *TEACHER)
     # The head has a setting of that name, which counts.

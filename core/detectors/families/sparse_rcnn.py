@@ -10,6 +10,7 @@ from core.detectors.outputs import BOX_OUTPUTS, MASK_OUTPUT
 from core.detectors.patches import COORDINATES, OPERATOR, Patch
 from core.detectors.suppression import LEAST_SCORE, best_pairs
 from core.detectors.test_cfg import COUNT, RCNN, Rule, Table, up_to
+from core.detectors.two_stage import pooling_problem
 
 
 class SparseRCNN(CascadeRCNN):
@@ -31,12 +32,13 @@ class SparseRCNN(CascadeRCNN):
     def problem(self, detector: Any) -> str:
         head = detector.roi_head
         parts = [("rpn_head", detector.rpn_head, "EmbeddingRPNHead"),
-                 *(("bbox_head", part, "DIIHead") for part in head.bbox_head)]
+                 *(("bbox_head", part, "DIIHead") for part in head.bbox_head),
+                 *(("bbox_head.bbox_coder", part.bbox_coder, "DeltaXYWHBBoxCoder") for part in head.bbox_head)]
         if head.with_mask:
             parts += [("mask_head", part, "DynamicMaskHead") for part in head.mask_head]
         unknown = [f"The exported graph knows {known} as {name}, and it is {type(part).__name__}."
                    for name, part, known in parts if type(part).__name__ != known]
-        return "".join(unknown[:1])
+        return "".join(unknown[:1]) or pooling_problem(head)
 
     def rules(self, detector: Any) -> Table:
         sections = super().rules(detector)

@@ -59,6 +59,7 @@ class TOOD(DenseAdapter):
 
     name: ClassVar[str] = "TOOD"
     heads: ClassVar[tuple[str, ...]] = ("TOODHead",)
+    sigmoid_alone: ClassVar[bool] = True
     decoding: ClassVar[tuple[str, ...]] = (*DenseAdapter.decoding, "deform_sampling", "anchor_center")
     patches: ClassVar[tuple[Patch, ...]] = (
         *DENSE_HEAD,

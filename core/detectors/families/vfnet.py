@@ -30,6 +30,7 @@ class VFNet(DenseAdapter):
 
     name: ClassVar[str] = "VFNet"
     heads: ClassVar[tuple[str, ...]] = ("VFNetHead",)
+    sigmoid_alone: ClassVar[bool] = True
     coders: ClassVar[tuple[str, ...]] = ("DistancePointBBoxCoder",)
     patches: ClassVar[tuple[Patch, ...]] = (
         *DENSE_HEAD, Patch("VFNetHead", "forward_single", COORDINATES, REPLACED, function=refined_distances))

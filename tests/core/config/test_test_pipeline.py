@@ -57,6 +57,7 @@ def test_the_pixel_that_equals_normalised_padding():
     (config(RESIZE, NORMALIZE, PAD, flip=True), "MultiScaleFlipAug: .*flip=True.* sees an image once"),
     (config(RESIZE, PAD, img_scale=[(1333, 800), (666, 400)]), "MultiScaleFlipAug: img_scale=.* one input size"),
     (config(RESIZE, PAD, img_scale=None, scale_factor=1.0), "MultiScaleFlipAug: img_scale=None"),
+    (config(RESIZE, PAD, scale_factor=2.0), "MultiScaleFlipAug: .*scale_factor=2.0.* one input size"),
     (config(RESIZE, PAD, img_scale=[320, 320]), "a tuple of two positive integers"),
     (config(RESIZE, PAD, img_scale=(320, 0)), "two positive integers"),
     (config(RESIZE, PAD, img_scale=(320.0, 320)), "two positive integers"),

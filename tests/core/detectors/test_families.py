@@ -51,6 +51,15 @@ def test_single_stage_heads(head, tmp_path):
     compared(single_stage(head), tmp_path)
 
 
+@pytest.mark.parametrize("head", ["GFLHead", *(pytest.param(head, marks=pytest.mark.detectors) for head in (
+    "RetinaHead", "FCOSHead", "SABLRetinaHead"))])
+def test_boxes_that_are_not_cut_off_at_the_border(head, tmp_path):
+    model = single_stage(head)
+    coder = model["bbox_head"].get("bbox_coder", {"type": "DistancePointBBoxCoder"})
+    model["bbox_head"]["bbox_coder"] = {**coder, "clip_border": False}
+    compared(model, tmp_path)
+
+
 @pytest.mark.detectors
 @pytest.mark.parametrize(("head", "change"), DEFORMABLE, ids=lambda value: value if isinstance(value, str) else "")
 def test_deformable_parts_of_single_stage_heads(head, change, tmp_path):

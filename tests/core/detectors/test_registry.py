@@ -139,11 +139,85 @@ def test_a_factor_times_a_softmax_is_refused():
         require_supported(build(model))
 
 
-def test_parts_of_two_stages_that_the_graph_does_not_have_are_refused():
-    model = two_stage()
-    model["roi_head"]["bbox_head"]["bbox_coder"] = {"type": "LegacyDeltaXYWHBBoxCoder"}
+@pytest.mark.parametrize("head", ["FoveaHead", "GFLHead", "LADHead", "LDHead", "PAAHead", "TOODHead", "VFNetHead"])
+def test_a_softmax_is_refused_where_mmdetection_tests_by_a_sigmoid(head):
+    detector = build(single_stage(head))
+    require_supported(detector)
+    detector.bbox_head.use_sigmoid_cls = False
+    with pytest.raises(UserError, match=f"{head} from a sigmoid"):
+        require_supported(detector)
+
+
+def test_another_coder_of_guided_anchors_is_refused():
+    model = single_stage("GARetinaHead")
+    model["bbox_head"]["anchor_coder"] = {"type": "LegacyDeltaXYWHBBoxCoder"}
+    with pytest.raises(UserError, match="LegacyDeltaXYWHBBoxCoder as anchor_coder"):
+        require_supported(build(model))
+
+
+@pytest.mark.parametrize("model", [two_stage, sparse])
+def test_parts_of_two_stages_that_the_graph_does_not_have_are_refused(model):
+    model = model()
+    heads = model["roi_head"]["bbox_head"]
+    for head in heads if isinstance(heads, list) else [heads]:
+        head["bbox_coder"] = {"type": "LegacyDeltaXYWHBBoxCoder"}
     with pytest.raises(UserError, match="LegacyDeltaXYWHBBoxCoder"):
         require_supported(build(model))
+
+
+@pytest.mark.parametrize("part", ["bbox_roi_extractor", "mask_roi_extractor"])
+@pytest.mark.parametrize(("change", "told"), [
+    ({"type": "RoIPool", "sampling_ratio": None}, "it is RoIPool"), ({"pool_mode": "max"}, "pool_mode='avg'"),
+    ({"use_torchvision": True}, "use_torchvision=False")])
+@pytest.mark.parametrize("model", [two_stage, sparse])
+def test_regions_that_are_read_otherwise_are_refused(model, part, change, told):
+    model = model(masks=True)
+    layer = model["roi_head"][part]["roi_layer"]
+    layer.update(change)
+    model["roi_head"][part]["roi_layer"] = {key: value for key, value in layer.items() if value is not None}
+    with pytest.raises(UserError, match=told):
+        require_supported(build(model))
+
+
+def _other_box_head(roi_head, kind="Shared2FCBBoxHead", **changes):
+    """Return a two-stage model with box heads of another class, or of other arguments."""
+    model, other = two_stage(roi_head), two_stage(box_head=kind)["roi_head"]["bbox_head"]
+    heads = model["roi_head"]["bbox_head"]
+    model["roi_head"]["bbox_head"] = [{**other, **changes} for _ in heads] if isinstance(heads, list) else {
+        **other, **changes}
+    return model
+
+
+SEESAW = dict(cls_predictor_cfg=dict(type="NormedLinear", tempearture=20),
+              loss_cls=dict(type="SeesawLoss", p=0.8, q=2.0, num_classes=4))
+
+
+@pytest.mark.parametrize(("model", "told"), [
+    (_other_box_head("DoubleHeadRoIHead"), "belong together"),
+    (_other_box_head("StandardRoIHead", "DoubleConvFCBBoxHead"), "belong together"),
+    (_other_box_head("CascadeRoIHead", with_reg=False), "with_reg=False"),
+    (_other_box_head("HybridTaskCascadeRoIHead", "SABLHead"), "as bbox_head, and it is SABLHead"),
+    (_other_box_head("HybridTaskCascadeRoIHead", **SEESAW), "reg_class_agnostic=True")])
+def test_box_heads_with_which_mmdetection_itself_fails_at_the_first_image_are_refused(model, told):
+    with pytest.raises(UserError, match=told):
+        require_supported(build(model))
+
+
+def test_box_heads_of_one_box_with_an_activation_of_their_own_are_of_htc():
+    assert require_supported(build(_other_box_head("HybridTaskCascadeRoIHead", reg_class_agnostic=True, **SEESAW)))
+
+
+def test_a_second_stage_without_boxes_is_refused():
+    model = two_stage()
+    del model["roi_head"]["bbox_head"]
+    with pytest.raises(UserError, match="StandardRoIHead has no bbox_head"):
+        require_supported(build(model))
+
+
+def test_a_head_in_a_detector_that_does_not_test_by_it_is_refused():
+    model = {**sparse(), "type": "FasterRCNN"}
+    with pytest.raises(UserError, match="tests otherwise than SparseRCNN"):
+        require_known(model)
 
 
 def test_a_refused_detector_is_refused_before_any_layer_is_traced(monkeypatch):
