@@ -9,7 +9,7 @@ from core.detectors.decoding import in_buckets
 from core.detectors.graph import image_metas, metas_of_any_size, untraced
 from core.detectors.outputs import BOX_OUTPUTS, MASK_OUTPUT
 from core.detectors.patches import DENSE_FUNCTIONS, DENSE_HEAD, ROI_FUNCTIONS, ROI_HEAD, Patch, UntracedFunction
-from core.detectors.suppression import LEAST_SCORE, overlap_limit, suppress
+from core.detectors.suppression import LEAST_SCORE, non_maximum, suppress
 from core.detectors.test_cfg import TWO_STAGE, Table
 
 BOX_HEADS = ("BBoxHead", "ConvFCBBoxHead", "Shared2FCBBoxHead", "Shared4Conv1FCBBoxHead", "DoubleConvFCBBoxHead")
@@ -217,7 +217,6 @@ def _proposals(head: Any, outputs: Any, metas: list[dict[str, Any]]) -> Any:
     MMDetection's own export suppresses over all levels at once, and lets boxes that the border has cut to nothing take
     the place of others (rpn_head.py, onnx_export).
     """
-    from mmdet.core.export import add_dummy_nms_for_onnx
     from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 
     cfg = head.test_cfg
@@ -228,8 +227,7 @@ def _proposals(head: Any, outputs: Any, metas: list[dict[str, Any]]) -> Any:
             scores = scores * (sides > cfg.min_bbox_size).to(scores.dtype)
         if not cfg.nms.get("class_agnostic", False):
             scores = scores * level_marks(outputs[0], cfg.get("nms_pre", -1), scores)[None]
-        proposals, _ = add_dummy_nms_for_onnx(boxes, scores, cfg.max_per_img, overlap_limit(cfg.nms.iou_threshold),
-                                              0.0, -1, cfg.max_per_img)
+        proposals, _ = non_maximum(boxes, scores, cfg.max_per_img, cfg.nms.iou_threshold, 0.0, cfg.max_per_img)
         return proposals
 
 
