@@ -252,7 +252,9 @@ A detector is of a family by the class of its head, proven by comparing the boxe
 A subclass is of the family as long as it does not decode boxes itself. Whatever is of none is refused by `check`,
 `resolve` and `preflight`, and so is a key of `test_cfg` that is not listed here; `nms` stands for `iou_threshold` and
 `class_agnostic`. The sides of an input are multiples of what follows the family's name; where that is *stretched*, the
-test pipeline must resize with `keep_ratio=False`, to a size that it does not pad.
+test pipeline must resize with `keep_ratio=False`, to a size that it does not pad. The graph obeys `class_agnostic`
+however many boxes there are; mmcv suppresses class by class from `split_thr` of them on, 10,000 where the config says
+nothing.
 """
 
 
