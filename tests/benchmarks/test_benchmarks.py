@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import initialisation, reporting, training_step
+from benchmarks import initialisation, reporting, suppression, training_step
 from benchmarks.training_step import TimedLoader, Turn, figures
 
 
@@ -56,3 +56,10 @@ def test_detectors_to_preflight_are_found_by_name():
     assert len(initialisation.preflight_configs(["all"], "int8")) > 10
     with pytest.raises(SystemExit, match="no int8.py of ssd3000; there are .*ssd300"):
         initialisation.preflight_configs(["ssd3000"], "int8")
+
+
+@pytest.mark.release
+def test_suppression_compares_both_exports(cache, tmp_path, capsys):
+    assert suppression.main(["--detectors", "ssd300", "--rounds", "2", "--output", str(tmp_path / "found.json")]) == 0
+    (found,) = json.loads((tmp_path / "found.json").read_text())["results"]
+    assert found["ours_seconds"] > 0 and found["mmdetection_seconds"] > 0 and "ssd300" in capsys.readouterr().out
