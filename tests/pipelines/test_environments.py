@@ -33,3 +33,8 @@ def test_stage_gets_code_tools_and_its_variables(monkeypatch):
 def test_a_persons_settings_are_kept(monkeypatch, name):
     monkeypatch.setenv(name, "5")
     assert child_environment(Path("/p/bin/python"), Path("/project"), {})[name] == "5"
+
+
+def test_the_tests_have_the_pages_of_a_stage():
+    makefile = (Path(__file__).parents[2] / "Makefile").read_text()
+    assert f"export GLIBC_TUNABLES ?= {STAGE_SETTINGS['GLIBC_TUNABLES']}\n" in makefile
