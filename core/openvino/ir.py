@@ -24,6 +24,7 @@ from core.compression.fake_quantize import (
 )
 from core.compression.structure import OnnxWeights, structure_of_ir
 from core.export.spec import ModelSpec
+from core.openvino.removal import changed_layer
 from core.openvino.rounding import keep_rounding
 from core.openvino.runtime import (
     MODEL_BIN,
@@ -105,6 +106,8 @@ def convert_to_ir(onnx_dir: Path, output_dir: Path, compress_to_fp16: bool = Fal
     # A dynamic model has none but by chance: export takes pruned filters out, or refuses.
     if has_zero_filters(graph) and not spec.dynamic:
         removed, obstacle = _zero_filters_removed(model)
+        if not obstacle and (changed := changed_layer(_convert(onnx_path, spec), model)):
+            removed, obstacle = {}, f"OpenVINO's pruning transformation would change the results of {changed}"
         if obstacle:
             logger.warning("pruned filters stay in the IR as zeros: %s; results are the same", obstacle)
             model = _convert(onnx_path, spec)

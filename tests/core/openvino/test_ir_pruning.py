@@ -175,6 +175,26 @@ def test_where_filters_cannot_be_removed_they_stay_as_zeros(tmp_path, pyramid, c
     assert "stay in the IR as zeros: OpenVINO's pruning transformation failed (Argument shapes" in caplog.text
 
 
+@pytest.mark.parametrize("wrong", [1, -1])
+def test_where_removal_would_change_results_filters_stay_as_zeros(tmp_path, pyramid, caplog, monkeypatch, wrong):
+    """As OpenVINO's pruning transformation does in NAS-FPN: as many channels are left, and other ones."""
+    from openvino import _offline_transformations
+    from openvino.runtime import opset13
+
+    def removes_others(model):
+        apply(model)
+        layer = [one for one in model.get_ordered_ops() if one.get_type_name() == "Convolution"][wrong]
+        touched.append(layer.get_friendly_name())
+        scaled = opset13.multiply(layer.input_value(0), opset13.constant(np.float32(0.5)))
+        layer.input(0).replace_source_output(scaled.output(0))
+
+    touched, apply = [], _offline_transformations.apply_pruning_transformation
+    monkeypatch.setattr(_offline_transformations, "apply_pruning_transformation", removes_others)
+    found = convert_to_ir(pyramid, tmp_path / "ir")
+    assert found.channels == found.channels_before
+    assert f"would change the results of {touched[0]}" in caplog.text
+
+
 def test_conversion_of_a_pruned_model_is_deterministic(tmp_path, pyramid):
     here = convert_to_ir(pyramid, tmp_path / "here")
     program = "import sys; from core.openvino.ir import convert_to_ir; print(convert_to_ir(*sys.argv[1:]))"
