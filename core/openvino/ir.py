@@ -105,8 +105,10 @@ def convert_to_ir(onnx_dir: Path, output_dir: Path, compress_to_fp16: bool = Fal
     model, removed = _convert(onnx_path, spec), {}
     # A dynamic model has none but by chance: export takes pruned filters out, or refuses.
     if has_zero_filters(graph) and not spec.dynamic:
+        # A clone has the same names; those that OpenVINO counts differ from conversion to conversion.
+        before = model.clone()
         removed, obstacle = _zero_filters_removed(model)
-        if not obstacle and (changed := changed_layer(_convert(onnx_path, spec), model)):
+        if not obstacle and (changed := changed_layer(before, model)):
             removed, obstacle = {}, f"OpenVINO's pruning transformation would change the results of {changed}"
         if obstacle:
             logger.warning("pruned filters stay in the IR as zeros: %s; results are the same", obstacle)
