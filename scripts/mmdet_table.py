@@ -166,8 +166,9 @@ class Walk:
                             "Weights of 8 bits take a byte each: most of these were not quantized.", "")
         itself = ""
         if self.counts["points"] and share < least and of:
-            least = self._likeness_to_itself()
-            itself = f", PyTorch with itself {least:.3f}"
+            own = self._likeness_to_itself()
+            # Of few boxes either share is uncertain by its standard error.
+            least, itself = own - (own * (1 - own) / of) ** 0.5, f", PyTorch with itself {own:.3f}"
         if share < least or not of:
             raise UserError("IR", f"{share:.3f} of {of} boxes{itself}", f"The share of boxes in common with PyTorch "
                             f"must be {LEAST_AGREEMENT if self.counts['points'] else LEAST_SAME}, or what PyTorch has "
@@ -380,9 +381,9 @@ something, and goes all the way with 8 bits, with pruned filters and with both.
   with a partner at IoU 0.5, of which {agreement} is required, and the IR's size: in a random second stage one
   quantizer's step changes which proposals are taken; the single stages come to 0.95 and more. Where it is less,
   *PyTorch with itself* is the same share between PyTorch and PyTorch with what every quantizer takes changed by the
-  rounding of a float: no runtime can come closer, and this much is required. The IR has at most {bytes} bytes a
-  parameter. A star: walked before the best 100 counted; its number is of all boxes, and those from 0.3 on may have been
-  few or none. *pruned IR* as FP32.
+  rounding of a float: no runtime can come closer, and this much is required, less the standard error of a share of so
+  many boxes. The IR has at most {bytes} bytes a parameter. A star: walked before the best 100 counted; its number is of
+  all boxes, and those from 0.3 on may have been few or none. *pruned IR* as FP32.
 - *train step*: weights that one step moves, of all that are trained. Restored from its checkpoint, every network gives
   the same outputs to the bit.
 - *s*: wall-clock seconds of all walks, with whatever else the machine did.
