@@ -319,12 +319,9 @@ def markdown(rows: Sequence[FolderRow]) -> str:
             continue
         cells = {row.algorithm: row.cells for row in found}
         int8, pruning, both = (cells.get(name, {}) for name in ALGORITHMS)
-        # Rows that do not say on how many boxes they were measured may have had few.
-        stars = {row.algorithm: "" if row.counts.get("compared") else " *" for row in found}
-        shown = [_short(part.get(stage), star) for part, stage, star in (
-            (int8, "FP32 IR", ""), (int8, "wrapped", ""), (int8, "IR", stars.get("int8", "")), (int8, "train step", ""),
-            (pruning, "wrapped", ""), (pruning, "IR", ""), (both, "wrapped", ""),
-            (both, "IR", stars.get("int8_pruning", "")))]
+        shown = [_short(part.get(stage)) for part, stage in (
+            (int8, "FP32 IR"), (int8, "wrapped"), (int8, "IR"), (int8, "train step"),
+            (pruning, "wrapped"), (pruning, "IR"), (both, "wrapped"), (both, "IR"))]
         lines.append(f"| {folder} | {_config(folder)} | {verdicts[folder]} | {' | '.join(shown)} | "
                      f"{sum(row.seconds for row in found):.0f} |")
         note = f" {ENTRIES[folder].note}".rstrip()
@@ -358,10 +355,10 @@ def counts_line(rows: Sequence[FolderRow]) -> str:
             f"part, {found.count(REFUSED)} are refused by name, {found.count('not tried')} are not tried yet.")
 
 
-def _short(cell: Cell | None, star: str) -> str:
+def _short(cell: Cell | None) -> str:
     if cell is None or cell.outcome == NOT_REACHED:
         return "-"
-    return (cell.seen.partition(" (")[0] if cell.outcome == OK else cell.outcome) + star
+    return cell.seen.partition(" (")[0] if cell.outcome == OK else cell.outcome
 
 
 _INTRODUCTION = """# MMDetection's own configs
@@ -382,8 +379,7 @@ something, and goes all the way with 8 bits, with pruned filters and with both.
   quantizer's step changes which proposals are taken; the single stages come to 0.95 and more. Where it is less,
   *PyTorch with itself* is the same share between PyTorch and PyTorch with what every quantizer takes changed by the
   rounding of a float: no runtime can come closer, and this much is required, less the standard error of a share of so
-  many boxes. The IR has at most {bytes} bytes a parameter. A star: walked before the best 100 counted; its number is of
-  all boxes, and those from 0.3 on may have been few or none. *pruned IR* as FP32.
+  many boxes. The IR has at most {bytes} bytes a parameter. *pruned IR* as FP32.
 - *train step*: weights that one step moves, of all that are trained. Restored from its checkpoint, every network gives
   the same outputs to the bit.
 - *s*: wall-clock seconds of all walks, with whatever else the machine did.

@@ -1,9 +1,14 @@
 """Suppression in the graph drops a box where mmcv drops it, at the limits of what a threshold may be too."""
 
+import numpy as np
+import openvino
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mmcv import ConfigDict
 from mmcv.ops import batched_nms
+from mmdet.core import multiclass_nms
 
 from core.detectors.suppression import LEAST_SCORE, suppress
 from tests.core.detectors.comparing import run_onnx
@@ -39,3 +44,60 @@ def test_at_exactly_the_threshold(threshold, agnostic, tmp_path):
         # Of a box without area, which overlaps not even itself, the graph keeps the best class.
         expected -= {row for row in expected if row[1] == row[3] and row[5] == 1}
     assert found == expected
+
+
+BOXES_DRAWN, SIDE = 20, 12
+"""Boxes of a drawn case, and the largest coordinate of a corner."""
+CASES = [(0.5, False, 0.0, 60, 3), (0.5, False, 0.3, 8, 3), (0.25, True, 0.1, 60, 3), (0.75, True, 0.0, 6, 3),
+         (1.0, True, 0.2, 30, 3), (0.5, False, 0.1, 10, 1)]
+
+
+class Carrying(torch.nn.Module):
+    """Suppresses boxes and scores that come as the values of its image."""
+
+    def __init__(self, test_cfg, threshold, classes):
+        super().__init__()
+        self.test_cfg, self.threshold, self.classes = test_cfg, threshold, classes
+
+    def forward(self, image):
+        values = image[0, 0]
+        return suppress(values[None, :, :4], values[None, :, 4:4 + self.classes], self.test_cfg, self.threshold)
+
+
+@st.composite
+def drawn(draw, classes):
+    """Boxes [N, 4] with an area and corners at whole numbers, and scores [N, classes], no two alike."""
+    corner = st.integers(0, SIDE - 1)
+    boxes = []
+    for _ in range(BOXES_DRAWN):
+        left, top = draw(corner), draw(corner)
+        boxes.append((left, top, draw(st.integers(left + 1, SIDE)), draw(st.integers(top + 1, SIDE))))
+    scores = np.random.default_rng(draw(st.integers(0, 2**32 - 1))).permutation(100)[:BOXES_DRAWN * classes] / 100
+    return np.float32(boxes), np.float32(scores).reshape(BOXES_DRAWN, classes)
+
+
+@pytest.mark.parametrize(("overlap", "agnostic", "threshold", "most", "classes"), CASES)
+def test_any_boxes_are_suppressed_as_by_mmdetection(overlap, agnostic, threshold, most, classes, tmp_path):
+    suppression = {"type": "nms", "iou_threshold": overlap, "class_agnostic": agnostic}
+    network = Carrying(ConfigDict(nms=suppression, max_per_img=most), threshold, classes)
+    image, path = torch.zeros(1, 3, BOXES_DRAWN, 4 + classes), tmp_path / "model.onnx"
+    torch.onnx.export(network, image, str(path), input_names=["image"], output_names=["boxes", "labels"],
+                      opset_version=11, autograd_inlining=False)
+    model = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+    @settings(max_examples=100, deadline=None)
+    @given(drawn(classes))
+    def same(case):
+        boxes, scores = case
+        image[0, 0] = torch.from_numpy(np.hstack([boxes, scores]))
+        found = model(image.numpy())
+        rows, labels = found["boxes"][0], found["labels"][0]
+        assert rows.shape == (most, 5) and (np.diff(rows[:, 4]) <= 0).all()
+        real = rows[:, 4] > 0
+        assert not rows[~real].any()
+        background = torch.zeros(BOXES_DRAWN, 1)
+        kept, places = multiclass_nms(torch.from_numpy(boxes), torch.cat([torch.from_numpy(scores), background], dim=1),
+                                      threshold, suppression, most)
+        assert np.array_equal(rows[real], kept.numpy()) and np.array_equal(labels[real], places.numpy())
+
+    same()
