@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from numpy.random import RandomState
 
 WIDTH, HEIGHT = 256, 192
-MOST_DIGITS = 6
+MOST_DIGITS = 10
 _GLYPH_HEIGHTS = (26, 68)
 _PLACING_TRIES = 40
 _CONTRAST = 96
@@ -20,7 +20,7 @@ Box = tuple[int, int, int, int]
 
 def compose_scene(random: "RandomState", glyphs: "ndarray", labels: "ndarray",
                   ) -> tuple["ndarray", list[tuple[int, Box]]]:
-    """Compose one scene of 1 to 6 of the given digits.
+    """Compose one scene of 1 to ``MOST_DIGITS`` of the given digits.
 
     Args:
         glyphs: int64 [N, 8, 8], ink 0 to 16.

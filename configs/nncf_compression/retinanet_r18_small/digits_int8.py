@@ -1,7 +1,7 @@
 _base_ = '../../detectors/retinanet_r18_small_digits.py'
 
 nncf_config = dict(
-    input_info=dict(sample_size=[1, 3, 192, 256]),
+    input_info=dict(sample_size=[1, 3, 144, 192]),
     compression=dict(
         algorithm='quantization',
         initializer=dict(
