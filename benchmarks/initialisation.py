@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import reporting
-from benchmarks.small_detector import CONFIGS, digits, scratch, set_samples, small_config
+from benchmarks.small_detector import CONFIGS, INPUT_SIZE, digits, scratch, set_samples, small_config
 from core.base.supervision import run_command
 
 CLASSES_OF_A_PREFLIGHT = 3
@@ -64,8 +64,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--variants", nargs="*", choices=[name for name in CONFIGS if name != "plain"],
                         default=["int8", "pruned", "both"], help="what to initialise")
     parser.add_argument("--samples", nargs="+", type=int, default=[16, 64, 256], help="images to initialise on")
-    parser.add_argument("--input-size", nargs=2, type=int, default=(0, 0), metavar=("WIDTH", "HEIGHT"),
-                        help="network input in pixels; the config's own where 0")
+    parser.add_argument("--input-size", nargs=2, type=int, default=INPUT_SIZE, metavar=("WIDTH", "HEIGHT"),
+                        help=f"network input in pixels (default: {INPUT_SIZE[0]} {INPUT_SIZE[1]})")
     parser.add_argument("--preflight", nargs="*", metavar="DETECTOR", default=["retinanet_r18_small", "ssd300"],
                         help="folders of configs/nncf_compression to preflight, or all; none where empty")
     parser.add_argument("--algorithm", default="int8", help="which config of a detector is preflighted")

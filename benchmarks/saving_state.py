@@ -57,7 +57,7 @@ def compare(variant: str, dataset: Any, folder: Path, rounds: int, location: str
     """Measure one variant in ``rounds`` turns after one for warming up, and return its figures."""
     contestants = {}
     for name, place in (("stored", location), ("unsaved", "")):
-        config = small_config(variant, dataset, (0, 0))
+        config = small_config(variant, dataset)
         if variant != "plain":
             set_samples(config, INITIALISATION_SAMPLES)
         contestants[name] = Contestant(config, dataset, folder / f"{variant}-{name}", max(rounds + 1, 4), place)

@@ -1,5 +1,6 @@
 """The small RetinaNet on the built-in digits, plain and compressed, as the benchmarks train it."""
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from typing import Any
 
 # The same for every variant, whatever their configs train with.
 BATCH = 8
+INPUT_SIZE = (256, 192)
+"""Width and height in pixels."""
 CONFIGS: dict[str, str] = {
     "plain": "configs/detectors/retinanet_r18_small_digits.py",
     "int8": "configs/nncf_compression/retinanet_r18_small/digits_int8.py",
@@ -24,25 +27,24 @@ def digits(train: int, val: int) -> Any:
     return open_dataset(resolve_data(f"builtin://digits?train={train}&val={val}&test=1"))
 
 
-def small_config(variant: str, dataset: Any, input_size: tuple[int, int] = (0, 0)) -> Any:
+def small_config(variant: str, dataset: Any, input_size: tuple[int, int] = INPUT_SIZE) -> Any:
     """Return the config of a variant on ``dataset``, in batches of ``BATCH`` and without worker processes.
 
     Args:
         variant: A key of ``CONFIGS``.
         dataset: The data set it trains on.
-        input_size: Width and height of the network's input in pixels; the config's own where 0.
+        input_size: Width and height of the network's input in pixels.
     """
     from core.config.adapt import fit_to_data
     from core.config.loading import load_config
 
     config = load_config(CONFIGS[variant])
     width, height = input_size
-    if width and height:
-        for step in (*config.data.train.pipeline, *config.data.test.pipeline):
-            if "img_scale" in step:
-                step["img_scale"] = (width, height)
-        if config.get("nncf_config"):
-            config.nncf_config.input_info.sample_size = [1, 3, height, width]
+    for step in (*config.data.train.pipeline, *config.data.test.pipeline):
+        if "img_scale" in step:
+            step["img_scale"] = (width, height)
+    if config.get("nncf_config"):
+        config.nncf_config.input_info.sample_size = [1, 3, height, width]
     config.data.update(workers_per_gpu=0, samples_per_gpu=BATCH)
     fit_to_data(config, dataset)
     return config
@@ -62,10 +64,19 @@ def set_samples(config: Any, samples: int) -> None:
 @contextmanager
 def scratch() -> Iterator[Path]:
     """Yield a folder that is gone afterwards, with mmcv and NNCF quiet."""
-    import logging
-
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
-    logging.getLogger("mmcv").setLevel(logging.WARNING)
-    logging.getLogger("nncf").addFilter(lambda record: record.levelno >= logging.ERROR)
-    with tempfile.TemporaryDirectory(prefix="mmdet-compress-benchmark-") as folder:
-        yield Path(folder)
+    mmcv, nncf = logging.getLogger("mmcv"), logging.getLogger("nncf")
+    level = mmcv.level
+    mmcv.setLevel(logging.WARNING)
+    # NNCF's level is set wherever NNCF is asked for.
+    nncf.addFilter(_is_error)
+    try:
+        with tempfile.TemporaryDirectory(prefix="mmdet-compress-benchmark-") as folder:
+            yield Path(folder)
+    finally:
+        mmcv.setLevel(level)
+        nncf.removeFilter(_is_error)
+
+
+def _is_error(record: Any) -> bool:
+    return record.levelno >= logging.ERROR

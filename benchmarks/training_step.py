@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import reporting
-from benchmarks.small_detector import BATCH, CONFIGS, digits, scratch, set_samples, small_config
+from benchmarks.small_detector import BATCH, CONFIGS, INPUT_SIZE, digits, scratch, set_samples, small_config
 from core.base.supervision import run_command
 
 GOAL = 1.02
@@ -166,8 +166,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=10, help="turns of each loop, after one for warming up")
     parser.add_argument("--iterations", type=int, default=8, help="iterations of a turn")
     parser.add_argument("--val-images", type=int, default=16, help="images of the evaluation after each turn of ours")
-    parser.add_argument("--input-size", nargs=2, type=int, default=(0, 0), metavar=("WIDTH", "HEIGHT"),
-                        help="network input in pixels; the config's own where 0")
+    parser.add_argument("--input-size", nargs=2, type=int, default=INPUT_SIZE, metavar=("WIDTH", "HEIGHT"),
+                        help=f"network input in pixels (default: {INPUT_SIZE[0]} {INPUT_SIZE[1]})")
     parser.add_argument("--output", type=Path, default=None, metavar="FILE", help="write the results as JSON")
     return parser
 

@@ -53,9 +53,12 @@ def import_nncf() -> Any:
     # Its own handler writes to the screen whatever the run has set up.
     logger.handlers.clear()
     logger.propagate = True
-    if not logger.filters:
-        logger.addFilter(lambda record: not record.getMessage().startswith(_KNOWN))
+    logger.addFilter(_is_not_said_of_every_model)
     return nncf
+
+
+def _is_not_said_of_every_model(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(_KNOWN)
 
 
 def _keep_exported_types() -> None:

@@ -88,6 +88,9 @@ def test_nncf_does_not_warn_of_mmcv_s_data_parallel_wrapper(monkeypatch):
 
 def test_what_nncf_says_of_every_model_is_left_out_and_other_warnings_are_not():
     import_nncf()
+    kept = len(logging.getLogger("nncf").filters)
+    import_nncf()
+    assert len(logging.getLogger("nncf").filters) == kept
     said = ("NNCFNetwork(...)", "The saturation issue fix will be applied. Now", "Something of this model alone")
-    records = [logging.makeLogRecord({"msg": text}) for text in said]
+    records = [logging.makeLogRecord({"msg": text, "levelno": logging.WARNING}) for text in said]
     assert [record.msg for record in records if logging.getLogger("nncf").filter(record)] == [said[-1]]
