@@ -13,7 +13,7 @@ from scripts.trial_configs import detectors, trial_config
 REFERENCE = {row["detector"]: row["counts"] for row in json.loads((REPOSITORY / "docs" / "detectors.json").read_text())
              if row["algorithm"] == "int8"}
 # The others take up to minutes each: `make test-detectors` runs all.
-QUICK = ("retinanet_r18_small", "yolox_tiny")
+QUICK = ("retinanet_r18_small",)
 COUNTS = ("points_without", "points_with", "fake_quantize_without", "fake_quantize_with")
 
 

@@ -91,7 +91,8 @@ def head_outputs(restored):
 
 
 @pytest.mark.parametrize("schedule, epochs, importance", [
-    ("baseline", 1, "geometric_median"), ("exponential", 3, "L2"), ("exponential_with_bias", 4, "L1")])
+    ("baseline", 1, "geometric_median"), pytest.param("exponential", 3, "L2", marks=pytest.mark.release),
+    pytest.param("exponential_with_bias", 4, "L1", marks=pytest.mark.release)])
 def test_pruning_to_a_level(config, tiny_data, plain, plain_counts, tmp_path, schedule, epochs, importance):
     params = {"schedule": schedule, "filter_importance": importance, "pruning_target": 0.4}
     if schedule != "baseline":
