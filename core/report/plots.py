@@ -148,7 +148,9 @@ def pareto(summary: Summary, colours: Mapping[str, str]) -> str:
                                xytext=(-9 if x > middle else 9, 6 if place % 2 else -12),
                                ha="right" if x > middle else "left")
             panel.margins(x=0.22, y=0.2)
-            panel.set_ylim(bottom=max(panel.get_ylim()[0], -0.01))
+            # An interval may end where no mAP can be.
+            low, high = panel.get_ylim()
+            panel.set_ylim(max(low, -0.01), min(high, 1.1))
             if not known:
                 _nothing(panel, "not measured")
         return inline_svg(figure, "pareto-", "mAP over throughput and over size of every model", COLOURS)

@@ -1,3 +1,4 @@
+import dataclasses
 import re
 from html.parser import HTMLParser
 
@@ -6,6 +7,7 @@ from markupsafe import Markup
 
 from core.report import pages
 from core.report.pages import LIMIT_BYTES, TEMPLATES, escaped, render_markdown
+from core.results.summary import Thresholds
 
 VOID = {"meta", "img", "br", "link", "input"}
 NASTY = ("<script>alert(1)</script>", "\" onload=\"x", "</td></table>")
@@ -244,6 +246,32 @@ def test_markdown_says_why_each_candidate_was_chosen_or_not(three, markdown_of):
     assert any(line.startswith("| int8, chosen | 0.4021 |") for line in lines)
     (missed,) = [line for line in lines if line.startswith("| pruned | 0.3800 |")]
     assert "Outside the limits: mAP drop 0.0247 is above the limit 0.0100" in missed
+
+
+def test_where_no_candidate_keeps_the_limits_none_is_called_the_best_within_them(three, markdown_of, page_of):
+    three.thresholds = Thresholds(min_speedup=9)
+    for text in (markdown_of(three), page_of(three, plots=True).text):
+        assert "No candidate keeps the limits. The one that misses the fewest" in text
+        assert "within the limits." not in text and "surely within" not in text
+
+
+def test_markdown_has_the_whole_reason_and_decision(three, content_of):
+    content = content_of(three)
+    first, *others = content.summary.choice.candidates
+    choice = content.summary.choice.model_copy(update={"candidates": (
+        first.model_copy(update={"why": "Because " + "of this " * 80, "decision": "Fine-tuned at last."}), *others)})
+    summary = content.summary.model_copy(update={"choice": choice})
+    assert "Fine-tuned at last. |" in render_markdown(dataclasses.replace(content, summary=summary))
+
+
+@pytest.mark.parametrize("price, hours, cost", [
+    (0.5, 0.01, ", below 0.01"), (0.5, 0.0, ", 0.00"), (2.5, 2.0, ", 5.00")])
+def test_a_small_cost_is_not_nothing(three, content_of, price, hours, cost):
+    content = content_of(three)
+    contenders = [one.model_copy(update={"hours": hours}) for one in content.summary.choice.candidates]
+    choice = content.summary.choice.model_copy(update={"candidates": tuple(contenders), "price_per_hour": price})
+    summary = content.summary.model_copy(update={"choice": choice})
+    assert f"CPU{cost} |" in render_markdown(dataclasses.replace(content, summary=summary))
 
 
 def test_every_row_of_a_table_has_its_cells(measured, markdown_of):
