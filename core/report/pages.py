@@ -180,9 +180,12 @@ def _plots(content: ReportContent, colours: dict[str, str]) -> dict[str, Any]:
     steps = [(str(step), ir_colours[step.model], form.metrics) for step, form in validation.steps()]
     curves = plots.precision_recall([item.name for item in worst_first(content.classes, plots.MOST_CURVES)],
                                     [(one.name, ir_colours[one.name], one.ir.curves) for one in validation.models])
+    drawn = [(name, log) for name, log in content.logs.items() if not log.passed_through]
+    # All logs together have as many points as three long ones.
+    most = max(plots.MOST_POINTS * 3 // max(len(drawn), 3), 24)
     training = {name: Markup(plots.training_curves(
-        log, colours[name], f"train{place}-", f"{name}: loss, validation accuracy and learning rate"))
-        for place, (name, log) in enumerate(content.logs.items()) if not log.passed_through}
+        log, colours[name], f"train{place}-", f"{name}: loss, validation accuracy and learning rate", most))
+        for place, (name, log) in enumerate(drawn)}
     choice = Markup(plots.pareto(content.summary, ir_colours)) if content.summary.choice else ""
     sensitivity = {one.name: Markup(plots.sensitivity_bars(one.sensitivity, f"sensitivity{place}-"))
                    for place, one in enumerate(validation.candidates) if one.sensitivity}

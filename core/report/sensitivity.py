@@ -18,8 +18,8 @@ from core.results.sensitivity import Sensitivity
 PROGRAM = "python -m core.report.sensitivity"
 RECORD_FILE, CHART_FILE = "sensitivity.json", "sensitivity.svg"
 MOST_BYTES = 16 << 20
-# The size that a page would give it.
-_SIZE = 'xmlns="http://www.w3.org/2000/svg" width="1000"'
+# What a page would give it.
+_SIZE = 'xmlns="http://www.w3.org/2000/svg" width="1000" font-family="sans-serif"'
 
 
 def lines(found: Sensitivity) -> list[str]:

@@ -8,6 +8,7 @@ from markupsafe import Markup
 from core.report import pages
 from core.report.pages import LIMIT_BYTES, TEMPLATES, escaped, render_markdown
 from core.results.summary import Thresholds
+from core.training.ready_made import NAMES
 
 VOID = {"meta", "img", "br", "link", "input"}
 NASTY = ("<script>alert(1)</script>", "\" onload=\"x", "</td></table>")
@@ -164,6 +165,18 @@ def test_many_classes_with_long_names_stay_below_the_limit(measured, page_of):
     page = page_of(measured(classes=tuple(f"{'&' * 200}{number}" for number in range(1203))), plots=True)
     assert "The plot shows the 30 of 1,203 classes" in page.text
     assert "The table shows the 200 of 1,203 classes" in page.text
+
+
+def test_the_curves_of_many_candidates_leave_room_for_the_rest(measured, content_of, monkeypatch, write_log):
+    """The page of candidates=auto took 1.16 MB with 1,203 classes, half of it the training curves."""
+    names = ("FP32", *NAMES)
+    run = measured(maps=(0.4,) * 2 * len(names), names=names)
+    log = write_log("long.json", epochs=40, iterations=500, every=10)
+    for name in ("pareto", "speed_and_size", "waterfall_bars", "per_class_bars", "precision_recall"):
+        monkeypatch.setattr(pages.plots, name, lambda *arguments: "")
+    content = content_of(run, training=log, compression=log)
+    drawn = pages._plots(content, dict.fromkeys(names, pages.plots.BASELINE))["training"]
+    assert set(drawn) == set(names) and sum(map(len, drawn.values())) < LIMIT_BYTES / 4
 
 
 def test_a_given_checkpoint_is_named_in_place_of_the_curves(measured, page_of, write_log):
