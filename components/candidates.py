@@ -132,8 +132,10 @@ def _named(paths: list[str], taken: Collection[str] = ()) -> dict[str, str]:
     # Such as int8.py beside the ready-made int8; some file systems do not tell capitals apart.
     names = [f"own-{name}" if name.lower() in taken else name for name in names]
     if len({name.lower() for name in (*names, "fp32")} - {""}) < len(names) + 1:
-        raise UserError("parameter compression_configs", ", ".join(paths), "Candidates are named after their files; "
-                        "names must differ, in more than capitals, and none is fp32.", "Rename one of the files.")
+        raise UserError("parameter compression_configs", ", ".join(paths), "Candidates are named after their files: "
+                        f"here {', '.join(name or 'nothing' for name in names)}. What is left of a name without all "
+                        "but A-Z, a-z, 0-9, '_', '.' and '-' must not be empty; names must differ, in more than "
+                        "capitals, and none is fp32.", "Rename one of the files.")
     return dict(zip(names, paths))
 
 

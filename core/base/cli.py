@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import math
 import signal
 import sys
 from collections.abc import Callable
@@ -54,6 +55,24 @@ def boolean(text: str) -> bool:
     if text.lower() not in values:
         raise argparse.ArgumentTypeError(f"{bounded_repr(text)} is neither true nor false; pass one of them")
     return values[text.lower()]
+
+
+def whole_number(text: str) -> int:
+    """argparse type for how many there are of something."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{bounded_repr(text)} is not a whole number from 1 on")
+    return int(text)
+
+
+def share(text: str) -> float:
+    """argparse type for a part of something, or a difference of two such."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not 0 <= found <= 1:
+        raise argparse.ArgumentTypeError(f"{bounded_repr(text)} is not a number from 0 to 1")
+    return found
 
 
 def name_list(text: str) -> list[str]:

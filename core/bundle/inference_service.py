@@ -10,7 +10,7 @@ for versions in the folder that ``storageUri`` names.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +30,40 @@ _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _MOST_LETTERS = 50
 _STORAGE = ("gs://", "s3://", "pvc://", "file://", "https://", "http://", "hdfs://", "webhdfs://", "oci://", "hf://")
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|[KMGTPE]i?)?")
-# Of what the manifest holds: the keys that the schema knows, and whether each must be there.
-_KEYS: dict[tuple[str, ...], dict[str, bool]] = {
-    (): {"apiVersion": True, "kind": True, "metadata": True, "spec": True},
-    ("metadata",): {"name": True, "namespace": False, "annotations": False, "labels": False},
-    ("spec",): {"predictor": True},
-    ("spec", "predictor"): {"model": True, "minReplicas": False, "maxReplicas": False, "serviceAccountName": False},
-    ("spec", "predictor", "model"): {"modelFormat": True, "storageUri": True, "protocolVersion": True, "args": False,
-                                     "runtime": False, "resources": False},
-    ("spec", "predictor", "model", "modelFormat"): {"name": True, "version": False},
-    ("spec", "predictor", "model", "resources"): {"requests": False, "limits": False},
+
+
+def _is_quantity(value: Any) -> bool:
+    return type(value) is int and value >= 0 or isinstance(value, str) and bool(_QUANTITY.fullmatch(value))
+
+
+def _object_of(kind: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, dict) and all(map(kind, value.values()))
+
+
+# What a value must be, in words, and whether one is.
+_KINDS: dict[str, Callable[[Any], bool]] = {
+    "an object": lambda value: isinstance(value, dict),
+    "text": lambda value: isinstance(value, str),
+    "a whole number of at least 0": lambda value: type(value) is int and value >= 0,
+    "a list of texts": lambda value: isinstance(value, list) and all(isinstance(item, str) for item in value),
+    "an object of texts": _object_of(lambda value: isinstance(value, str)),
+    "an object, each value a quantity such as 500m or 2Gi": _object_of(_is_quantity),
 }
+_OBJECT, _TEXT, _COUNT, _TEXTS, _LABELS, _AMOUNTS = _KINDS
+# Of what the manifest holds: the keys that the schema knows, and what each must be.
+_KEYS: dict[tuple[str, ...], dict[str, str]] = {
+    (): {"apiVersion": _TEXT, "kind": _TEXT, "metadata": _OBJECT, "spec": _OBJECT},
+    ("metadata",): {"name": _TEXT, "namespace": _TEXT, "annotations": _LABELS, "labels": _LABELS},
+    ("spec",): {"predictor": _OBJECT},
+    ("spec", "predictor"): {"model": _OBJECT, "minReplicas": _COUNT, "maxReplicas": _COUNT,
+                            "serviceAccountName": _TEXT},
+    ("spec", "predictor", "model"): {"modelFormat": _OBJECT, "storageUri": _TEXT, "protocolVersion": _TEXT,
+                                     "args": _TEXTS, "runtime": _TEXT, "resources": _OBJECT},
+    ("spec", "predictor", "model", "modelFormat"): {"name": _TEXT, "version": _TEXT},
+    ("spec", "predictor", "model", "resources"): {"requests": _AMOUNTS, "limits": _AMOUNTS},
+}
+_OPTIONAL = ("namespace", "annotations", "labels", "minReplicas", "maxReplicas", "serviceAccountName", "args",
+             "runtime", "resources", "version", "requests", "limits")
 
 
 def service_name(model_name: str) -> str:
@@ -58,7 +81,8 @@ def inference_service(model_name: str, location: str, precision: str, xml_sha256
         precision: OpenVINO's inference precision with which the model was measured.
         xml_sha256: SHA-256 of model.xml as it was validated.
     """
-    storage = location if location.startswith(_STORAGE) else f"{CLAIM}/{model_name}"
+    # Not so file://, which is published to as a folder of this machine.
+    storage = location if location.startswith("s3://") else f"{CLAIM}/{model_name}"
     options = json.dumps({"INFERENCE_PRECISION_HINT": precision}, separators=(",", ":"))
     resources = {"cpu": "2", "memory": "2Gi"}
     return {
@@ -82,16 +106,15 @@ def check_inference_service(folder: Path, xml_sha256: str) -> dict[str, Any]:
             another model.
     """
     path = Path(folder) / SERVICE_FILE
-    values = read_json(path, "bundle file", COPY_AGAIN, MOST_BYTES)
+    values: dict[str, Any] = read_json(path, "bundle file", COPY_AGAIN, MOST_BYTES)
     for place, keys in _KEYS.items():
         _check_keys(path, place, _at(values, place), keys)
-    model = _at(values, ("spec", "predictor", "model"))
+    model = values["spec"]["predictor"]["model"]
     metadata = values["metadata"]
     rules = [
         (("apiVersion",), values["apiVersion"] == API_VERSION, f"It must be {API_VERSION}."),
         (("kind",), values["kind"] == KIND, f"It must be {KIND}."),
-        (("metadata", "name"), isinstance(metadata["name"], str) and bool(_NAME.fullmatch(metadata["name"]))
-         and len(metadata["name"]) <= _MOST_LETTERS,
+        (("metadata", "name"), bool(_NAME.fullmatch(metadata["name"])) and len(metadata["name"]) <= _MOST_LETTERS,
          f"It must be at most {_MOST_LETTERS} lower case letters, digits and '-', a letter first."),
         (("metadata", "annotations"), metadata.get("annotations", {}).get(_MODEL_DIGEST) == xml_sha256,
          f"{_MODEL_DIGEST} must be {xml_sha256}, the digest of the model that was validated."),
@@ -99,13 +122,8 @@ def check_inference_service(folder: Path, xml_sha256: str) -> dict[str, Any]:
          f"It must be {FORMAT}, which OpenVINO Model Server takes."),
         (("spec", "predictor", "model", "protocolVersion"), model["protocolVersion"] == PROTOCOL,
          f"It must be {PROTOCOL}."),
-        (("spec", "predictor", "model", "storageUri"), str(model["storageUri"]).startswith(_STORAGE),
+        (("spec", "predictor", "model", "storageUri"), model["storageUri"].startswith(_STORAGE),
          f"It must begin with one of {', '.join(_STORAGE)}."),
-        (("spec", "predictor", "model", "args"), all(isinstance(item, str) for item in model.get("args", [])),
-         "They must be texts."),
-        (("spec", "predictor", "model", "resources"), all(
-            _QUANTITY.fullmatch(str(amount)) for amounts in model.get("resources", {}).values()
-            for amount in amounts.values()), "Each amount must be a quantity, such as 500m or 2Gi."),
     ]
     for place, kept, rule in rules:
         if not kept:
@@ -114,13 +132,23 @@ def check_inference_service(folder: Path, xml_sha256: str) -> dict[str, Any]:
     return values
 
 
-def _check_keys(path: Path, place: tuple[str, ...], found: Any, keys: Mapping[str, bool]) -> None:
-    missing = [key for key, needed in keys.items() if needed and key not in (found or {})]
-    unknown = sorted(set(found or {}) - set(keys))
-    if not isinstance(found, dict) and (found is not None or missing) or missing or unknown:
+def _check_keys(path: Path, place: tuple[str, ...], found: Any, keys: Mapping[str, str]) -> None:
+    """Check one object of the manifest: its keys, and what each holds; one that may be absent is not looked into."""
+    if found is None and place and place[-1] in _OPTIONAL:
+        return
+    if not isinstance(found, dict):
+        raise UserError("bundle file", f"{path}, {'.'.join(place) or 'the whole'} is {bounded_repr(found)}",
+                        f"It must be an object with {', '.join(keys)}.", COPY_AGAIN)
+    missing = [key for key in keys if key not in found and key not in _OPTIONAL]
+    unknown = sorted(set(found) - set(keys))
+    if missing or unknown:
         raise UserError("bundle file", f"{path}, {'.'.join(place) or 'the whole'}",
                         f"It must be an object with {', '.join(keys)}; missing: {', '.join(missing) or 'none'}, "
                         f"unknown: {', '.join(map(bounded_repr, unknown)) or 'none'}.", COPY_AGAIN)
+    for key, kind in keys.items():
+        if key in found and not _KINDS[kind](found[key]):
+            raise UserError("bundle file", f"{path}, {'.'.join((*place, key))} is {bounded_repr(found[key])}",
+                            f"It must be {kind}.", COPY_AGAIN)
 
 
 def _at(values: Any, place: tuple[str, ...]) -> Any:

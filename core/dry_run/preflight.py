@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.base.cli import name_list, run_guarded
+from core.base.cli import name_list, run_guarded, whole_number
 from core.base.errors import UserError
 from core.base.supervision import run_command
 from core.dry_run.dry_run import DryRun, Outcome, StageResult, find_openvino_python, run_stage
@@ -152,7 +152,7 @@ def build_parser() -> argparse.ArgumentParser:
     classes = parser.add_mutually_exclusive_group()
     classes.add_argument("--classes", metavar="NAMES", type=name_list, default=[],
                          help="class names between commas (default: the config's)")
-    classes.add_argument("--num-classes", metavar="N", type=_count, default=0, help="their number instead")
+    classes.add_argument("--num-classes", metavar="N", type=whole_number, default=0, help="their number instead")
     parser.add_argument("--openvino-python", metavar="FILE", type=Path, default=None,
                         help="Python with openvino-dev (default: this one)")
     parser.add_argument("--strict", action="store_true",
@@ -186,12 +186,6 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     arguments = build_parser().parse_args(argv)
     return run_guarded(PROGRAM, lambda: preflight(arguments))
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
-    return int(text)
 
 
 if __name__ == "__main__":

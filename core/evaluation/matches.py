@@ -33,7 +33,10 @@ class ClassMatches:
 
 @dataclass(frozen=True)
 class Interval:
-    """A confidence interval from ``samples`` bootstrap samples; NaN where there is nothing to measure."""
+    """A confidence interval from ``samples`` bootstrap samples; NaN where there is nothing to measure.
+
+    One image with boxes says nothing of others, so its interval is all that a difference can be.
+    """
 
     low: float
     high: float
@@ -109,6 +112,9 @@ def bootstrap_map_difference(first: Sequence[ClassMatches], second: Sequence[Cla
     """
     random = np.random.default_rng(seed)
     images = len(first[0].positives) if first else 0
+    if np.count_nonzero(sum((matches.positives for matches in first), np.zeros(images, np.int64))) == 1:
+        # Drawn again and again it is always the same, and its interval would be a point.
+        return Interval(-1.0, 1.0, level, samples)
     differences = []
     for _ in range(samples if images else 0):
         weights = np.bincount(random.integers(0, images, images), minlength=images)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.base.cli import run_guarded
+from core.base.cli import run_guarded, share, whole_number
 from core.base.errors import UserError
 from core.base.json_file import read_json
 from core.base.supervision import run_command
@@ -86,6 +86,9 @@ def mix_precision(onnx_dir: Path, output_dir: Path, data: "Dataset", max_map_dro
     # Never the test split: what is chosen by it would look better there than it is.
     seen = Images(data.val or data.train, map_images, model.spec)
     whole = model.map(seen)
+    if math.isnan(whole):
+        raise UserError("data", f"{len(seen.inputs)} images", "None of the images that mAP would be over has a box, so "
+                        "no limit could be kept.", "Measure on more of them, or name int8 in place of int8_mixed.")
     ranked = [part for part, _ in ranked_by_error(model, model.of("quantization"),
                                                   Images(data.train, images, model.spec))]
     found: dict[int, float] = {}
@@ -153,9 +156,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("onnx", metavar="ONNX_FOLDER", type=Path, help="folder of a quantized model that export wrote")
     parser.add_argument("output", metavar="OUTPUT", type=Path, help="folder to write such a folder to")
     parser.add_argument("--data", metavar="FILE", type=Path, required=True, help="the data that resolve wrote, JSON")
-    parser.add_argument("--max-map-drop", type=float, default=0.01, help="largest mAP lost to FP32")
-    parser.add_argument("--trials", type=int, default=TRIALS, help="the largest number of trials")
-    parser.add_argument("--map-images", type=int, default=MAP_IMAGES, help="images that mAP is over")
+    parser.add_argument("--max-map-drop", type=share, default=0.01, help="largest mAP lost to FP32")
+    parser.add_argument("--trials", type=whole_number, default=TRIALS, help="the largest number of trials")
+    parser.add_argument("--map-images", type=whole_number, default=MAP_IMAGES, help="images that mAP is over")
     return parser
 
 

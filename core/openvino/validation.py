@@ -30,9 +30,11 @@ from core.results.speed import (
     LEAST_INT8_GAIN,
     LEAST_SHARE_OF_BOUND,
     Bound,
+    Cpu,
     Load,
     Speedup,
     Structure,
+    better_for_int8,
 )
 from core.results.validation import METRICS_FILE, Candidate, IrMeasurement, Model, Validation
 
@@ -111,15 +113,16 @@ def validate(data: "Dataset", baseline: ModelFiles, candidates: Sequence[ModelFi
             # A model that works as it is can give NaN without its quantizers, which limit what they pass.
             untold = [f"The sensitivity of {candidates[asked].name} without its quantizers could not be measured: "
                       f"{error}"]
+    cpu = describe_cpu()
     result = Validation(
         version=5, kind="openvino", data_digest=data.digest, classes=tuple(data.classes), baseline=first,
-        candidates=records, cpu=describe_cpu(), load=meanwhile, inference_precision=INFERENCE_PRECISION,
+        candidates=records, cpu=cpu, load=meanwhile, inference_precision=INFERENCE_PRECISION,
         versions={"openvino": import_openvino().get_version()},
         samples=tuple(pictures.draw(image, f"{SAMPLES}/sample_{number}.jpg", {
             model.name: accuracy.detections[image] for model, accuracy in zip(models, accuracies)})
             for number, image in enumerate(pictures.spread(samples), 1)),
         corrupt_images=accuracies[0].corrupt_images, failed=tuple(outcomes),
-        warnings=(*_warnings(records, meanwhile), *untold))
+        warnings=(*_warnings(records, cpu, meanwhile), *untold))
     for place, (model, accuracy) in enumerate(zip(models[1:], accuracies[1:])):
         chosen = choose_golden(accuracy.detections)
         write_golden(output_dir / golden_folder(model.name, place), data.test.image_root / images[chosen],
@@ -205,7 +208,7 @@ def _candidate(model: Model, one: _Measured, first: _Measured, speedups: Speedup
             low=interval.low, high=interval.high, level=interval.level, samples=interval.samples))
 
 
-def _warnings(candidates: Sequence[Candidate], load: Load) -> list[str]:
+def _warnings(candidates: Sequence[Candidate], cpu: Cpu, load: Load) -> list[str]:
     found = []
     if load.busy:
         found.append(f"Other processes kept {load.other_cores:.1f} cores busy while speed was measured; the figures "
@@ -218,8 +221,8 @@ def _warnings(candidates: Sequence[Candidate], load: Load) -> list[str]:
                          f"the {bound.speedup.median:.2f}x that its layers alone gain on this CPU; at least "
                          f"{LEAST_SHARE_OF_BOUND} is to be expected.")
         if bound and quantized and bound.int8.median < LEAST_INT8_GAIN:
-            found.append(f"This CPU gains nothing from int8: the baseline's layers are {bound.int8.median:.2f}x as "
-                         "fast as in FP32. Prune, or deploy on a CPU with VNNI.")
+            found.append(f"This CPU gains nothing from int8: in it the baseline's layers are {bound.int8.median:.2f}x "
+                         f"as fast as in FP32. Prune, or deploy on {better_for_int8(cpu.instruction_set)}.")
         if quantized and share < LEAST_INT8_SHARE:
             found.append(f"Only {share:.0%} of the convolution work of {candidate.name} runs in int8.")
     return list(dict.fromkeys(found))

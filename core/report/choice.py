@@ -90,14 +90,22 @@ def _contender(name: str, chosen: bool, why: str, made: Making | None, failed: O
                      hours=took.hours if took else 0.0, gpus=took.gpus if took else 0)
 
 
+def _factor(summary: Summary, objective: Objective) -> float:
+    """Return what is best of a candidate over the baseline's, as the tables have it: half the size is 0.5."""
+    gained = gain(summary, objective)
+    if objective is Objective.THROUGHPUT:
+        return gained
+    return 1 / gained if gained else math.inf
+
+
 def _why_chosen(one: Summary, summaries: Sequence[Summary], thresholds: Thresholds, objective: Objective) -> str:
     if not judge(one, thresholds).passed:
         return "No candidate keeps the limits; none misses fewer of them. " + _missed(one, thresholds)
     alike = _alike(summaries, thresholds, objective)
     best = max(alike, key=lambda other: (_or_low(gain(other, objective)), other is one))
-    said = f"The best {objective.value}, {ratio(gain(one, objective))} the baseline's"
+    said = f"The best {objective.value}, {ratio(_factor(one, objective))} the baseline's"
     if best is not one:
-        own, other = told_apart(gain(one, objective), gain(best, objective), 2)
+        own, other = told_apart(_factor(one, objective), _factor(best, objective), 2)
         said = (f"Of those within {100 * ALIKE:g} % of the best {objective.value} none loses less mAP: {own}x the "
                 f"baseline's, {name_of(best)} {other}x")
     if surely_within(one, thresholds):
@@ -109,13 +117,18 @@ def _why_chosen(one: Summary, summaries: Sequence[Summary], thresholds: Threshol
 
 def _why_not(one: Summary, chosen: Summary, summaries: Sequence[Summary], thresholds: Thresholds,
              objective: Objective) -> str:
-    if not judge(one, thresholds).passed:
-        return _missed(one, thresholds)
+    reasons = judge(one, thresholds).reasons
+    if reasons:
+        said = _missed(one, thresholds)
+        if len(judge(chosen, thresholds).reasons) == len(reasons):
+            less = _or_high(chosen.map_drop) < _or_high(one.map_drop)
+            said += f" {name_of(chosen)} misses as many limits, and loses {'less' if less else 'no more'} mAP."
+        return said
     if surely_within(chosen, thresholds) and not surely_within(one, thresholds):
         return (f"The 95 % interval of its loss of mAP ends at {fraction(one.map_drop_high)}, above "
                 f"{thresholds.max_map_drop:g}; that of {name_of(chosen)} does not.")
-    own, other = gain(one, objective), gain(chosen, objective)
-    if any(other is one for other in _alike(summaries, thresholds, objective)):
+    own, other = _factor(one, objective), _factor(chosen, objective)
+    if any(each is one for each in _alike(summaries, thresholds, objective)):
         return (f"As good in {objective.value} as {name_of(chosen)} ({ratio(own)} and {ratio(other)}), and loses no "
                 "less mAP.")
     own_text, other_text = told_apart(own, other, 2)

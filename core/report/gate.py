@@ -5,8 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from core.report.text import displayable
-from core.results.speed import LEAST_INT8_GAIN
+from core.results.speed import LEAST_INT8_GAIN, better_for_int8
 from core.results.summary import SLACK, Summary, Thresholds, within
+
+# NNCF's name of it.
+PRUNING = "filter_pruning"
 
 
 @dataclass(frozen=True)
@@ -73,12 +76,20 @@ def _speedup(summary: Summary, limit: float) -> Check:
     speed, parts = summary.speed, [f"speed-up {told}"]
     if speed.source == "cpu":
         parts.append("taken from CPU time, since other processes disturbed")
-    if math.isfinite(speed.bound):
+    if round(speed.share, 2) > 1:
+        # Noise, or what is around the layers gains more than they do.
+        parts.append(f"more than the {speed.bound:.2f}x that its layers alone gain on this CPU")
+    elif math.isfinite(speed.bound):
         parts.append(f"{speed.share:.2f} of the {speed.bound:.2f}x that this CPU allows")
-    if summary.provenance.compression.fake_quantize_nodes and speed.int8_gain < LEAST_INT8_GAIN:
-        parts.append("this CPU gains nothing from int8: prune, or deploy on a CPU with VNNI")
-    elif speed.bound < limit:
-        parts.append("the CPU is the limit: prune more, or deploy on one that gains more from int8")
+    made = summary.provenance.compression
+    prune = "prune more" if PRUNING in made.algorithms else "prune"
+    if made.fake_quantize_nodes and speed.int8_gain < LEAST_INT8_GAIN:
+        parts.append(f"this CPU gains nothing from int8: {prune}, or deploy on "
+                     f"{better_for_int8(summary.provenance.cpu.instruction_set)}")
+    elif not passed and speed.bound < limit:
+        further = (", or deploy on one that gains more from int8" if made.fake_quantize_nodes
+                   else ", or quantize it, too" if speed.int8_gain >= LEAST_INT8_GAIN else "")
+        parts.append(f"the CPU is the limit: {prune}{further}")
     return Check("speedup", passed, "; ".join(parts))
 
 

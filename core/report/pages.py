@@ -27,6 +27,7 @@ from core.report.text import (
     quantity,
     ratio,
 )
+from core.results.summary import Summary
 from core.results.validation import Candidate, Model, Validation
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -90,7 +91,7 @@ def escaped(text: object) -> object:
     """Return ``text`` so that Markdown shows it as it is, in a table cell too."""
     if isinstance(text, Markup):
         return text
-    plain = displayable(str(text), 400).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    plain = displayable(str(text), MOST_LETTERS).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _MARKS.sub(r"\\\1", plain)
 
 
@@ -112,7 +113,7 @@ def _values(content: ReportContent) -> dict[str, Any]:
         "content": content, "candidate_rows": _candidate_rows(content),
         "took": "took, cost" if content.summary.choice and content.summary.choice.price_per_hour else "took",
         "algorithms": algorithms,
-        "algorithms_title": _title(algorithms),
+        "algorithms_title": _title(algorithms), "choosing": _choosing(content.summary),
         "title": f"{model}, {_title(algorithms)}",
         "remarks": remarks(content), "comparison": comparison, "provenance_facts": provenance_facts,
         "worst_first": worst_first,
@@ -123,6 +124,15 @@ def _values(content: ReportContent) -> dict[str, Any]:
         "neighbour_rows": [[f"{pair.first} to {pair.second}", difference(pair.map_change), f"{pair.share:.2%}",
                             pair.matched, pair.only_first, pair.only_second, fraction(pair.largest_score_difference)]
                            for pair in neighbours]}
+
+
+def _choosing(summary: Summary) -> str:
+    """Return what was chosen of several candidates, a sentence; empty where there is one."""
+    if summary.choice is None:
+        return ""
+    if not summary.passed:
+        return "No candidate keeps the limits. The one that misses the fewest of them is judged, and none is published."
+    return f"Chosen is the best {summary.choice.objective.value} within the limits."
 
 
 def _candidate_rows(content: ReportContent) -> list[list[str]]:
@@ -138,12 +148,17 @@ def _candidate_rows(content: ReportContent) -> list[list[str]]:
         device = counted(one.gpus, "GPU") if one.gpus else "CPU"
         took = f"{one.hours:.1f} h" if one.hours >= 1 else f"{60 * one.hours:.1f} min"
         price = content.summary.choice.price_per_hour
-        cost = f", {quantity(price * one.hours)}" if price else ""
+        cost = f", {_cost(price * one.hours)}" if price else ""
         epochs = f"{one.result_epoch} of {one.epochs}" if 0 < one.result_epoch < one.epochs else str(one.epochs)
         rows.append([f"{one.name}, chosen" if one.chosen else one.name, *figures,
                      f"{took}, {device}{cost}", epochs,
                      one.why + (f" {one.decision}" if one.decision else "")])
     return rows
+
+
+def _cost(amount: float) -> str:
+    """Write what a candidate cost: a few minutes of a cheap machine are little, and not nothing."""
+    return "below 0.01" if 0 < amount < 0.01 else quantity(amount)
 
 
 def _title(algorithms: Mapping[str, str]) -> str:
@@ -165,9 +180,12 @@ def _plots(content: ReportContent, colours: dict[str, str]) -> dict[str, Any]:
     steps = [(str(step), ir_colours[step.model], form.metrics) for step, form in validation.steps()]
     curves = plots.precision_recall([item.name for item in worst_first(content.classes, plots.MOST_CURVES)],
                                     [(one.name, ir_colours[one.name], one.ir.curves) for one in validation.models])
+    drawn = [(name, log) for name, log in content.logs.items() if not log.passed_through]
+    # All logs together have as many points as three long ones.
+    most = max(plots.MOST_POINTS * 3 // max(len(drawn), 3), 24)
     training = {name: Markup(plots.training_curves(
-        log, colours[name], f"train{place}-", f"{name}: loss, validation accuracy and learning rate"))
-        for place, (name, log) in enumerate(content.logs.items()) if not log.passed_through}
+        log, colours[name], f"train{place}-", f"{name}: loss, validation accuracy and learning rate", most))
+        for place, (name, log) in enumerate(drawn)}
     choice = Markup(plots.pareto(content.summary, ir_colours)) if content.summary.choice else ""
     sensitivity = {one.name: Markup(plots.sensitivity_bars(one.sensitivity, f"sensitivity{place}-"))
                    for place, one in enumerate(validation.candidates) if one.sensitivity}

@@ -36,6 +36,7 @@ MOST_POINTS = 240
 MOST_CURVES = 12
 CURVES_IN_A_ROW = 4
 MOST_GROUPS = 30
+_NAME_SIZE = 8.5
 _STYLE = {"font.size": 9.0, "text.color": _INK, "axes.labelcolor": _MUTED, "axes.edgecolor": _RULE,
           "axes.titlesize": 9.5, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.titlecolor": _INK,
           "axes.titlepad": 8.0, "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False,
@@ -51,22 +52,23 @@ def colours_of(candidate: int) -> tuple[str, str]:
     return CANDIDATES[candidate % len(CANDIDATES)]
 
 
-def training_curves(log: TrainingLog, colour: str, prefix: str, description: str) -> str:
+def training_curves(log: TrainingLog, colour: str, prefix: str, description: str, most: int = MOST_POINTS) -> str:
     """Return loss, validation mAP and learning rate over the epochs, side by side.
 
     Args:
         colour: Of the model that is trained.
         prefix: Of the SVG's ids; another for every plot of a page.
         description: Read out instead of the picture.
+        most: Points of a line; of more, neighbours are drawn as their mean.
     """
     import matplotlib
 
     with matplotlib.rc_context(_STYLE):
         figure, axes = _figure(2.7, columns=3)
         figure.subplots_adjust(left=0.05, right=0.995, top=0.88, bottom=0.17, wspace=0.26)
-        _loss(axes[0], log, colour)
-        _validation_map(axes[1], log, colour)
-        _learning_rate(axes[2], log)
+        _loss(axes[0], log, colour, most)
+        _validation_map(axes[1], log, colour, most)
+        _learning_rate(axes[2], log, most)
         for panel in axes:
             panel.set_xlabel(log.unit)
             panel.set_xlim(0, max(log.length, 1) * 1.02)
@@ -136,19 +138,17 @@ def pareto(summary: Summary, colours: Mapping[str, str]) -> str:
             known = [point for point in points if math.isfinite(point[1]) and math.isfinite(point[2])]
             front = pareto_front([(x, y) for _, x, y, _ in known], more_is_better=name == "fps")
             panel.plot([x for x, _ in front], [y for _, y in front], color=_MUTED, linewidth=1.0, zorder=0)
-            middle = sum(x for _, x, *_ in known) / max(len(known), 1)
-            for place, (model, x, y, bars) in enumerate(known):
+            for model, x, y, bars in known:
                 if all(map(math.isfinite, bars)) and any(bars):
                     panel.errorbar(x, y, yerr=[[bars[0]], [bars[1]]], color=colours[model], linewidth=1.2)
                 panel.plot(x, y, "o", color=colours[model], markersize=7)
                 if model == chosen:
                     panel.plot(x, y, "o", markerfacecolor="none", markeredgecolor=_INK, markersize=13)
-                # Names of neighbours stand on both sides of their points.
-                panel.annotate(displayable(model, 24), (x, y), textcoords="offset points", fontsize=8.5,
-                               xytext=(-9 if x > middle else 9, 6 if place % 2 else -12),
-                               ha="right" if x > middle else "left")
             panel.margins(x=0.22, y=0.2)
-            panel.set_ylim(bottom=max(panel.get_ylim()[0], -0.01))
+            # An interval may end where no mAP can be.
+            low, high = panel.get_ylim()
+            panel.set_ylim(max(low, -0.01), min(high, 1.1))
+            _write_names(panel, [(displayable(model, 24), x, y) for model, x, y, _ in known])
             if not known:
                 _nothing(panel, "not measured")
         return inline_svg(figure, "pareto-", "mAP over throughput and over size of every model", COLOURS)
@@ -285,7 +285,7 @@ def _figure(height: float, columns: int, width: float = WIDTH_INCHES, rows: int 
     return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
 
 
-def _loss(panel: "Axes", log: TrainingLog, colour: str) -> None:
+def _loss(panel: "Axes", log: TrainingLog, colour: str, most: int) -> None:
     panel.set_title("Training loss")
     points = [(log.done(row), row.losses.get("loss", math.nan)) for row in log.train]
     points = [point for point in points if math.isfinite(point[1])]
@@ -298,15 +298,15 @@ def _loss(panel: "Axes", log: TrainingLog, colour: str) -> None:
     # At the middle of each epoch.
     means = [(epoch - 0.5, sum(values) / len(values)) for epoch, values in sorted(losses.items())]
     several = len(means) > 1
-    panel.plot(*zip(*_thinned(points)), color=colour, linewidth=1.0 if several else 1.8, alpha=0.45 if several else 1,
-               label="iterations")
+    panel.plot(*zip(*_thinned(points, most)), color=colour, linewidth=1.0 if several else 1.8,
+               alpha=0.45 if several else 1, label="iterations")
     if several:
         panel.plot(*zip(*means), color=colour, label="mean of the epoch")
         panel.legend(loc="upper right")
     panel.set_ylim(0, max(loss for _, loss in points) * 1.05)
 
 
-def _validation_map(panel: "Axes", log: TrainingLog, colour: str) -> None:
+def _validation_map(panel: "Axes", log: TrainingLog, colour: str, most: int) -> None:
     panel.set_title("Accuracy on the validation split")
     curves = [("mAP50", (0, (4, 2)), "s", [(row.done, row.map50) for row in log.val]),
               ("mAP", "solid", "o", [(row.done, row.map) for row in log.val])]
@@ -317,7 +317,7 @@ def _validation_map(panel: "Axes", log: TrainingLog, colour: str) -> None:
         if not points:
             continue
         panel.plot(*zip(*points), color=colour, linestyle=dashes, marker=marker, markersize=3.5, label=label,
-                   clip_on=False)
+                   clip_on=False, markevery=math.ceil(3 * len(points) / most))
         epoch, best = max(points, key=lambda point: point[1])
         panel.annotate(fraction(best), (epoch, best), xytext=(0, 6), textcoords="offset points", ha="center",
                        fontsize=8.5, fontweight="bold")
@@ -325,14 +325,48 @@ def _validation_map(panel: "Axes", log: TrainingLog, colour: str) -> None:
     panel.legend(loc="lower right")
 
 
-def _learning_rate(panel: "Axes", log: TrainingLog) -> None:
+def _learning_rate(panel: "Axes", log: TrainingLog, most: int) -> None:
     panel.set_title("Learning rate")
     points = [(log.done(row), row.lr) for row in log.train if math.isfinite(row.lr)]
     if not points:
         return _nothing(panel, "no logged learning rate")
-    panel.plot(*zip(*_thinned(points)), color=_MUTED)
+    panel.plot(*zip(*_thinned(points, most)), color=_MUTED)
     panel.set_ylim(bottom=0)
     panel.yaxis.set_major_formatter(lambda rate, _: f"{rate:g}")
+
+
+def _write_names(panel: "Axes", points: Sequence[tuple[str, float, float]]) -> None:
+    """Write names beside their points so that none covers another or a point; of one further away a line leads there.
+
+    The panel must have its limits. Where there is no free place, as of very many, a name stands right of its point.
+    """
+    scale = 72 / panel.figure.dpi
+    places = [tuple(scale * panel.transData.transform((x, y))) for _, x, y in points]
+    room = panel.get_window_extent()
+    left, right, bottom, top = (scale * edge for edge in (room.x0, room.x1, room.y0, room.y1))
+    # Boxes as left, right, bottom, top, in points.
+    taken = [(x - 5, x + 5, y - 5, y + 5) for x, y in places]
+    for (name, x, y), (across, up) in zip(points, places):
+        width, height = 1.15 * _ems(name) * _NAME_SIZE, 1.25 * _NAME_SIZE
+        sides = (1, -1) if across < (left + right) / 2 else (-1, 1)
+        shifts = [(side * away, way * step * height) for step in range(12) for away in (9, 30) for side in sides
+                  for way in (1, -1)]
+        starts = [across + shift - (width if shift < 0 else 0) for shift, _ in shifts]
+        boxes = [(start, start + width, up + rise - height / 2, up + rise + height / 2)
+                 for start, (_, rise) in zip(starts, shifts)]
+        free = next((place for place, box in enumerate(boxes)
+                     if left <= box[0] and box[1] <= right and bottom <= box[2] and box[3] <= top
+                     and not any(_overlap(box, other) for other in taken)), 0)
+        taken.append(boxes[free])
+        shift, rise = shifts[free]
+        panel.annotate(name, (x, y), xytext=(shift, rise), textcoords="offset points", fontsize=_NAME_SIZE,
+                       ha="right" if shift < 0 else "left", va="center",
+                       arrowprops={"arrowstyle": "-", "color": _MUTED, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 4}
+                       if rise or abs(shift) > 9 else None)
+
+
+def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
+    return one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]
 
 
 def _nothing(panel: "Axes", reason: str) -> None:
@@ -340,9 +374,9 @@ def _nothing(panel: "Axes", reason: str) -> None:
     panel.yaxis.set_visible(False)
 
 
-def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return at most ``MOST_POINTS`` points, each the mean of neighbours, so that long logs stay small."""
-    step = math.ceil(len(points) / MOST_POINTS)
+def _thinned(points: list[tuple[float, float]], most: int) -> list[tuple[float, float]]:
+    """Return at most ``most`` points, each the mean of neighbours, so that long logs stay small."""
+    step = math.ceil(len(points) / most)
     groups = [points[start:start + step] for start in range(0, len(points), step)]
     return [(sum(x for x, _ in group) / len(group), sum(y for _, y in group) / len(group)) for group in groups]
 
@@ -371,7 +405,10 @@ def _label_rows(panel: "Axes", labels: Sequence[str]) -> None:
 
 
 def _label_inches(labels: Sequence[str]) -> float:
-    """Return room for the widest label at 9 points: an average letter is half as wide as high, East Asian ones full."""
-    ems = max((sum(1.0 if unicodedata.east_asian_width(char) in "WF" else 0.56 for char in label)
-               for label in labels), default=0)
-    return 0.16 + ems * 9.0 / 72
+    """Return room for the widest label at 9 points."""
+    return 0.16 + max(map(_ems, labels), default=0) * 9.0 / 72
+
+
+def _ems(label: str) -> float:
+    """Return how wide a text is in its size: an average letter is half as wide as high, East Asian ones full."""
+    return sum(1.0 if unicodedata.east_asian_width(char) in "WF" else 0.56 for char in label)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from core.report.text import counted
 from core.results.summary import Summary
 
 SHORT_DIGEST = 12
@@ -30,7 +31,8 @@ def provenance_facts(summary: Summary) -> list[tuple[str, list[Fact]]]:
     source = summary.provenance
     data, configs, cpu, sha256 = source.data, source.configs, source.cpu, source.sha256
     baseline, candidate = source.models.baseline, source.models.candidate
-    split = f"{data.test_split}, {data.test_images:,} images, {data.classes} classes ({data.format})"
+    split = (f"{data.test_split}, {counted(data.test_images, 'image')}, {counted(data.classes, 'class', 'classes')} "
+             f"({data.format})")
     limits = ", ".join(f"{name} {value:g}" for name, value in source.thresholds)
     digests = {"Data set": sha256.data, f"{baseline} checkpoint": sha256.parent_checkpoint,
                f"{candidate} checkpoint": sha256.candidate_checkpoint,
@@ -41,7 +43,8 @@ def provenance_facts(summary: Summary) -> list[tuple[str, list[Fact]]]:
         ("Inputs", [Fact("Data", data.uri), Fact("Test split", split), Fact("Given checkpoint", source.parent.uri),
                     Fact("Model config", configs.model), Fact("Compression config", configs.compression)]),
         ("Digests", [Fact(label, digest, digest=True) for label, digest in digests.items()]),
-        ("Machine", [Fact("CPU", f"{cpu.name}, {cpu.cores} cores"), Fact("Instruction set", cpu.instruction_set)]),
+        ("Machine", [Fact("CPU", f"{cpu.name}, {counted(cpu.cores, 'core')}"),
+                     Fact("Instruction set", cpu.instruction_set)]),
         ("Versions", [Fact(name, version) for name, version in sorted(source.versions.items())]),
         ("Compression", [Fact("FakeQuantize nodes, IR", str(source.compression.fake_quantize_nodes)),
                          Fact("Limits", limits)]),

@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from core.base.cli import run_guarded
+from core.base.cli import run_guarded, share, whole_number
 from core.base.json_file import read_json
 from core.base.outputs import write_text
 from core.base.supervision import run_command
@@ -18,8 +18,8 @@ from core.results.sensitivity import Sensitivity
 PROGRAM = "python -m core.report.sensitivity"
 RECORD_FILE, CHART_FILE = "sensitivity.json", "sensitivity.svg"
 MOST_BYTES = 16 << 20
-# The size that a page would give it.
-_SIZE = 'xmlns="http://www.w3.org/2000/svg" width="1000"'
+# What a page would give it.
+_SIZE = 'xmlns="http://www.w3.org/2000/svg" width="1000" font-family="sans-serif"'
 
 
 def lines(found: Sensitivity) -> list[str]:
@@ -42,10 +42,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", metavar="FILE", type=Path, required=True, help="the data that resolve wrote, JSON")
     parser.add_argument("--output", metavar="FOLDER", type=Path, default=Path("sensitivity"),
                         help=f"where {RECORD_FILE} and {CHART_FILE} are written")
-    parser.add_argument("--images", type=int, default=IMAGES, help="training images that errors are over")
-    parser.add_argument("--map-images", type=int, default=MAP_IMAGES, help="validation images that mAP is over")
+    parser.add_argument("--images", type=whole_number, default=IMAGES, help="training images that errors are over")
+    parser.add_argument("--map-images", type=whole_number, default=MAP_IMAGES,
+                        help="validation images that mAP is over")
     parser.add_argument("--worst", type=int, default=WORST, help="groups of each kind of which mAP is measured")
-    parser.add_argument("--pruning-level", type=float, default=PRUNING_LEVEL, help="share of a group's filters removed")
+    parser.add_argument("--pruning-level", type=share, default=PRUNING_LEVEL, help="share of a group's filters removed")
     return parser
 
 

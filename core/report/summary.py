@@ -66,6 +66,8 @@ def summarize(run: Run, thresholds: Thresholds, objective: Objective = Objective
               makings: Mapping[str, Making] | None = None, price_per_hour: float = 0.0) -> Summary:
     """Return the summary of the best of a run's candidates, with those of the others and why it is the best.
 
+    Of one candidate there is no choice to explain, but what it cost where there is a price.
+
     Args:
         run: The measurements.
         thresholds: The limits that each is judged by.
@@ -75,7 +77,7 @@ def summarize(run: Run, thresholds: Thresholds, objective: Objective = Objective
     """
     found = [_summary(run, candidate, thresholds) for candidate in run.validation.candidates]
     failed = run.validation.failed
-    if len(found) + len(failed) == 1:
+    if len(found) + len(failed) == 1 and not price_per_hour:
         return found[0]
     chosen = choose(found, thresholds, objective)
     choice = explain(found, chosen, thresholds, objective, makings or {}, failed)

@@ -67,15 +67,24 @@ def _tidy(element: ElementTree.Element, prefix: str, referenced: set[str], colou
         element.set("href", "#" + prefix + element.get("href")[1:])
     if "clip-path" in element.attrib:
         element.set("clip-path", _REFERENCE.sub(rf"url(#{prefix}\1)", element.get("clip-path")))
+    if element.get("transform", "").startswith("rotate(-0 "):
+        del element.attrib["transform"]
     for attribute in ("d", "x", "y", "transform"):
         if attribute in element.attrib:
             numbers = " ".join(element.get(attribute).split())
             element.set(attribute, _FRACTION.sub(lambda found: f"{float(found.group()):.2f}", numbers))
     if "style" in element.attrib:
-        style = re.sub(r"font-family: [^;]*(; )?", "", element.get("style"))
+        # Of `font: 700 9px 'DejaVu Sans', ...` weight and size are kept; the fonts took a third of a plot.
+        style = re.sub(r"font: (?:(\w+) )?([\d.]+px) [^;]*", _size_and_weight, element.get("style"))
+        style = re.sub(r"font-family: [^;]*(; )?", "", style)
         for drawn, named in colours.items():
             style = style.replace(drawn, named)
         element.set("style", style)
     if element.tag != "text":
         element.text = None
     element.tail = None
+
+
+def _size_and_weight(font: re.Match[str]) -> str:
+    weight, size = font.groups()
+    return f"font-size: {size}" + (f"; font-weight: {weight}" if weight else "")

@@ -12,8 +12,15 @@ from core.results.record import Count, Fraction, MeasuredQuantity, Positive, Qua
 LEAST_SHARE_OF_BOUND = 0.85
 # Below it a CPU gains nothing worth its loss of accuracy from int8.
 LEAST_INT8_GAIN = 1.1
+# Instruction sets (core/openvino/cpu.py) that multiply 8 bits and add 32 at once.
+_DOT_PRODUCTS = ("AMX_INT8", "AVX512_VNNI", "AVX_VNNI", "NEON_DOTPROD")
 
 Repeats = Annotated[tuple[Positive, ...], Field(min_length=1)]
+
+
+def better_for_int8(instruction_set: str) -> str:
+    """Return in words what gains more from int8 than a CPU whose best instruction set for it is this one."""
+    return "another CPU" if instruction_set in _DOT_PRODUCTS else "a CPU with VNNI"
 
 
 class Cpu(Record):

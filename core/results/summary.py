@@ -299,7 +299,7 @@ class Summary(Record):
     further: tuple["Summary", ...] = Field((), exclude_if=lambda further: not further)
     """Of a run with several candidates the others; the key is absent where there is one."""
     choice: Choice | None = Field(None, exclude_if=lambda choice: choice is None)
-    """Of a run with several candidates why this one was chosen; the key is absent where there is one."""
+    """Of a run with several candidates why this one was chosen; the key is absent where there is one and no price."""
 
     @property
     def all(self) -> Iterator["Summary"]:

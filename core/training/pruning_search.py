@@ -21,6 +21,7 @@ from core.base.foreign_file import open_regular
 from core.base.json_file import json_object
 from core.base.supervision import run_command
 from core.base.text import shown
+from core.results.summary import within
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -72,7 +73,7 @@ class SearchPlan:
 
     def accepts(self, trial: Trial) -> bool:
         """Return whether a trial's mAP is within the limit."""
-        return self.baseline_map - trial.map <= self.max_map_drop
+        return within(self.baseline_map - trial.map, self.max_map_drop)
 
 
 @dataclass(frozen=True)

@@ -154,11 +154,12 @@ def test_one_config_is_a_list_of_one_and_the_lists_go_before_it():
 
 
 @pytest.mark.parametrize("path, name", [("_int8.py", "int8"), ("__int8_.py", "int8"), (".hidden.py", "hidden"),
-                                        ("_" * 70 + "a.py", None), ("__.py", None)])
+                                        ("_" * 70 + "a.py", None), ("__.py", None),
+                                        ("\u6a21\u578b.py", None)])
 def test_a_config_s_name_is_one_that_records_take(path, name):
     # Making(candidate="_int8") was refused after the training.
     if name is None:
-        with pytest.raises(UserError, match="parameter compression_configs"):
+        with pytest.raises(UserError, match="after their files: here nothing. What is left"):
             wanted(compression_configs=[path])
     else:
         (found,) = wanted(compression_configs=[path])

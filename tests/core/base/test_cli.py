@@ -1,3 +1,4 @@
+import argparse
 import errno
 import subprocess
 import sys
@@ -5,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from core.base.cli import boolean, json_object, name_list, run_guarded, run_stage, stage_parser
+from core.base.cli import (
+    boolean,
+    json_object,
+    name_list,
+    run_guarded,
+    run_stage,
+    share,
+    stage_parser,
+    whole_number,
+)
 from core.base.errors import StateSaved, Terminated, UserError
 
 ROOT = Path(__file__).parents[3]
@@ -86,3 +96,14 @@ def test_unusable_option_is_refused_with_an_example(option, text, message, capsy
 @pytest.mark.parametrize(("text", "value"), [("true", True), ("True", True), ("false", False), ("False", False)])
 def test_a_boolean_comes_in_the_capitals_of_kfp_json_or_python(text, value):
     assert boolean(text) is value
+
+
+@pytest.mark.parametrize("read, good, bad", [
+    (whole_number, {"1": 1, "200": 200}, ("0", "-1", "1.5", "", "nan", "\u00b2")),
+    (share, {"0": 0, "0.01": 0.01, "1": 1}, ("-0.1", "1.01", "nan", "inf", "", "x"))])
+def test_a_number_out_of_its_range_is_refused(read, good, bad):
+    """An image count of -1 ended in numpy's traceback; a limit of nan was kept by no trial."""
+    assert {text: read(text) for text in good} == good
+    for text in bad:
+        with pytest.raises(argparse.ArgumentTypeError):
+            read(text)

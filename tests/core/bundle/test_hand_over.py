@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 
 import pytest
 
@@ -9,7 +10,9 @@ from core.base.errors import UserError
 from core.bundle.check import check_bundle
 from core.bundle.inference_service import check_inference_service, inference_service, service_name
 from core.bundle.manifest import Manifest, content_digest, describe_files
-from core.bundle.model_card import check_model_card
+from core.bundle.model_card import check_model_card, write_model_card
+from core.export.spec import ModelSpec
+from core.results.summary import Summary
 from tests.summaries import summary_record
 
 DIGEST = "5" * 64
@@ -41,8 +44,10 @@ def test_the_manifest_serves_what_was_measured(service, tmp_path):
     assert found["metadata"] == {"name": "cells-v2", "annotations": {"mmdet-compress/model-xml-sha256": DIGEST}}
 
 
-def test_a_folder_becomes_one_of_a_volume():
-    predictor = inference_service("cells", "/srv/models/cells", "f32", DIGEST)["spec"]["predictor"]
+@pytest.mark.parametrize("location", ["/srv/models/cells", "file:///srv/models/cells", ""])
+def test_a_folder_becomes_one_of_a_volume(location):
+    """file:// is a place in KServe's own container."""
+    predictor = inference_service("cells", location, "f32", DIGEST)["spec"]["predictor"]
     assert predictor["model"]["storageUri"] == "pvc://models/cells"
 
 
@@ -68,6 +73,46 @@ def test_what_kserve_would_refuse_is_named(service, tmp_path, place, value, name
     assert "inferenceservice.json" in str(caught.value) and named in str(caught.value)
 
 
+def places(value, place=()):
+    """Yield the place of every value in JSON."""
+    yield place
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in inner:
+        yield from places(item, (*place, key))
+
+
+FULL = {("metadata", "labels"): {"a": "b"}, ("metadata", "namespace"): "cells",
+        ("spec", "predictor", "maxReplicas"): 2, ("spec", "predictor", "serviceAccountName"): "s3",
+        ("spec", "predictor", "model", "runtime"): "kserve-openvino",
+        ("spec", "predictor", "model", "modelFormat", "version"): "1"}
+
+
+def changed(values, place, value):
+    """Return JSON with another value at a place."""
+    found = copy.deepcopy(values)
+    inner = found
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    return found
+
+
+def test_a_value_of_another_kind_is_refused_by_its_place(service, tmp_path):
+    """The self-check of a foreign bundle ended with a traceback, or took what KServe refuses."""
+    for place, value in FULL.items():
+        service = changed(service, place, value)
+    check_inference_service(write_service(tmp_path, service), DIGEST)
+    for place in list(places(service))[1:]:
+        for value in (None, True, -1, 1.5, [], [None], [[]], {"a": None}, {"a": {"b": None}}):
+            if place[-2:] == ("model", "args") and value == []:
+                continue
+            with pytest.raises(UserError, match="bundle file: .*inferenceservice.json"):
+                check_inference_service(write_service(tmp_path, changed(service, place, value)), DIGEST)
+    for value in (None, [], [[]], 1, "x", True):
+        with pytest.raises(UserError, match="bundle file: .*inferenceservice.json"):
+            check_inference_service(write_service(tmp_path, value), DIGEST)
+
+
 def test_the_card_names_numbers_digests_limits_and_calls(assembled):
     card = (assembled / "MODEL_CARD.md").read_text()
     manifest = Manifest.read(assembled)
@@ -79,6 +124,20 @@ def test_the_card_names_numbers_digests_limits_and_calls(assembled):
                  "größe &amp; &lt;b&gt;", "On 9 images of the split test"):
         assert fact in card
     check_model_card(assembled, manifest.validated_xml_sha256)
+
+
+@pytest.mark.parametrize("speed, said", [
+    ({"bound": None, "share": None, "int8_gain": None}, "Speed-up 2.00x by wall time.\n"),
+    ({"source": "cpu", "bound": 0.95, "share": 1.07, "int8_gain": 0.95},
+     "by CPU time, since other processes disturbed; the layers alone gain\n0.95x on that CPU, int8 alone 0.95x.\n")])
+def test_the_card_says_of_the_cpu_what_was_measured(assembled, service, tmp_path, speed, said):
+    """Without a bound it said n/ax."""
+    shutil.copytree(assembled, tmp_path, dirs_exist_ok=True)
+    record = summary_record()
+    record["speed"].update(speed)
+    write_model_card(tmp_path, "cells", ModelSpec.read(tmp_path), Summary.from_json(record), service)
+    card = (tmp_path / "MODEL_CARD.md").read_text()
+    assert said in card and "n/a" not in card
 
 
 @pytest.mark.parametrize("name, spoil, named", [

@@ -8,6 +8,7 @@ from core.evaluation.coco_map import score_detections
 from core.evaluation.detections import Detections
 from core.evaluation.matches import (
     ClassMatches,
+    Interval,
     bootstrap_map_difference,
     mean_average_precision,
     precision_at_recalls,
@@ -66,6 +67,17 @@ def test_the_interval_lies_around_the_difference_and_repeats(sample, scores):
     assert 0 < interval.low < scores.metrics.map - worse.metrics.map < interval.high < 1
     assert bootstrap_map_difference(*pair, samples=200) == interval
     assert bootstrap_map_difference(*pair, samples=200, seed=1) != interval
+
+
+@pytest.mark.parametrize("positives", [[1], [0, 2, 0]])
+def test_of_one_image_with_boxes_nothing_is_sure(positives):
+    """It was a point, surely within any limit."""
+    matches = [ClassMatches(np.ones(1), np.zeros(1, np.int64) + len(positives) // 2, np.ones((10, 1), bool),
+                            np.ones((10, 1), bool), np.array(positives))]
+    assert bootstrap_map_difference(matches, matches, samples=5) == Interval(-1, 1, 0.95, 5)
+    two = [ClassMatches(np.ones(1), np.zeros(1, np.int64), np.ones((10, 1), bool), np.ones((10, 1), bool),
+                        np.array([1, 1]))]
+    assert bootstrap_map_difference(two, two, samples=5).high == 0
 
 
 def test_coverage_of_the_interval_on_a_known_population():

@@ -58,6 +58,14 @@ def test_a_model_without_quantizers_is_refused(tmp_path, scenes, toy_spec, write
         mix_precision(chain, tmp_path / "out", scenes, max_map_drop=0.01)
 
 
+def test_images_without_a_box_are_named(tmp_path, monkeypatch, scenes, int8_spec, write_onnx):
+    """Each trial was said to have made boxes of NaN."""
+    chain = write_chain(tmp_path / "chain", int8_spec, write_onnx)
+    monkeypatch.setattr(PartedModel, "map", lambda model, images: math.nan)
+    with pytest.raises(UserError, match="2 images. None of the images that mAP would be over has a box"):
+        mix_precision(chain, tmp_path / "out", scenes, max_map_drop=0.01, images=1, map_images=2)
+
+
 def test_a_limit_that_a_loss_meets_but_for_rounding_is_kept(tmp_path, monkeypatch, scenes, int8_spec, write_onnx):
     """As by the gate: 0.41 - 0.40 is not 0.01 in binary."""
     chain = write_chain(tmp_path / "chain", int8_spec, write_onnx)

@@ -78,6 +78,18 @@ def test_the_table_has_what_a_candidate_took_its_cost_and_its_epoch(three, input
     assert summary.choice.price_per_hour == price and Summary.read(files[0]) == summary
 
 
+def test_a_price_is_shown_of_a_single_candidate_too(measured, inputs_of, build):
+    """It was ignored without a word."""
+    inputs = inputs_of(measured())
+    models = {**inputs.models, "compressed": dataclasses.replace(inputs.models["compressed"],
+                                                                 making=made("compressed", result_epoch=4))}
+    summary, files = build(dataclasses.replace(inputs, models=models, price_per_hour=2.5))
+    page, markdown = (file.read_text(encoding="utf-8") for file in files[1:])
+    assert "<td>3.0 h, 2 GPUs, 7.50</td>" in page and "| 3.0 h, 2 GPUs, 7.50 |" in markdown
+    assert [(one.name, one.chosen, one.hours) for one in summary.choice.candidates] == [("compressed", True, 3)]
+    assert build(dataclasses.replace(inputs, models=models))[0].choice is None
+
+
 def test_the_iteration_of_a_result_is_not_shown_as_an_epoch(three, inputs_of, build):
     inputs = inputs_of(three)
     making = made("int8", result_epoch=4, planned_epochs=0)

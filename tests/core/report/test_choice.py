@@ -56,6 +56,25 @@ def test_of_those_alike_the_chosen_one_is_not_called_the_best():
     assert found["faster"] == "As good in throughput as slower (2.00x and 1.95x), and loses no less mAP."
 
 
+@pytest.mark.parametrize("objective, figures, said", [
+    (Objective.SIZE, {"size_mb_fp32": 10, "size_mb": 3}, "The best size, 0.30x the baseline's"),
+    (Objective.LATENCY, {"latency_ms_p50_fp32": 20, "latency_ms_p50": 5}, "The best latency, 0.25x the baseline's")])
+def test_size_and_latency_are_written_as_in_the_tables(objective, figures, said):
+    """A model of 0.30x the size was said to have the best size, 3.33x the baseline's."""
+    best, worse = candidate("best", **figures), candidate("worse", **{**figures, "size_mb": 9, "latency_ms_p50": 18})
+    found = {one.name: one.why for one in explain([best, worse], best, LIMITS, objective, {}, []).candidates}
+    assert found["best"].startswith(said)
+    assert found["worse"] == (f"best is {'smaller' if objective is Objective.SIZE else 'quicker'}: "
+                              f"{said.split()[3]} the baseline's, this one 0.90x.")
+
+
+def test_of_those_that_miss_as_many_limits_it_is_said_why_one_is_taken():
+    first, second, third = candidate("first", drop=0.02), candidate("second", drop=0.03), candidate("third", drop=0.02)
+    found = explain([first, second, third], first, LIMITS, Objective.THROUGHPUT, {}, []).candidates
+    assert found[1].why.endswith(" first misses as many limits, and loses less mAP.")
+    assert found[2].why.endswith(" first misses as many limits, and loses no more mAP.")
+
+
 def test_where_none_keeps_the_limits_the_nearest_is_taken_and_said():
     missed = candidate("missed", drop=0.02), candidate("worse", drop=0.03), candidate("worst", drop=0.01, speedup=0.5,
                                                                                      worst_class_drop=0.9)

@@ -47,6 +47,32 @@ def test_a_speedup_says_what_it_rests_on(judge, speed, said):
     assert said in sentence and ("nothing from int8" in sentence) == ("nothing from int8" in said)
 
 
+@pytest.mark.parametrize("limit, speed, made, cpu, said", [
+    # A CPU that gains nothing from int8 measured its layers slower than the whole model was.
+    (1.5, {"bound": 0.95, "share": 1.07, "int8_gain": 0.95}, ["quantization"], "AVX2",
+     "speed-up 1.02x is below the minimum 1.50x; more than the 0.95x that its layers alone gain on this CPU; this CPU "
+     "gains nothing from int8: prune, or deploy on a CPU with VNNI"),
+    (1.5, {"bound": 1.2, "share": 0.85, "int8_gain": 0.99}, ["filter_pruning", "quantization"], "AVX2",
+     "0.85 of the 1.20x that this CPU allows; this CPU gains nothing from int8: prune more, or deploy on a CPU with "
+     "VNNI"),
+    (1.5, {"bound": 1.0, "share": 1.02, "int8_gain": 1.0}, ["quantization"], "AVX512_VNNI", "or deploy on another CPU"),
+    (1.5, {"bound": 1.3, "share": 0.78, "int8_gain": 1.3}, ["quantization"], "AVX2",
+     "the CPU is the limit: prune, or deploy on one that gains more from int8"),
+    (1.5, {"bound": 1.3, "share": 0.78, "int8_gain": 1.3}, ["filter_pruning"], "AVX2",
+     "the CPU is the limit: prune more, or quantize it, too"),
+    (1.5, {"bound": 1.3, "share": 0.78, "int8_gain": 1.0}, ["filter_pruning"], "AVX2",
+     "the CPU is the limit: prune more"),
+    # Above its bound and its limit: nothing is in its way.
+    (1.0, {"bound": 0.99, "share": 1.03, "int8_gain": 1.3}, ["quantization"], "AVX2",
+     "speed-up 1.02x meets the minimum 1.00x; more than the 0.99x that its layers alone gain on this CPU")])
+def test_the_advice_fits_what_was_done_and_the_cpu(judge, measured, limit, speed, made, cpu, said):
+    provenance = measured().summary().to_json()["provenance"]
+    provenance["compression"] = {"algorithms": made, "fake_quantize_nodes": 81 * ("quantization" in made)}
+    provenance["cpu"]["instruction_set"] = cpu
+    verdict = judge(Thresholds(min_speedup=limit), speedup=1.02, speed=speed, provenance=provenance)
+    assert verdict.checks[-1].sentence.endswith(said)
+
+
 def test_a_pruned_model_is_not_told_of_int8(judge, measured):
     record = measured().summary().to_json()
     record["provenance"]["compression"]["fake_quantize_nodes"] = 0

@@ -1,3 +1,4 @@
+import dataclasses
 import re
 from html.parser import HTMLParser
 
@@ -6,6 +7,8 @@ from markupsafe import Markup
 
 from core.report import pages
 from core.report.pages import LIMIT_BYTES, TEMPLATES, escaped, render_markdown
+from core.results.summary import Thresholds
+from core.training.ready_made import NAMES
 
 VOID = {"meta", "img", "br", "link", "input"}
 NASTY = ("<script>alert(1)</script>", "\" onload=\"x", "</td></table>")
@@ -164,6 +167,18 @@ def test_many_classes_with_long_names_stay_below_the_limit(measured, page_of):
     assert "The table shows the 200 of 1,203 classes" in page.text
 
 
+def test_the_curves_of_many_candidates_leave_room_for_the_rest(measured, content_of, monkeypatch, write_log):
+    """The page of candidates=auto took 1.16 MB with 1,203 classes, half of it the training curves."""
+    names = ("FP32", *NAMES)
+    run = measured(maps=(0.4,) * 2 * len(names), names=names)
+    log = write_log("long.json", epochs=40, iterations=500, every=10)
+    for name in ("pareto", "speed_and_size", "waterfall_bars", "per_class_bars", "precision_recall"):
+        monkeypatch.setattr(pages.plots, name, lambda *arguments: "")
+    content = content_of(run, training=log, compression=log)
+    drawn = pages._plots(content, dict.fromkeys(names, pages.plots.BASELINE))["training"]
+    assert set(drawn) == set(names) and sum(map(len, drawn.values())) < LIMIT_BYTES / 4
+
+
 def test_a_given_checkpoint_is_named_in_place_of_the_curves(measured, page_of, write_log):
     run = measured()
     run.parent["uri"] = "s3://models/parent.pth"
@@ -244,6 +259,32 @@ def test_markdown_says_why_each_candidate_was_chosen_or_not(three, markdown_of):
     assert any(line.startswith("| int8, chosen | 0.4021 |") for line in lines)
     (missed,) = [line for line in lines if line.startswith("| pruned | 0.3800 |")]
     assert "Outside the limits: mAP drop 0.0247 is above the limit 0.0100" in missed
+
+
+def test_where_no_candidate_keeps_the_limits_none_is_called_the_best_within_them(three, markdown_of, page_of):
+    three.thresholds = Thresholds(min_speedup=9)
+    for text in (markdown_of(three), page_of(three, plots=True).text):
+        assert "No candidate keeps the limits. The one that misses the fewest" in text
+        assert "within the limits." not in text and "surely within" not in text
+
+
+def test_markdown_has_the_whole_reason_and_decision(three, content_of):
+    content = content_of(three)
+    first, *others = content.summary.choice.candidates
+    choice = content.summary.choice.model_copy(update={"candidates": (
+        first.model_copy(update={"why": "Because " + "of this " * 80, "decision": "Fine-tuned at last."}), *others)})
+    summary = content.summary.model_copy(update={"choice": choice})
+    assert "Fine-tuned at last. |" in render_markdown(dataclasses.replace(content, summary=summary))
+
+
+@pytest.mark.parametrize("price, hours, cost", [
+    (0.5, 0.01, ", below 0.01"), (0.5, 0.0, ", 0.00"), (2.5, 2.0, ", 5.00")])
+def test_a_small_cost_is_not_nothing(three, content_of, price, hours, cost):
+    content = content_of(three)
+    contenders = [one.model_copy(update={"hours": hours}) for one in content.summary.choice.candidates]
+    choice = content.summary.choice.model_copy(update={"candidates": tuple(contenders), "price_per_hour": price})
+    summary = content.summary.model_copy(update={"choice": choice})
+    assert f"CPU{cost} |" in render_markdown(dataclasses.replace(content, summary=summary))
 
 
 def test_every_row_of_a_table_has_its_cells(measured, markdown_of):

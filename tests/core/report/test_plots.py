@@ -1,3 +1,4 @@
+import itertools
 import math
 import re
 from xml.etree import ElementTree
@@ -5,7 +6,10 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 
+from core.report import plots
 from core.report.content import ClassAp
 from core.report.plots import (
     BASELINE,
@@ -18,6 +22,7 @@ from core.report.plots import (
     waterfall_bars,
 )
 from core.report.training_log import read_training_log
+from core.training.ready_made import NAMES
 
 
 def texts(svg):
@@ -132,6 +137,37 @@ def test_models_stand_over_speed_and_over_size_and_the_chosen_one_has_a_ring(thr
     assert {"Throughput, images/s (more is better)", "Size, MB (less is better)"} <= set(shown)
     unmeasured = three.summary().model_copy(update={"fps": math.nan, "size_mb": math.nan})
     assert texts(pareto(unmeasured, colours)).count("int8") == 0
+
+
+@pytest.mark.parametrize("speeds", [
+    # A CPU that gains nothing from int8, then one on which all are equal.
+    (0.99, 1.01, 1.25, 1.27, 1.1, 1.12, 1.5, 1.55, 0.99), (1.0,) * 9])
+def test_no_name_covers_another(measured, monkeypatch, speeds):
+    """Those of nine candidates were one blot."""
+    figures = []
+
+    def extents(figure, *others):
+        renderer = FigureCanvasAgg(figure).get_renderer()
+        for item in (item for panel in figure.axes for item in panel.texts):
+            item.update_positions(renderer)
+        # Without the lines that lead to the points.
+        figures.append([{item.get_text(): Text.get_window_extent(item, renderer) for item in panel.texts}
+                        for panel in figure.axes])
+        return ""
+
+    monkeypatch.setattr(plots, "inline_svg", extents)
+    first = measured().summary()
+    found = []
+    for place, (name, speed) in enumerate(zip(NAMES, speeds)):
+        models = first.provenance.models.model_copy(update={"candidate": name})
+        found.append(first.model_copy(update={
+            "fps": 90 * speed, "size_mb": 4 + 0.3 * (place % 4), "map_ir": 0.4 - 0.001 * (place % 3),
+            "provenance": first.provenance.model_copy(update={"models": models})}))
+    pareto(found[0].model_copy(update={"further": tuple(found[1:])}), dict.fromkeys(("FP32", *NAMES), BASELINE))
+    for boxes in figures[0]:
+        assert set(boxes) == {"FP32", *NAMES}
+        covered = [(one, other) for one, other in itertools.combinations(boxes, 2) if boxes[one].overlaps(boxes[other])]
+        assert not covered
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5))), st.booleans())

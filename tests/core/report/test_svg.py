@@ -32,6 +32,20 @@ def test_ids_carry_the_prefix_and_every_reference_is_met():
     assert references == set(ids)
 
 
+def test_fonts_are_the_reader_s_in_the_plot_s_sizes():
+    """matplotlib's list of fonts at every text made a third of a page of many candidates."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4, 2), dpi=72)
+    figure.text(0, 0, "plain", fontsize=9)
+    figure.text(0, 0.5, "bold", fontsize=9.5, fontweight="bold")
+    texts = {text.text: text.get("style") for text in ElementTree.fromstring(
+        inline_svg(figure, "p-", "texts", {})).iter("text")}
+    assert "font-size: 9px" in texts["plain"] and "font-weight" not in texts["plain"]
+    assert "font-size: 9.5px; font-weight: 700" in texts["bold"]
+    assert not any("DejaVu" in style or "sans" in style for style in texts.values())
+
+
 def test_colours_follow_the_page():
     text = drawn()
     assert "var(--line)" in text and "#123456" not in text

@@ -43,6 +43,13 @@ def test_of_several_candidates_the_chosen_one_has_a_table_and_each_a_line(three)
     assert [line.partition(".")[0] for line in text.splitlines()[-2:]] == ["chosen: int8", "not chosen: pruned"]
 
 
+def test_the_latency_s_ratio_is_by_the_time_that_counts(measured):
+    """A candidate was chosen by it, and the table had another."""
+    summary = measured().summary()
+    busy = summary.model_copy(update={"speed": summary.speed.model_copy(update={"source": "cpu", "latency_gain": 4.0})})
+    assert [line.split()[-1] for line in terminal_table(busy.to_json()).splitlines() if "Latency" in line] == ["0.25x"]
+
+
 def test_what_is_no_summary_is_refused():
     with pytest.raises(UserError, match="summary: schema is missing"):
         terminal_table({"verdict": "pass"})

@@ -45,6 +45,11 @@ def test_one_trial_is_enough_where_the_highest_level_is_good(tmp_path):
     assert curve.levels == [0.8]
 
 
+def test_a_loss_at_the_limit_is_within_it_but_for_rounding():
+    """As by the gate: 0.41 - 0.40 is not 0.01 in binary."""
+    assert dataclasses.replace(PLAN, baseline_map=0.41, max_map_drop=0.01).accepts(Trial(0.4, 0.40, "a.pth"))
+
+
 def test_levels_that_round_to_the_same_filters_are_not_told_apart(tmp_path):
     curve = Curve()
     search_pruning_level(curve, dataclasses.replace(PLAN, trials=50), tmp_path / "t")
