@@ -1,5 +1,6 @@
 """The convert stage."""
 
+import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,11 +31,13 @@ class Convert:
 
 def convert(stage: Convert, output: ExecutorOutput) -> None:
     """Convert the model; write the IR. Of int8_mixed the layers that cost most are in FP32."""
+    from core.base.outputs import write_text
     from core.compression.fake_quantize import load_onnx
     from core.data.dataset import open_dataset
     from core.data.reference import DataRef
     from core.export.spec import ModelSpec
     from core.openvino.ir import MODEL_API_NOTE, MODEL_ONNX, convert_to_ir, model_info
+    from core.openvino.runtime import DECISION_FILE
     from core.results.outcome import Outcome
 
     mixed = bool(stage.of.candidate.get("mixed")) and Outcome.at(stage.onnx) is None
@@ -44,8 +47,10 @@ def convert(stage: Convert, output: ExecutorOutput) -> None:
     def write() -> None:
         stage.ir.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="mmdet-compress-mixed-") as folder:
-            onnx = _mixed(stage, dataset, Path(folder)) if dataset is not None else stage.onnx
-            files = convert_to_ir(onnx, stage.ir, stage.compress_to_fp16)
+            decision = _mixed(stage, dataset, Path(folder)) if dataset is not None else ""
+            files = convert_to_ir(Path(folder) if decision else stage.onnx, stage.ir, stage.compress_to_fp16)
+        if decision:
+            write_text(stage.ir / DECISION_FILE, json.dumps(decision))
         note = model_info(ModelSpec.read(stage.ir))[MODEL_API_NOTE]
         if note:
             print(f"OpenVINO Model API finds nearly the same boxes, not the very same: {note}", flush=True)
@@ -56,8 +61,8 @@ def convert(stage: Convert, output: ExecutorOutput) -> None:
                   check=lambda: (ModelSpec.read(stage.onnx), load_onnx(stage.onnx / MODEL_ONNX)))
 
 
-def _mixed(stage: Convert, dataset: "Dataset", folder: Path) -> Path:
-    """Return the candidate's ONNX folder again, with as few layers in FP32 as the limit takes.
+def _mixed(stage: Convert, dataset: "Dataset", folder: Path) -> str:
+    """Write the candidate's ONNX model again, with as few layers in FP32 as the limit takes; return what was decided.
 
     Raises:
         UserError: No trial kept the limit.
@@ -65,14 +70,12 @@ def _mixed(stage: Convert, dataset: "Dataset", folder: Path) -> Path:
     from core.openvino.mixed import mix_precision
 
     found = mix_precision(stage.onnx, folder, dataset, stage.mixed_map_drop)
-    for trial in found.trials:
-        print(trial, flush=True)
+    print(found.decision, flush=True)
     if not found.held:
         raise UserError("loss of mAP", "; ".join(map(str, found.trials)),
                         f"It must be at most {stage.mixed_map_drop:g}.",
                         "Train it (int8), or allow more: max_map_drop of the pipeline.")
-    print(f"in FP32: {', '.join(found.modules) or 'none'}", flush=True)
-    return folder
+    return found.decision
 
 
 STAGE = Stage("convert", "openvino", Convert, convert)

@@ -60,6 +60,12 @@ class Mixed:
     trials: tuple[Trial, ...]
     held: bool
 
+    @property
+    def decision(self) -> str:
+        """What was tried and what came of it, for the report."""
+        kept = f"In FP32: {', '.join(self.modules) or 'no layer'}." if self.held else "None kept the limit."
+        return f"Tried on the validation split: {'; '.join(map(str, self.trials))}. {kept}"
+
 
 def mix_precision(onnx_dir: Path, output_dir: Path, data: "Dataset", max_map_drop: float, trials: int = TRIALS,
                   images: int = IMAGES, map_images: int = MAP_IMAGES) -> Mixed:

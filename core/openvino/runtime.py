@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import CandidateFailed, UserError
+from core.base.json_file import read_json
+from core.base.text import bounded_repr
 from core.export.spec import ModelSpec
 
 MODEL_XML = "model.xml"
+DECISION_FILE = "decision.json"
+"""Beside an IR: what was decided in making it, a JSON string; absent where nothing was."""
 MODEL_BIN = "model.bin"
 MODEL_INFO = "model_info"
 SPEC_KEY = "mmdet_compress_spec"
@@ -85,6 +89,22 @@ def read_ir(directory: Path) -> tuple[Any, ModelSpec]:
         raise UserError("OpenVINO IR", xml, f"It has no {'/'.join(path)}, so its input is not known.",
                         "Use an IR that the convert stage of mmdet-compress wrote.")
     return model, ModelSpec.from_text(str(model.get_rt_info(path).value), xml)
+
+
+def read_decision(directory: Path) -> str:
+    """Return what was decided in making an IR, sentences; empty where nothing was.
+
+    Raises:
+        UserError: The file of it is damaged.
+    """
+    path = Path(directory) / DECISION_FILE
+    if not path.exists():
+        return ""
+    hint = "Convert the model again."
+    found = read_json(path, "decision on an IR", hint)
+    if not isinstance(found, str):
+        raise UserError("decision on an IR", f"{path} is {bounded_repr(found)}", "It must be text.", hint)
+    return found
 
 
 def at_test_size(model: Any, spec: ModelSpec) -> Any:

@@ -20,7 +20,7 @@ from core.openvino.detector import OpenVinoDetector
 from core.openvino.ir import describe_ir
 from core.openvino.load import load_average
 from core.openvino.pictures import Pictures
-from core.openvino.runtime import INFERENCE_PRECISION, Hint, at_test_size, import_openvino, read_ir
+from core.openvino.runtime import INFERENCE_PRECISION, Hint, at_test_size, import_openvino, read_decision, read_ir
 from core.openvino.sensitivity import measure_sensitivity
 from core.openvino.speed import REPEATS, SECONDS_PER_REPEAT, WARM_UP_SECONDS, ModelSpeed, measure_speed
 from core.openvino.waterfall import MeasuredForm, ModelFiles, compare_forms, measure_forms, pairs_of
@@ -202,7 +202,7 @@ def _candidate(model: Model, one: _Measured, first: _Measured, speedups: Speedup
     same_layers = len(first.structure.layers) == len(one.structure.layers)
     changed = tuple(changed_layers(first.structure, one.structure)) if same_layers else None
     return Candidate(
-        **dict(model), speedup=speedups.counted, speedups=speedups,
+        **dict(model), speedup=speedups.counted, speedups=speedups, decision=read_decision(one.files.ir),
         latency_ratio=one.speed.latency_ratio(first.speed), bound=bound, layers_changed=changed, map_drop=MapDrop(
             first=before.step, second=after.step, value=before.scores.metrics.map - after.scores.metrics.map,
             low=interval.low, high=interval.high, level=interval.level, samples=interval.samples))

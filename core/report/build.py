@@ -13,7 +13,7 @@ from core.report.content import Judged, ReportContent, class_aps
 from core.report.gate import judge
 from core.report.pages import render_html, render_markdown
 from core.report.samples import Image, read_samples
-from core.report.summary import Run, summarize
+from core.report.summary import Run, decisions, summarize
 from core.report.training_log import read_training_log
 from core.results.evaluation import Evaluation
 from core.results.outcome import Making
@@ -90,7 +90,7 @@ def read_content(inputs: ReportInputs) -> ReportContent:
     return ReportContent(
         run=run, summary=summary, candidates=candidates, classes=class_aps(run), samples=samples, worst=worst,
         logs={name: read_training_log(log) for name, log in logs.items()}, missing_samples=missing,
-        decisions={name: made.decision for name, made in makings.items()},
+        decisions=decisions(run.validation, makings),
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
 
 

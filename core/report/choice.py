@@ -63,15 +63,15 @@ def _merit(one: Summary, objective: Objective) -> tuple[float | str, ...]:
 
 
 def explain(summaries: Sequence[Summary], chosen: Summary, thresholds: Thresholds, objective: Objective,
-            makings: Mapping[str, Making], failed: Sequence[Outcome]) -> Choice:
-    """Return why each candidate was chosen or not, those that failed at the end."""
+            makings: Mapping[str, Making], failed: Sequence[Outcome], decisions: Mapping[str, str]) -> Choice:
+    """Return why each candidate was chosen or not, those that failed at the end, and ``decisions`` on each by name."""
     contenders = []
     for one in summaries:
         why = (_why_chosen(one, summaries, thresholds, objective) if one is chosen
                else _why_not(one, chosen, summaries, thresholds, objective))
-        contenders.append(_contender(name_of(one), one is chosen, why, makings.get(name_of(one))))
-    contenders += [_contender(one.candidate, False, f"Failed in {one.stage}: {one.reason}", makings.get(one.candidate),
-                              one) for one in failed]
+        contenders.append(_contender(name_of(one), one is chosen, why, makings, decisions))
+    contenders += [_contender(one.candidate, False, f"Failed in {one.stage}: {one.reason}", makings, decisions, one)
+                   for one in failed]
     return Choice(objective=objective, candidates=tuple(contenders))
 
 
@@ -80,10 +80,12 @@ def name_of(summary: Summary) -> str:
     return summary.provenance.models.candidate
 
 
-def _contender(name: str, chosen: bool, why: str, made: Making | None, failed: Outcome | None = None) -> Contender:
+def _contender(name: str, chosen: bool, why: str, makings: Mapping[str, Making], decisions: Mapping[str, str],
+               failed: Outcome | None = None) -> Contender:
+    made = makings.get(name)
     # One that came to nothing before it was made took what it took to find out.
     took = made or failed
-    return Contender(name=name, chosen=chosen, why=why, decision=made.decision if made else "",
+    return Contender(name=name, chosen=chosen, why=why, decision=decisions.get(name, ""),
                      epochs=made.epochs if made else 0,
                      # Where iterations are counted it would be one of them.
                      result_epoch=made.result_epoch if made and made.planned_epochs else 0,

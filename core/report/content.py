@@ -49,7 +49,7 @@ class ReportContent:
     """What a report shows; ``missing_samples`` are the files of pictures that could not be read.
 
     ``logs`` are the training logs by name of the model, the baseline's first and those of candidates that failed last;
-    ``decisions`` say of candidates what was decided of their training.
+    ``decisions`` say of candidates what was decided of their training and of their layers.
     """
 
     run: Run

@@ -80,10 +80,19 @@ def summarize(run: Run, thresholds: Thresholds, objective: Objective = Objective
     if len(found) + len(failed) == 1 and not price_per_hour:
         return found[0]
     chosen = choose(found, thresholds, objective)
-    choice = explain(found, chosen, thresholds, objective, makings or {}, failed)
+    choice = explain(found, chosen, thresholds, objective, makings or {}, failed,
+                     decisions(run.validation, makings or {}))
     return chosen.model_copy(update={
         "further": tuple(one for one in found if one is not chosen),
         "choice": choice.model_copy(update={"price_per_hour": price_per_hour})})
+
+
+def decisions(validation: Validation, makings: Mapping[str, Making]) -> dict[str, str]:
+    """Return what was decided of each candidate, by name: of its training first, then of its layers."""
+    of_layers = {candidate.name: candidate.decision for candidate in validation.candidates}
+    of_training = {name: made.decision for name, made in makings.items()}
+    return {name: " ".join(filter(None, (of_training.get(name), of_layers.get(name))))
+            for name in {**of_training, **of_layers}}
 
 
 def _summary(run: Run, candidate: Candidate, thresholds: Thresholds) -> Summary:

@@ -197,7 +197,7 @@ class Contender(Record):
     why: Text
     """Why, a sentence."""
     decision: Text
-    """What was decided of its training and why, a sentence; empty where it failed before."""
+    """What was decided of its training and of its layers, and why; empty where it failed before."""
     epochs: Count
     """Epochs that it was trained."""
     result_epoch: Count = 0

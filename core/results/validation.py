@@ -96,6 +96,8 @@ class Candidate(Model):
     """What the CPU lets it gain at best; null where the graphs have no layers with weights."""
     map_drop: MapDrop
     """What it loses."""
+    decision: Text = ""
+    """What convert decided of its layers, as of int8_mixed, sentences; empty where there was nothing to decide."""
     layers_changed: tuple[LayerChange, ...] | None
     """Layers whose channels differ; null where the graphs have not the same layers."""
     sensitivity: Sensitivity | None = None

@@ -15,6 +15,7 @@ from core.openvino.detector import OpenVinoDetector
 from core.openvino.ir import convert_to_ir
 from core.openvino.mixed import mix_precision, write_without
 from core.openvino.parts import Part, PartedModel
+from core.openvino.runtime import DECISION_FILE, read_decision
 from tests.core.openvino.test_sensitivity import write_chain
 
 pytestmark = pytest.mark.usefixtures("openvino")
@@ -163,7 +164,16 @@ def test_convert_makes_an_ir_of_it(tmp_path, monkeypatch, capsys, scenes, int8_s
     for name, candidate in (("mixed", {"name": "int8_mixed", "mixed": "yes"}), ("plain", {"name": "int8"})):
         assert STAGE.main([*arguments, "--candidate", json.dumps(candidate), "--ir", str(tmp_path / name)]) == 0
     assert [ModelSpec.read(tmp_path / name).fake_quantize_nodes for name in ("mixed", "plain")] == [6 - 2 * in_fp32, 6]
-    assert ("in FP32: backbone/conv3" in capsys.readouterr().out) is bool(in_fp32)
+    said = capsys.readouterr().out
+    assert read_decision(tmp_path / "mixed") in said and read_decision(tmp_path / "plain") == ""
+    assert ("In FP32: backbone/conv3." in said, "In FP32: no layer." in said) == (bool(in_fp32), not in_fp32)
+
+
+@pytest.mark.parametrize("content, message", [("{", "It must be JSON"), ("[]", r"is \[\]. It must be text")])
+def test_a_damaged_decision_is_named(tmp_path, content, message):
+    (tmp_path / DECISION_FILE).write_text(content)
+    with pytest.raises(UserError, match=message):
+        read_decision(tmp_path)
 
 
 def test_convert_refuses_what_no_trial_keeps_within_its_limit(tmp_path, monkeypatch, capsys, scenes, int8_spec,

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import math
+import shutil
 
 import pytest
 
@@ -10,6 +11,7 @@ from core.evaluation.store import write_detections
 from core.openvino.detector import OpenVinoDetector
 from core.openvino.image import read_image
 from core.openvino.ir import convert_to_ir, describe_ir
+from core.openvino.runtime import DECISION_FILE
 from core.openvino.validation import validate as measure
 from core.openvino.waterfall import ModelFiles
 from core.results.accuracy import Form
@@ -54,6 +56,13 @@ def test_every_model_is_measured_in_every_form(tmp_path, scenes, toy_ir, int8_ir
         assert [str(pair.second) for pair in candidate.neighbours] == [f"{candidate.name} IR"]
     assert len(result.samples) == 2 and (tmp_path / "golden-other").is_dir()
     assert read_image(tmp_path / result.samples[0].file).shape[1] == 4 * 360 + 3 * 6
+
+
+def test_what_convert_decided_of_a_candidate_is_in_its_record(tmp_path, scenes, toy_ir, int8_ir):
+    mixed = shutil.copytree(int8_ir, tmp_path / "mixed")
+    (mixed / DECISION_FILE).write_text(json.dumps("In FP32: neck."))
+    result = validate(scenes, toy_ir, [int8_ir, mixed], tmp_path)
+    assert [candidate.decision for candidate in result.candidates] == ["", "In FP32: neck."]
 
 
 def test_the_golden_image_holds_what_the_candidate_found(tmp_path, scenes, toy_ir, int8_ir):

@@ -78,6 +78,15 @@ def test_the_table_has_what_a_candidate_took_its_cost_and_its_epoch(three, input
     assert summary.choice.price_per_hour == price and Summary.read(files[0]) == summary
 
 
+def test_the_report_says_what_was_decided_of_training_and_of_layers(three, inputs_of, build):
+    three.candidate["decision"] = "In FP32: neck."
+    inputs = inputs_of(three)
+    models = {**inputs.models, "int8": dataclasses.replace(inputs.models["int8"], making=made("int8"))}
+    summary, files = build(dataclasses.replace(inputs, models=models))
+    assert [one.decision for one in summary.choice.candidates] == ["Fine-tuned. In FP32: neck.", ""]
+    assert all("Fine-tuned. In FP32: neck." in file.read_text(encoding="utf-8") for file in files[1:])
+
+
 def test_a_price_is_shown_of_a_single_candidate_too(measured, inputs_of, build):
     """It was ignored without a word."""
     inputs = inputs_of(measured())

@@ -49,7 +49,7 @@ def test_the_objective_decides(objective, best):
 
 def test_of_those_alike_the_chosen_one_is_not_called_the_best():
     slower, faster = candidate("slower", drop=0.001, speedup=1.95), candidate("faster", drop=0.005)
-    choice = explain([faster, slower], slower, LIMITS, Objective.THROUGHPUT, {}, [])
+    choice = explain([faster, slower], slower, LIMITS, Objective.THROUGHPUT, {}, [], {})
     found = {one.name: one.why for one in choice.candidates}
     assert found["slower"] == ("Of those within 3 % of the best throughput none loses less mAP: 1.95x the baseline's, "
                                "faster 2.00x, of those whose loss of mAP is within 0.01 over its 95 % interval.")
@@ -62,7 +62,7 @@ def test_of_those_alike_the_chosen_one_is_not_called_the_best():
 def test_size_and_latency_are_written_as_in_the_tables(objective, figures, said):
     """A model of 0.30x the size was said to have the best size, 3.33x the baseline's."""
     best, worse = candidate("best", **figures), candidate("worse", **{**figures, "size_mb": 9, "latency_ms_p50": 18})
-    found = {one.name: one.why for one in explain([best, worse], best, LIMITS, objective, {}, []).candidates}
+    found = {one.name: one.why for one in explain([best, worse], best, LIMITS, objective, {}, [], {}).candidates}
     assert found["best"].startswith(said)
     assert found["worse"] == (f"best is {'smaller' if objective is Objective.SIZE else 'quicker'}: "
                               f"{said.split()[3]} the baseline's, this one 0.90x.")
@@ -70,7 +70,7 @@ def test_size_and_latency_are_written_as_in_the_tables(objective, figures, said)
 
 def test_of_those_that_miss_as_many_limits_it_is_said_why_one_is_taken():
     first, second, third = candidate("first", drop=0.02), candidate("second", drop=0.03), candidate("third", drop=0.02)
-    found = explain([first, second, third], first, LIMITS, Objective.THROUGHPUT, {}, []).candidates
+    found = explain([first, second, third], first, LIMITS, Objective.THROUGHPUT, {}, [], {}).candidates
     assert found[1].why.endswith(" first misses as many limits, and loses less mAP.")
     assert found[2].why.endswith(" first misses as many limits, and loses no more mAP.")
 
@@ -79,7 +79,7 @@ def test_where_none_keeps_the_limits_the_nearest_is_taken_and_said():
     missed = candidate("missed", drop=0.02), candidate("worse", drop=0.03), candidate("worst", drop=0.01, speedup=0.5,
                                                                                      worst_class_drop=0.9)
     assert chosen(*missed) == "missed"
-    choice = explain(missed, missed[0], LIMITS, Objective.THROUGHPUT, {}, [])
+    choice = explain(missed, missed[0], LIMITS, Objective.THROUGHPUT, {}, [], {})
     assert choice.candidates[0].why.startswith("No candidate keeps the limits")
 
 
@@ -105,7 +105,7 @@ def test_one_that_loses_less_is_not_said_to_lose_no_less():
         "third", drop=0.001, speedup=1.93)
     found = choose([best, taken, third], LIMITS, Objective.THROUGHPUT)
     assert name_of(found) == "taken"
-    choice = explain([best, taken, third], found, LIMITS, Objective.THROUGHPUT, {}, [])
+    choice = explain([best, taken, third], found, LIMITS, Objective.THROUGHPUT, {}, [], {})
     assert choice.candidates[2].why == "taken is faster: 1.95x the baseline's, this one 1.93x."
 
 
@@ -120,7 +120,8 @@ def test_every_candidate_has_its_reason_and_what_it_took():
                      seconds=900.0, gpus=2)
     made = Making(version=1, candidate="best", fine_tune="always", decision="Fine-tuned.", epochs=2, planned_epochs=2,
                   map_before_compression=math.nan, map_before_training=math.nan, seconds=1800.0, gpus=4, config={})
-    choice = explain([best, slow, unsure, lossy, alike], best, LIMITS, Objective.THROUGHPUT, {"best": made}, [failed])
+    choice = explain([best, slow, unsure, lossy, alike], best, LIMITS, Objective.THROUGHPUT, {"best": made}, [failed],
+                     {"best": made.decision})
     found = {one.name: one for one in choice.candidates}
     assert [one.name for one in choice.candidates if one.chosen] == ["best"]
     assert (found["best"].hours, found["best"].gpus, found["best"].decision) == (2.0, 4, "Fine-tuned.")

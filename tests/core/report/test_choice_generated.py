@@ -175,7 +175,7 @@ def test_summary_report_gate_and_exit_code_are_of_the_same_one(run, limits, obje
 @settings(deadline=None, max_examples=150)
 def test_the_reasons_agree_with_the_choice(found, failed, limits, objective, random):
     chosen = choose(found, limits, objective)
-    choice = explain(found, chosen, limits, objective, {}, failed)
+    choice = explain(found, chosen, limits, objective, {}, failed, {})
     told = choice.candidates[:len(found)]
     assert [one.name for one in told] == [name_of(one) for one in found]
     assert [one.name for one in choice.candidates if one.chosen] == [name_of(chosen)]
