@@ -21,6 +21,8 @@ RESOLUTION = (BUILD_LOCK, *LOCKS[:2], IMAGES / "openvino" / "requirements-build.
 OVERRIDES = IMAGES / "overrides.txt"
 # Modules whose import proves the installation.
 IMPORTS = ("cv2", "mmcv.ops", "mmdet.apis", "openvino", "kfp")
+# What opencv-python loads, and Debian's packages of it, which a server without a desktop lacks.
+LIBRARIES = {"libGL.so.1": "libgl1", "libgthread-2.0.so.0": "libglib2.0-0"}
 # Room that installing takes, in 1e9 bytes, temporary files included.
 GIGABYTES = 14
 # CUDA's libraries, which the torch of a wheel index of one's own brings or does not need.

@@ -1,5 +1,6 @@
 """The environment on disk: whether it is complete, and the steps that complete it."""
 
+import ctypes
 import hashlib
 import json
 import os
@@ -11,7 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.base.errors import UserError
-from scripts.environment import BUILD_LOCK, CUDA_PACKAGES, GIGABYTES, IMPORTS, LOCKS, NNCF_LOCK, OVERRIDES, PYTHON
+from scripts.environment import (
+    BUILD_LOCK,
+    CUDA_PACKAGES,
+    GIGABYTES,
+    IMPORTS,
+    LIBRARIES,
+    LOCKS,
+    NNCF_LOCK,
+    OVERRIDES,
+    PYTHON,
+)
 from scripts.progress import Steps
 from scripts.pythons import Python, find_python, probe
 
@@ -42,7 +53,7 @@ class Installation:
         folder: Where it is.
         with_nncf: Whether it has NNCF.
         environ: The environment variables to obey: ``PYTHON311``, ``MMCV_WHEEL_INDEX``, ``TORCH_WHEEL_INDEX``,
-            ``MAX_JOBS``.
+            ``FORCE_CUDA``, ``MAX_JOBS``.
     """
 
     def __init__(self, folder: Path, with_nncf: bool, environ: dict[str, str]) -> None:
@@ -65,7 +76,7 @@ class Installation:
         version = self._version()
         if not version:
             return f"{self.python} does not run"
-        return "" if stamp.get("digest") == self._digest(version) else "made from other locks"
+        return "" if stamp.get("digest") == self._digest(version) else "made from other locks or elsewhere"
 
     def preflight(self) -> Python | None:
         """Check what installing needs and return the interpreter to create the environment from.
@@ -74,12 +85,18 @@ class Installation:
             None where the environment's own interpreter works and is kept.
 
         Raises:
-            UserError: For a Python, a compiler or room on the disk that is missing.
+            UserError: For a folder that is none for an environment, and for a Python, a compiler, a library or room on
+                the disk that is missing.
         """
+        if self._with_nncf:
+            _require_plain_name(self.folder)
         kept = self._working_python()
+        if kept is None:
+            self._require_replaceable()
         python = kept or find_python(PYTHON, self._environ)
         if self._with_nncf or not self._mmcv_index:
             _require_compiler(python, self._environ)
+        _require_libraries()
         if kept is None:
             _require_room(self.folder.parent)
         return None if kept else python
@@ -194,17 +211,37 @@ class Installation:
         kept = {name: value for name, value in self._environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
         path = str(self.python.parent) + os.pathsep + kept.get("PATH", os.defpath)
         kept.setdefault("MAX_JOBS", str(os.cpu_count() or 1))
+        if kept.get("FORCE_CUDA") != "1":
+            # Where mmcv-full's build sees a GPU it wants a compiler for it, and one of torch's own CUDA.
+            kept["CUDA_VISIBLE_DEVICES"] = ""
         return {**kept, "PATH": path, "PYTHONUNBUFFERED": "1",
                 "TORCH_EXTENSIONS_DIR": str(self.folder / "torch_extensions")}
 
     def _working_python(self) -> Python | None:
         """Return the environment's interpreter if it is of the right version and has a working pip."""
         found = probe(self.python, self._environ) if self.python.exists() else None
-        if found is None or not found.version.startswith(f"{PYTHON}."):
+        if found is None or not found.version.startswith(f"{PYTHON}.") or self._moved():
             return None
         pip = subprocess.run(self._pip("--version"), env=self._child_environ(), stdin=subprocess.DEVNULL,
                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
         return found if pip.returncode == 0 else None
+
+    def _moved(self) -> bool:
+        """Return whether the environment was made in another folder, which its programs' first lines name."""
+        try:
+            configuration = (self.folder / "pyvenv.cfg").read_text()
+            made = re.search(r"^command = .* -m venv (?:--clear )?(.+)$", configuration, flags=re.MULTILINE)
+            return made is not None and not self.folder.samefile(made.group(1))
+        except FileNotFoundError:
+            return (self.folder / "pyvenv.cfg").exists()
+
+    def _require_replaceable(self) -> None:
+        """Raise UserError where the folder holds what neither a set-up nor `python -m venv` has put there."""
+        ours = (self.folder / "pyvenv.cfg").exists() or log_beside(self.folder).exists()
+        if not ours and self.folder.is_dir() and any(self.folder.iterdir()):
+            raise UserError("folder of the environment", self.folder,
+                            "It holds something else, which would be deleted.",
+                            "Name a new folder with --folder, or empty this one.")
 
     def _version(self) -> str:
         try:
@@ -243,6 +280,27 @@ def _require_compiler(python: Python, environ: dict[str, str]) -> None:
     if not python.has_headers:
         raise UserError("Python.h", f"missing for {python.executable}", "mmcv-full and NNCF's extensions include it.",
                         f"Install it: apt-get install python{PYTHON}-dev.")
+
+
+def _require_libraries() -> None:
+    missing = []
+    for library, package in LIBRARIES.items():
+        try:
+            ctypes.CDLL(library)
+        except OSError:
+            missing.append((library, package))
+    if missing:
+        raise UserError("OpenCV's libraries", f"no {' and no '.join(library for library, _ in missing)}",
+                        "opencv-python, which Model API asks for, loads them.",
+                        f"Install them: apt-get install {' '.join(package for _, package in missing)}.")
+
+
+def _require_plain_name(folder: Path) -> None:
+    signs = sorted(set(re.findall(r"""[\s"'`\\$&|;<>()]""", str(folder))))
+    if signs:
+        raise UserError("folder of the environment", folder, "torch's builder, which compiles NNCF's extensions, puts "
+                        f"its path into a shell's command as it is, and it has {' and '.join(map(repr, signs))}.",
+                        "Name another one with --folder or MMDET_COMPRESS_VENV; this clone can stay where it is.")
 
 
 def _require_room(parent: Path) -> None:

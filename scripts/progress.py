@@ -17,13 +17,15 @@ INTERRUPT_SECONDS = 3.0
 TAIL_BYTES = 65536
 PIP_LINES = (
     (re.compile(r"^\s*Building wheel for mmcv-full"),
-     "building mmcv-full (once per machine, about 8 minutes on 2 cores)"),
+     "building mmcv-full (once per machine, about 12 minutes on 2 cores)"),
     (re.compile(r"^\s*Building wheel for ([\w.-]+)"), r"building \1"),
     (re.compile(r"^\s*Downloading (?:\S*/)?([^/\s]+(?: \([\d.]+ \w+\))?)"), r"downloading \1"),
     (re.compile(r"^\s*Using cached ([^/\s]+)"), r"taking \1 from pip's cache"),
     (re.compile(r"^\s*(?:Collecting|Processing) (?:\S*/)?([^/\s]+)"), r"collecting \1"),
     (re.compile(r"^Installing collected packages"), "unpacking the packages"),
 )
+
+BROKEN = re.compile(r"^WARNING: Retrying .* after connection broken by '(.*)': ")
 
 
 def doing(log_text: str) -> str:
@@ -104,10 +106,13 @@ class Steps:
     def _last_words(self, start: int) -> str:
         lines = [line.strip() for line in self._written_since(start).splitlines() if line.strip()]
         errors = [line for line in lines if line.startswith("ERROR")]
-        return " / ".join((errors or lines)[-3:]) or "without a word"
+        # pip ends such a search with "No matching distribution", as if the index had answered.
+        broken = [found.group(1) for found in map(BROKEN.search, lines) if found]
+        unreached = [f"no connection to the package index ({broken[-1]})"] if broken else []
+        return " / ".join(unreached + (errors or lines)[-3:]) or "without a word"
 
 
-def _end_group(process: "subprocess.Popen[bytes]") -> None:
+def _end_group(process: subprocess.Popen[bytes]) -> None:
     """Interrupt a command with all it started, as Ctrl-C would, and kill what does not listen."""
     for number in (signal.SIGINT, signal.SIGKILL):
         try:

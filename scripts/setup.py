@@ -16,6 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+if sys.version_info < (3, 11):  # noqa: UP036, an older one would end in what is imported below
+    sys.exit(f"setup: this is Python {sys.version.split()[0]}. Start it with Python 3.11 or newer, or by make setup.")
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
@@ -31,6 +34,7 @@ VARIABLES = f"""environment variables:
   MMCV_WHEEL_INDEX     folder or page of prebuilt mmcv-full wheels; spares the build, their hash is not checked
   TORCH_WHEEL_INDEX    folder or page of torch and torchvision wheels, such as those for CPUs alone, which spare the
                        CUDA libraries' 4 GB; their hashes are not checked
+  FORCE_CUDA           1 compiles mmcv-full for GPUs, too; wants nvcc 12, and no mmcv-full in pip's cache
   MAX_JOBS             compilers at a time (default: one a core)"""
 
 

@@ -53,7 +53,7 @@ class DaemonThreadPool(Executor):
         self.shutdown(wait=not interrupted, cancel_futures=kind is not None)
 
 
-def _work(tasks: "SimpleQueue[_Task | None]") -> None:
+def _work(tasks: SimpleQueue[_Task | None]) -> None:
     while (task := tasks.get()) is not None:
         future, work, arguments, options = task
         if not future.set_running_or_notify_cancel():

@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 
 from core.base.digest import sha256_file
 from core.base.errors import UserError
@@ -55,7 +55,7 @@ def file_digest(path: str | Path) -> str:
         raise UserError("file", path, "It must exist to be digested.", "Check the path.") from error
 
 
-def config_to_text(cfg: Union["Config", Mapping[str, Any]]) -> str:
+def config_to_text(cfg: "Config | Mapping[str, Any]") -> str:
     """Return a config as one Python literal, a top-level key a line; tuples stay tuples.
 
     Raises:

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING
 
 from core.base.foreign_file import open_regular
 from core.results.accuracy import Picture
@@ -74,7 +74,7 @@ def embed(pictures: Sequence[Image], budget: int) -> tuple[list[tuple[str, str]]
     return embedded, len(pictures) - len(embedded)
 
 
-def _pixels(content: bytes) -> Optional["np.ndarray"]:
+def _pixels(content: bytes) -> "np.ndarray | None":
     import cv2
     import numpy as np
 

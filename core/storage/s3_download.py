@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from botocore.exceptions import ClientError, IncompleteReadError
 from s3transfer.utils import S3_RETRYABLE_DOWNLOAD_ERRORS
@@ -184,7 +184,7 @@ class Downloader:
         found = matches(target.path, info.size, trusted_etag(info.etag, _headers(answer)), stored, pool)
         return self._downloads_the_same(info, target.path) if found is None else found
 
-    def _download_span(self, info: StoredObject, span: Span, path: Path, digest: Optional["hashlib._Hash"],
+    def _download_span(self, info: StoredObject, span: Span, path: Path, digest: "hashlib._Hash | None",
                        advance: Advance) -> Mapping[str, Any]:
         # A descriptor of its own: a thread that an interruption left to itself must not write to another file.
         with open(path, "r+b") as file:
@@ -262,7 +262,7 @@ class _Check:
         self._whole = hashlib.sha256() if stored_sha256 else hashlib.md5() if is_plain_md5(etag) else None
         self._parts: list[bytes] = []
 
-    def part_hash(self) -> Optional["hashlib._Hash"]:
+    def part_hash(self) -> "hashlib._Hash | None":
         """Return the hash of a span to update while it arrives, or None where the whole is hashed afterwards."""
         return hashlib.md5() if self._whole is None else None
 

@@ -44,6 +44,12 @@ def require_gpus(count: int, thing: str = "GPU") -> None:
         raise UserError(thing, f"{found} of {count} found by torch {torch.__version__}", "They must be there, with a "
                         "driver for its CUDA.", "Give the container GPUs and see that 'nvidia-smi' lists them, or ask "
                         "for fewer with the parameter gpus.")
+    from mmcv import ops
+
+    if ops.get_compiling_cuda_version() == "not available":
+        raise UserError(thing, "asked for where mmcv-full was compiled without CUDA", "Its operators work on the CPU "
+                        "alone.", "Use the CUDA variant of the train image (make image-cuda), compile mmcv-full with "
+                        "FORCE_CUDA=1 and nvcc 12, or work with gpus=0.")
     for number in range(count):
         require_usable(f"{thing} ({torch.cuda.get_device_name(number)})", torch.cuda.get_device_capability(number),
                        torch.cuda.get_arch_list(), torch.__version__)

@@ -110,7 +110,7 @@ def _only_devices(names: Sequence[str]) -> Iterator[None]:
 class _Rank:
     """A rank's process, and the file of its messages; the first rank writes them to the screen."""
 
-    process: "subprocess.Popen[bytes]"
+    process: subprocess.Popen[bytes]
     errors: IO[bytes] | None
 
 

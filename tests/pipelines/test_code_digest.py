@@ -21,7 +21,7 @@ SOURCES = {
     "core/data/names.txt": "cat",
     "core/data/templates/page.html": "<html>",
     "core/data/README.md": "text",
-    "images/train/requirements.txt": "torch==1.8.1",
+    "images/train/requirements.txt": "torch==2.1.2",
 }
 REACHED = ["components/__init__.py", "components/train/__init__.py", "components/train/__main__.py",
            "core/__init__.py", "core/data/__init__.py", "core/data/sets.py", "core/errors.py",

@@ -67,6 +67,8 @@ def test_torch_finds_packaging_in_the_setuptools_that_builds_use():
 
 @pytest.mark.parametrize(("line", "explained"), [
     ("nncf 2.0.0 has requirement numpy~=1.19.2, but you have numpy 1.26.4.", True),
+    ("nncf 2.0.0 has requirement numpy~=1.19.2, but you have numpy 2.3.4.", False),
+    ("nncf 2.0.0 has requirement jsonschema==3.2.0, but you have jsonschema 4.26.0.", False),
     ("nncf 2.0.0 has requirement tqdm>=4.54.1, but you have tqdm 4.0.", False),
     ("mmdet 2.28.2 has requirement numpy<1.2, but you have numpy 1.26.4.", False),
     ("nncf 2.0.0 requires natsort, which is not installed.", False)])

@@ -43,6 +43,17 @@ def test_too_little_room_is_told_before_anything_is_made(tmp_path, fake_python, 
     assert not (tmp_path / "venv").exists()
 
 
+def test_missing_libraries_are_told_with_their_packages(tmp_path, fake_python, fake_program, tools, monkeypatch):
+    for compiler in ("gcc", "g++"):
+        fake_program(tools / compiler, "#!/bin/sh\n")
+    environ = {"PYTHON311": str(fake_python(tmp_path / "python", "3.11.7")), "PATH": str(tools),
+               "FAKE_CALLS": os.devnull}
+    monkeypatch.setattr(installation, "LIBRARIES", {"libc.so.6": "libc6", "libnowhere.so.1": "libnowhere1"})
+    with pytest.raises(UserError) as refused:
+        Installation(tmp_path / "venv", True, environ).preflight()
+    assert refused.value.value == "no libnowhere.so.1" and "apt-get install libnowhere1." in refused.value.hint
+
+
 def test_locked_versions_reads_names_and_versions(tmp_path):
     lock = tmp_path / "requirements.txt"
     lock.write_text("# header\na-b==1.0 \\\n    --hash=sha256:00\n    # via c==2.0\n"

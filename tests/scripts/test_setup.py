@@ -90,7 +90,7 @@ def test_stamp_of_other_locks_is_not_trusted(machine):
     stamp = machine.folder / "set-up.json"
     stamp.write_text(json.dumps({**json.loads(stamp.read_text()), "digest": "of other locks"}))
     checked = machine.setup("--check")
-    assert (checked.returncode, checked.stdout) == (1, f"setup: {machine.folder}: made from other locks\n")
+    assert (checked.returncode, checked.stdout) == (1, f"setup: {machine.folder}: made from other locks or elsewhere\n")
     machine.calls()
     assert machine.setup().returncode == 0
     assert machine.setup("--check").returncode == 0
@@ -157,6 +157,72 @@ def test_broken_interpreter_is_made_anew(machine):
     machine.calls()
     assert machine.setup().returncode == 0
     assert machine.calls("-m venv --clear")
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_environment_that_was_moved_is_made_anew(machine, tmp_path, there):
+    machine.setup()
+    if there:
+        (tmp_path / "before").mkdir()
+    configuration = machine.folder / "pyvenv.cfg"
+    configuration.write_text(f"home = /usr/bin\ncommand = /usr/bin/python3.11 -m venv --clear {tmp_path / 'before'}\n")
+    (machine.folder / "set-up.json").unlink()
+    machine.calls()
+    assert machine.setup().returncode == 0
+    assert machine.calls("-m venv --clear")
+
+
+def test_environment_is_kept_under_another_name_of_its_folder(machine, tmp_path):
+    machine.setup()
+    (machine.folder / "pyvenv.cfg").write_text(f"command = python3.11 -m venv --clear {machine.folder}\n")
+    (tmp_path / "link").symlink_to(machine.folder)
+    machine.folder = tmp_path / "link"
+    machine.calls()
+    assert machine.setup().returncode == 0
+    assert not machine.calls("-m venv --clear")
+
+
+def test_folder_that_holds_something_else_is_not_emptied(machine):
+    machine.folder.mkdir()
+    (machine.folder / "thesis.tex").write_text("years of work")
+    refused = machine.setup()
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"setup: folder of the environment: {machine.folder}. It holds something else")
+    assert (machine.folder / "thesis.tex").exists()
+    assert not machine.calls("-m venv")
+
+
+@pytest.mark.parametrize("left", ["venv/pyvenv.cfg", "venv.log"])
+def test_environment_that_was_half_made_is_made_anew(machine, left):
+    (machine.folder / "lib").mkdir(parents=True)
+    (machine.folder.parent / left).write_text("")
+    assert machine.setup().returncode == 0
+    assert machine.calls("-m venv --clear")
+
+
+def test_folder_that_torchs_builder_cannot_take_is_told_before_anything_is_made(machine, tmp_path):
+    machine.folder = tmp_path / "my code" / "venv"
+    refused = machine.setup()
+    assert refused.returncode == 2
+    assert "MMDET_COMPRESS_VENV" in refused.stderr and "it has ' '" in refused.stderr
+    assert not machine.folder.exists()
+    assert machine.setup("--without-nncf").returncode == 0
+
+
+def test_older_python_is_told():
+    program = f"import runpy, sys; sys.version_info = (3, 9); runpy.run_path({SETUP[1]!r})"
+    refused = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert "with Python 3.11 or newer" in refused.stderr and refused.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("variables", "seen"), [({}, ""), ({"FORCE_CUDA": "1"}, "0")])
+def test_mmcv_is_compiled_for_gpus_where_that_is_asked_for(machine, variables, seen):
+    python = machine.python311
+    python.write_text(python.read_text().replace(
+        'case "$1 $2" in', 'echo "GPUs:$CUDA_VISIBLE_DEVICES $*" >> "$FAKE_CALLS"\ncase "$1 $2" in', 1))
+    machine.setup(CUDA_VISIBLE_DEVICES="0", **variables)
+    assert machine.calls(f"GPUs:{seen} ", "--no-build-isolation")
 
 
 def test_packages_whose_installation_was_killed_are_installed_again(machine):
@@ -254,7 +320,8 @@ def test_folder_that_cannot_be_written_is_told(machine, tmp_path):
 
 def test_help_names_the_variables(machine):
     shown = machine.setup("--help").stdout
-    for variable in ("MMDET_COMPRESS_VENV", "PYTHON311", "MMCV_WHEEL_INDEX", "TORCH_WHEEL_INDEX", "MAX_JOBS"):
+    for variable in ("MMDET_COMPRESS_VENV", "PYTHON311", "MMCV_WHEEL_INDEX", "TORCH_WHEEL_INDEX", "FORCE_CUDA",
+                     "MAX_JOBS"):
         assert variable in shown
 
 

@@ -18,7 +18,7 @@ from core.checkpoint.checkpoint import (
 def test_everything_comes_back(tmp_path):
     record = CompressionRecord({"compression": {"algorithm": "quantization"}}, {"builder": {"a": 1}}, False)
     training = {"optimizer": {"state": {}, "param_groups": [{"lr": 0.1}]}, "epoch": 2, "iter": 40}
-    saved = Checkpoint({"w": torch.ones(2)}, ("cat", "dög"), "model = {}", record, {"torch": "1.8.1"}, training)
+    saved = Checkpoint({"w": torch.ones(2)}, ("cat", "dög"), "model = {}", record, {"torch": "2.1.2"}, training)
     save_checkpoint(saved, tmp_path / "sub" / "c.pth")
 
     loaded = load_checkpoint(tmp_path / "sub" / "c.pth")
@@ -27,7 +27,7 @@ def test_everything_comes_back(tmp_path):
     assert loaded.classes == ("cat", "dög")
     assert loaded.config_text == "model = {}"
     assert loaded.compression == record
-    assert loaded.versions == {"torch": "1.8.1"}
+    assert loaded.versions == {"torch": "2.1.2"}
     assert loaded.training == {**training, "hook_msgs": {}}
 
 

@@ -62,7 +62,7 @@ def test_operators_in_separate_elements_do_not_add_up():
 
 
 def test_text_that_crashes_pythons_own_parser_is_refused():
-    """ast.parse of Python 3.8 dies of SIGSEGV on this text; ours must end with the message."""
+    """ast.parse ends in a RecursionError on this text (Python 3.8 in SIGSEGV); ours must end with the message."""
     program = ("from core.config.python_text import parse_python\n"
                "from core.base.errors import UserError\n"
                "try:\n    parse_python('a = 1' + '+1' * 300000, 'config x')\n"

@@ -55,3 +55,13 @@ def test_fewer_gpus_than_asked_for(monkeypatch):
     monkeypatch.setattr(torch, "cuda", types.SimpleNamespace(is_available=lambda: True, device_count=lambda: 1))
     with pytest.raises(UserError, match="1 of 2 found by torch 2.1.2"):
         gpu.require_gpus(2)
+
+
+def test_operators_compiled_without_cuda_are_told(monkeypatch):
+    import torch
+    from mmcv import ops
+    monkeypatch.delenv(gpu.VARIANT_VARIABLE, raising=False)
+    monkeypatch.setattr(torch, "cuda", types.SimpleNamespace(is_available=lambda: True, device_count=lambda: 1))
+    monkeypatch.setattr(ops, "get_compiling_cuda_version", lambda: "not available")
+    with pytest.raises(UserError, match="mmcv-full was compiled without CUDA.*FORCE_CUDA=1"):
+        gpu.require_gpus(1)
