@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import Terminated
-from core.base.exit_codes import EXIT_INTERRUPTED, EXIT_STATE_SAVED, EXIT_TERMINATED
+from core.base.exit_codes import EXIT_INTERRUPTED, EXIT_STATE_SAVED, EXIT_TERMINATED, EXIT_UNREAD
 
 GRACE_SECONDS = 3.0
 """What a worker has to end by itself after a signal."""
@@ -290,13 +290,19 @@ def _work(program: str, main: Callable[[], int], mask: set[int]) -> int:
     try:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if not _is_unread(sys.stdout):
+            raise
+        # As of any program before `| head`: nobody reads on, so there is nobody to tell.
+        code = EXIT_UNREAD
     except Terminated:
         print(f"{program}: {_WORDS[signal.SIGTERM]}.", file=sys.stderr)
         code = EXIT_TERMINATED
     except KeyboardInterrupt:
         print(f"{program}: {_WORDS[signal.SIGINT]}.", file=sys.stderr)
         code = EXIT_INTERRUPTED
-    if code in (EXIT_STATE_SAVED, *_CODES.values()):
+    if code in (EXIT_STATE_SAVED, EXIT_UNREAD, *_CODES.values()):
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
@@ -305,6 +311,15 @@ def _work(program: str, main: Callable[[], int], mask: set[int]) -> int:
     for number in _CODES:
         signal.signal(number, _do_nothing)
     return code
+
+
+def _is_unread(stream: Any) -> bool:
+    """Return whether a stream is a pipe or a socket whose other end is closed."""
+    poll = select.poll()
+    with contextlib.suppress(OSError, ValueError):
+        poll.register(stream.fileno(), 0)
+        return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+    return False
 
 
 def _do_nothing(number: int, frame: Any) -> None:

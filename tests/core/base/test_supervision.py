@@ -262,6 +262,29 @@ def test_a_lifeline_that_another_run_holds_is_none(tmp_path):
         assert lifeline.broken()
 
 
+@pytest.mark.parametrize("work", ["print('x' * 100_000)", "print('x')", "print('x', flush=True)"])
+def test_a_reader_that_has_enough_ends_a_command_without_a_word(work):
+    """As `| head` has; a few lines are written only when the command ends."""
+    assert unread(work) == (141, "")
+
+
+def test_another_broken_pipe_is_a_fault():
+    code, error = unread("raise BrokenPipeError('a socket')", close=False)
+    assert code == 1 and "BrokenPipeError: a socket" in error
+
+
+def unread(work, close=True):
+    """Return exit code and standard error of a command whose standard output is closed by its reader, or not."""
+    program = ("import sys; from core.base.supervision import run_command; sys.stdin.read(1)\n"
+               f"def main():\n    {work}\n    return 0\nsys.exit(run_command('toy', main))")
+    process = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    if close:
+        process.stdout.close()
+    _, error = process.communicate("x") if not close else (process.stdin.close(), process.stderr.read())
+    return process.wait(), error
+
+
 def test_a_handler_raises_once():
     before = signal.signal(signal.SIGUSR1, raise_once(KeyError))
     try:
