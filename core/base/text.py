@@ -134,3 +134,8 @@ def _of_exception(error: BaseException, most: int) -> str:
         # The class has a message of its own, such as UnicodeDecodeError's, which quote one byte.
         said = str(error)
     return said or type(error).__name__
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Write a number with its noun: ``1 image``, ``2 images``."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

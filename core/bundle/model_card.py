@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from core.base.digest import sha256_file
 from core.base.errors import UserError
 from core.base.foreign_file import read_foreign
-from core.base.text import printable
+from core.base.text import counted, printable
 from core.bundle.inference_service import SERVICE_FILE
 from core.bundle.labels import COPY_AGAIN
 
@@ -41,7 +41,7 @@ def write_model_card(folder: Path, model_name: str, spec: "ModelSpec", summary: 
     folder, digests, configs = Path(folder), summary.provenance.sha256, summary.provenance.configs
     environment = Environment(loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True,
                               keep_trailing_newline=True)
-    environment.filters["text"] = _text
+    environment.filters.update(text=_text, counted=counted)
     environment.tests["finite"] = math.isfinite
     card = environment.get_template("model_card.md.jinja").render(
         model_name=model_name, spec=spec, summary=summary, service=service, service_file=SERVICE_FILE,

@@ -4,10 +4,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from core.base.text import counted
 from core.report.gate import Verdict
 from core.report.samples import Image
 from core.report.summary import Run
-from core.report.text import counted, displayable, listed
+from core.report.text import displayable, listed
 from core.report.training_log import TrainingLog
 from core.results.summary import Summary
 from core.results.validation import Candidate

@@ -11,22 +11,14 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from core.base.text import counted
 from core.report import plots
 from core.report.choice import name_of
 from core.report.content import ReportContent, remarks, worst_first
 from core.report.provenance import algorithm_names, provenance_facts
 from core.report.samples import Image, embed
 from core.report.table import comparison, tone
-from core.report.text import (
-    NOT_MEASURED,
-    counted,
-    difference,
-    displayable,
-    fraction,
-    metric_prefix,
-    quantity,
-    ratio,
-)
+from core.report.text import NOT_MEASURED, difference, displayable, fraction, metric_prefix, quantity, ratio
 from core.results.summary import Summary
 from core.results.validation import Candidate, Model, Validation
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from core.report.text import counted
+from core.base.text import counted
 from core.results.summary import Summary
 
 SHORT_DIGEST = 12

@@ -52,11 +52,6 @@ def metric_prefix(value: float | None) -> str:
     return f"{value:.0f}"
 
 
-def counted(number: int, one: str, many: str = "") -> str:
-    """Write a number with its noun: ``1 image``, ``2 images``."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
 def listed(names: Iterable[str], limit: int = 20) -> str:
     """Join names with commas; beyond ``limit`` the rest is counted."""
     shown: list[str] = [displayable(name) for name in names]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.base.errors import UserError
-from core.base.text import bounded_repr, printable, shown
+from core.base.text import bounded_repr, counted, printable, shown
 
 ROOT = Path(__file__).resolve().parents[3]
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.binary(max_size=20)
@@ -133,3 +133,8 @@ def test_no_text_is_made_whole_and_then_cut():
     found = [f"{path.relative_to(ROOT)}:{line}" for room in ("core", "components", "pipelines")
              for path in sorted((ROOT / room).rglob("*.py")) for line in cut_reprs(path)]
     assert not found, "core.base.text.bounded_repr(value, most) makes it bounded"
+
+
+def test_a_number_has_its_noun():
+    assert [counted(1, "class", "classes"), counted(2, "class", "classes"), counted(1200, "image")] == [
+        "1 class", "2 classes", "1,200 images"]
