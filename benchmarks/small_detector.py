@@ -1,12 +1,13 @@
 """The small RetinaNet on the built-in digits, plain and compressed, as the benchmarks train it."""
 
-import logging
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from core.base.quiet import libraries_quiet
 
 # The same for every variant, whatever their configs train with.
 BATCH = 8
@@ -65,18 +66,5 @@ def set_samples(config: Any, samples: int) -> None:
 def scratch() -> Iterator[Path]:
     """Yield a folder that is gone afterwards, with mmcv and NNCF quiet."""
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
-    mmcv, nncf = logging.getLogger("mmcv"), logging.getLogger("nncf")
-    level = mmcv.level
-    mmcv.setLevel(logging.WARNING)
-    # NNCF's level is set wherever NNCF is asked for.
-    nncf.addFilter(_is_error)
-    try:
-        with tempfile.TemporaryDirectory(prefix="mmdet-compress-benchmark-") as folder:
-            yield Path(folder)
-    finally:
-        mmcv.setLevel(level)
-        nncf.removeFilter(_is_error)
-
-
-def _is_error(record: Any) -> bool:
-    return record.levelno >= logging.ERROR
+    with libraries_quiet(), tempfile.TemporaryDirectory(prefix="mmdet-compress-benchmark-") as folder:
+        yield Path(folder)

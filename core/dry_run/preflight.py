@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import copy
 import importlib.util
-import logging
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 from core.base.cli import name_list, run_guarded, whole_number
 from core.base.errors import UserError
+from core.base.quiet import libraries_quiet
 from core.base.supervision import run_command
 from core.dry_run.dry_run import DryRun, Outcome, StageResult, find_openvino_python, run_stage
 
@@ -126,20 +126,8 @@ def numbered(number: int) -> tuple[str, ...]:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep MMDetection and NNCF from talking into the table: of theirs only errors, and those on standard error."""
-    mmcv, nncf = logging.getLogger("mmcv"), logging.getLogger("nncf")
-    level = mmcv.level
-    mmcv.setLevel(logging.WARNING)
-    nncf.addFilter(_is_error)
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        mmcv.setLevel(level)
-        nncf.removeFilter(_is_error)
-
-
-def _is_error(record: logging.LogRecord) -> bool:
-    return record.levelno >= logging.ERROR
+    with libraries_quiet(), contextlib.redirect_stdout(sys.stderr):
+        yield
 
 
 def build_parser() -> argparse.ArgumentParser:
