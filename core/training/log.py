@@ -27,10 +27,13 @@ def write_head(log_file: Path, length: Length | None, iters_per_epoch: int = 0, 
 def runner_logger(level: str = "INFO") -> logging.Logger:
     """Return the runner's logger without mmcv's listing of every hook at every moment."""
     logger = logging.getLogger(_RUNNER)
-    if not logger.filters:
-        logger.addFilter(lambda record: not record.getMessage().startswith(("Hooks will be executed", "workflow:")))
+    logger.addFilter(_is_no_listing)
     logger.setLevel(level if first_rank() else "WARNING")
     return logger
+
+
+def _is_no_listing(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(("Hooks will be executed", "workflow:"))
 
 
 class Screen(logging.StreamHandler):
