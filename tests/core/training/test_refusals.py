@@ -62,7 +62,8 @@ def test_our_own_configs_are_obeyed():
     ({"data": {"test": {"file_client_args": {"backend": "disk", "path_mapping": {}}}}}, "data.test.file_client_args"),
     ({"data": {"train": {"dataset": {"pipeline": [{"type": "InstaBoost"}]}}}},
      "data.train.dataset.pipeline.0: InstaBoost. It needs the package instaboostfast"),
-    ({"total_epochs": 5}, "total_epochs: 5. runner says max_epochs=6"),
+    ({"total_epochs": 5, "runner": {"type": "EpochBasedRunner", "max_epochs": 6}},
+     "total_epochs: 5. runner says max_epochs=6"),
 ])
 def test_what_cannot_be_obeyed_is_named(changes, named):
     found = refused(**changes)
@@ -95,7 +96,8 @@ def test_what_mmdetections_configs_use_is_obeyed(changes):
 def test_all_refusals_come_at_once():
     with pytest.raises(UserError, match="(?s)fp16.*total_epochs.*NoSuchHook") as raised:
         config = load_config(MODEL)
-        config.update(custom_hooks=[{"type": "NoSuchHook"}], fp16={"loss_scale": 1.0}, total_epochs=5)
+        config.update(custom_hooks=[{"type": "NoSuchHook"}], fp16={"loss_scale": 1.0}, total_epochs=5,
+                      runner={"type": "EpochBasedRunner", "max_epochs": 6})
         require_obeyed(config, gpus=0)
     assert all(word in str(raised.value) for word in ("NoSuchHook", "fp16", "total_epochs"))
 
