@@ -22,7 +22,8 @@ NAMES = ("post_training", "int8", "int8_pruned_40", "pruned_40", "int8_pruned_20
          "pruned_60", "int8_mixed")
 # Not trained; of the second convert takes the quantizers that cost most out, until it keeps the limit.
 _POST_TRAINING = ("post_training", "int8_mixed")
-_SAMPLES = 256
+# Ranges and statistics of as many again come out the same, and each costs a forward pass through NNCF's graph.
+_SAMPLES = 128
 # Of the FP32 training's length: 8 bits need little, pruned filters' work has to be learned by those that stay.
 _INT8_LENGTH, _PRUNED_LENGTH, _SHORTEST_PRUNED = 1 / 8, 1 / 3, 3
 _INT8_RATE, _PRUNED_RATE = 0.1, 0.3
