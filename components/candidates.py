@@ -66,11 +66,7 @@ class Candidates:
         "Overrides of every candidate's config, dotted key to value.", {})
 
     def check(self) -> None:
-        """Check that there are candidates, with names that exist and differ.
-
-        Raises:
-            UserError: There is none, or one cannot be.
-        """
+        """Raise UserError where there is no candidate, or one cannot be or has the name of another."""
         from core.training.ready_made import expand
         from core.training.settings import When
 

@@ -57,11 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def compile_pipeline(path: Path) -> None:
-    """Write the compiled pipeline to ``path``.
-
-    Raises:
-        UserError: The file's name does not end in .yaml or .yml.
-    """
+    """Write the compiled pipeline to ``path``; raise UserError where its name does not end in .yaml or .yml."""
     from kfp import compiler
 
     from core.base.files import new_file

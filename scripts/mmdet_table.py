@@ -209,11 +209,7 @@ def _wake(run: DryRun) -> None:
 
 
 def check_stock(config: Any) -> None:
-    """Check a config by itself as the resolve stage does.
-
-    Raises:
-        UserError: It is refused.
-    """
+    """Raise UserError where a config by itself is refused, as by the resolve stage."""
     from components.resolve.stage import check_detector
     from core.base.faults import Faults
     from core.config.test_pipeline import preprocessing_of

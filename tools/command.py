@@ -51,11 +51,7 @@ def let_children_import() -> None:
 
 
 def read_config(path: str, options: Sequence[str], trust: bool) -> Any:
-    """Return the mmcv Config of a file with the options of the command line.
-
-    Raises:
-        UserError: As ``core.config.loading.load_config``.
-    """
+    """Return the mmcv Config of a file with the command line's options; errors as ``load_config``."""
     from core.config.loading import load_config
     from core.config.options import parse_options
 

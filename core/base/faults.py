@@ -48,11 +48,7 @@ class Faults:
         return list(self._found.values())
 
     def stop(self) -> None:
-        """Raise the one fault there is, or all in one error.
-
-        Raises:
-            UserError: Anything was noted.
-        """
+        """Raise the one fault there is, or all in one error; nothing where none was noted."""
         found = self.found()
         if found:
             raise found[0] if len(found) == 1 else SeveralFaults(found)

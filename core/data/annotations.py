@@ -102,11 +102,7 @@ def clean_split(split: AnnotatedSplit, classes: tuple[str, ...]) -> AnnotatedSpl
 
 
 def check_relative(name: str, file: Path, what: str) -> str:
-    """Return ``name`` where it is a relative path that stays in its folder.
-
-    Raises:
-        UserError: It is empty, absolute, leads upwards or cannot be a file name.
-    """
+    """Return ``name``; raise UserError where it is empty, absolute, leads upwards or cannot be a file name."""
     path = PurePosixPath(name)
     if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in name or not is_unicode(name):
         raise UserError(f"{file}, {what}", repr(name), "It must be a path relative to the image folder, inside it.",

@@ -395,11 +395,7 @@ def try_ir(python: Path, onnx: Path, ir: Path) -> dict[str, Any]:
 
 
 def find_openvino_python(given: Path | None = None) -> Path | None:
-    """Return the Python that can convert models: ``given``, else this one, where it has OpenVINO.
-
-    Raises:
-        UserError: ``given`` cannot be run.
-    """
+    """Return the Python that can convert models: ``given``, which must run, else this one, where it has OpenVINO."""
     if given is not None:
         if not os.access(given, os.X_OK) or Path(given).is_dir():
             raise UserError("--openvino-python", given, "It must be a Python with openvino-dev.",

@@ -114,11 +114,7 @@ def fit(config: Any, dataset: "Dataset", output_checkpoint: Path, log_file: Path
 
 
 def require_finite(network: Any) -> None:
-    """Stop where a weight is not finite: the last step can do that, after the last loss that is looked at.
-
-    Raises:
-        CandidateFailed: One is not; names it.
-    """
+    """Raise CandidateFailed where a weight is not finite: the last step can do that after the last loss."""
     import torch
 
     broken = [name for name, value in network.named_parameters() if not torch.isfinite(value.detach()).all()]

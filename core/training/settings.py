@@ -39,11 +39,7 @@ class When(StrEnum):
 
 
 def check_minutes(minutes: float) -> None:
-    """Check the minutes between two training states.
-
-    Raises:
-        UserError: They are not a positive number.
-    """
+    """Raise UserError where the minutes between two training states are not a positive number."""
     if not 0 < minutes < float("inf"):
         raise UserError("parameter checkpoint_minutes", minutes, "It must be a number above 0.",
                         "Give minutes, such as 10.")

@@ -51,21 +51,13 @@ class StateSettings:
 
     @classmethod
     def of(cls, location: str, minutes: float) -> Optional["StateSettings"]:
-        """Return the settings, None for an empty location, which stores nothing.
-
-        Raises:
-            UserError: The minutes are not a positive number.
-        """
+        """Return the settings, None for an empty location, which stores nothing; errors as :func:`check_minutes`."""
         check_minutes(minutes)
         return cls(location, minutes) if location else None
 
 
 def check_state(settings: StateSettings | None) -> None:
-    """Check that states could be kept there.
-
-    Raises:
-        UserError: The location is malformed or cannot be reached.
-    """
+    """Raise UserError where states could not be kept there: the location is malformed or cannot be reached."""
     if settings is not None:
         open_store(settings.location, "training_state").find(IDENTITY)
 

@@ -140,11 +140,7 @@ class ClusterCommand:
 
 
 def _list_bucket(address: str) -> None:
-    """List the beginning of an address on S3 with this machine's access.
-
-    Raises:
-        UserError: It cannot be listed.
-    """
+    """List the beginning of an address on S3 with this machine's access; raise UserError where it cannot be."""
     from core.storage.location import parse_location
     from core.storage.s3_client import connect, s3_errors
 

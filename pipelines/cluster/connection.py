@@ -230,11 +230,7 @@ class Connection:
 
 
 def host_of(host: str | None, environ: Mapping[str, str]) -> str:
-    """Return the host that is given, or the environment's, or inside a cluster the cluster's own.
-
-    Raises:
-        UserError: There is none.
-    """
+    """Return the host that is given, the environment's or the cluster's own; raise UserError where there is none."""
     found = host or environ.get(HOST_VARIABLE) or (IN_CLUSTER_HOST if environ.get(IN_CLUSTER_VARIABLE) else None)
     if not found:
         raise UserError("--host", "none given", "It must be the address of Kubeflow Pipelines.",

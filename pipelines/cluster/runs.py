@@ -90,11 +90,7 @@ def _check_places(settings: RunSettings, root: Path) -> None:
 
 
 def check_pipeline_root(address: str) -> None:
-    """Check the address of a pipeline root.
-
-    Raises:
-        UserError: It is none: another kind of address, or no bucket.
-    """
+    """Raise UserError where a pipeline root's address is of another kind, or names no bucket."""
     if not address.startswith(PIPELINE_ROOT_SCHEMES):
         raise UserError("--pipeline-root", address, "Artifacts go to object storage.",
                         "Give an address such as s3://bucket/runs.")

@@ -72,11 +72,7 @@ def set_schedule(connection: Connection, version: Version, settings: RunSettings
 
 
 def end_schedule(connection: Connection, name: str) -> None:
-    """Delete the schedule of this name; runs that it has started continue.
-
-    Raises:
-        UserError: There is none.
-    """
+    """Delete the schedule of this name, which must exist; runs that it has started continue."""
     found = _of_name(connection, name)
     if not found:
         raise UserError("--unschedule", name, "There is no schedule of this name.",
