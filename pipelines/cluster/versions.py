@@ -66,17 +66,15 @@ def ensure_version(connection: Connection, package: Path, pipeline: str) -> Vers
 
 def find_pipeline(connection: Connection, name: str) -> str | None:
     """Return the id of the pipeline of this name, or None."""
-    found = entries(connection, "pipeline", name, lambda **page: connection.client.list_pipelines(
-        namespace=connection.namespace, **page), "pipelines")
-    first = next(found, None)
-    return first.pipeline_id if first else None
+    found = next(entries(connection, "pipeline", name, lambda **page: connection.client.list_pipelines(
+        namespace=connection.namespace, **page), "pipelines"), None)
+    return found.pipeline_id if found else None
 
 
 def _find_version(connection: Connection, pipeline_id: str, name: str) -> Version | None:
-    found = entries(connection, "pipeline version", name, lambda **page: connection.client.list_pipeline_versions(
-        pipeline_id, **page), "pipeline_versions")
-    first = next(found, None)
-    return Version(pipeline_id, first.pipeline_version_id, name, uploaded=False) if first else None
+    found = next(entries(connection, "pipeline version", name, lambda **page: connection.client.list_pipeline_versions(
+        pipeline_id, **page), "pipeline_versions"), None)
+    return Version(pipeline_id, found.pipeline_version_id, name, uploaded=False) if found else None
 
 
 def _upload(connection: Connection, package: Path, pipeline_id: str, name: str) -> Version:
