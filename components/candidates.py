@@ -27,8 +27,6 @@ class Wanted:
     """A candidate as it was asked for.
 
     Attributes:
-        name: Its name.
-        path: Its config.
         options: What the config is changed by.
         when: When it is trained (``core.training.settings.When``).
         may_fail: Whether the others go on without it where it cannot be: nobody has named it.
@@ -156,7 +154,6 @@ class OfCandidate:
         The first rank writes; KFP tells it alone of the outputs, and the others end well without.
 
         Args:
-            stage: The stage's arguments.
             output: The writer of KFP's executor output: each artifact gets the candidate's name.
             work: Writes the artifacts.
             given: The artifact from the stage before, in whose place an outcome may stand.

@@ -171,7 +171,6 @@ def check_values(declaration: type, values: Mapping[str, Any]) -> None:
     """Call ``check`` of all groups of a declaration, before there is a stage: on any machine, by the values alone.
 
     Args:
-        declaration: The stage's.
         values: Values by the names of parameters; for those that are missing the defaults count.
 
     Raises:

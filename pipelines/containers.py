@@ -49,9 +49,7 @@ class Surroundings:
 
     Attributes:
         volumes: Host path to ``{"bind": path inside, "mode": "ro" or "rw"}``, as Docker's client takes them.
-        variables: Environment variables.
         network: ``host`` where a storage service of this machine must be reached, else ``bridge``.
-        labels: The containers' labels.
         gpus: GPUs that the stages which train or evaluate get.
     """
 

@@ -23,10 +23,7 @@ class Parameter:
     """One parameter of the compiled pipeline.
 
     Attributes:
-        name: Its name.
         type: Its parameterType in the PipelineSpec, such as ``NUMBER_INTEGER``.
-        default: Its default value.
-        description: One sentence.
     """
 
     name: str

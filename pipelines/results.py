@@ -31,7 +31,6 @@ def collect_results(finished: Mapping[str, Mapping[str, Any]], run: Path) -> lis
 
     Args:
         finished: Outputs (parameters and KFP artifacts) by stage.
-        run: The run's folder.
     """
     from core.results.outcome import Outcome
 

@@ -89,7 +89,6 @@ class Source:
     """A model that a command is given.
 
     Attributes:
-        checkpoint: Its checkpoint.
         config: The config it is read with, None for the checkpoint's own.
         config_file: Where that lies; for a checkpoint by itself the config that its training left beside it, if any.
     """

@@ -9,11 +9,7 @@ T = TypeVar("T")
 
 
 class SeveralFaults(UserError):
-    """Several things a user can correct, one a line.
-
-    Attributes:
-        faults: Each of them.
-    """
+    """Several things a user can correct, one a line."""
 
     def __init__(self, faults: Iterable[UserError]) -> None:
         self.faults = tuple(faults)

@@ -12,7 +12,6 @@ class Imports:
     An import by a computed name is not seen.
 
     Args:
-        root: The project's folder.
         packages: The project's packages; imports of others are not followed.
         of_types: Whether imports for type checking alone are followed.
     """

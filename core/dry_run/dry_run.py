@@ -55,7 +55,6 @@ class StageResult:
     """One stage of a dry run.
 
     Attributes:
-        stage: Its name.
         outcome: What came of it; SKIPPED after a failure, NOT_RUN where it does not apply or cannot be tried here.
         why: The reason in one paragraph, or what was seen where it went well.
         seconds: How long it took.
@@ -105,7 +104,6 @@ class DryRun:
 
     Args:
         config: A resolved mmcv Config, which the stages change.
-        classes: Class names.
         folder: Where data, checkpoint and models go.
         openvino_python: Python that converts to IR; None leaves that stage out.
         dynamic_shape: Whether the model is to be exported for images of any size.

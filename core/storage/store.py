@@ -17,7 +17,6 @@ class StoredObject:
 
     Attributes:
         name: Its name below the store's location, with forward slashes.
-        size: Bytes.
         etag: Changes whenever the content does; on S3 mostly the MD5, or one of the parts' MD5s.
         modified: When it was last written, in UTC; on S3 in whole seconds.
     """

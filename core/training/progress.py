@@ -34,7 +34,6 @@ class Position:
         epoch: Epochs that are done.
         inner_iter: Batches of the present epoch that are done.
         iteration: Batches that are done in all.
-        random: The random generators at that moment.
         data: Where the training data stand (``core.training.samples.TrainLoader.state``).
         unscored: Whether the model is to be scored before the next batch.
     """

@@ -90,7 +90,6 @@ def loader_settings(config: Any, name: str = "train_dataloader", **defaults: Any
     """Return the arguments of a loader: those of ``data``, or of ``data.train_dataloader`` and its like.
 
     Args:
-        config: The config.
         name: The loader's key in ``data``.
         defaults: What holds where the config says nothing, in addition to MMDetection's own defaults.
 

@@ -67,9 +67,7 @@ def training_identity(config: Any, dataset: "Dataset", parent: Checkpoint | None
 
     Args:
         config: The resolved config; this machine's locations in it do not count.
-        dataset: The data.
         parent: The checkpoint training starts from; its weights count, not its file.
-        seed: The run's seed.
     """
     from mmcv.runner import get_dist_info
 
@@ -95,7 +93,6 @@ class TrainingStates:
     one and a damaged one is known. Beside them ``training.json`` tells whose states they are.
 
     Args:
-        settings: Where and how many.
         identity: What :func:`training_identity` says; its digest is the folder's name.
 
     Attributes:

@@ -23,7 +23,6 @@ class FineTuning:
     """The config's key ``fine_tuning``.
 
     Attributes:
-        when: When the model is trained.
         max_map_drop: Loss of mAP on the validation split that is within the limit, FP32 to compressed, absolute.
         patience: Validations in a row within the limit, or without improvement, that end a training.
     """

@@ -39,8 +39,6 @@ def load_what_fits(detector: Any, checkpoint: Checkpoint, source: object, copies
     Old names that MMDetection's modules still know are translated by them, as in ``mmcv.runner.load_checkpoint``.
 
     Args:
-        detector: The model.
-        checkpoint: What to load.
         source: Where it lies, for messages.
         copies: Whether the copies of EMA hooks are loaded, too.
 

@@ -26,9 +26,7 @@ class ClusterCommand:
     """One command for the cluster.
 
     Args:
-        arguments: The parsed command line.
         pipeline: The pipeline as a KFP component.
-        root: The project's folder.
     """
 
     def __init__(self, arguments: argparse.Namespace, pipeline: Any, root: Path) -> None:

@@ -89,7 +89,6 @@ class Connection:
 
         Args:
             thing: What the request is about, in the user's words.
-            value: Its name or value.
 
         Raises:
             Unreachable: No answer, an answer of 429 or 5xx, or a page where the API should be.

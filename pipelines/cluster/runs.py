@@ -29,8 +29,6 @@ class RunSettings:
     """What a run or a schedule is started with.
 
     Attributes:
-        name: Its name.
-        experiment: Experiment it belongs to.
         parameters: A value for every parameter, typed as the pipeline declares.
         service_account: Kubernetes service account of its pods, or None for the installation's.
         pipeline_root: Where artifacts go, or None for the installation's.
@@ -57,7 +55,6 @@ def check_settings(settings: RunSettings, root: Path) -> None:
     """Check what only a cluster asks of a run, before anything is uploaded or created.
 
     Args:
-        settings: The run's settings.
         root: The project's folder, whose configs the images hold.
 
     Raises:

@@ -23,9 +23,6 @@ class Listed:
     """A schedule as the cluster has it.
 
     Attributes:
-        name: Its name.
-        trigger: When it starts runs.
-        enabled: Whether it does at present.
         version: Name of the version it is pinned to, or :data:`DELETED`.
     """
 

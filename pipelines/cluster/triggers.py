@@ -34,7 +34,6 @@ class Trigger:
 
     Attributes:
         cron: A cron line of six fields.
-        seconds: An interval.
         notice: What was changed in the user's writing, or None.
     """
 

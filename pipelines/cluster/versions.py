@@ -18,8 +18,6 @@ class Version:
     """A version of the pipeline on the cluster.
 
     Attributes:
-        pipeline_id: The pipeline's id.
-        version_id: The version's id.
         name: The version's name, made of its content's digest.
         uploaded: Whether it was uploaded just now.
     """
@@ -39,7 +37,6 @@ def ensure_version(connection: Connection, package: Path, pipeline: str) -> Vers
     """Return the version that holds the content of ``package``; upload it where there is none yet.
 
     Args:
-        connection: The cluster.
         package: The compiled pipeline.
         pipeline: The pipeline's name on the cluster.
 

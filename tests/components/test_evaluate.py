@@ -21,9 +21,10 @@ def evaluate(tmp_path, tiny_ref):
         artifacts = {name: {"artifacts": [{"name": name, "uri": f"/{name}"}]} for name in ("evaluation", "detections")}
         code = STAGE.main(["--data", json.dumps(tiny_ref.to_json()), "--checkpoint", str(checkpoint),
                            "--candidate", json.dumps({"name": candidate} if candidate else {}),
-                     "--evaluation", str(tmp_path / "evaluation.json"), "--detections", str(tmp_path / "found.npz"),
-                     "--executor-input", json.dumps({"outputs": {"outputFile": str(tmp_path / "output.json"),
-                                                                 "artifacts": artifacts}})])
+                           "--evaluation", str(tmp_path / "evaluation.json"),
+                           "--detections", str(tmp_path / "found.npz"),
+                           "--executor-input", json.dumps({"outputs": {"outputFile": str(tmp_path / "output.json"),
+                                                                       "artifacts": artifacts}})])
         return code, Outcome.at(tmp_path / "evaluation.json")
 
     return run
