@@ -126,11 +126,9 @@ class RowRun:
         for name in ("points", "fake_quantize"):
             self.counts[f"{name}_{setting}"] = self.counts[name]
         seen = [f"{self.counts['points']} points"] if self.counts["points"] else []
-        seen += [self._filters()] if self.counts["filters"] else []
+        if self.counts["filters"]:
+            seen.append(f"{self.counts['pruned_filters']} of {self.counts['filters']} filters")
         return ", ".join(seen)
-
-    def _filters(self) -> str:
-        return f"{self.counts['pruned_filters']} of {self.counts['filters']} filters"
 
     def train_step(self) -> str:
         """Do one training step."""

@@ -398,7 +398,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--readme", metavar="FILE", type=Path, default=None,
                         help="Markdown file in which the sentence of counts is replaced")
     parser.add_argument("--again", action="store_true", help="walk the named rows again, done or not")
-    parser.add_argument("--row", metavar=("FOLDER", "ALGORITHM"), nargs=2, default=None, help=argparse.SUPPRESS)
     return parser
 
 
@@ -409,9 +408,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    if arguments.row is not None:
-        print(json.dumps(run_row(*arguments.row).to_json()))
-        return 0
     rows, imported = _read_rows(arguments.rows), False
     for algorithm, folder in itertools.product(arguments.algorithms, arguments.folders):
         done, first = rows.get((folder, algorithm)), rows.get((folder, ALGORITHMS[0]))
