@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,8 @@ class ClusterCommand:
         pause = 10.0 if arguments.poll is None else arguments.poll
         if not 0 < pause <= 3600:
             raise UserError("--poll", pause, "It must be more than 0 and at most 3600 seconds.", "Leave it out for 10.")
-        settings = self._settings(parameters, arguments.run_name or runs.default_run_name(self._name))
+        name = arguments.run_name or f"{self._name} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+        settings = self._settings(parameters, name)
         self._remark(settings)
         connection = self._connect()
         run_id = runs.start_run(connection, self._upload(connection), settings)

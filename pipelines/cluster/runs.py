@@ -1,7 +1,6 @@
 """Runs on the cluster: what they take, and how one is started."""
 
 import contextlib
-import datetime
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,11 +43,6 @@ class RunSettings:
         """Return what kfp.Client starts a run or a schedule of ``version`` with, but for experiment and name."""
         return {"params": dict(self.parameters), "pipeline_id": version.pipeline_id, "version_id": version.version_id,
                 "pipeline_root": self.pipeline_root, "service_account": self.service_account}
-
-
-def default_run_name(pipeline: str) -> str:
-    """Return a name with the time in UTC."""
-    return f"{pipeline} {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def check_settings(settings: RunSettings, root: Path) -> None:

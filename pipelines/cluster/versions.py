@@ -1,16 +1,16 @@
 """Pipeline versions on the cluster, named by the digest of their content."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import kfp_server_api
 
+from core.base.digest import sha256_file
 from core.base.errors import UserError
 from pipelines.cluster.connection import Connection, Exists
 from pipelines.cluster.listing import entries
 
-DIGEST_LENGTH = 16
+_DIGEST_LENGTH = 16
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,6 @@ class Version:
     uploaded: bool
 
 
-def version_name(package: Path) -> str:
-    """Return the name of the version with this content."""
-    return f"sha256-{hashlib.sha256(package.read_bytes()).hexdigest()[:DIGEST_LENGTH]}"
-
-
 def ensure_version(connection: Connection, package: Path, pipeline: str) -> Version:
     """Return the version that holds the content of ``package``; upload it where there is none yet.
 
@@ -43,7 +38,7 @@ def ensure_version(connection: Connection, package: Path, pipeline: str) -> Vers
     Raises:
         UserError: The cluster refuses; a pipeline that was created for this version is gone again then.
     """
-    name = version_name(package)
+    name = f"sha256-{sha256_file(package)[:_DIGEST_LENGTH]}"
     pipeline_id = find_pipeline(connection, pipeline)
     if pipeline_id is None:
         body = kfp_server_api.V2beta1Pipeline(
