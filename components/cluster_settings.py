@@ -96,8 +96,7 @@ def _is_qualified(text: Any) -> bool:
     if not isinstance(text, str):
         return False
     prefix, slash, last = text.rpartition("/")
-    return bool(re.fullmatch(_VALUE, last)) and (
-        not slash or is_subdomain(prefix))
+    return bool(re.fullmatch(_VALUE, last)) and (not slash or is_subdomain(prefix))
 
 
 def _is_label_value(text: Any) -> bool:
