@@ -239,7 +239,7 @@ class Stage:
 
         return run_on_ranks(self.build_parser(), work, f"components.{self.name}", argv)
 
-    def run(self) -> NoReturn:
+    def run_command(self) -> NoReturn:
         """Run the command line as a command of its own, which a signal ends."""
         sys.exit(run_command(self.name, self.main))
 

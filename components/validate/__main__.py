@@ -3,4 +3,4 @@
 from components.validate.stage import STAGE
 
 if __name__ == "__main__":
-    STAGE.run()
+    STAGE.run_command()
