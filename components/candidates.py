@@ -27,8 +27,6 @@ class Wanted:
     """A candidate as it was asked for.
 
     Attributes:
-        name: Its name.
-        path: Its config.
         options: What the config is changed by.
         when: When it is trained (``core.training.settings.When``).
         may_fail: Whether the others go on without it where it cannot be: nobody has named it.
@@ -66,11 +64,7 @@ class Candidates:
         "Overrides of every candidate's config, dotted key to value.", {})
 
     def check(self) -> None:
-        """Check that there are candidates, with names that exist and differ.
-
-        Raises:
-            UserError: There is none, or one cannot be.
-        """
+        """Raise UserError where there is no candidate, or one cannot be or has the name of another."""
         from core.training.ready_made import expand
         from core.training.settings import When
 
@@ -160,7 +154,6 @@ class OfCandidate:
         The first rank writes; KFP tells it alone of the outputs, and the others end well without.
 
         Args:
-            stage: The stage's arguments.
             output: The writer of KFP's executor output: each artifact gets the candidate's name.
             work: Writes the artifacts.
             given: The artifact from the stage before, in whose place an outcome may stand.

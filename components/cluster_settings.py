@@ -54,11 +54,7 @@ class ClusterSettings:
                                        "mmdet-compress-registry")
 
     def check(self) -> None:
-        """Check every value by Kubernetes' rules and the back-end's.
-
-        Raises:
-            UserError: Values cannot be what they are; all are named.
-        """
+        """Raise UserError, naming all, where values cannot be what they are by Kubernetes' rules and the back-end's."""
         faults = Faults()
         checks: dict[str, Callable[[str, Any], None]] = {}
         for group, smallest in SMALLEST_MEMORY.items():
@@ -81,11 +77,7 @@ def is_subdomain(text: str) -> bool:
 
 
 def quantity(text: str) -> float:
-    """Return a Kubernetes quantity such as ``500m`` or ``8Gi`` as a number of CPUs or bytes.
-
-    Raises:
-        ValueError: It is none.
-    """
+    """Return a quantity such as ``500m`` or ``8Gi`` as a number of CPUs or bytes; raise ValueError where it is none."""
     match = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)(m|k|M|G|T|Ki|Mi|Gi|Ti|)", text)
     if match is None:
         raise ValueError(text)
@@ -104,8 +96,7 @@ def _is_qualified(text: Any) -> bool:
     if not isinstance(text, str):
         return False
     prefix, slash, last = text.rpartition("/")
-    return bool(re.fullmatch(_VALUE, last)) and (
-        not slash or is_subdomain(prefix))
+    return bool(re.fullmatch(_VALUE, last)) and (not slash or is_subdomain(prefix))
 
 
 def _is_label_value(text: Any) -> bool:

@@ -21,17 +21,19 @@ To add a parameter: declare it in its stage, or in the group of the stages that 
 import argparse
 import copy
 import dataclasses
+import sys
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from core.base.cli import boolean, json_object, name_list, named_path, run_stage, stage_parser
 from core.base.executor_input import candidates_of
 from core.base.executor_output import ExecutorOutput
 from core.base.faults import Faults
+from core.base.supervision import run_command
 
 _ELEMENT = "element"
 _CONVERSIONS: dict[type, Callable[[str], Any]] = {
@@ -120,12 +122,7 @@ def parameter(help: str, default: Any = REQUIRED, *, metavar: str = "",
               presence: Presence = Presence.REQUIRED, convert: Callable[[str], Any] | None = None) -> Any:
     """Declare a parameter: text, a number, a boolean, a JSON object or a list of names, as the field's type says.
 
-    Args:
-        help: What it is, a sentence.
-        default: The command line's default; the graph gives every value but those of an ``OPTIONAL`` one.
-        metavar: What stands for the value in the command line's help; by default the type's.
-        presence: Whether the KFP component has it.
-        convert: Makes the value of its text; by default as its type says.
+    Arguments are those of :class:`Element`; the graph gives every value but those of an ``OPTIONAL`` parameter.
     """
     return _field(Element(Role.PARAMETER, help, default, metavar=metavar, presence=presence, convert=convert))
 
@@ -174,7 +171,6 @@ def check_values(declaration: type, values: Mapping[str, Any]) -> None:
     """Call ``check`` of all groups of a declaration, before there is a stage: on any machine, by the values alone.
 
     Args:
-        declaration: The stage's.
         values: Values by the names of parameters; for those that are missing the defaults count.
 
     Raises:
@@ -242,6 +238,10 @@ class Stage:
         from core.training.launch import run_on_ranks
 
         return run_on_ranks(self.build_parser(), work, f"components.{self.name}", argv)
+
+    def run_command(self) -> NoReturn:
+        """Run the command line as a command of its own, which a signal ends."""
+        sys.exit(run_command(self.name, self.main))
 
 
 def _field(element: Element) -> Any:

@@ -28,31 +28,19 @@ class TrainingState:
     checkpoint_minutes: float = parameter("Minutes between two states within an epoch.", 10.0)
 
     def settings(self) -> "StateSettings | None":
-        """Return where and how often states are stored, None for nowhere.
-
-        Raises:
-            UserError: The minutes are not a positive number.
-        """
+        """Return where and how often states are stored, None for nowhere; errors as :meth:`check`."""
         from core.training.states import StateSettings
 
         return StateSettings.of(self.training_state, self.checkpoint_minutes)
 
     def check(self) -> None:
-        """Check the minutes.
-
-        Raises:
-            UserError: They are not a positive number.
-        """
+        """Raise UserError where the minutes are not a positive number."""
         from core.training.settings import check_minutes
 
         check_minutes(self.checkpoint_minutes)
 
     def check_reach(self) -> None:
-        """Check that states could be kept there.
-
-        Raises:
-            UserError: They could not.
-        """
+        """Raise UserError where states could not be kept there."""
         from core.training.states import check_state
 
         check_state(self.settings())
@@ -65,11 +53,7 @@ class Gpus:
     gpus: int = parameter("GPUs to work on, a process for each, at most 8; 0 works on the CPU.", 0)
 
     def check(self) -> None:
-        """Check the number.
-
-        Raises:
-            UserError: One machine does not have so many.
-        """
+        """Raise UserError where one machine does not have so many."""
         from core.training.gpu import check_count
 
         check_count(self.gpus)

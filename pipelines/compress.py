@@ -57,11 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def compile_pipeline(path: Path) -> None:
-    """Write the compiled pipeline to ``path``.
-
-    Raises:
-        UserError: The file's name does not end in .yaml or .yml.
-    """
+    """Write the compiled pipeline to ``path``; raise UserError where its name does not end in .yaml or .yml."""
     from kfp import compiler
 
     from core.base.files import new_file
@@ -126,7 +122,7 @@ def run_locally(arguments: argparse.Namespace) -> int:
         values = {name: _located(name, value) for name, value in values.items()}
     values = with_weights_from_here(values)
     name = arguments.name or (arguments.params.stem if arguments.params else "compress")
-    check_runner(arguments.runner, spec, ROOT)
+    check_runner(arguments.runner, spec)
     console = Console(sys.stdout)
     with open_work_dir(arguments.work_dir) as work_dir:
         folder = work_dir.new_run(name)

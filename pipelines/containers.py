@@ -49,9 +49,7 @@ class Surroundings:
 
     Attributes:
         volumes: Host path to ``{"bind": path inside, "mode": "ro" or "rw"}``, as Docker's client takes them.
-        variables: Environment variables.
         network: ``host`` where a storage service of this machine must be reached, else ``bridge``.
-        labels: The containers' labels.
         gpus: GPUs that the stages which train or evaluate get.
     """
 
@@ -63,11 +61,7 @@ class Surroundings:
 
 
 def connect() -> Any:
-    """Return a client of the Docker Engine.
-
-    Raises:
-        UserError: The package is missing or no engine answers.
-    """
+    """Return a client of the Docker Engine; raise UserError where the package is missing or no engine answers."""
     if importlib.util.find_spec("docker") is None:
         raise UserError("--runner docker", "the Python package 'docker' is missing",
                         "It talks to the Docker Engine.", "Install it beside kfp, or leave --runner out.")
@@ -83,11 +77,7 @@ def connect() -> Any:
 
 
 def image_ids(client: Any, names: Iterable[str]) -> dict[str, str]:
-    """Return each image's id; one that is not on this machine is pulled.
-
-    Raises:
-        UserError: An image is not there and cannot be pulled.
-    """
+    """Return each image's id; one that is not here is pulled, or UserError is raised where it cannot be."""
     return {name: _image(client, name).id for name in names}
 
 

@@ -27,7 +27,7 @@ from components import images
 from core.base.executor_input import ONLY_CANDIDATE
 from pipelines import containers
 from pipelines.code_digest import CodeDigests
-from pipelines.console import Console, StageOutput, duration
+from pipelines.console import Console, duration
 from pipelines.environments import child_environment, environment_python
 from pipelines.process import run_process
 
@@ -174,29 +174,35 @@ class LocalRun:
         return total
 
     @contextlib.contextmanager
-    def stage_output(self) -> Iterator[StageOutput]:
-        """Announce that the current stage's command starts and give the place for its output."""
+    def stage_output(self) -> Iterator[Callable[[str], None]]:
+        """Announce that the current stage's command starts and give what takes its lines: for console and log."""
         stage = self._stage
         stage.ran = True
         self._console.line(f"[{stage.number}/{stage.total}] {stage.name} ...")
-        with open(self._settings.logs / f"{stage.name}.log", "w", encoding="utf-8") as log:
-            yield StageOutput(stage.name, self._console, log)
+        with open(self._settings.logs / f"{stage.name}.log", "w", encoding="utf-8") as file:
+            log = Console(file)
+
+            def pass_on(line: str) -> None:
+                log.line(line)
+                self._console.line(f"{stage.name} | {line}")
+
+            yield pass_on
 
     def run_process(self, image: str, command: list[str], variables: Mapping[str, str]) -> int:
         """Run the current stage's command in the environment of ``image`` and return its exit code."""
         python = environment_python(image)
         argv = [str(python), *command[1:]] if command[0] == "python" else command
         environment = child_environment(python, self._settings.root, variables)
-        with self.stage_output() as output:
+        with self.stage_output() as pass_on:
             held = () if self._settings.lock is None else (self._settings.lock,)
-            self._stage.exit_code = run_process(argv, environment, self._settings.root, output.line, held)
+            self._stage.exit_code = run_process(argv, environment, self._settings.root, pass_on, held)
         return self._stage.exit_code
 
     def run_container(self, image: str, command: list[str], variables: Mapping[str, str]) -> int:
         """Run the current stage's command in a container of ``image`` and return its exit code."""
-        with self.stage_output() as output:
+        with self.stage_output() as pass_on:
             self._stage.exit_code = containers.run_container(self._client, image, command, variables,
-                                                             self._settings.surroundings, output.line)
+                                                             self._settings.surroundings, pass_on)
         return self._stage.exit_code
 
 
@@ -281,12 +287,8 @@ def execution_stack(tasks: Mapping[str, pipeline_spec_pb2.PipelineTaskSpec]) -> 
     return sorted(tasks, key=lambda name: (depth(name), tasks[name].task_info.name), reverse=True)
 
 
-def check_runner(runner: str, spec: pipeline_spec_pb2.PipelineSpec, root: Path) -> None:
-    """Check that ``runner`` can execute the pipeline.
-
-    Raises:
-        UserError: An environment is not set up, Docker cannot be used, or an image cannot be had.
-    """
+def check_runner(runner: str, spec: pipeline_spec_pb2.PipelineSpec) -> None:
+    """Raise UserError where ``runner`` cannot execute the pipeline: Docker cannot be used, or an image not be had."""
     if runner == "docker":
         with contextlib.closing(containers.connect()) as client:
             containers.image_ids(client, executor_images(spec))

@@ -23,10 +23,7 @@ class Parameter:
     """One parameter of the compiled pipeline.
 
     Attributes:
-        name: Its name.
         type: Its parameterType in the PipelineSpec, such as ``NUMBER_INTEGER``.
-        default: Its default value.
-        description: One sentence.
     """
 
     name: str
@@ -104,11 +101,7 @@ def load_parameters(path: Path, parameters: Mapping[str, Parameter]) -> dict[str
 
 
 def from_text(parameter: Parameter, text: str) -> Any:
-    """Return the value that ``text`` writes, in the parameter's type.
-
-    Raises:
-        UserError: The text is no such value.
-    """
+    """Return the value that ``text`` writes, in the parameter's type; raise UserError where it is no such value."""
     kind = _TYPES[parameter.type]
     try:
         value = kind.parse(text)
@@ -120,11 +113,7 @@ def from_text(parameter: Parameter, text: str) -> Any:
 
 
 def from_yaml(parameter: Parameter, value: Any) -> Any:
-    """Return a YAML value in the parameter's type; text is read as on the command line.
-
-    Raises:
-        UserError: The value is of another type.
-    """
+    """Return a YAML value in the parameter's type; text is read as on the command line, with the same errors."""
     if isinstance(value, str):
         return from_text(parameter, value)
     kind = _TYPES[parameter.type]

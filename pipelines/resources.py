@@ -35,7 +35,7 @@ class StageResources:
         cpu_limited: Whether the stage may use no more CPUs than are kept free for it.
         memory_limit: Where it is another one than ``memory``.
         retries: How often a pod that vanished is started again; 0 leaves it to the back-end's default, which is
-            :data:`BACKEND_RETRIES` in a stock installation.
+            twice in a stock installation.
         cached: Whether an earlier run's outputs of the same inputs are taken; never where there are effects.
         gpu: Whether the stage asks for accelerators and is placed by the settings for GPU nodes.
         shared_memory: Size of /dev/shm; empty leaves the 64 MB a container has.
@@ -52,15 +52,6 @@ class StageResources:
     shared_memory: str = ""
 
     @property
-    def pods(self) -> int:
-        """Return how many pods a stage may get one after another in a stock installation, before a graph around it is
-        begun anew.
-
-        The back-end puts every pod into a graph of its own, which Argo retries as it retries pods.
-        """
-        return ((self.retries or BACKEND_RETRIES) + 1) * (BACKEND_RETRIES + 1)
-
-    @property
     def retry_window(self) -> int:
         """Return the seconds in which retries may start.
 
@@ -71,13 +62,6 @@ class StageResources:
         pauses = sum(BACKOFF_SECONDS * BACKOFF_FACTOR ** attempt for attempt in range(self.retries))
         return int((self.retries + 1) * self.timeout + pauses + WAITING_SECONDS)
 
-
-# Retries of a template that names none, and the policy of all (manifests/kustomize/third-party/argo/base/
-# workflow-controller-configmap-patch.yaml:56-59 of KFP 2.17.0): a pod that was deleted is an Error and comes again, a
-# stage that failed does not, whatever its exit code. Argo holds graphs to the same: a pod's retries that are used up
-# end as an Error, and the graph around it begins anew, as do those around that one (Argo v4.0.5, workflow/controller/
-# operator.go:4463-4467 and 1136-1138, dag.go:209-219).
-BACKEND_RETRIES, BACKEND_POLICY = 2, "OnError"
 
 STAGES: Mapping[str, StageResources] = {
     "resolve": StageResources("1", "4Gi", 30 * MINUTE, memory_limit="8Gi", cached=False),
@@ -140,7 +124,6 @@ def apply_resources(task: Any, stage: str, placement: Placement) -> None:
                        backoff_max_duration=f"{row.retry_window}s")
     if row.gpu:
         task.set_accelerator_type(placement.accelerator).set_accelerator_limit(placement.gpu_count)
-        # In a loop the compiler hands on what it knows of as an input alone (compiler_utils.get_inputs_for_all_groups).
         task.register_pipeline_channels([placement.accelerator, placement.gpu_count])
         kubernetes.add_toleration(task, **GPU_TOLERATION)
     kubernetes.add_node_selector_json(task, placement.gpu_node_selector if row.gpu else placement.cpu_node_selector)

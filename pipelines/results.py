@@ -26,16 +26,10 @@ RESULTS = (
 )
 
 
-def collect_results(finished: Mapping[str, Mapping[str, Any]], run: Path) -> list[Path]:
-    """Copy what the finished stages made into ``run`` and return what is there now.
-
-    Args:
-        finished: Outputs (parameters and KFP artifacts) by stage.
-        run: The run's folder.
-    """
+def collect_results(finished: Mapping[str, Mapping[str, Any]], run: Path) -> None:
+    """Copy what the finished stages made, their outputs (parameters and KFP artifacts) by stage, into ``run``."""
     from core.results.outcome import Outcome
 
-    collected = []
     for stage, output, place in RESULTS:
         for name in sorted(found for found in finished if found.partition("-")[0] == stage):
             source = Path(finished[name][output].path)
@@ -48,8 +42,6 @@ def collect_results(finished: Mapping[str, Mapping[str, Any]], run: Path) -> lis
                         _link_or_copy(path, target / path.relative_to(source))
             else:
                 _link_or_copy(source, target)
-            collected.append(target)
-    return collected
 
 
 def write_parameters(values: dict[str, Any], run: Path) -> None:

@@ -41,11 +41,7 @@ class WorkDir:
         return self.pipeline_root / "training-state"
 
     def new_run(self, name: str) -> Path:
-        """Create and return the folder ``<name>-<time>`` of a new run.
-
-        Raises:
-            UserError: The name cannot be a folder's.
-        """
+        """Create and return a run's folder ``<name>-<time>``; raise UserError where the name cannot be a folder's."""
         if not _NAME.fullmatch(name) or name == LATEST:
             raise UserError("--name", repr(name), "It becomes a folder's name, so it must be letters, digits, '.', "
                             "'_' and '-', begin with a letter or digit, and not be 'latest'.", "Choose such a name.")
@@ -59,11 +55,7 @@ class WorkDir:
         raise UserError("work dir", self.path, f"It holds a thousand runs named {stem}.", "Wait a second.")
 
     def point_latest_at(self, run: Path) -> None:
-        """Make ``latest`` a link to ``run``, in one step.
-
-        Raises:
-            UserError: ``latest`` is a folder.
-        """
+        """Make ``latest`` a link to ``run``, in one step; raise UserError where it is a folder."""
         link = self.path / f".{LATEST}.{os.getpid()}"
         link.unlink(missing_ok=True)
         link.symlink_to(run.name)

@@ -126,11 +126,9 @@ class RowRun:
         for name in ("points", "fake_quantize"):
             self.counts[f"{name}_{setting}"] = self.counts[name]
         seen = [f"{self.counts['points']} points"] if self.counts["points"] else []
-        seen += [self._filters()] if self.counts["filters"] else []
+        if self.counts["filters"]:
+            seen.append(f"{self.counts['pruned_filters']} of {self.counts['filters']} filters")
         return ", ".join(seen)
-
-    def _filters(self) -> str:
-        return f"{self.counts['pruned_filters']} of {self.counts['filters']} filters"
 
     def train_step(self) -> str:
         """Do one training step."""
@@ -303,15 +301,6 @@ def summary(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def write_summary(path: Path, rows: list[Row]) -> None:
-    """Replace what lies between the marks ``BEGIN`` and ``END`` of a Markdown file by the summary.
-
-    Raises:
-        UserError: As ``replace_between``.
-    """
-    replace_between(path, BEGIN, END, summary(rows))
-
-
 def replace_between(path: Path, begin: str, end: str, text: str) -> None:
     """Replace what lies between two marks of a Markdown file, each on a line of its own.
 
@@ -394,7 +383,7 @@ def _run(arguments: argparse.Namespace) -> int:
         print(f"{len(left)} rows are left: start again to resume", file=sys.stderr)
         return EXIT_LEFT
     if arguments.readme is not None:
-        write_summary(arguments.readme, _sorted(rows.values()))
+        replace_between(arguments.readme, BEGIN, END, summary(_sorted(rows.values())))
     if not arguments.output:
         print(_text(list(rows.values()), ".md"))
     return 0 if all(row.ok for row in rows.values()) else 1

@@ -97,11 +97,7 @@ def find_docker(environ: dict[str, str]) -> str:
 
 
 def stage_wheels(index: str) -> None:
-    """Put prebuilt mmcv-full wheels of the folder ``index`` where the build finds them; without one, none.
-
-    Raises:
-        UserError: There is none in it.
-    """
+    """Put the mmcv-full wheels of a folder, which must have some, where the build finds them; without one, none."""
     shutil.rmtree(WHEELS, ignore_errors=True)
     WHEELS.mkdir(parents=True)
     if not index:

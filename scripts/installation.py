@@ -50,8 +50,6 @@ class Installation:
     """The environment's folder.
 
     Args:
-        folder: Where it is.
-        with_nncf: Whether it has NNCF.
         environ: The environment variables to obey: ``PYTHON311``, ``MMCV_WHEEL_INDEX``, ``TORCH_WHEEL_INDEX``,
             ``FORCE_CUDA``, ``MAX_JOBS``.
     """

@@ -199,12 +199,7 @@ def small_config(folder: str, algorithm: str) -> Any:
     from core.training.sync_bn import replace_sync_bn
 
     config, entry = stock_config(folder), ENTRIES[folder]
-    for key, value in entry.smaller.items():
-        *path, name = key.split(".")
-        section = config
-        for step in path:
-            section = section[int(step) if step.isdigit() else step]
-        section[name] = value
+    config.merge_from_dict(entry.smaller)
     config.nncf_config = dict(input_info=dict(sample_size=[1, 3, *entry.size]), compression=COMPRESSION[algorithm])
     config.load_from = config.resume_from = None
     set_classes(config, CLASSES)

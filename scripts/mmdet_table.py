@@ -209,11 +209,7 @@ def _wake(run: DryRun) -> None:
 
 
 def check_stock(config: Any) -> None:
-    """Check a config by itself as the resolve stage does.
-
-    Raises:
-        UserError: It is refused.
-    """
+    """Raise UserError where a config by itself is refused, as by the resolve stage."""
     from components.resolve.stage import check_detector
     from core.base.faults import Faults
     from core.config.test_pipeline import preprocessing_of
@@ -402,7 +398,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--readme", metavar="FILE", type=Path, default=None,
                         help="Markdown file in which the sentence of counts is replaced")
     parser.add_argument("--again", action="store_true", help="walk the named rows again, done or not")
-    parser.add_argument("--row", metavar=("FOLDER", "ALGORITHM"), nargs=2, default=None, help=argparse.SUPPRESS)
     return parser
 
 
@@ -413,9 +408,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    if arguments.row is not None:
-        print(json.dumps(run_row(*arguments.row).to_json()))
-        return 0
     rows, imported = _read_rows(arguments.rows), False
     for algorithm, folder in itertools.product(arguments.algorithms, arguments.folders):
         done, first = rows.get((folder, algorithm)), rows.get((folder, ALGORITHMS[0]))

@@ -51,11 +51,7 @@ def let_children_import() -> None:
 
 
 def read_config(path: str, options: Sequence[str], trust: bool) -> Any:
-    """Return the mmcv Config of a file with the options of the command line.
-
-    Raises:
-        UserError: As ``core.config.loading.load_config``.
-    """
+    """Return the mmcv Config of a file with the command line's options; errors as ``load_config``."""
     from core.config.loading import load_config
     from core.config.options import parse_options
 
@@ -93,7 +89,6 @@ class Source:
     """A model that a command is given.
 
     Attributes:
-        checkpoint: Its checkpoint.
         config: The config it is read with, None for the checkpoint's own.
         config_file: Where that lies; for a checkpoint by itself the config that its training left beside it, if any.
     """

@@ -22,11 +22,7 @@ class CompressionLimits:
     strict: bool = parameter("Whether to stop where nncf_compress_postprocessing=True would fall back to False.", False)
 
     def check(self) -> None:
-        """Check the share.
-
-        Raises:
-            UserError: It is no share.
-        """
+        """Raise UserError where the share is none."""
         from core.training.initial import check_ratio
 
         check_ratio(self.min_initial_map_ratio, "parameter min_initial_map_ratio")

@@ -1,11 +1,6 @@
 """Command line of the evaluate stage."""
 
-import sys
-
 from components.evaluate.stage import STAGE
-from core.base.supervision import run_command
-
-main = STAGE.main
 
 if __name__ == "__main__":
-    sys.exit(run_command(STAGE.name, main))
+    STAGE.run_command()

@@ -24,22 +24,14 @@ class Limits:
     min_map: float = parameter("Smallest accepted mAP of FP32 PyTorch and of the compressed IR; 0 asks nothing.", 0.05)
 
     def thresholds(self) -> "Thresholds":
-        """Return the limits as the gate's judgement takes them.
-
-        Raises:
-            UserError: One cannot be a limit.
-        """
+        """Return the limits as the gate's judgement takes them; raise UserError where one cannot be a limit."""
         from core.report.gate import Thresholds
 
         return Thresholds(max_map_drop=self.max_map_drop, max_class_drop=self.max_class_drop,
                           min_speedup=self.min_speedup, min_map=self.min_map)
 
     def check(self) -> None:
-        """Check each limit.
-
-        Raises:
-            UserError: One cannot be a limit.
-        """
+        """Raise UserError where one cannot be a limit."""
         self.thresholds()
 
 

@@ -26,11 +26,7 @@ class Goal:
         "shows hours alone.", 0.0)
 
     def value(self) -> "Objective":
-        """Return the objective.
-
-        Raises:
-            UserError: There is none of that name.
-        """
+        """Return the objective; raise UserError where there is none of that name."""
         from core.results.summary import Objective
 
         try:
@@ -40,11 +36,7 @@ class Goal:
                             "Use throughput for batches of work, latency where one image is waited for.") from error
 
     def check(self) -> None:
-        """Check the objective and the price.
-
-        Raises:
-            UserError: There is none of that name, or the price is no number of at least 0.
-        """
+        """Raise UserError where there is no such objective, or the price is no number of at least 0."""
         self.value()
         if not 0 <= self.price_per_hour < math.inf:
             raise UserError("parameter price_per_hour", self.price_per_hour, "It is a number of at least 0.",

@@ -221,11 +221,7 @@ def _reference(candidate: _Candidate, max_map_drop: float) -> dict[str, str]:
 
 
 def check_fine_tune(wanted: Wanted, config: Any) -> None:
-    """Check that a candidate which is not to be trained needs no training.
-
-    Raises:
-        UserError: It prunes or sparsifies, which goes by epochs.
-    """
+    """Raise UserError where a candidate that is not to be trained prunes or sparsifies, which goes by epochs."""
     from core.config.adapt import algorithms_of
 
     others = [name for name in algorithms_of(config) if name != "quantization"]
@@ -236,11 +232,7 @@ def check_fine_tune(wanted: Wanted, config: Any) -> None:
 
 
 def check_compression(config: Any, dynamic_shape: bool) -> None:
-    """Check a config's nncf_config by itself, and what a dynamic shape asks of it.
-
-    Raises:
-        UserError: It is not valid.
-    """
+    """Raise UserError where a config's nncf_config is not valid by itself, or does not go with a dynamic shape."""
     from core.compression.config_check import epochs_of, require_valid
     from core.config.adapt import algorithms_of, nncf_config_of
     from core.export.dynamic_shape import check_dynamic_shape
@@ -303,11 +295,7 @@ def weights_option(location: str) -> dict[str, str]:
 
 
 def check_parent(parent: "ParentRef", config: Any, classes: Sequence[str]) -> None:
-    """Check that a given checkpoint is an FP32 one of this model and these classes, as the train stage will.
-
-    Raises:
-        UserError: It is not.
-    """
+    """Raise UserError where a given checkpoint is not an FP32 one of this model and these classes, as train does."""
     from core.config.adapt import plain_config, set_classes
     from core.storage.parent import open_parent
     from core.training.fit import fitting_detector
@@ -319,11 +307,7 @@ def check_parent(parent: "ParentRef", config: Any, classes: Sequence[str]) -> No
 
 
 def check_layers(config: Any, classes: Sequence[str]) -> None:
-    """Check the nncf_config against the layers of the detector that it wraps: the half of a preflight that is quick.
-
-    Raises:
-        UserError: It does not fit them.
-    """
+    """Raise UserError where the nncf_config does not fit the detector's layers: the quick half of a preflight."""
     from core.config.adapt import nncf_config_of
     from core.dry_run.preflight import try_layers
 

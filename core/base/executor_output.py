@@ -1,4 +1,4 @@
-"""The file through which a plain container tells KFP its parameters and artifact metadata."""
+"""The file through which a plain container tells KFP the metadata of its artifacts."""
 
 import json
 import math
@@ -11,7 +11,7 @@ from core.base.text import bounded_repr
 
 
 class ExecutorOutput:
-    """Collects a stage's output parameters and artifact metadata and writes them once.
+    """Collects the metadata of a stage's artifacts and writes it once; output parameters are files of their own.
 
     The shape is KFP's ExecutorOutput message (kfp/dsl/executor.py). Without an executor input, as when
     a person calls the stage by hand, nothing is written.
@@ -26,17 +26,12 @@ class ExecutorOutput:
         except (ValueError, KeyError) as error:
             raise UserError("--executor-input", bounded_repr(executor_input, 80), "It must be KFP's ExecutorInput "
                             "JSON.", "Leave the option out when calling a stage by hand.") from error
-        self._parameters: dict[str, Any] = {}
         self._metadata: dict[str, dict[str, Any]] = {}
 
     @property
     def by_hand(self) -> bool:
         """Return whether a person, rather than KFP, runs the stage."""
         return self._outputs is None
-
-    def parameter(self, name: str, value: Any) -> None:
-        """Set an output parameter that the component declares."""
-        self._parameters[name] = storable(value)
 
     def artifact(self, name: str, metadata: dict[str, Any]) -> None:
         """Add metadata to an output artifact that the component declares."""
@@ -46,17 +41,16 @@ class ExecutorOutput:
         """Write the file KFP asked for; every declared artifact is registered, with or without metadata."""
         if self._outputs is None:
             return
-        undeclared = (self._parameters.keys() - self._outputs.get("parameters", {}).keys()) | (
-            self._metadata.keys() - self._outputs.get("artifacts", {}).keys())
+        declared = {name: listed["artifacts"][0] for name, listed in self._outputs.get("artifacts", {}).items()}
+        undeclared = self._metadata.keys() - declared.keys()
         if undeclared:
             raise ValueError(f"outputs {sorted(undeclared)} are not declared by the component")
-        declared = {name: listed["artifacts"][0] for name, listed in self._outputs.get("artifacts", {}).items()}
         artifacts = {name: {"artifacts": [{"name": artifact.get("name", name), "uri": artifact["uri"],
                                            "metadata": self._metadata.get(name, {})}]}
                      for name, artifact in declared.items()}
         path = Path(self._outputs["outputFile"])
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"parameterValues": self._parameters, "artifacts": artifacts}))
+        path.write_text(json.dumps({"parameterValues": {}, "artifacts": artifacts}))
 
 
 def storable(value: Any) -> Any:

@@ -9,11 +9,7 @@ T = TypeVar("T")
 
 
 class SeveralFaults(UserError):
-    """Several things a user can correct, one a line.
-
-    Attributes:
-        faults: Each of them.
-    """
+    """Several things a user can correct, one a line."""
 
     def __init__(self, faults: Iterable[UserError]) -> None:
         self.faults = tuple(faults)
@@ -48,11 +44,7 @@ class Faults:
         return list(self._found.values())
 
     def stop(self) -> None:
-        """Raise the one fault there is, or all in one error.
-
-        Raises:
-            UserError: Anything was noted.
-        """
+        """Raise the one fault there is, or all in one error; nothing where none was noted."""
         found = self.found()
         if found:
             raise found[0] if len(found) == 1 else SeveralFaults(found)

@@ -23,7 +23,6 @@ def read_json(path: Path, thing: str, hint: str, most: int = MOST_BYTES, any_num
     """Return the value that a JSON file holds.
 
     Args:
-        path: The file.
         thing: What it is, for messages.
         hint: What to do where it cannot be read, for messages.
         most: Bytes that it may have.

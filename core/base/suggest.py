@@ -22,15 +22,10 @@ def did_you_mean(name: str, candidates: Iterable[str], otherwise: str) -> str:
     return f"Did you mean `{match}`?" if match else otherwise
 
 
-def similar(name: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """Return up to ``count`` of the ``known`` names that look like ``name``, best first, letter case aside."""
-    folded = {candidate.casefold(): candidate for candidate in sorted(known) if len(candidate) <= LONGEST}
-    return [folded[match] for match in get_close_matches(name[:LONGEST].casefold(), folded, n=count, cutoff=0.5)]
-
-
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return ``" (did you mean 'x' or 'y'?)"``, or nothing where no name is similar."""
-    names = similar(name, known)
+    """Return ``" (did you mean 'x' or 'y'?)"`` of up to three known names like this one, letter case aside, or ""."""
+    folded = {candidate.casefold(): candidate for candidate in sorted(known) if len(candidate) <= LONGEST}
+    names = [folded[match] for match in get_close_matches(name[:LONGEST].casefold(), folded, cutoff=0.5)]
     return f" (did you mean {' or '.join(map(repr, names))}?)" if names else ""
 
 

@@ -15,9 +15,6 @@ class DaemonThreadPool(Executor):
     The interpreter joins the threads of ``concurrent.futures.ThreadPoolExecutor`` before it ends, so one that waits for
     a silent server would keep a terminated process for minutes. Where the ``with`` block is left by an error, what has
     not begun is cancelled; where it is left by an interruption, what has begun is not waited for either.
-
-    Args:
-        max_workers: The largest number of threads.
     """
 
     def __init__(self, max_workers: int) -> None:

@@ -19,11 +19,7 @@ def write_labels(folder: Path, classes: Sequence[str]) -> None:
 
 
 def read_labels(folder: Path) -> tuple[str, ...]:
-    """Return the lines of ``labels.txt``.
-
-    Raises:
-        UserError: It is missing or is not text.
-    """
+    """Return the lines of ``labels.txt``; raise UserError where it is missing or is not text."""
     path = Path(folder) / LABELS_FILE
     try:
         return tuple(read_foreign(path, "bundle file", _MOST_BYTES, COPY_AGAIN).decode("utf-8").split("\n")[:-1])

@@ -64,11 +64,7 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
-        """Read a bundle's ``bundle.json``.
-
-        Raises:
-            UserError: It is missing or is not one of this version.
-        """
+        """Read a bundle's ``bundle.json``; raise UserError where it is missing or not one of this version."""
         path = Path(folder) / MANIFEST
         try:
             there = path.exists()

@@ -54,11 +54,7 @@ def write_model_card(folder: Path, model_name: str, spec: "ModelSpec", summary: 
 
 
 def check_model_card(folder: Path, xml_sha256: str) -> None:
-    """Check that a bundle's card is of the models and the measurements beside it.
-
-    Raises:
-        UserError: It is missing, is not text, or lacks the digest of a file that it must name.
-    """
+    """Raise UserError where a bundle's card is missing, is no text, or lacks the digest of a file that it must name."""
     path = Path(folder) / CARD_FILE
     try:
         text = read_foreign(path, "bundle file", MOST_BYTES, COPY_AGAIN).decode("utf-8")

@@ -23,7 +23,6 @@ class Publication:
 
     Attributes:
         location: Absolute path of the version's folder, or its URI on S3.
-        version: Its number.
         created: False where the same content had been published before.
     """
 
@@ -40,7 +39,6 @@ def publish(bundle: Path, destination: str, model_name: str, version: int | None
     killed, the same call again finds out what became of it, resumes it or begins anew.
 
     Args:
-        bundle: The folder.
         destination: A folder of this machine or ``s3://bucket/prefix``.
         model_name: The model's folder there.
         version: A version to publish as; nothing is done where it holds the same content.

@@ -74,11 +74,7 @@ class FolderPublisher:
         return (self._models / str(version)).exists()
 
     def check_writable(self) -> None:
-        """Check the folder's rights, or those of the nearest folder above it that exists; nothing is written.
-
-        Raises:
-            UserError: It is no folder that can be written.
-        """
+        """Raise UserError where the folder, or the nearest above it that exists, cannot be written."""
         folder = next(path for path in (self._models, *self._models.parents) if path.exists())
         if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
             raise UserError("destination", self._models, f"It must be a folder that can be written, and {folder} is "

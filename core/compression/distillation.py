@@ -33,11 +33,7 @@ class RawHeads(torch.nn.Module):
 
 
 def require_distillable(detector: Any, nncf_config: Mapping[str, Any]) -> None:
-    """Check that distillation, where ``nncf_config`` asks for it, means something for ``detector``.
-
-    Raises:
-        UserError: The detector has two stages, or the loss is the one of classifiers.
-    """
+    """Raise UserError where distillation is asked for of a detector of two stages, or with the loss of classifiers."""
     section = nncf_config.get("compression") or []
     for entry in section if isinstance(section, (list, tuple)) else [section]:
         if entry.get("algorithm") != ALGORITHM:

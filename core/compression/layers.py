@@ -41,7 +41,6 @@ class TracedLayers:
     """The operations of a traced detector, by their NNCF scopes.
 
     Attributes:
-        operations: Every operation.
         weighted: Those with weights that an algorithm can compress.
         frozen: The weighted ones that are not trained.
         graph: NNCF's graph of the detector.
@@ -87,7 +86,6 @@ class PruningPlan:
 
     Attributes:
         level: The share of filters that the config asks for; None where it asks for a share of FLOPs.
-        groups: The groups that can be pruned.
         barriers: Kinds of operators in the graph that NNCF cannot prune through, and how many of each there are.
     """
 

@@ -90,11 +90,7 @@ def restore_compression(detector: Any, nncf_config: dict[str, Any], checkpoint: 
 
 
 def check_state(nncf_config: Mapping[str, Any], state: Mapping[str, Any], source: object) -> None:
-    """Check that a compression state is of the form that NNCF 2.0.0 writes, for the algorithms of its config.
-
-    Raises:
-        NotRestored: It is not; names the entry.
-    """
+    """Raise NotRestored where a compression state is not of the form that NNCF 2.0.0 writes; names the entry."""
     import jsonschema
 
     try:

@@ -187,11 +187,7 @@ def plain_config(cfg: "Config") -> "Config":
 
 
 def nncf_config_of(cfg: "Config") -> dict[str, Any] | None:
-    """Return ``nncf_config`` as a plain dict, None where it is absent or empty.
-
-    Raises:
-        UserError: It is not a dict.
-    """
+    """Return ``nncf_config`` as a plain dict, None where it is absent or empty; raise UserError where it is no dict."""
     value = cfg.get("nncf_config")
     if value is None or value == {}:
         return None

@@ -44,11 +44,7 @@ def json_digest(obj: Any) -> str:
 
 
 def file_digest(path: str | Path) -> str:
-    """Return the sha256 hex digest of a file's bytes.
-
-    Raises:
-        UserError: There is no such file.
-    """
+    """Return the sha256 hex digest of a file's bytes; raise UserError where there is no such file."""
     try:
         return sha256_file(Path(path))
     except (FileNotFoundError, IsADirectoryError) as error:

@@ -18,11 +18,7 @@ _RESERVED_KEYS = ("filename", "text", "pretty_text")
 
 
 def check_top_level(config: Mapping[str, object], thing: str) -> None:
-    """Refuse top-level keys that are a misspelt key of mmdet or reserved by mmcv; variables of the file may stay.
-
-    Raises:
-        UserError: Names the key and the nearest known one.
-    """
+    """Refuse top-level keys that are a misspelt key of mmdet or reserved by mmcv; variables of the file may stay."""
     for key in config:
         if key in _RESERVED_KEYS:
             raise UserError(thing, f"the key `{key}`", "mmcv keeps this name for the config file itself.",

@@ -47,11 +47,7 @@ class ConfigRef:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "ConfigRef":
-        """Return the reference that :meth:`to_json` wrote.
-
-        Raises:
-            UserError: ``value`` is not such a mapping.
-        """
+        """Return the reference that :meth:`to_json` wrote; raise UserError where ``value`` is none."""
         try:
             path, digest = str(value["path"]), str(value["digest"])
             options, files = (json_object(str(value[key]), any_number=True) for key in ("options", "files"))

@@ -17,11 +17,7 @@ def is_stored(path: str | Path) -> bool:
 
 
 def concrete(location: str) -> str:
-    """Return a config's location with what ``?latest`` stands for.
-
-    Raises:
-        UserError: It is malformed or nothing lies there.
-    """
+    """Return a config's location with what ``?latest`` stands for; errors as ``resolve_latest``."""
     from core.storage.source import resolve_latest
 
     return str(resolve_latest(parse_location(location, _THING), _THING))

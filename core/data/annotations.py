@@ -101,17 +101,12 @@ def clean_split(split: AnnotatedSplit, classes: tuple[str, ...]) -> AnnotatedSpl
     return replace(split, classes=classes, images=tuple(images), warnings=split.warnings + warnings)
 
 
-def check_relative(name: str, file: Path, what: str) -> str:
-    """Return ``name`` where it is a relative path that stays in its folder.
-
-    Raises:
-        UserError: It is empty, absolute, leads upwards or cannot be a file name.
-    """
+def check_relative(name: str, file: Path, what: str) -> None:
+    """Raise UserError where ``name`` is empty, absolute, leads upwards or cannot be a file name."""
     path = PurePosixPath(name)
     if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in name or not is_unicode(name):
         raise UserError(f"{file}, {what}", repr(name), "It must be a path relative to the image folder, inside it.",
                         "Correct the name in the annotations.")
-    return name
 
 
 def is_unicode(text: str) -> bool:

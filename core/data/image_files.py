@@ -31,11 +31,7 @@ class ImageFiles:
         return os.path.isfile(file)
 
     def size(self, file: Path) -> tuple[int, int]:
-        """Return an image's (width, height) in pixels, for annotations that do not say it.
-
-        Raises:
-            UserError: The file is no whole image.
-        """
+        """Return an image's (width, height) in pixels; raise UserError where it is no whole image."""
         return image_size(file)
 
 
@@ -80,11 +76,7 @@ class ListedImages(ImageFiles):
         return info.name, info.size, info.etag
 
     def check(self, files: Sequence[Path]) -> None:
-        """Make sure that images are there and not empty.
-
-        Raises:
-            UserError: Any is not; up to ten are named, all are counted.
-        """
+        """Raise UserError where images are missing or empty; up to ten are named, all are counted."""
         unusable = [file for file in sorted(set(files))
                     if not self.has(file) or not self._objects[self._name(file)].size]
         if unusable:

@@ -117,11 +117,7 @@ def check_image(data: bytes) -> tuple[int, int]:
 
 
 def image_size(file: Path) -> tuple[int, int]:
-    """Return (width, height) as decoded, for annotations that do not say it.
-
-    Raises:
-        UserError: The file is no whole image.
-    """
+    """Return (width, height) as decoded, for annotations that do not say it; raise UserError where it is no image."""
     found = _facts_or_fault(file)
     if isinstance(found, str):
         raise UserError("image", f"{file} ({found})", "Every image that the annotations name must be there and whole.",

@@ -92,11 +92,7 @@ class Layout:
 
     @classmethod
     def from_text(cls, names: SplitNames, text: str) -> "Layout":
-        """Return what :meth:`to_text` wrote.
-
-        Raises:
-            UserError: It is no such text.
-        """
+        """Return what :meth:`to_text` wrote; raise UserError where ``text`` is none of that."""
         try:
             value = json_value(text)
             parts = {name: tuple(Part(*part) for part in parts) for name, parts in value["parts"].items()}

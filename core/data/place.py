@@ -1,6 +1,7 @@
 """Where a data set's folder is on this machine: in place, built in, unpacked from an archive, or fetched from S3."""
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,10 +85,12 @@ def _on_s3(uri: str, wanted: Callable[[str], bool]) -> Place:
 
 def _unpacked(archive: Path, digest: str, size: int) -> Path:
     """Return the folder of an archive's content; where all of it lies in one folder, that one."""
-    from core.storage.fetch import cached_folder, emptied
+    from core.storage.fetch import cached_folder
 
     def fill(folder: Path, work: Path) -> None:
-        emptied(folder)
+        # A killed call leaves it partly filled, and unpacking cannot resume.
+        shutil.rmtree(folder)
+        folder.mkdir()
         unpack(archive, folder)
 
     key = hashlib.sha256(f"unpacked {digest}".encode()).hexdigest()

@@ -40,11 +40,7 @@ class DataRef:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "DataRef":
-        """Rebuild a reference from ``to_json``'s object.
-
-        Raises:
-            UserError: The object is not such a reference.
-        """
+        """Return the reference that :meth:`to_json` wrote; raise UserError where ``value`` is none."""
         if not isinstance(value, dict):
             value = {}
         texts = [field.name for field in fields(cls) if field.name != "classes"]

@@ -55,7 +55,6 @@ class StageResult:
     """One stage of a dry run.
 
     Attributes:
-        stage: Its name.
         outcome: What came of it; SKIPPED after a failure, NOT_RUN where it does not apply or cannot be tried here.
         why: The reason in one paragraph, or what was seen where it went well.
         seconds: How long it took.
@@ -105,7 +104,6 @@ class DryRun:
 
     Args:
         config: A resolved mmcv Config, which the stages change.
-        classes: Class names.
         folder: Where data, checkpoint and models go.
         openvino_python: Python that converts to IR; None leaves that stage out.
         dynamic_shape: Whether the model is to be exported for images of any size.
@@ -395,11 +393,7 @@ def try_ir(python: Path, onnx: Path, ir: Path) -> dict[str, Any]:
 
 
 def find_openvino_python(given: Path | None = None) -> Path | None:
-    """Return the Python that can convert models: ``given``, else this one, where it has OpenVINO.
-
-    Raises:
-        UserError: ``given`` cannot be run.
-    """
+    """Return the Python that can convert models: ``given``, which must run, else this one, where it has OpenVINO."""
     if given is not None:
         if not os.access(given, os.X_OK) or Path(given).is_dir():
             raise UserError("--openvino-python", given, "It must be a Python with openvino-dev.",

@@ -35,5 +35,3 @@ def bound_gradients(network: Any) -> None:
     for parameter in network.parameters():
         if parameter.requires_grad:
             parameter.register_hook(lambda gradient: gradient.clamp(-LARGEST_GRADIENT, LARGEST_GRADIENT))
-
-

@@ -30,12 +30,6 @@ class Scores:
     matches: dict[str, ClassMatches]
 
 
-def evaluate_detections(annotation_file: Path, detections: Mapping[int, Detections], classes: Sequence[str],
-                        skipped: Sequence[int] = ()) -> DetectionMetrics:
-    """Return the metrics of ``score_detections``."""
-    return score_detections(annotation_file, detections, classes, skipped).metrics
-
-
 def score_detections(annotation_file: Path, detections: Mapping[int, Detections], classes: Sequence[str],
                      skipped: Sequence[int] = ()) -> Scores:
     """Score detections against a COCO annotation file with pycocotools' COCOeval (bbox, 100 detections an image).

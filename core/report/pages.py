@@ -160,8 +160,8 @@ def _title(algorithms: Mapping[str, str]) -> str:
 
 
 def _embedded(pictures: Sequence[Image], room: int) -> Gallery:
-    shown, _ = embed(pictures[:MOST_SAMPLES], room)
-    return Gallery([(Markup(uri), caption) for uri, caption in shown], len(pictures))
+    shown = [(Markup(uri), caption) for uri, caption in embed(pictures[:MOST_SAMPLES], room)]
+    return Gallery(shown, len(pictures))
 
 
 def _plots(content: ReportContent, colours: dict[str, str]) -> dict[str, Any]:

@@ -4,9 +4,10 @@ Colours are from Okabe and Ito's palette (Color Universal Design, 2008), which p
 blindness tell apart; the models also differ by order and label.
 """
 
+import contextlib
 import math
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from core.report.content import ClassAp, worst_first
@@ -61,10 +62,9 @@ def training_curves(log: TrainingLog, colour: str, prefix: str, description: str
         description: Read out instead of the picture.
         most: Points of a line; of more, neighbours are drawn as their mean.
     """
-    import matplotlib
+    from matplotlib.ticker import MaxNLocator
 
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(2.7, columns=3)
+    with _figure(2.7, columns=3) as (figure, axes):
         figure.subplots_adjust(left=0.05, right=0.995, top=0.88, bottom=0.17, wspace=0.26)
         _loss(axes[0], log, colour, most)
         _validation_map(axes[1], log, colour, most)
@@ -73,7 +73,7 @@ def training_curves(log: TrainingLog, colour: str, prefix: str, description: str
             panel.set_xlabel(log.unit)
             panel.set_xlim(0, max(log.length, 1) * 1.02)
             panel.grid(axis="x", visible=False)
-            panel.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(nbins=6, integer=True))
+            panel.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         return inline_svg(figure, prefix, description, COLOURS)
 
 
@@ -83,8 +83,6 @@ def per_class_bars(classes: Sequence[ClassAp], baseline: str, candidates: Sequen
     Args:
         baseline: Name of the baseline; ``candidates`` of the candidates.
     """
-    import matplotlib
-
     shown = worst_first(classes, MOST_CLASSES)
     labels = [displayable(item.name, 32) for item in shown]
     series = [(f"{baseline} PyTorch", BASELINE, [item.baseline for item in shown])]
@@ -94,8 +92,7 @@ def per_class_bars(classes: Sequence[ClassAp], baseline: str, candidates: Sequen
     row_inches = (0.5 if len(shown) <= 12 else 0.34) * len(series) / 3
     legend = math.ceil(len(series) / 3)
     width, height = 5.4, 0.55 + 0.2 * legend + row_inches * len(shown)
-    with matplotlib.rc_context(_STYLE):
-        figure, (panel,) = _figure(height, columns=1, width=width)
+    with _figure(height, columns=1, width=width) as (figure, (panel,)):
         figure.subplots_adjust(left=_label_inches(labels) / width, right=0.985, top=1 - (0.14 + 0.2 * legend) / height,
                                bottom=0.36 / height)
         _grouped_bars(panel, shown, series, with_values=len(shown) <= 12)
@@ -117,14 +114,11 @@ def pareto(summary: Summary, colours: Mapping[str, str]) -> str:
     Args:
         colours: Colour of each model by name.
     """
-    import matplotlib
-
     baseline, limit = summary.provenance.models.baseline, summary.provenance.thresholds.max_map_drop
     chosen = summary.provenance.models.candidate
     sides = (("Throughput, images/s (more is better)", summary.baseline_fps, "fps"),
              ("Size, MB (less is better)", summary.baseline_size_mb, "size_mb"))
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(3.4, columns=2)
+    with _figure(3.4, columns=2) as (figure, axes):
         figure.subplots_adjust(left=0.06, right=0.985, top=0.91, bottom=0.13, wspace=0.16)
         for panel, (title, before, name) in zip(axes, sides):
             panel.set_title("mAP of the IR")
@@ -163,27 +157,22 @@ def pareto_front(points: Sequence[tuple[float, float]], more_is_better: bool) ->
     return front
 
 
-def speed_and_size(summary: Summary, colours: Mapping[str, str] | None = None) -> str:
+def speed_and_size(summary: Summary, colours: Mapping[str, str]) -> str:
     """Return bars of throughput, latency and size of the baseline's and every candidate's IR.
 
     Args:
-        colours: Colour of each model by name; by default in their order.
+        colours: Colour of each model by name.
     """
-    import matplotlib
-
     summaries = list(summary.all)
     names = [summary.provenance.models.baseline, *(one.provenance.models.candidate for one in summaries)]
-    in_order = [BASELINE, *(colours_of(place)[1] for place in range(len(summaries)))]
-    shades = [(colours or {}).get(name, shade) for name, shade in zip(names, in_order)]
     rows = [row for row in zip(*map(comparison, summaries)) if not row[0].accuracy]
     height = 0.47 + 0.49 * len(names)
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(height, columns=len(rows))
+    with _figure(height, columns=len(rows)) as (figure, axes):
         figure.subplots_adjust(left=0.085, right=0.985, top=1 - 0.29 / height, bottom=0.09 / height, wspace=0.5)
         for panel, row in zip(axes, rows):
             values = [row[0].baseline_ir, *(one.candidate_ir for one in row)]
             lengths = [value if math.isfinite(value) else 0.0 for value in values]
-            panel.barh(range(len(names)), lengths, height=0.62, color=shades)
+            panel.barh(range(len(names)), lengths, height=0.62, color=[colours[name] for name in names])
             for place, (value, length) in enumerate(zip(values, lengths)):
                 panel.annotate(row[0].write(value), (length, place), xytext=(4, 0), textcoords="offset points",
                                va="center", fontweight="bold")
@@ -198,12 +187,9 @@ def speed_and_size(summary: Summary, colours: Mapping[str, str] | None = None) -
 
 def waterfall_bars(steps: Sequence[tuple[str, str, DetectionMetrics]]) -> str:
     """Return horizontal bars of mAP and mAP50 of each form of the models: title, colour and accuracy."""
-    import matplotlib
-
     labels = [title for title, *_ in steps]
     width, height = 5.4, 0.55 + 0.42 * len(steps)
-    with matplotlib.rc_context(_STYLE):
-        figure, (panel,) = _figure(height, columns=1, width=width)
+    with _figure(height, columns=1, width=width) as (figure, (panel,)):
         figure.subplots_adjust(left=_label_inches(labels) / width, right=0.985, top=0.99, bottom=0.36 / height)
         for place, (_, colour, metrics) in enumerate(steps):
             for value, alpha in ((metrics.map50, 0.35), (metrics.map, 1.0)):
@@ -220,14 +206,11 @@ def waterfall_bars(steps: Sequence[tuple[str, str, DetectionMetrics]]) -> str:
 def sensitivity_bars(sensitivity: Sensitivity, prefix: str = "sensitivity-") -> str:
     """Return horizontal bars of the error of each part that was compressed by itself, quantizers and filters side by
     side, the worst of each, with the mAP lost where it was measured."""
-    import matplotlib
-
     panels = [(title, sensitivity.of(kind)[:MOST_GROUPS], colour) for title, kind, colour in
               (("Quantizers of one layer", "quantization", CANDIDATES[0][1]), ("Filters", "pruning", CANDIDATES[0][0]))]
     panels = [panel for panel in panels if panel[1]]
     height = 0.75 + 0.2 * max(len(groups) for _, groups, _ in panels)
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(height, columns=len(panels))
+    with _figure(height, columns=len(panels)) as (figure, axes):
         labels = [[displayable(group.name, 40) for group in groups] for _, groups, _ in panels]
         room = max(_label_inches(names) for names in labels) / WIDTH_INCHES
         figure.subplots_adjust(left=room, right=0.93, top=1 - 0.3 / height, bottom=0.36 / height, wspace=room * 3.2)
@@ -250,12 +233,9 @@ def precision_recall(names: Sequence[str], irs: Sequence[tuple[str, str, Mapping
     Args:
         irs: Name, colour and curves of each model's IR.
     """
-    import matplotlib
-
     rows = max(1, math.ceil(len(names) / CURVES_IN_A_ROW))
     height = 0.4 + 1.9 * rows
-    with matplotlib.rc_context(_STYLE):
-        figure, panels = _figure(height, CURVES_IN_A_ROW, rows=rows)
+    with _figure(height, CURVES_IN_A_ROW, rows=rows) as (figure, panels):
         figure.subplots_adjust(left=0.04, right=0.995, top=1 - 0.26 / height, bottom=0.42 / height, wspace=0.18,
                                hspace=0.45)
         for panel in panels[len(names):]:
@@ -276,13 +256,16 @@ def precision_recall(names: Sequence[str], irs: Sequence[tuple[str, str, Mapping
         return inline_svg(figure, "pr-", "Precision over recall of each class at IoU 0.5", COLOURS)
 
 
+@contextlib.contextmanager
 def _figure(height: float, columns: int, width: float = WIDTH_INCHES, rows: int = 1
-            ) -> tuple["Figure", list["Axes"]]:
-    import matplotlib.ticker  # noqa: F401  the panels' locators
+            ) -> Iterator[tuple["Figure", list["Axes"]]]:
+    """Give a figure and its panels; within the block all is drawn in the report's style."""
+    import matplotlib
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=72)
-    return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), dpi=72)
+        yield figure, list(figure.subplots(rows, columns, squeeze=False).flat)
 
 
 def _loss(panel: "Axes", log: TrainingLog, colour: str, most: int) -> None:

@@ -48,13 +48,10 @@ def read_samples(folder: Path, samples: Sequence[Picture], what: str = ""
     return tuple(pictures), tuple(missing)
 
 
-def embed(pictures: Sequence[Image], budget: int) -> tuple[list[tuple[str, str]], int]:
-    """Turn pictures into ``data:`` URIs that together stay within ``budget`` characters.
+def embed(pictures: Sequence[Image], budget: int) -> list[tuple[str, str]]:
+    """Return pairs of ``data:`` URI and caption of the pictures that fit into ``budget`` characters together.
 
     Every picture gets an equal share of what is left and the best size and quality that fits in it.
-
-    Returns:
-        Pairs of data URI and caption, and the number of pictures that did not fit.
     """
     import cv2
 
@@ -71,7 +68,7 @@ def embed(pictures: Sequence[Image], budget: int) -> tuple[list[tuple[str, str]]
                 embedded.append((uri, picture.caption))
                 budget -= len(uri)
                 break
-    return embedded, len(pictures) - len(embedded)
+    return embedded
 
 
 def _pixels(content: bytes) -> "np.ndarray | None":

@@ -27,7 +27,6 @@ class Run:
     Args:
         evaluations: Model's name to its measurement in PyTorch.
         validation: The measurements in OpenVINO.
-        data: The data set.
         configs: Model's name to its config.
         parent: ``uri`` and ``digest`` of the checkpoint the run was given, both empty where it trained one.
 
@@ -69,7 +68,6 @@ def summarize(run: Run, thresholds: Thresholds, objective: Objective = Objective
     Of one candidate there is no choice to explain, but what it cost where there is a price.
 
     Args:
-        run: The measurements.
         thresholds: The limits that each is judged by.
         objective: What the best one is the best in.
         makings: How candidates were made, by name.

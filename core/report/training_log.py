@@ -47,9 +47,6 @@ class TrainingLog:
 
     Attributes:
         epochs: The training's length; 0 where iterations are counted, as by mmcv's IterBasedRunner.
-        iters_per_epoch: Iterations of an epoch.
-        train: The logged iterations.
-        val: The validations.
         truncated: Whether the last line was cut off, as by a killed process.
         iterations: The training's length where iterations are counted, else 0.
     """

@@ -79,15 +79,6 @@ def cached_folder(key: str, fill: Fill, size: int) -> Path:
     return folder
 
 
-def emptied(folder: Path) -> None:
-    """Empty a folder that a killed ``fill`` left partly filled, where it cannot resume."""
-    for entry in folder.iterdir():
-        if entry.is_dir():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
-
-
 def cache_limit() -> int:
     """Return how many bytes fetched things may take, ``$MMDET_COMPRESS_CACHE_LIMIT``, else 100 GB.
 

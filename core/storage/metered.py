@@ -18,11 +18,7 @@ class Metered(io.RawIOBase):
         self._stream, self._most = stream, most
 
     def read(self, size: int = -1) -> bytes:
-        """Return up to ``size`` bytes, or all that is left.
-
-        Raises:
-            ValueError: That is more than the largest piece.
-        """
+        """Return up to ``size`` bytes, or all that is left; raise ValueError beyond the largest piece."""
         if size > self._most:
             raise ValueError(f"a header asks for {size} bytes")
         if size >= 0:

@@ -34,11 +34,7 @@ class ParentRef:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "ParentRef":
-        """Return the reference that :meth:`to_json` wrote.
-
-        Raises:
-            UserError: The object is no such reference.
-        """
+        """Return the reference that :meth:`to_json` wrote; raise UserError where ``value`` is none."""
         if set(value) != {"uri", "digest"} or not all(isinstance(item, str) for item in value.values()):
             raise UserError("checkpoint reference", bounded_repr(value), "It must have uri and digest, both text.",
                             "Pass the resolve stage's output unchanged.")

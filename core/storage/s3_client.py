@@ -110,11 +110,7 @@ def _give_up(attempts: int, caught_exception: BaseException | None, **others: An
 
 
 def read_timeout() -> float:
-    """Return how many seconds a server may stay silent.
-
-    Raises:
-        UserError: The variable holds no positive number.
-    """
+    """Return how many seconds a server may stay silent; raise UserError where the variable is no positive number."""
     text = os.environ.get(TIMEOUT_VARIABLE, "")
     try:
         seconds = float(text or _READ_SECONDS)

@@ -10,7 +10,7 @@ import itertools
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,16 @@ from core.base.threads import DaemonThreadPool
 from core.storage.s3_client import ATTEMPTS, error_code, s3_errors
 from core.storage.s3_pace import SLOW_ATTEMPTS, TooSlow
 from core.storage.store import StoredObject, check_name
-from core.storage.verification import MIB, PART_BYTES_KEY, SHA256_KEY, is_plain_md5, matches, part_sizes, trusted_etag
+from core.storage.verification import (
+    MIB,
+    PART_BYTES_KEY,
+    SHA256_KEY,
+    blocks,
+    is_plain_md5,
+    matches,
+    part_sizes,
+    trusted_etag,
+)
 
 SPAN_BYTES = 16 * MIB
 """Objects above this are read in spans of about this size."""
@@ -169,7 +178,7 @@ class Downloader:
             digest = check.part_hash()
             if span in done:
                 advance(span[1] - span[0])
-                for block in _blocks(target.path, span) if digest is not None else ():
+                for block in blocks(target.path, *span) if digest is not None else ():
                     digest.update(block)
             else:
                 self._download_span(info, span, target.path, digest, advance)
@@ -271,7 +280,7 @@ class _Check:
         if self._whole is None:
             self._parts.append(digest)
             return
-        for block in _blocks(path, span):
+        for block in blocks(path, *span):
             self._whole.update(block)
 
     def agrees(self) -> bool:
@@ -320,9 +329,3 @@ def _run_all(work: Callable[[StoredObject], None], items: Iterable[StoredObject]
 
 def _headers(answer: Mapping[str, Any]) -> Mapping[str, str]:
     return answer["ResponseMetadata"]["HTTPHeaders"]
-
-
-def _blocks(path: Path, span: Span) -> Iterator[bytes]:
-    with open(path, "rb") as file:
-        for place in range(span[0], span[1], _BLOCK_BYTES):
-            yield os.pread(file.fileno(), min(_BLOCK_BYTES, span[1] - place), place)

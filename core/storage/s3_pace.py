@@ -58,11 +58,7 @@ class Pace:
             self._answering = True
 
     def sent(self, count: int, waited: float) -> None:
-        """Note bytes that the server has taken.
-
-        Raises:
-            TooSlow: They and those before were too few.
-        """
+        """Note bytes that the server has taken; raise TooSlow where they and those before were too few."""
         self._count, self._waited = self._count + count, self._waited + waited
         if self._waited < self._seconds:
             return
@@ -73,11 +69,7 @@ class Pace:
 
 
 def lowest_rate() -> float:
-    """Return the lowest rate in bytes a second.
-
-    Raises:
-        UserError: The variable holds no number.
-    """
+    """Return the lowest rate in bytes a second; raise UserError where the variable holds no number."""
     text = os.environ.get(SPEED_LIMIT_VARIABLE, "")
     try:
         rate = float(text or _LOWEST_RATE)

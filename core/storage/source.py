@@ -71,11 +71,7 @@ def listing_source(uri: str, objects: Iterable[StoredObject]) -> Source:
 
 
 def resolve_single(location: str, thing: str) -> Source:
-    """Return what an S3 location holds, as :func:`resolve_source`, where it is one object.
-
-    Raises:
-        UserError: It is none.
-    """
+    """Return what an S3 location holds, as :func:`resolve_source`; raise UserError where it is not one object."""
     source = resolve_source(location, thing)
     if not source.single:
         raise UserError(thing, source.uri, "It must be an object, and is a prefix of several.",

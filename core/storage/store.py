@@ -17,7 +17,6 @@ class StoredObject:
 
     Attributes:
         name: Its name below the store's location, with forward slashes.
-        size: Bytes.
         etag: Changes whenever the content does; on S3 mostly the MD5, or one of the parts' MD5s.
         modified: When it was last written, in UTC; on S3 in whole seconds.
     """
@@ -112,22 +111,14 @@ class Store(ABC):
 
 
 def check_name(name: str, store: str) -> None:
-    """Refuse a name that could lead out of a folder or that not every store can hold.
-
-    Raises:
-        UserError: The name is empty, absolute, has empty parts, ``.`` or ``..``, or control characters.
-    """
+    """Refuse a name that is empty or absolute, or has empty parts, ``.``, ``..`` or control characters."""
     if any(part in ("", ".", "..") for part in name.split("/")) or any(ord(letter) < 32 for letter in name):
         raise UserError("object name", f"{bounded_repr(name)} in {store}", "It must be names between slashes, without "
                         "'.', '..', control characters or a slash at its ends.", "Rename the object.")
 
 
 def check_names(names: Iterable[str], store: str) -> None:
-    """Refuse names that files of one folder cannot have.
-
-    Raises:
-        UserError: A name is one that :func:`check_name` refuses, or is also the folder of another.
-    """
+    """Refuse names that :func:`check_name` refuses, and those that are also the folder of another."""
     files = set(names)
     for name in files:
         check_name(name, store)

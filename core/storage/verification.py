@@ -8,7 +8,7 @@ was sent in parts, unless it is encrypted with a key of the user's
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -60,14 +60,16 @@ def parts_etag(path: Path, size: int, part_bytes: int, pool: Executor) -> str:
 def md5_of(path: Path, start: int, stop: int) -> bytes:
     """Return the MD5 of the bytes from ``start`` up to ``stop`` of a file."""
     digest = hashlib.md5()
-    with open(path, "rb") as file:
-        while start < stop:
-            block = os.pread(file.fileno(), min(MIB, stop - start), start)
-            if not block:
-                break
-            digest.update(block)
-            start += len(block)
+    for block in blocks(path, start, stop):
+        digest.update(block)
     return digest.digest()
+
+
+def blocks(path: Path, start: int, stop: int) -> Iterator[bytes]:
+    """Yield the bytes from ``start`` up to ``stop`` of a file in blocks of 1 MiB."""
+    with open(path, "rb") as file:
+        for place in range(start, stop, MIB):
+            yield os.pread(file.fileno(), min(MIB, stop - place), place)
 
 
 def matches(path: Path, size: int, etag: str, metadata: tuple[str, str], pool: Executor) -> bool | None:

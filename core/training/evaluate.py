@@ -15,7 +15,7 @@ from core.base.progress import progress
 from core.checkpoint.versions import versions
 from core.config.adapt import algorithms_of, set_data
 from core.config.fingerprint import file_digest, json_digest
-from core.evaluation.coco_map import evaluate_detections
+from core.evaluation.coco_map import score_detections
 from core.evaluation.detections import Detections
 from core.evaluation.store import write_detections
 from core.results.accuracy import DetectionMetrics
@@ -58,7 +58,7 @@ def evaluate_network(network: Any, config: Any, split: "Split", classes: tuple[s
         raise CandidateFailed("model", f"boxes or scores that are NaN in {len(broken)} of {len(detections)} images of "
                               f"split {split.name}", "Every box must be of numbers.", "Training diverged, or a layer "
                               "overflows in 8 bits: lower optimizer.lr, or name the layer in ignored_scopes.")
-    metrics = evaluate_detections(split.annotation_file, detections, classes) if first_rank() else None
+    metrics = score_detections(split.annotation_file, detections, classes).metrics if first_rank() else None
     return ScoredNetwork(from_first_rank(metrics), detections, time.time() - started)
 
 

@@ -73,7 +73,6 @@ def fit(config: Any, dataset: "Dataset", output_checkpoint: Path, log_file: Path
 
     Args:
         config: A resolved mmcv Config whose ``data`` points at ``dataset``.
-        dataset: The prepared data set.
         output_checkpoint: Where the result goes: of compression the epoch with the best mAP on the validation split,
             of plain training the last; ``evaluation.save_best`` in the config decides otherwise.
         log_file: Where the training log (JSON lines) goes, also when training fails.
@@ -114,11 +113,7 @@ def fit(config: Any, dataset: "Dataset", output_checkpoint: Path, log_file: Path
 
 
 def require_finite(network: Any) -> None:
-    """Stop where a weight is not finite: the last step can do that, after the last loss that is looked at.
-
-    Raises:
-        CandidateFailed: One is not; names it.
-    """
+    """Raise CandidateFailed where a weight is not finite: the last step can do that after the last loss."""
     import torch
 
     broken = [name for name, value in network.named_parameters() if not torch.isfinite(value.detach()).all()]

@@ -18,11 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 def check_count(count: int) -> None:
-    """Check the number of GPUs that a stage asks for.
-
-    Raises:
-        UserError: It is not a number that one node has.
-    """
+    """Raise UserError where one node does not have so many GPUs."""
     if not 0 <= count <= MOST_GPUS:
         raise UserError("parameter gpus", count, f"A stage runs in one pod, so it can have 0 to {MOST_GPUS} GPUs.",
                         "Choose a number in this range; 0 works on the CPU.")

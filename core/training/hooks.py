@@ -57,7 +57,6 @@ class EvaluationHook(EvalHook):
 
     Args:
         network: What is scored.
-        loader: The validation data.
         interruptions: Holds SIGTERM back.
         may_be_best: Whether the present model may be kept as the best one.
         begins: Called before an iteration is scored, whose state is not taken yet.

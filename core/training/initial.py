@@ -43,11 +43,7 @@ class InitialScore:
 
 
 def min_initial_map_ratio(config: Any) -> float:
-    """Return the config's ``min_initial_map_ratio``, 0 where it is absent.
-
-    Raises:
-        UserError: It is not a number from 0 to 1.
-    """
+    """Return the config's ``min_initial_map_ratio``, 0 where it is absent; raise UserError as :func:`check_ratio`."""
     return check_ratio(config.get(RATIO_KEY, 0.0), f"config, {RATIO_KEY}")
 
 

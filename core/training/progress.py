@@ -34,7 +34,6 @@ class Position:
         epoch: Epochs that are done.
         inner_iter: Batches of the present epoch that are done.
         iteration: Batches that are done in all.
-        random: The random generators at that moment.
         data: Where the training data stand (``core.training.samples.TrainLoader.state``).
         unscored: Whether the model is to be scored before the next batch.
     """
@@ -184,11 +183,7 @@ def seconds_of(progress: Mapping[str, Any]) -> float:
 
 
 def _require_result(messages: Mapping[str, Any]) -> None:
-    """Check the best score and result so far that a state's messages hold.
-
-    Raises:
-        KeyError, TypeError, ValueError: They are not what :class:`EvaluationHook` writes.
-    """
+    """Raise KeyError, TypeError or ValueError where a state's best score and result are not of EvaluationHook."""
     result = messages.get(BEST_RESULT, {"place": 1, "metrics": {}})
     numbers = [messages.get(BEST_SCORE, 0.0), *dict(result["metrics"]).values()]
     if type(result["place"]) is not int or not all(isinstance(number, Real) for number in numbers):

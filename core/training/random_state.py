@@ -22,11 +22,7 @@ def random_state(devices: bool = True) -> dict[str, Any]:
 
 
 def set_random_state(state: Mapping[str, Any]) -> None:
-    """Put every generator back where :func:`random_state` found it.
-
-    Raises:
-        UserError: ``state`` is not such a state.
-    """
+    """Put every generator back where :func:`random_state` found it; raise UserError where ``state`` is none of its."""
     try:
         random.setstate(state["python"])
         np.random.set_state(state["numpy"])

@@ -35,7 +35,6 @@ class ReadyMade:
     """A candidate that comes ready.
 
     Attributes:
-        name: Its name.
         int8: Whether weights and activations are quantized.
         pruned: Share of the filters that is pruned, 0 for none.
     """
@@ -144,10 +143,6 @@ def _merged(existing: Any, change: Any) -> Any:
 
 def options_of(candidate: ReadyMade, model: Any) -> dict[str, Any]:
     """Return what a model config is changed by to become the candidate's config.
-
-    Args:
-        candidate: The candidate.
-        model: The model's config (mmcv Config).
 
     Raises:
         UserError: The config's training is counted in iterations, and pruning goes by epochs; or it names no learning

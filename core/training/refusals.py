@@ -172,26 +172,30 @@ def _named_by_hooks(config: Any) -> Iterator[UserError]:
 
 
 def _without_package(place: str, node: Any) -> Iterator[UserError]:
-    """Yield every transform at or below a place whose package is not installed."""
-    items = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, (list, tuple)) else ()
-    for key, value in items:
+    """Yield every transform below a place whose package is not installed."""
+    for inner, value in _below(place, node):
         kind = value.get("type") if isinstance(value, Mapping) else None
         package = _TRANSFORM_PACKAGES.get(kind) if isinstance(kind, str) else None
         if package and importlib.util.find_spec(package) is None:
-            yield UserError(f"config, {place}.{key}", kind, f"It needs the package {package}, which is not installed "
+            yield UserError(f"config, {inner}", kind, f"It needs the package {package}, which is not installed "
                             "here.", f"Install {package}, or remove the transform.")
-        yield from _without_package(f"{place}.{key}", value)
 
 
 def _file_clients(place: str, node: Any) -> Iterator[UserError]:
-    """Yield every ``file_client_args`` at or below a place that is not of files on a disk."""
-    items = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, (list, tuple)) else ()
-    for key, value in items:
-        if key == "file_client_args" and value not in (None, {}, {"backend": "disk"}):
-            yield UserError(f"config, {place}.{key}", bounded_repr(value, 80), "Images and annotations are files: this "
+    """Yield every ``file_client_args`` below a place that is not of files on a disk."""
+    for inner, value in _below(place, node):
+        if inner.endswith(".file_client_args") and value not in (None, {}, {"backend": "disk"}):
+            yield UserError(f"config, {inner}", bounded_repr(value, 80), "Images and annotations are files: this "
                             "program fetches what lies elsewhere before it is read.", "Write "
                             "file_client_args=dict(backend='disk') or leave it out, and give the location as data.")
-        yield from _file_clients(f"{place}.{key}", value)
+
+
+def _below(place: str, node: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the dotted place and the value of everything below a node."""
+    items = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, (list, tuple)) else ()
+    for key, value in items:
+        yield f"{place}.{key}", value
+        yield from _below(f"{place}.{key}", value)
 
 
 def _fit(place: str, settings: Mapping[str, Any], registry: Any, **given: Any) -> Iterator[UserError]:

@@ -74,11 +74,7 @@ def is_compressed(start: ParentRef) -> bool:
 
 
 def require_restorable(start: ParentRef, compression: Any) -> None:
-    """Check that a config compresses as the checkpoint does that compression resumes from.
-
-    Raises:
-        UserError: It does not; lists what differs.
-    """
+    """Raise UserError, which lists the differences, where a config compresses unlike the checkpoint it resumes from."""
     path, wanted = open_parent(start), nncf_config_of(compression)
     found = load_checkpoint(path).compression if path is not None else None
     if found is not None and wanted is not None:
@@ -86,11 +82,7 @@ def require_restorable(start: ParentRef, compression: Any) -> None:
 
 
 def require_same_detector(model: Any, compression: Any) -> None:
-    """Check that both configs describe networks of the same weights.
-
-    Raises:
-        UserError: A weight of one is not in the other, or is of another shape.
-    """
+    """Raise UserError where a weight of one config's network is not in the other's, or is of another shape."""
     if model["model"] == compression["model"]:
         return
     first, second = _shapes(model), _shapes(compression)

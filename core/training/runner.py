@@ -25,7 +25,6 @@ class _Resumable:
     """What both runners add to mmcv's.
 
     Attributes:
-        loader: The training data.
         last_metrics: The last loss, and the last validation's ``map`` and ``map50``.
         best: ``map`` and ``epoch`` of the best validation, or its iteration where those are counted.
         messages: What mmcv's hooks remember over a resumption, such as the best checkpoint.
@@ -42,7 +41,6 @@ class _Resumable:
         """Take what :meth:`run` needs.
 
         Args:
-            loader: The training data.
             save: Writes the present state to a file, with the optimizer's where asked for.
             read: Loads a checkpoint's weights and optimizer state; returns its ``epoch`` and ``iter``.
         """

@@ -39,11 +39,7 @@ class When(StrEnum):
 
 
 def check_minutes(minutes: float) -> None:
-    """Check the minutes between two training states.
-
-    Raises:
-        UserError: They are not a positive number.
-    """
+    """Raise UserError where the minutes between two training states are not a positive number."""
     if not 0 < minutes < float("inf"):
         raise UserError("parameter checkpoint_minutes", minutes, "It must be a number above 0.",
                         "Give minutes, such as 10.")
@@ -94,7 +90,6 @@ def loader_settings(config: Any, name: str = "train_dataloader", **defaults: Any
     """Return the arguments of a loader: those of ``data``, or of ``data.train_dataloader`` and its like.
 
     Args:
-        config: The config.
         name: The loader's key in ``data``.
         defaults: What holds where the config says nothing, in addition to MMDetection's own defaults.
 

@@ -51,21 +51,13 @@ class StateSettings:
 
     @classmethod
     def of(cls, location: str, minutes: float) -> Optional["StateSettings"]:
-        """Return the settings, None for an empty location, which stores nothing.
-
-        Raises:
-            UserError: The minutes are not a positive number.
-        """
+        """Return the settings, None for an empty location, which stores nothing; errors as :func:`check_minutes`."""
         check_minutes(minutes)
         return cls(location, minutes) if location else None
 
 
 def check_state(settings: StateSettings | None) -> None:
-    """Check that states could be kept there.
-
-    Raises:
-        UserError: The location is malformed or cannot be reached.
-    """
+    """Raise UserError where states could not be kept there: the location is malformed or cannot be reached."""
     if settings is not None:
         open_store(settings.location, "training_state").find(IDENTITY)
 
@@ -75,9 +67,7 @@ def training_identity(config: Any, dataset: "Dataset", parent: Checkpoint | None
 
     Args:
         config: The resolved config; this machine's locations in it do not count.
-        dataset: The data.
         parent: The checkpoint training starts from; its weights count, not its file.
-        seed: The run's seed.
     """
     from mmcv.runner import get_dist_info
 
@@ -103,7 +93,6 @@ class TrainingStates:
     one and a damaged one is known. Beside them ``training.json`` tells whose states they are.
 
     Args:
-        settings: Where and how many.
         identity: What :func:`training_identity` says; its digest is the folder's name.
 
     Attributes:

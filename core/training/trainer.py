@@ -80,7 +80,6 @@ class Output:
     """What a training leaves in its folder.
 
     Attributes:
-        folder: The folder.
         name: First part of the logs' names.
         checkpoints: Whether the config's ``checkpoint_config`` is obeyed, as by ``tools/train.py``. Else the folder
             is a stage's scratch space, where one file, ``latest.pth``, holds the newest state.
@@ -105,10 +104,7 @@ class Trainer:
 
     Args:
         config: A resolved mmcv Config whose ``data`` points at ``dataset``.
-        dataset: The prepared data set.
-        output: What is left where.
         parent: Checkpoint to start from; overrides ``load_from`` and ``resume_from``.
-        seed: Seed of all random generators.
         state: Where the training state is stored; a state of the same training that is found there is resumed.
 
     Attributes:
@@ -117,7 +113,6 @@ class Trainer:
         network: The detector, or the NNCFNetwork around it.
         compression: The CompressedDetector, None for plain training.
         runner: mmcv's runner with every hook.
-        loader: The training data.
         plan: Whether and how long a compressed model is trained.
         decision: What was decided of that and why, a sentence; empty for plain training.
         initial: The score of a compressed model before its first step, None where there is none.

@@ -23,7 +23,6 @@ class FineTuning:
     """The config's key ``fine_tuning``.
 
     Attributes:
-        when: When the model is trained.
         max_map_drop: Loss of mAP on the validation split that is within the limit, FP32 to compressed, absolute.
         patience: Validations in a row within the limit, or without improvement, that end a training.
     """
@@ -34,11 +33,7 @@ class FineTuning:
 
     @classmethod
     def of(cls, config: Any) -> "FineTuning":
-        """Return what a config says.
-
-        Raises:
-            UserError: It is no such dict.
-        """
+        """Return what a config says; raise UserError where it is no such dict."""
         given = config.get(KEY) or {}
         try:
             found = cls(**{**given, "when": When(given.get("when", When.ALWAYS))})
@@ -84,11 +79,7 @@ def how_it_ended(runner: Any) -> str:
 
 
 def require_sound(messages: Mapping[str, Any]) -> None:
-    """Check what a training state keeps of this.
-
-    Raises:
-        KeyError, TypeError, ValueError: It is not what is written here.
-    """
+    """Raise KeyError, TypeError or ValueError where what a training state keeps of this is malformed."""
     state = messages.get(KEY, {"parent_map": 0.0, "within": 0, "waited": 0, "best": 0.0, "ended": ""})
     decided = messages.get(DECIDED, {"decision": "", "map_parent": 0.0, "map_initial": 0.0})
     numbers = [state["parent_map"], state["within"], state["waited"], state["best"], decided["map_parent"],

@@ -39,8 +39,6 @@ def load_what_fits(detector: Any, checkpoint: Checkpoint, source: object, copies
     Old names that MMDetection's modules still know are translated by them, as in ``mmcv.runner.load_checkpoint``.
 
     Args:
-        detector: The model.
-        checkpoint: What to load.
         source: Where it lies, for messages.
         copies: Whether the copies of EMA hooks are loaded, too.
 
@@ -68,7 +66,7 @@ def load_what_fits(detector: Any, checkpoint: Checkpoint, source: object, copies
     return LoadedWeights(len(loaded), tuple(misfits), tuple(found.unexpected_keys))
 
 
-def fine_tune_from(detector: Any, checkpoint: Checkpoint, source: object) -> LoadedWeights:
+def fine_tune_from(detector: Any, checkpoint: Checkpoint, source: object) -> None:
     """Load what fits into an initialised ``detector`` and log what does not.
 
     Raises:
@@ -86,7 +84,6 @@ def fine_tune_from(detector: Any, checkpoint: Checkpoint, source: object) -> Loa
     if result.unused:
         logger.warning("entries of %s that this model does not have: %s", source,
                        listed(result.unused, most=MOST_LISTED))
-    return result
 
 
 def without_ema(state_dict: Mapping[str, Any]) -> dict[str, Any]:

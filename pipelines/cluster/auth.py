@@ -3,8 +3,9 @@
 import argparse
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,30 +21,16 @@ POD_TOKEN_VARIABLE = "KF_PIPELINES_SA_TOKEN_PATH"
 POD_TOKEN = Path("/var/run/secrets/kubeflow/pipelines/token")
 
 
-class FileToken(TokenCredentialsBase):
-    """A bearer token in a file that something else keeps fresh: it is read again for every request."""
+class Token(TokenCredentialsBase):
+    """A bearer token, which is read at once and again for every request: something else may keep its file fresh."""
 
-    def __init__(self, path: Path, thing: str) -> None:
-        self._path, self._thing = path, thing
-        self._read()
+    def __init__(self, read: Callable[[], str]) -> None:
+        self._read = read
+        read()
 
     def refresh_api_key_hook(self, config: Any) -> None:
         """Put the token as it is now into the client's configuration."""
         config.api_key["authorization"] = self._read()
-
-    def _read(self) -> str:
-        return _header_value(_contents(self._path, self._thing), self._thing, self._path)
-
-
-class FixedToken(TokenCredentialsBase):
-    """A bearer token that was given as it is."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def refresh_api_key_hook(self, config: Any) -> None:
-        """Put the token into the client's configuration."""
-        config.api_key["authorization"] = self._token
 
 
 @dataclass(frozen=True)
@@ -74,16 +61,15 @@ def access_of(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Acce
     credentials: TokenCredentialsBase | None = None
     cookies = None
     if arguments.token_file is not None:
-        credentials = FileToken(Path(arguments.token_file), "--token-file")
+        credentials = Token(partial(_from_file, arguments.token_file, "--token-file"))
     elif environ.get(TOKEN_VARIABLE):
-        credentials = FixedToken(_header_value(environ[TOKEN_VARIABLE], f"${TOKEN_VARIABLE}", "(not shown)"))
+        credentials = Token(partial(_header_value, environ[TOKEN_VARIABLE], f"${TOKEN_VARIABLE}", "(not shown)"))
     elif environ.get(POD_TOKEN_VARIABLE):
-        credentials = FileToken(Path(environ[POD_TOKEN_VARIABLE]), f"${POD_TOKEN_VARIABLE}")
+        credentials = Token(partial(_from_file, environ[POD_TOKEN_VARIABLE], f"${POD_TOKEN_VARIABLE}"))
     elif POD_TOKEN.exists():
-        credentials = FileToken(POD_TOKEN, "token of the pod")
+        credentials = Token(partial(_from_file, POD_TOKEN, "token of the pod"))
     if arguments.cookies_file is not None:
-        path = Path(arguments.cookies_file)
-        cookies = _header_value(_contents(path, "--cookies-file"), "--cookies-file", path)
+        cookies = _from_file(arguments.cookies_file, "--cookies-file")
     elif environ.get(COOKIES_VARIABLE):
         cookies = _header_value(environ[COOKIES_VARIABLE], f"${COOKIES_VARIABLE}", "(not shown)")
     return Access(credentials, cookies, _ca_cert(arguments.ca_cert, environ))
@@ -107,6 +93,11 @@ def _contents(path: Path, thing: str) -> str:
         raise UserError(thing, path, f"It cannot be read ({error.strerror}).", "Check the path.") from error
     except UnicodeDecodeError:
         raise UserError(thing, path, "It holds something other than plain text.", "Check the path.") from None
+
+
+def _from_file(path: str | Path, thing: str) -> str:
+    file = Path(path)
+    return _header_value(_contents(file, thing), thing, file)
 
 
 def _header_value(text: str, thing: str, shown: object) -> str:

@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,7 @@ class ClusterCommand:
     """One command for the cluster.
 
     Args:
-        arguments: The parsed command line.
         pipeline: The pipeline as a KFP component.
-        root: The project's folder.
     """
 
     def __init__(self, arguments: argparse.Namespace, pipeline: Any, root: Path) -> None:
@@ -64,7 +63,8 @@ class ClusterCommand:
         pause = 10.0 if arguments.poll is None else arguments.poll
         if not 0 < pause <= 3600:
             raise UserError("--poll", pause, "It must be more than 0 and at most 3600 seconds.", "Leave it out for 10.")
-        settings = self._settings(parameters, arguments.run_name or runs.default_run_name(self._name))
+        name = arguments.run_name or f"{self._name} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+        settings = self._settings(parameters, name)
         self._remark(settings)
         connection = self._connect()
         run_id = runs.start_run(connection, self._upload(connection), settings)
@@ -140,11 +140,7 @@ class ClusterCommand:
 
 
 def _list_bucket(address: str) -> None:
-    """List the beginning of an address on S3 with this machine's access.
-
-    Raises:
-        UserError: It cannot be listed.
-    """
+    """List the beginning of an address on S3 with this machine's access; raise UserError where it cannot be."""
     from core.storage.location import parse_location
     from core.storage.s3_client import connect, s3_errors
 

@@ -89,7 +89,6 @@ class Connection:
 
         Args:
             thing: What the request is about, in the user's words.
-            value: Its name or value.
 
         Raises:
             Unreachable: No answer, an answer of 429 or 5xx, or a page where the API should be.
@@ -136,10 +135,7 @@ class Connection:
             UserError: No answer, or a refusal.
         """
         with self.asking("the API server", "its health"):
-            body, _, _ = self.client._run_api.api_client.call_api(
-                "/apis/v2beta1/healthz", "GET", header_params={"Accept": "application/json"}, auth_settings=["Bearer"],
-                response_type="object")
-        told = body if isinstance(body, dict) else {}
+            told = self._json("/apis/v2beta1/healthz")
         version = told.get("tag_name") or told.get("apiServerTagName")
         return version if isinstance(version, str) and version != "unknown" else None
 
@@ -151,16 +147,20 @@ class Connection:
         """
         try:
             with self.asking("run", run_id):
-                body, _, _ = self.client._run_api.api_client.call_api(
-                    f"/apis/v1beta1/runs/{run_id}", "GET", header_params={"Accept": "application/json"},
-                    auth_settings=["Bearer"], response_type="object")
+                runtime = self._json(f"/apis/v1beta1/runs/{run_id}").get("pipeline_runtime")
         except Unreachable:
             raise
         except UserError:
             return None
-        runtime = body.get("pipeline_runtime") if isinstance(body, dict) else None
         manifest = runtime.get("workflow_manifest") if isinstance(runtime, dict) else None
         return manifest if isinstance(manifest, str) else None
+
+    def _json(self, path: str) -> dict[str, Any]:
+        """Return the object that an address below the host answers with, empty for anything else."""
+        body, _, _ = self.client._run_api.api_client.call_api(
+            path, "GET", header_params={"Accept": "application/json"}, auth_settings=["Bearer"],
+            response_type="object")
+        return body if isinstance(body, dict) else {}
 
     def _watch_answers(self) -> None:
         """Give each request a deadline, and take a web page for no answer.
@@ -230,11 +230,7 @@ class Connection:
 
 
 def host_of(host: str | None, environ: Mapping[str, str]) -> str:
-    """Return the host that is given, or the environment's, or inside a cluster the cluster's own.
-
-    Raises:
-        UserError: There is none.
-    """
+    """Return the host that is given, the environment's or the cluster's own; raise UserError where there is none."""
     found = host or environ.get(HOST_VARIABLE) or (IN_CLUSTER_HOST if environ.get(IN_CLUSTER_VARIABLE) else None)
     if not found:
         raise UserError("--host", "none given", "It must be the address of Kubeflow Pipelines.",

@@ -54,8 +54,6 @@ class Finding:
 
     Attributes:
         verdict: How it stands.
-        thing: What was looked at.
-        found: What was found.
         advice: What to do; empty where nothing.
     """
 
@@ -72,7 +70,6 @@ class Doctor:
     """Looks at one installation for a run with these parameters.
 
     Args:
-        connection: The API server.
         kubernetes: Opens the cluster's own API; raises NoAccess where there is none.
         parameters: A value for every parameter of the run.
         pipeline_root: Where artifacts are to go, None for the namespace's own.

@@ -63,10 +63,7 @@ class RunFollower:
     """Prints each change of a run's stages until the run has ended.
 
     Args:
-        connection: The cluster.
-        run_id: The run.
         stages: The pipeline's tasks.
-        console: Where to print.
         pause: Seconds between two looks.
         clock: Returns seconds; for tests.
         sleep: Waits; for tests.

@@ -21,8 +21,7 @@ class NoAccess(Exception):
 class Kubernetes:
     """The cluster that the kubeconfig, or the pod that this runs in, names.
 
-    Raises:
-        NoAccess: There is neither.
+    NoAccess is raised where there is neither, and by every method where the question is not allowed.
     """
 
     def __init__(self) -> None:
@@ -39,11 +38,7 @@ class Kubernetes:
         self._core = client.CoreV1Api(self._client)
 
     def may(self, namespace: str, verb: str, group: str, resource: str) -> bool:
-        """Return whether the kubeconfig's user has a right (SelfSubjectAccessReview).
-
-        Raises:
-            NoAccess: It is not to be asked.
-        """
+        """Return whether the kubeconfig's user has a right (SelfSubjectAccessReview)."""
         resource, _, part = resource.partition("/")
         body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {
             "resourceAttributes": {"namespace": namespace, "verb": verb, "group": group, "resource": resource,
@@ -54,31 +49,19 @@ class Kubernetes:
             return bool(answer.status.allowed)
 
     def secret(self, namespace: str, name: str) -> dict[str, str] | None:
-        """Return a secret's entries, None where there is no such secret. Their contents are never to be printed.
-
-        Raises:
-            NoAccess: Reading secrets is not allowed.
-        """
+        """Return a secret's entries, None where there is no such secret. Their contents are never to be printed."""
         entries = self._read("secrets", lambda: self._core.read_namespaced_secret(
             name, namespace, _request_timeout=ANSWER_SECONDS))
         return entries and {key: base64.b64decode(value).decode("utf-8", errors="replace")
                             for key, value in entries.items()}
 
     def config_map(self, namespace: str, name: str) -> dict[str, str] | None:
-        """Return a ConfigMap's entries, None where there is none of this name.
-
-        Raises:
-            NoAccess: Reading them is not allowed.
-        """
+        """Return a ConfigMap's entries, None where there is none of this name."""
         return self._read("ConfigMaps", lambda: self._core.read_namespaced_config_map(
             name, namespace, _request_timeout=ANSWER_SECONDS))
 
     def nodes(self) -> list[Mapping[str, Any]]:
-        """Return the nodes as Kubernetes writes them.
-
-        Raises:
-            NoAccess: Listing nodes is not allowed, as it often is to users of one namespace.
-        """
+        """Return the nodes as Kubernetes writes them; users of one namespace often may not ask."""
         with _asking("the nodes"):
             listed = self._core.list_node(_request_timeout=ANSWER_SECONDS)
             return self._client.sanitize_for_serialization(listed)["items"]

@@ -14,7 +14,6 @@ def entries(connection: Connection, thing: str, name: str | None, list_page: Cal
     """Yield the entries of a list, all or those of one exact name.
 
     Args:
-        connection: The cluster.
         thing: What is listed, in the user's words.
         name: The name, or None for all.
         list_page: The client's method that lists a page; it takes ``page_token``, ``page_size`` and ``filter``.

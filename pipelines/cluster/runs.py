@@ -1,7 +1,6 @@
 """Runs on the cluster: what they take, and how one is started."""
 
 import contextlib
-import datetime
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +28,6 @@ class RunSettings:
     """What a run or a schedule is started with.
 
     Attributes:
-        name: Its name.
-        experiment: Experiment it belongs to.
         parameters: A value for every parameter, typed as the pipeline declares.
         service_account: Kubernetes service account of its pods, or None for the installation's.
         pipeline_root: Where artifacts go, or None for the installation's.
@@ -48,16 +45,10 @@ class RunSettings:
                 "pipeline_root": self.pipeline_root, "service_account": self.service_account}
 
 
-def default_run_name(pipeline: str) -> str:
-    """Return a name with the time in UTC."""
-    return f"{pipeline} {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M:%S}"
-
-
 def check_settings(settings: RunSettings, root: Path) -> None:
     """Check what only a cluster asks of a run, before anything is uploaded or created.
 
     Args:
-        settings: The run's settings.
         root: The project's folder, whose configs the images hold.
 
     Raises:
@@ -90,11 +81,7 @@ def _check_places(settings: RunSettings, root: Path) -> None:
 
 
 def check_pipeline_root(address: str) -> None:
-    """Check the address of a pipeline root.
-
-    Raises:
-        UserError: It is none: another kind of address, or no bucket.
-    """
+    """Raise UserError where a pipeline root's address is of another kind, or names no bucket."""
     if not address.startswith(PIPELINE_ROOT_SCHEMES):
         raise UserError("--pipeline-root", address, "Artifacts go to object storage.",
                         "Give an address such as s3://bucket/runs.")

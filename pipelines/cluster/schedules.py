@@ -23,9 +23,6 @@ class Listed:
     """A schedule as the cluster has it.
 
     Attributes:
-        name: Its name.
-        trigger: When it starts runs.
-        enabled: Whether it does at present.
         version: Name of the version it is pinned to, or :data:`DELETED`.
     """
 
@@ -72,11 +69,7 @@ def set_schedule(connection: Connection, version: Version, settings: RunSettings
 
 
 def end_schedule(connection: Connection, name: str) -> None:
-    """Delete the schedule of this name; runs that it has started continue.
-
-    Raises:
-        UserError: There is none.
-    """
+    """Delete the schedule of this name, which must exist; runs that it has started continue."""
     found = _of_name(connection, name)
     if not found:
         raise UserError("--unschedule", name, "There is no schedule of this name.",

@@ -34,7 +34,6 @@ class Trigger:
 
     Attributes:
         cron: A cron line of six fields.
-        seconds: An interval.
         notice: What was changed in the user's writing, or None.
     """
 
@@ -74,11 +73,7 @@ def cron_trigger(text: str) -> Trigger:
 
 
 def interval_trigger(text: str) -> Trigger:
-    """Return the trigger of an interval such as ``7d``.
-
-    Raises:
-        UserError: It is no interval, or shorter than a minute.
-    """
+    """Return the trigger of an interval such as ``7d``; raise UserError where it is none or shorter than a minute."""
     seconds = duration_seconds(text, "--every")
     if seconds < SHORTEST_INTERVAL:
         raise UserError("--every", text, f"The shortest interval is {SHORTEST_INTERVAL} s.", "Choose a longer one.")
@@ -86,11 +81,7 @@ def interval_trigger(text: str) -> Trigger:
 
 
 def duration_seconds(text: str, thing: str) -> int:
-    """Return the seconds of a duration such as ``90s``, ``12h`` or ``7d``.
-
-    Raises:
-        UserError: It is none.
-    """
+    """Return the seconds of ``90s``, ``12h``, ``7d`` and their like; raise UserError where it is no such duration."""
     match = re.fullmatch(r"([1-9][0-9]{0,8})([smhdw])", text.strip())
     if not match:
         raise UserError(thing, repr(text), "It must be a whole number with its unit s, m, h, d or w.",

@@ -1,16 +1,16 @@
 """Pipeline versions on the cluster, named by the digest of their content."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import kfp_server_api
 
+from core.base.digest import sha256_file
 from core.base.errors import UserError
 from pipelines.cluster.connection import Connection, Exists
 from pipelines.cluster.listing import entries
 
-DIGEST_LENGTH = 16
+_DIGEST_LENGTH = 16
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,6 @@ class Version:
     """A version of the pipeline on the cluster.
 
     Attributes:
-        pipeline_id: The pipeline's id.
-        version_id: The version's id.
         name: The version's name, made of its content's digest.
         uploaded: Whether it was uploaded just now.
     """
@@ -30,23 +28,17 @@ class Version:
     uploaded: bool
 
 
-def version_name(package: Path) -> str:
-    """Return the name of the version with this content."""
-    return f"sha256-{hashlib.sha256(package.read_bytes()).hexdigest()[:DIGEST_LENGTH]}"
-
-
 def ensure_version(connection: Connection, package: Path, pipeline: str) -> Version:
     """Return the version that holds the content of ``package``; upload it where there is none yet.
 
     Args:
-        connection: The cluster.
         package: The compiled pipeline.
         pipeline: The pipeline's name on the cluster.
 
     Raises:
         UserError: The cluster refuses; a pipeline that was created for this version is gone again then.
     """
-    name = version_name(package)
+    name = f"sha256-{sha256_file(package)[:_DIGEST_LENGTH]}"
     pipeline_id = find_pipeline(connection, pipeline)
     if pipeline_id is None:
         body = kfp_server_api.V2beta1Pipeline(
@@ -66,17 +58,15 @@ def ensure_version(connection: Connection, package: Path, pipeline: str) -> Vers
 
 def find_pipeline(connection: Connection, name: str) -> str | None:
     """Return the id of the pipeline of this name, or None."""
-    found = entries(connection, "pipeline", name, lambda **page: connection.client.list_pipelines(
-        namespace=connection.namespace, **page), "pipelines")
-    first = next(found, None)
-    return first.pipeline_id if first else None
+    found = next(entries(connection, "pipeline", name, lambda **page: connection.client.list_pipelines(
+        namespace=connection.namespace, **page), "pipelines"), None)
+    return found.pipeline_id if found else None
 
 
 def _find_version(connection: Connection, pipeline_id: str, name: str) -> Version | None:
-    found = entries(connection, "pipeline version", name, lambda **page: connection.client.list_pipeline_versions(
-        pipeline_id, **page), "pipeline_versions")
-    first = next(found, None)
-    return Version(pipeline_id, first.pipeline_version_id, name, uploaded=False) if first else None
+    found = next(entries(connection, "pipeline version", name, lambda **page: connection.client.list_pipeline_versions(
+        pipeline_id, **page), "pipeline_versions"), None)
+    return Version(pipeline_id, found.pipeline_version_id, name, uploaded=False) if found else None
 
 
 def _upload(connection: Connection, package: Path, pipeline_id: str, name: str) -> Version:

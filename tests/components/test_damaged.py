@@ -11,7 +11,7 @@ __all__ = ["compressed", "plain", "tiny_config", "tiny_data", "tiny_ref", "train
 
 
 def run(stage, given, made, folder, source):
-    main = importlib.import_module(f"components.{stage}.__main__").main
+    main = importlib.import_module(f"components.{stage}.stage").STAGE.main
     artifacts = {made: {"artifacts": [{"name": made, "uri": f"/{made}"}]}}
     return main([f"--{given}", str(source), "--candidate", json.dumps({"name": "int8"}), f"--{made}",
                  str(folder / made), "--executor-input", json.dumps({

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from components.evaluate.__main__ import main
+from components.evaluate.stage import STAGE
 from core.base.errors import CandidateFailed, UserError
 from core.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 from core.results.outcome import Outcome
@@ -19,11 +19,12 @@ def evaluate(tmp_path, tiny_ref):
     """Return a function that evaluates a checkpoint of a candidate, and gives the exit code and its outcome, if any."""
     def run(checkpoint, candidate="int8"):
         artifacts = {name: {"artifacts": [{"name": name, "uri": f"/{name}"}]} for name in ("evaluation", "detections")}
-        code = main(["--data", json.dumps(tiny_ref.to_json()), "--checkpoint", str(checkpoint),
-                     "--candidate", json.dumps({"name": candidate} if candidate else {}),
-                     "--evaluation", str(tmp_path / "evaluation.json"), "--detections", str(tmp_path / "found.npz"),
-                     "--executor-input", json.dumps({"outputs": {"outputFile": str(tmp_path / "output.json"),
-                                                                 "artifacts": artifacts}})])
+        code = STAGE.main(["--data", json.dumps(tiny_ref.to_json()), "--checkpoint", str(checkpoint),
+                           "--candidate", json.dumps({"name": candidate} if candidate else {}),
+                           "--evaluation", str(tmp_path / "evaluation.json"),
+                           "--detections", str(tmp_path / "found.npz"),
+                           "--executor-input", json.dumps({"outputs": {"outputFile": str(tmp_path / "output.json"),
+                                                                       "artifacts": artifacts}})])
         return code, Outcome.at(tmp_path / "evaluation.json")
 
     return run

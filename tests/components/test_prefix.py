@@ -36,13 +36,13 @@ def outputs(stage, folder):
 
 
 def test_resolve_reads_no_image(uri, tmp_path, s3, monkeypatch):
-    from components.resolve.__main__ import main
+    from components.resolve.stage import STAGE
 
     options = [*CONFIGS, "--data", uri, *(text for name in ("data", "model", "compression", "parent")
                                           for text in (f"--resolved-{name}", str(tmp_path / "out" / name)))]
     with fault_proxy(s3.server.endpoint) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.endpoint)
-        assert main(options) == 0
+        assert STAGE.main(options) == 0
     read = [line for line in proxy.seen if "list-type" not in line]
     assert sorted(read) == [f"GET /{s3.name}/coco/annotations/{split}.json" for split in ("test", "train", "val")]
     assert not list((tmp_path / "cache").rglob("*.png"))
@@ -51,7 +51,7 @@ def test_resolve_reads_no_image(uri, tmp_path, s3, monkeypatch):
 
 @pytest.mark.parametrize("stage", sorted(REFERENCES))
 def test_a_corrupt_image_is_named_by_whichever_stage_is_first(uri, stage, tmp_path, capsys):
-    main = importlib.import_module(f"components.{stage}.__main__").main
+    main = importlib.import_module(f"components.{stage}.stage").STAGE.main
     data = json.dumps(resolve_data(uri).to_json())
     assert main(["--data", data, *REFERENCES[stage], *outputs(stage, tmp_path / "out")]) == 2
     error = capsys.readouterr().err

@@ -9,14 +9,15 @@ import pytest
 @pytest.fixture(name="resolved")
 def fixture_resolved(tmp_path, monkeypatch):
     """Return the folder of the built-in job's resolved inputs, with two images to train on."""
-    from components.resolve.__main__ import main
+    from components.resolve.stage import STAGE
 
     monkeypatch.setenv("MMDET_COMPRESS_CACHE", str(tmp_path / "cache"))
     names = ("data", "model", "compression", "parent")
-    assert main(["--model-config", "configs/detectors/retinanet_r18_small_digits.py",
-                 "--compression-config", "configs/nncf_compression/retinanet_r18_small/digits_int8.py",
-                 "--data", "builtin://digits?train=2&val=1&test=2",
-                 *(item for name in names for item in (f"--resolved-{name}", str(tmp_path / name)))]) == 0
+    assert STAGE.main([
+        "--model-config", "configs/detectors/retinanet_r18_small_digits.py",
+        "--compression-config", "configs/nncf_compression/retinanet_r18_small/digits_int8.py",
+        "--data", "builtin://digits?train=2&val=1&test=2",
+        *(item for name in names for item in (f"--resolved-{name}", str(tmp_path / name)))]) == 0
     return tmp_path
 
 
@@ -33,7 +34,7 @@ def test_the_checkpoints_metadata_tell_of_the_training(resolved, monkeypatch, st
     monkeypatch.chdir(resolved)
     artifacts = {name: {"artifacts": [{"name": name, "uri": f"/{name}"}]} for name in ("checkpoint", "log")}
     executor_input = {"outputs": {"outputFile": "output.json", "artifacts": artifacts}}
-    main = importlib.import_module(f"components.{stage}.__main__").main
+    main = importlib.import_module(f"components.{stage}.stage").STAGE.main
     assert main(["--data", "@data", *options, "--checkpoint", "out/it.pth", "--log", "out/it.jsonl",
                  "--executor-input", json.dumps(executor_input)]) == 0
     written = json.loads((resolved / "output.json").read_text())["artifacts"]

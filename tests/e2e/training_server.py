@@ -20,8 +20,8 @@ def main() -> None:
     import mmdet.apis  # noqa: F401
     import nncf.torch  # noqa: F401
 
-    from components.compress.__main__ import main as compress
-    from components.train.__main__ import main as train
+    from components.compress.stage import STAGE as COMPRESS
+    from components.train.stage import STAGE as TRAIN
     from core.storage.folder_store import FolderStore
     from core.storage.s3_store import S3Store
     from core.training import fit, hooks, runner  # noqa: F401
@@ -34,7 +34,7 @@ def main() -> None:
             os.dup2(1, 2)
             if asked.get("markers"):
                 _mark(asked["markers"], runner.ResumableRunner, hooks, (FolderStore, S3Store))
-            code = {"train": train, "compress": compress}[asked["stage"]](asked["argv"])
+            code = {"train": TRAIN, "compress": COMPRESS}[asked["stage"]].main(asked["argv"])
             # As at the end of any interpreter: threads of uploads are waited for.
             sys.stdout.flush()
             os._exit(code)

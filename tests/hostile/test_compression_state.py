@@ -189,10 +189,10 @@ def message_of(code, capsys, stage):
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_export_says_that_the_state_does_not_fit(name, tampered, tmp_path, capsys):
-    from components.export.__main__ import main
+    from components.export.stage import STAGE
 
     path = tampered(CHANGES[name])
-    message = message_of(main(["--checkpoint", str(path), "--onnx", str(tmp_path / "onnx")]), capsys, "export")
+    message = message_of(STAGE.main(["--checkpoint", str(path), "--onnx", str(tmp_path / "onnx")]), capsys, "export")
     assert str(path) in message and "compression state is damaged, or does not fit" in message
     assert "compress the model again" in message
     assert not (tmp_path / "onnx").exists()
@@ -205,39 +205,41 @@ def test_export_says_that_the_state_does_not_fit(name, tampered, tmp_path, capsy
     (lambda state, config, weights: config.update(compression=7), "compression"),
 ])
 def test_export_names_a_config_that_nncf_refuses(change, message, tampered, tmp_path, capsys):
-    from components.export.__main__ import main
+    from components.export.stage import STAGE
 
     path = tampered(change)
-    assert message in message_of(main(["--checkpoint", str(path), "--onnx", str(tmp_path / "onnx")]), capsys, "export")
+    code = STAGE.main(["--checkpoint", str(path), "--onnx", str(tmp_path / "onnx")])
+    assert message in message_of(code, capsys, "export")
 
 
 def test_a_checkpoint_makes_no_folders(tampered, tmp_path, capsys):
-    from components.export.__main__ import main
+    from components.export.stage import STAGE
 
     path = tampered(lambda state, config, weights: config.update(log_dir=str(tmp_path / "made")))
-    main(["--checkpoint", str(path), "--onnx", str(tmp_path / "onnx")])
+    STAGE.main(["--checkpoint", str(path), "--onnx", str(tmp_path / "onnx")])
     assert not (tmp_path / "made").exists()
 
 
 def test_evaluate_takes_the_same_checkpoint_untampered(tampered, references, tmp_path):
-    from components.evaluate.__main__ import main
+    from components.evaluate.stage import STAGE
 
     path = tampered(lambda state, config, weights: None)
-    assert main(["--data", json.dumps(references[0].to_json()), "--checkpoint", str(path),
-                 "--evaluation", str(tmp_path / "evaluation"), "--detections", str(tmp_path / "detections")]) == 0
+    assert STAGE.main(["--data", json.dumps(references[0].to_json()), "--checkpoint", str(path),
+                       "--evaluation", str(tmp_path / "evaluation"), "--detections", str(tmp_path / "detections")]) == 0
 
 
 @pytest.mark.parametrize("name", ["no controller state", "a quantizer less", "other bits than the weights"])
 def test_compress_and_evaluate_say_so_too(name, tampered, references, tmp_path, capsys):
-    from components.compress.__main__ import main as compress
-    from components.evaluate.__main__ import main as evaluate
+    from components.compress.stage import STAGE as COMPRESS
+    from components.evaluate.stage import STAGE as EVALUATE
 
     path, data = tampered(CHANGES[name]), ["--data", json.dumps(references[0].to_json())]
     out = [text for option in ("checkpoint", "log") for text in (f"--{option}", str(tmp_path / option))]
-    code = compress([*data, "--compression", json.dumps(references[1].to_json()), "--fp32-checkpoint", str(path), *out])
+    code = COMPRESS.main([*data, "--compression", json.dumps(references[1].to_json()), "--fp32-checkpoint", str(path),
+                          *out])
     assert "compression state is damaged" in message_of(code, capsys, "compress")
-    code = evaluate([*data, "--checkpoint", str(path), "--evaluation", str(tmp_path / "evaluation"),
-                     "--detections", str(tmp_path / "detections")])
+    code = EVALUATE.main([*data, "--checkpoint", str(path), "--evaluation", str(tmp_path / "evaluation"),
+                          "--detections", str(tmp_path / "detections")])
     assert "compression state is damaged" in message_of(code, capsys, "evaluate")
 
 

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.code_digest import CodeDigests
+from core.base.imports import Imports
+from pipelines.code_digest import PACKAGES, CodeDigests
 
 PROJECT = Path(__file__).parents[2]
 SOURCES = {
@@ -41,7 +42,7 @@ def digest(root):
 
 
 def test_imports_are_followed(root):
-    closure = CodeDigests(root).closure("components.train.__main__")
+    closure = Imports(root, PACKAGES, of_types=True).closure("components.train.__main__")
     assert [path.relative_to(root).as_posix() for path in closure] == REACHED
 
 
@@ -75,5 +76,5 @@ def test_moved_project_keeps_the_digest(root, tmp_path_factory):
     ("report", "core/report/build.py", True), ("report", "core/training/fit.py", False),
     ("gate", "core/openvino/validation.py", False), ("gate", "core/report/gate.py", True)])
 def test_real_stages_depend_on_what_they_use(stage, module, reached):
-    closure = CodeDigests(PROJECT).closure(f"components.{stage}.__main__")
+    closure = Imports(PROJECT, PACKAGES, of_types=True).closure(f"components.{stage}.__main__")
     assert (PROJECT / module in closure) is reached

@@ -15,8 +15,8 @@ from scripts.detectors import (
     families_section,
     main,
     markdown,
+    replace_between,
     summary,
-    write_summary,
 )
 
 ROW = Row("ssd300", "int8", "d1", {
@@ -113,9 +113,9 @@ def test_the_summary_has_a_cell_for_each_detector_and_algorithm(tmp_path):
     assert table.splitlines()[2:] == ["| ssd300 | fails at ONNX | IR |", "| yolox_s | IR, raw heads compressed |  |"]
     page = tmp_path / "README.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    write_summary(page, rows)
+    replace_between(page, BEGIN, END, table)
     assert page.read_text() == f"before\n{BEGIN}\n{table}\n{END}\nafter\n"
     page.write_text(f"{END} {BEGIN}")
     with pytest.raises(UserError, match="begin detectors"):
-        write_summary(page, rows)
+        replace_between(page, BEGIN, END, table)
     assert page.read_text() == f"{END} {BEGIN}"

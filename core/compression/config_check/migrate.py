@@ -21,7 +21,6 @@ class Change:
         before: Its value.
         new_path: The place of the new key; empty where nothing took the old one's place.
         after: The new value, or ABSENT.
-        reason: Why.
     """
 
     path: str

@@ -30,7 +30,6 @@ def check_nncf_config(nncf_config: Any, epochs: int | None = None) -> list[Findi
     says more about the same place.
 
     Args:
-        nncf_config: The dict that NNCF would get.
         epochs: Epochs of the training that it is for; None skips the rules on schedules.
     """
     findings: list[Finding] = []

@@ -24,7 +24,6 @@ class Source:
     """What a file says about compression.
 
     Attributes:
-        path: The file.
         nncf_config: The value of ``nncf_config``; None where an MMDetection config has none.
         config: The resolved MMDetection config; None for a file that holds an nncf_config alone.
         epochs: Epochs of the training, None where the file does not say.

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from components.resolve.__main__ import main
+from components.resolve.stage import STAGE
 
 DIGITS = tuple("0123456789")
 
@@ -40,7 +40,7 @@ def test_every_input_becomes_a_reference_that_stays_the_same(options, parent, tm
     options += [*parent(DIGITS), "--model-options", '{"runner.max_epochs": 3.0}']
     found = []
     for _ in range(2):
-        assert main(options) == 0
+        assert STAGE.main(options) == 0
         found.append({path.name: json.loads(path.read_text()) for path in (tmp_path / "out").iterdir()})
     assert found[0] == found[1]
     assert sorted(found[0]) == ["compression", "data", "model", "parent"]
@@ -59,7 +59,7 @@ def test_without_data_those_of_the_config_are_used(options, tmp_path):
            for name in ("train", "val", "test")}
     at = options.index("--data")
     options[at:at + 2] = ["--model-options", json.dumps(own)]
-    assert main(options) == 0
+    assert STAGE.main(options) == 0
     found = json.loads((tmp_path / "out" / "data").read_text())
     assert (found["uri"], found["classes"]) == (str(folder), ["dog"])
 
@@ -80,7 +80,7 @@ def test_without_data_those_of_the_config_are_used(options, tmp_path):
     ("--dynamic-shape=true", "--compression-config=configs/nncf_compression/retinanet_r18_small/int8_pruning.py",
      "--dynamic-shape: quantization with filter pruning. The Model Optimizer")])
 def test_what_would_fail_late_fails_now(options, option, value, message, capsys, tmp_path):
-    assert main([*options, option, value]) == 2
+    assert STAGE.main([*options, option, value]) == 2
     error = capsys.readouterr().err.strip()
     assert "resolve: " in error and message in error
     assert not (tmp_path / "out").exists()
@@ -89,7 +89,7 @@ def test_what_would_fail_late_fails_now(options, option, value, message, capsys,
 def test_a_fault_of_each_kind_is_in_one_list(options, capsys, tmp_path):
     at = options.index("--data")
     options[at + 1] = str(tmp_path / "no data")
-    assert main([
+    assert STAGE.main([
         *options, "--max-map-drop", "7", "--gpus", "9", "--destination", "gs://models", "--checkpoint", "/absent.pth",
         "--model-options", '{"optimizer.type": "NoSuchOptimizer"}',
         "--compression-options", '{"nncf_config.target_device": "TOASTER", "model.test_cfg.nms.type": "soft_nms"}',
@@ -106,20 +106,20 @@ def test_a_fault_of_each_kind_is_in_one_list(options, capsys, tmp_path):
     (tuple("9876543210"), "checkpoint classes: 9, 8, 7"), (("cat", "dog"), "checkpoint classes: cat, dog")])
 def test_parent_of_other_classes_is_refused_before_anything_is_trained(options, parent, classes, message, capsys,
                                                                        tmp_path):
-    assert main([*options, *parent(classes)]) == 2
+    assert STAGE.main([*options, *parent(classes)]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
 def test_parent_of_another_model_is_refused_before_anything_is_trained(options, parent, capsys):
     other = '{"model.bbox_head.stacked_convs": 3}'
-    assert main([*options, "--model-options", other, "--compression-options", other, *parent(DIGITS)]) == 2
+    assert STAGE.main([*options, "--model-options", other, "--compression-options", other, *parent(DIGITS)]) == 2
     assert "bbox_head.cls_convs.2.conv.weight (missing)" in capsys.readouterr().err
 
 
 def test_another_detector_than_the_compression_configs_is_refused(options, capsys):
     options[1] = "configs/detectors/retinanet_r18.py"
-    assert main(options) == 2
+    assert STAGE.main(options) == 2
     assert "another detector than model_config" in capsys.readouterr().err
 
 
@@ -131,7 +131,7 @@ PRETRAINED = '{"model.backbone.init_cfg": {"type": "Pretrained", "checkpoint": "
     ('{"model.backbone.frozen_stages": 1}', "backbone.frozen_stages=1"),
     ('{"load_from": "https://download.openmmlab.com/x/retinanet.pth"}', "retinanet.pth into a folder")])
 def test_weights_that_training_would_miss_are_named_now(options, model_options, message, capsys, tmp_path):
-    assert main([*options, "--model-options", model_options]) == 2
+    assert STAGE.main([*options, "--model-options", model_options]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
@@ -153,7 +153,7 @@ def test_the_place_of_published_weights_reaches_the_later_stages(options, by_var
         monkeypatch.setenv("MMDET_COMPRESS_WEIGHTS", str(kept))
     else:
         options += ["--weights", str(kept)]
-    assert main([*options, "--model-options", PRETRAINED]) == 0
+    assert STAGE.main([*options, "--model-options", PRETRAINED]) == 0
     monkeypatch.delenv("MMDET_COMPRESS_WEIGHTS", raising=False)
     for name in ("model", "compression"):
         ref = ConfigRef.from_json(json.loads((tmp_path / "out" / name).read_text()))
@@ -169,21 +169,21 @@ def test_the_place_of_published_weights_reaches_the_later_stages(options, by_var
 def test_version_that_is_published_already_is_refused(options, tmp_path, capsys):
     (tmp_path / "models" / "detector" / "3").mkdir(parents=True)
     options += ["--destination", str(tmp_path / "models")]
-    assert main([*options, "--model-version", "3"]) == 2
+    assert STAGE.main([*options, "--model-version", "3"]) == 2
     assert "parameter model_version: 3. " in capsys.readouterr().err
 
 
 def test_number_of_gpus_is_passed_on_as_text(options, tmp_path):
-    assert main([*options, "--gpus", "2", "--gpu-count", str(tmp_path / "gpu_count")]) == 0
+    assert STAGE.main([*options, "--gpus", "2", "--gpu-count", str(tmp_path / "gpu_count")]) == 0
     assert (tmp_path / "gpu_count").read_text() == "2"
 
 
 def test_classes_come_from_the_config_where_it_names_them(options, tmp_path, capsys):
     options += ["--model-options", '{"data.train.classes": ["3", "7"]}']
-    assert main(options) == 0
+    assert STAGE.main(options) == 0
     assert json.loads((tmp_path / "out" / "data").read_text())["classes"] == ["3", "7"]
 
-    assert main([*options, "--model-options", '{"data.train.classes": ["3", "seven"]}']) == 2
+    assert STAGE.main([*options, "--model-options", '{"data.train.classes": ["3", "seven"]}']) == 2
     assert "seven" in capsys.readouterr().err
 
 
@@ -198,10 +198,10 @@ def test_preflight_is_run_where_it_is_asked_for(options, failed, code, monkeypat
         return preflight.PreflightReport((row,))
 
     monkeypatch.setattr(preflight, "run_preflight", run)
-    assert main(options) == 0
+    assert STAGE.main(options) == 0
     assert "preflight" not in capsys.readouterr().out
 
-    assert main([*options, "--preflight", "true"]) == code
+    assert STAGE.main([*options, "--preflight", "true"]) == code
     shown = capsys.readouterr()
     assert "why so" in shown.out
     assert ("preflight, stage wrap: why so" in shown.err) == failed
@@ -210,7 +210,7 @@ def test_preflight_is_run_where_it_is_asked_for(options, failed, code, monkeypat
 def test_layers_that_the_nncf_config_does_not_fit_are_refused_without_the_whole_preflight(options, capsys, tmp_path):
     options[3] = "configs/nncf_compression/retinanet_r18_small/pruning.py"
     idle = {"nncf_config.compression.params.pruning_target": 0.02, "nncf_config.compression.pruning_init": 0.01}
-    assert main([*options, "--compression-options", json.dumps(idle)]) == 2
+    assert STAGE.main([*options, "--compression-options", json.dumps(idle)]) == 2
     assert "preflight, stage layers" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
@@ -225,8 +225,8 @@ def test_strict_and_dynamic_shape_reach_the_preflight(options, monkeypatch):
         return preflight.PreflightReport(())
 
     monkeypatch.setattr(preflight, "run_preflight", run)
-    assert main([*options, "--preflight", "true"]) == 0
-    assert main([*options, "--preflight", "true", "--strict", "true", "--dynamic-shape", "true"]) == 0
+    assert STAGE.main([*options, "--preflight", "true"]) == 0
+    assert STAGE.main([*options, "--preflight", "true", "--strict", "true", "--dynamic-shape", "true"]) == 0
     assert seen == [(None, False), (True, True)]
 
 
@@ -258,6 +258,6 @@ def test_a_compressed_checkpoint_that_a_candidate_cannot_resume_is_refused_befor
 
     own = nncf_config_of(load_config("configs/nncf_compression/retinanet_r18_small/digits_int8.py"))
     options += parent(DIGITS, compression=CompressionRecord(dict(own), {}))
-    assert main(options) == 0
-    assert main([*options, "--candidates", "pruned_40"]) == 2
+    assert STAGE.main(options) == 0
+    assert STAGE.main([*options, "--candidates", "pruned_40"]) == 2
     assert "from the compressed checkpoint's" in capsys.readouterr().err

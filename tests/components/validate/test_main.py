@@ -2,8 +2,7 @@ import json
 
 import pytest
 
-from components.validate.__main__ import main
-from components.validate.stage import EXIT_IMAGES_LEFT_OUT
+from components.validate.stage import EXIT_IMAGES_LEFT_OUT, STAGE
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ def quick(monkeypatch):
 
 
 def test_a_whole_split_ends_with_0(options, tmp_path):
-    assert main(options) == 0
+    assert STAGE.main(options) == 0
     found = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert found["corrupt_images"] == [] and found["candidates"][0]["ir"]["metrics"]["images"] == 6
 
@@ -56,12 +55,12 @@ def test_a_candidate_that_failed_in_evaluate_alone_is_left_out(options, tmp_path
 
     Outcome(version=1, kind="failed candidate", candidate="compressed", stage="evaluate", reason="boxes are NaN").put(
         tmp_path / "detections", folder=False)
-    assert main([*options, "--detections-candidates", str(tmp_path / "detections")]) == 2
+    assert STAGE.main([*options, "--detections-candidates", str(tmp_path / "detections")]) == 2
     assert "There is nothing to measure. boxes are NaN" in capsys.readouterr().err
 
 
 def test_images_left_out_are_listed_and_the_exit_code_tells(options, tmp_path, capsys, unreadable):
-    assert main(options) == EXIT_IMAGES_LEFT_OUT == 4
+    assert STAGE.main(options) == EXIT_IMAGES_LEFT_OUT == 4
     assert "validate: left out scene 2.png: unreadable sector" in capsys.readouterr().err
     found = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert found["corrupt_images"] == [{"image": "scene 2.png", "reason": "unreadable sector"}]
@@ -75,5 +74,5 @@ def test_in_the_pipeline_the_report_is_kept_and_the_gate_fails(options, tmp_path
             name: {"artifacts": [{"uri": ir, "metadata": {"candidate": "int8"}}] if name.startswith("ir") else []}
             for name in ("ir_candidates", "detections_candidates", "onnx_candidates")}},
         "outputs": {"outputFile": str(tmp_path / "executor_output.json")}}
-    assert main([*options, "--executor-input", json.dumps(executor_input)]) == 0
+    assert STAGE.main([*options, "--executor-input", json.dumps(executor_input)]) == 0
     assert (tmp_path / "executor_output.json").is_file()

@@ -68,7 +68,7 @@ def test_a_split_without_anything_to_learn_is_refused(images, what):
 
 @pytest.mark.parametrize("name", ["a.png", "sub folder/größe.png", "..a/b..png"])
 def test_names_inside_the_folder_pass(name):
-    assert check_relative(name, Path("x.json"), "images[0]") == name
+    check_relative(name, Path("x.json"), "images[0]")
 
 
 @pytest.mark.parametrize("name", ["", ".", "/etc/passwd", "../a.png", "a/../../b.png", "a\0.png", "\ud800.png"])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from core.base.errors import UserError
-from core.evaluation.coco_map import evaluate_detections, read_annotations
+from core.evaluation.coco_map import read_annotations, score_detections
 from core.evaluation.detections import Detections
 
 CLASSES = ("cat", "dog", "hen")
@@ -75,7 +75,7 @@ def pycocotools_stats(annotation_file, detections):
 
 def test_equals_pycocotools(annotation_file, capsys):
     detections = truth_as_detections(annotation_file, jitter=8)
-    metrics = evaluate_detections(annotation_file, detections, CLASSES)
+    metrics = score_detections(annotation_file, detections, CLASSES).metrics
     assert capsys.readouterr().out == ""
     expected = pycocotools_stats(annotation_file, detections)
     found = [metrics.map, metrics.map50, metrics.map75, metrics.map_small, metrics.map_medium, metrics.map_large,
@@ -91,7 +91,7 @@ def test_equals_pycocotools(annotation_file, capsys):
 
 
 def test_perfect_detections_score_one(annotation_file):
-    metrics = evaluate_detections(annotation_file, truth_as_detections(annotation_file), CLASSES)
+    metrics = score_detections(annotation_file, truth_as_detections(annotation_file), CLASSES).metrics
     assert (metrics.map, metrics.map50, metrics.map75, metrics.ar100) == pytest.approx((1, 1, 1, 1))
     assert metrics.per_class_ap == pytest.approx({"cat": 1, "dog": 1, "hen": 1})
     assert list(metrics.per_class_ap) == list(CLASSES)
@@ -99,21 +99,21 @@ def test_perfect_detections_score_one(annotation_file):
 
 def test_no_detections_score_zero(annotation_file):
     empty = {image["id"]: Detections.empty() for image in read_annotations(annotation_file)["images"]}
-    metrics = evaluate_detections(annotation_file, empty, CLASSES)
+    metrics = score_detections(annotation_file, empty, CLASSES).metrics
     assert (metrics.map, metrics.map50, metrics.ar100, metrics.detections) == (0, 0, 0, 0)
 
 
 def test_labels_are_matched_by_class_name(annotation_file):
     detections = {image_id: Detections(found.boxes, found.scores, 2 - found.labels)
                   for image_id, found in truth_as_detections(annotation_file).items()}
-    assert evaluate_detections(annotation_file, detections, CLASSES[::-1]).map == pytest.approx(1)
+    assert score_detections(annotation_file, detections, CLASSES[::-1]).metrics.map == pytest.approx(1)
 
 
 def test_a_class_without_ground_truth_is_undefined(tmp_path):
     file = write(tmp_path / "truth.json", [{"id": 1, "file_name": "a.png"}],
                  [{"id": 1, "image_id": 1, "category_id": 7, "bbox": [0, 0, 9, 9], "area": 81, "iscrowd": 0}])
     found = Detections(np.float32([[0, 0, 9, 9]]), np.float32([0.9]), np.array([0]))
-    metrics = evaluate_detections(file, {1: found}, CLASSES)
+    metrics = score_detections(file, {1: found}, CLASSES).metrics
     assert metrics.map == pytest.approx(1)
     assert metrics.per_class_ap["cat"] == pytest.approx(1)
     assert math.isnan(metrics.per_class_ap["hen"]) and math.isnan(metrics.map_large)
@@ -121,13 +121,13 @@ def test_a_class_without_ground_truth_is_undefined(tmp_path):
 
 def test_an_all_background_split_is_undefined(tmp_path):
     file = write(tmp_path / "truth.json", [{"id": 1, "file_name": "a.png"}], [])
-    assert math.isnan(evaluate_detections(file, {1: Detections.empty()}, CLASSES).map)
+    assert math.isnan(score_detections(file, {1: Detections.empty()}, CLASSES).metrics.map)
 
 
 def test_skipped_images_are_left_out_with_their_ground_truth(annotation_file):
     detections = truth_as_detections(annotation_file)
     del detections[30], detections[50]
-    metrics = evaluate_detections(annotation_file, detections, CLASSES, skipped=[30, 50])
+    metrics = score_detections(annotation_file, detections, CLASSES, skipped=[30, 50]).metrics
     assert metrics.map == pytest.approx(1)
     assert metrics.images == 10
 
@@ -136,31 +136,31 @@ def test_a_forgotten_image_is_an_error(annotation_file):
     detections = truth_as_detections(annotation_file)
     del detections[30]
     with pytest.raises(UserError, match=r"none for image ids \[30\] \(1 images\)"):
-        evaluate_detections(annotation_file, detections, CLASSES)
+        score_detections(annotation_file, detections, CLASSES)
 
 
 def test_an_unknown_image_is_an_error(annotation_file):
     with pytest.raises(UserError, match=r"image ids \[999\]"):
-        evaluate_detections(annotation_file, {**truth_as_detections(annotation_file), 999: Detections.empty()}, CLASSES)
+        score_detections(annotation_file, {**truth_as_detections(annotation_file), 999: Detections.empty()}, CLASSES)
 
 
 @pytest.mark.parametrize("classes", [("cat", "dog"), ("cat", "dog", "cow"), ("cat", "dog", "hen", "cow")])
 def test_classes_that_differ_are_an_error(annotation_file, classes):
     with pytest.raises(UserError, match="They must be the categories of"):
-        evaluate_detections(annotation_file, truth_as_detections(annotation_file), classes)
+        score_detections(annotation_file, truth_as_detections(annotation_file), classes)
 
 
 def test_a_label_beyond_the_classes_is_an_error(annotation_file):
     detections = truth_as_detections(annotation_file)
     detections[10] = Detections(np.zeros((1, 4)), np.ones(1), np.array([3]))
     with pytest.raises(UserError, match=r"labels 3\.\.3 in image 10"):
-        evaluate_detections(annotation_file, detections, CLASSES)
+        score_detections(annotation_file, detections, CLASSES)
 
 
 def test_a_split_without_readable_images_is_an_error(annotation_file):
     every = [image["id"] for image in read_annotations(annotation_file)["images"]]
     with pytest.raises(UserError, match="There is no image to score"):
-        evaluate_detections(annotation_file, {}, CLASSES, skipped=every)
+        score_detections(annotation_file, {}, CLASSES, skipped=every)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"images": []}',
@@ -169,7 +169,7 @@ def test_a_file_that_is_not_coco_is_an_error(tmp_path, content):
     file = tmp_path / "truth.json"
     file.write_text(content)
     with pytest.raises(UserError, match="annotation file"):
-        evaluate_detections(file, {}, CLASSES)
+        score_detections(file, {}, CLASSES)
 
 
 def test_a_missing_file_is_an_error(tmp_path):

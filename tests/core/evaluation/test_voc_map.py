@@ -4,7 +4,7 @@ import re
 import numpy as np
 import pytest
 
-from core.evaluation.coco_map import evaluate_detections
+from core.evaluation.coco_map import score_detections
 from core.evaluation.detections import Detections
 from core.evaluation.truth import Truth, truth_by_image
 from core.evaluation.voc_map import voc_average_precisions, voc_mean_average_precision
@@ -93,7 +93,7 @@ def test_equals_mmdetections_coco_dataset(sample, monkeypatch):
     dataset = module.CocoDataset(ann_file=str(sample.annotation_file), pipeline=[], classes=CLASSES, test_mode=True)
     rounded = dataset.evaluate(per_class(sample.detections), metric="bbox", logger="silent",
                                proposal_nums=(1, 10, 100))
-    metrics = evaluate_detections(sample.annotation_file, sample.detections, CLASSES)
+    metrics = score_detections(sample.annotation_file, sample.detections, CLASSES).metrics
     ours = [metrics.map, metrics.map50, metrics.map75, metrics.map_small, metrics.map_medium, metrics.map_large,
             metrics.ar1, metrics.ar10, metrics.ar100, metrics.ar_small, metrics.ar_medium, metrics.ar_large]
     (evaluation,) = evaluations

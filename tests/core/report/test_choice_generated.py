@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.gate.__main__ import main as gate
+from components.gate.stage import STAGE as GATE
 from core.config.reference import ConfigRef
 from core.data.reference import DataRef
 from core.report.choice import ALIKE, choose, explain, name_of
@@ -159,9 +159,9 @@ def test_summary_report_gate_and_exit_code_are_of_the_same_one(run, limits, obje
     with tempfile.TemporaryDirectory() as folder:
         summary.write(Path(folder) / "summary.json")
         assert Summary.read(Path(folder) / "summary.json").to_text() == summary.to_text()
-        code = gate(["--summary", f"{folder}/summary.json", "--max-map-drop", repr(limits.max_map_drop),
-                     "--max-class-drop", repr(limits.max_class_drop), "--min-speedup", repr(limits.min_speedup),
-                     "--min-map", repr(limits.min_map)])
+        code = GATE.main(["--summary", f"{folder}/summary.json", "--max-map-drop", repr(limits.max_map_drop),
+                          "--max-class-drop", repr(limits.max_class_drop), "--min-speedup", repr(limits.min_speedup),
+                          "--min-map", repr(limits.min_map)])
     assert code == (0 if summary.passed else 1)
     assert f"\n{summary.verdict.upper()}: " in terminal_table(summary.to_json())
     judged = {name_of(one): Judged(model, one, judge(one, limits)) for one in summary.all

@@ -24,6 +24,8 @@ from core.report.plots import (
 from core.report.training_log import read_training_log
 from core.training.ready_made import NAMES
 
+COLOURS = {"FP32": BASELINE, "compressed": "#009e73", "int8": "#009e73", "pruned": "#d55e00"}
+
 
 def texts(svg):
     return [element.text for element in ElementTree.fromstring(svg).iter("text")]
@@ -118,25 +120,24 @@ def test_undefined_ap_is_said_and_not_drawn_as_zero():
 
 
 def test_speed_and_size_are_written_at_their_bars(measured):
-    shown = texts(speed_and_size(measured().summary()))
+    shown = texts(speed_and_size(measured().summary(), COLOURS))
     assert {"91.2", "214", "21.1", "9.02", "14.2", "3.94", "Size, MB (lower is better)"} <= set(shown)
 
 
 def test_every_candidate_has_its_bars(three):
-    shown = texts(speed_and_size(three.summary()))
+    shown = texts(speed_and_size(three.summary(), COLOURS))
     assert shown.count("91.2") == 1 and shown.count("214") == 2 and shown.count("pruned") == 3
     shown = texts(per_class_bars([ClassAp("a", 0.5, ((0.4, 0.3), (0.2, 0.1)))], "FP32", ["int8", "pruned"]))
     assert {"0.5000", "0.4000", "0.3000", "0.2000", "0.1000", "int8 IR", "pruned PyTorch"} <= set(shown)
 
 
 def test_models_stand_over_speed_and_over_size_and_the_chosen_one_has_a_ring(three):
-    colours = {"FP32": BASELINE, "int8": "#009e73", "pruned": "#d55e00"}
-    svg = pareto(three.summary(), colours)
+    svg = pareto(three.summary(), COLOURS)
     shown = texts(svg)
-    assert all(shown.count(name) == 2 for name in colours)
+    assert all(shown.count(name) == 2 for name in ("FP32", "int8", "pruned"))
     assert {"Throughput, images/s (more is better)", "Size, MB (less is better)"} <= set(shown)
     unmeasured = three.summary().model_copy(update={"fps": math.nan, "size_mb": math.nan})
-    assert texts(pareto(unmeasured, colours)).count("int8") == 0
+    assert texts(pareto(unmeasured, COLOURS)).count("int8") == 0
 
 
 @pytest.mark.parametrize("speeds", [
@@ -184,7 +185,7 @@ def test_the_front_has_what_no_other_model_beats(points, more_is_better):
 
 def test_unmeasured_speed_is_said(measured):
     summary = measured().summary().model_copy(update={"fps": math.nan, "baseline_fps": math.nan})
-    assert texts(speed_and_size(summary)).count("n/a") == 2
+    assert texts(speed_and_size(summary, COLOURS)).count("n/a") == 2
 
 
 def test_models_have_the_page_s_colours():

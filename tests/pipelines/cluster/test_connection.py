@@ -123,9 +123,9 @@ def test_token_in_the_environment_that_cannot_be_one_is_not_shown(fails, monkeyp
 
 
 def test_access_does_not_show_what_it_holds():
-    from pipelines.cluster.auth import Access, FixedToken
+    from pipelines.cluster.auth import Access, Token
 
-    assert repr(Access(FixedToken(SECRET), SECRET)) == "Access(token, cookies)"
+    assert repr(Access(Token(lambda: SECRET), SECRET)) == "Access(token, cookies)"
     assert repr(Access()) == "Access(anonymous)"
 
 
