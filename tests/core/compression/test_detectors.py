@@ -20,7 +20,7 @@ from core.dry_run.dry_run import DryRun
 from scripts.detectors import run_row
 from scripts.trial_configs import CLASSES, trial_config
 
-SMALL = (("retinanet_r18_small", "int8"), pytest.param("yolox_tiny", "int8_pruning", marks=pytest.mark.detectors))
+SMALL = (("retinanet_r18_small", "int8"), ("yolox_tiny", "int8_pruning"))
 OWNERS = ("mmdet.models.dense_heads", "mmdet.models.dense_heads.base_dense_head", "mmdet.models.dense_heads.gfl_head",
           "mmdet.models.necks.ssd_neck", "mmdet.models.roi_heads",
           "mmdet.models.roi_heads.roi_extractors.base_roi_extractor", "mmdet.models.roi_heads.mask_heads", "mmcv.cnn",
@@ -203,6 +203,7 @@ def test_quantizers_whose_result_is_thrown_away_are_not_expected_in_the_export()
     assert fake_quantize_operators(compressed) == len(quantizers) + shared - 2
 
 
+@pytest.mark.detectors
 @pytest.mark.parametrize(("detector", "algorithm"), SMALL)
 def test_small_detectors_go_the_whole_way(detector, algorithm):
     row = run_row(detector, algorithm)

@@ -106,8 +106,8 @@ def test_an_optimizer_with_rates_of_its_own_for_parts_takes_each_range_once(tria
     assert settings == dict(type="SGD", lr=0.1, paramwise_cfg=dict(bias_lr_mult=2.0))
 
 
-@pytest.mark.parametrize("device", ["TRIAL", "CPU without the saturation fix",
-                                    *(pytest.param(device, marks=pytest.mark.release) for device in ("GPU", "VPU"))])
+@pytest.mark.parametrize("device", ["TRIAL", *(pytest.param(device, marks=pytest.mark.release) for device in (
+    "CPU without the saturation fix", "GPU", "VPU"))])
 def test_a_shared_weight_is_exported_behind_one_quantizer_for_every_device(device, tmp_path):
     config = trial_config("retinanet_r18_small", "int8")
     if device.startswith("CPU"):

@@ -62,7 +62,8 @@ def goes_the_whole_way(model, folder, masks=False):
     return run
 
 
-@pytest.mark.parametrize("layer", ["ConvWS", pytest.param("ConvAWS", marks=pytest.mark.detectors)])
+@pytest.mark.detectors
+@pytest.mark.parametrize("layer", ["ConvWS", "ConvAWS"])
 def test_standardised_weights_are_quantized_as_the_convolution_sees_them(layer, tmp_path):
     model = single_stage("RetinaHead", score_thr=0.001)
     model["backbone"].update(conv_cfg=dict(type=layer), norm_cfg=dict(type="GN", num_groups=8))

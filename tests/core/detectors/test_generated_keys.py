@@ -21,7 +21,7 @@ MODELS = {"RetinaNet": lambda: single_stage("RetinaHead"), "ATSS": lambda: singl
           "PAA": lambda: single_stage("PAAHead"), "Faster R-CNN": two_stage,
           "Cascade R-CNN": lambda: two_stage("CascadeRoIHead", agnostic=True), "DETR": lambda: single_stage("DETRHead"),
           "CenterNet": lambda: single_stage("CenterNetHead")}
-QUICK = {"RetinaNet": 2, "Faster R-CNN": 2, "DETR": 2}
+QUICK = {"RetinaNet": 2, "Faster R-CNN": 1, "DETR": 1}
 """Examples of the fast tests, of which the first has the first of all values below."""
 MANY = 12
 CHANGED = st.sampled_from([True, False])

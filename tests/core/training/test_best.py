@@ -75,8 +75,8 @@ def test_plain_training_is_its_last_epoch_or_what_save_best_says(tiny_config, ti
 
 
 @pytest.mark.parametrize("options, maps", [
-    ({"evaluation.save_best": None}, (0.2, 0.5, 0.4, 0.3)), ({}, (0.0, 0.0, 0.0, 0.0)),
-    pytest.param({}, (-1.0, -1.0, -1.0, -1.0), marks=pytest.mark.release)])
+    ({"evaluation.save_best": None}, (0.2, 0.5, 0.4, 0.3)),
+    *(pytest.param({}, (found,) * 4, marks=pytest.mark.release) for found in (0.0, -1.0))])
 def test_the_last_epoch_is_the_result_where_that_is_asked_or_none_found_anything(
         plain, tiny_config, tiny_data, tmp_path, scores, options, maps):
     scores(*maps)

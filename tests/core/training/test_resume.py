@@ -196,7 +196,7 @@ SCORES = (0.1, 0.2, 0.3, 0.5, 0.4, 0.2)
 
 @pytest.mark.parametrize("stopped, options", [
     pytest.param([1], {}, marks=pytest.mark.release), pytest.param([3], {}, marks=pytest.mark.release),
-    ([1, 1, 3], {}), ([1, 1, 3], {"data.workers_per_gpu": 2}),
+    ([1, 1, 3], {}), pytest.param([1, 1, 3], {"data.workers_per_gpu": 2}, marks=pytest.mark.release),
     pytest.param([1, 1, 3], {"evaluation.start": 0, "evaluation.interval": 1}, marks=pytest.mark.release),
     ([1, 1, 3], {"optimizer_config": {"type": "GradientCumulativeOptimizerHook", "cumulative_iters": 2}})],
     ids=["first", "last", "again", "workers", "scored at the start", "gradient accumulation"])
