@@ -134,6 +134,8 @@ def structure_of_ir(model: Any) -> StructureCounts:
         source, output = (list(port.get_shape()) for port in (operation.input_value(0), operation.output(0)))
         shape = list(operation.input_value(1).get_shape())
         groups = shape[0] if operation.get_type_name().startswith("Group") else 1
+        if kind == LINEAR and len(shape) == 1:
+            output.append(1)
         channels = (source[-1], output[-1]) if kind == LINEAR else (source[1], output[1])
         layers.append(LayerCounts(operation.get_friendly_name(), kind, int(channels[0]), int(channels[1]), int(groups),
                                   math.prod(shape), int(np.count_nonzero(constant.data)),
@@ -149,6 +151,8 @@ def _totals(weights: Sequence[Any]) -> tuple[int, int]:
 
 def _positions(kind: str, source: Sequence[int], output: Sequence[int]) -> int:
     """Return how often a layer's weight is applied, for shapes [N, C, *spatial] or [..., features].
+
+    A fully connected layer whose weight is a vector has one feature, which its output's shape must name.
 
     A convolution applies it at each position of its output, a transposed one at each of its input.
     """
@@ -232,7 +236,9 @@ def _node_counts(node: Any, weight: Any, shapes: Mapping[str, tuple[int, ...]], 
         raise UserError("ONNX model", f"{path}, {name}", "The size of its output cannot be inferred.",
                         "Export the model with a fixed input size.")
     groups = next((item.i for item in node.attribute if item.name == "group"), 1)
-    if kind == LINEAR:
+    if kind == LINEAR and weight.ndim == 1:
+        channels, output = (weight.shape[0], 1), (*output, 1)
+    elif kind == LINEAR:
         transposed = any(item.name == "transB" and item.i for item in node.attribute)
         channels = tuple(reversed(weight.shape)) if transposed else weight.shape
     elif kind == TRANSPOSED:

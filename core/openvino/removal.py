@@ -50,15 +50,21 @@ def _results(model: Any, names: list[str], image: np.ndarray) -> list[np.ndarray
         if operation.get_type_name() == "FakeQuantize":
             operation.output(0).replace(operation.input_value(0))
     operations = {operation.get_friendly_name(): operation for operation in model.get_ordered_ops()}
-    own = len(model.outputs)
-    known = [name for name in names if name in operations]
-    model.add_outputs([operations[name].output(0) for name in known])
+    model.add_outputs([operations[name].output(0) for name in names if name in operations])
+    # One that was an output before is none once more.
+    places = {result.input_value(0).get_node().get_friendly_name(): place
+              for place, result in enumerate(model.results)}
     request = compile_model(model, Hint.LATENCY).create_infer_request()
     request.infer({0: image})
-    found = {name: _channels(request.get_output_tensor(own + place).data) for place, name in enumerate(known)}
-    return [found.get(name, np.zeros((0, 0), np.float32)) for name in names]
+    return [_channels(request.get_output_tensor(places[name]).data, operations[name]) if name in operations
+            else np.zeros((0, 0), np.float32) for name in names]
 
 
-def _channels(values: np.ndarray) -> np.ndarray:
-    rows = np.moveaxis(values, 1, 0).reshape(values.shape[1], -1)
+def _channels(values: np.ndarray, layer: Any) -> np.ndarray:
+    if len(layer.get_input_shape(1)) == 1:
+        # A vector of weights, as in GFL's integral over bins: one channel, which has no axis.
+        values = values[..., None]
+    axis = -1 if layer.get_type_name() == "MatMul" else 1
+    rows = np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1)
     return rows[np.abs(rows).max(axis=1, initial=0.0) > 0]
+

@@ -127,6 +127,18 @@ def test_a_size_that_cannot_be_told_is_an_error(tmp_path):
         structure_of_onnx(path)
 
 
+def test_a_vector_of_weights_is_a_layer_of_one_feature(tmp_path):
+    """As GFL's integral over bins."""
+    path = write(tmp_path / "v.onnx", [onnx.helper.make_node("MatMul", ["image", "weight"], ["out"])],
+                 {"weight": np.ones(16, np.float32)}, [1, 3, 16])
+    expected = [(LINEAR, 16, 1, 1, 16, 2 * 16 * 3 * 16)]
+    assert rows(structure_of_onnx(path)) == expected
+    if importlib.util.find_spec("openvino") is not None:
+        from core.openvino.runtime import import_openvino
+
+        assert rows(structure_of_ir(import_openvino().convert_model(str(path)))) == expected
+
+
 def layer(name, channels, filters):
     return LayerCounts(name, CONV, channels, filters, 1, channels * filters, channels * filters, 0)
 
