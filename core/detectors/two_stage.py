@@ -187,9 +187,8 @@ def final_boxes(box_head: Any, rois: Any, scores: Any, deltas: Any, shape: Any, 
             scores = scores * (scores > test_cfg.score_thr).to(scores.dtype) * sure[:, None]
             return suppress(boxes[None], scores[None], test_cfg, LEAST_SCORE)
         if deltas is None:
-            edge = shape.flip(0).repeat(2).to(rois.dtype)
-            boxes, scores = torch.min(rois[:, 1:].clamp(min=0), edge), probabilities(box_head, scores)
-            return suppress(boxes[None], scores[None], test_cfg, test_cfg.score_thr)
+            # As they are: MMDetection cuts copies of them off at the border (bbox_head.py, get_bboxes).
+            return suppress(rois[None, :, 1:], probabilities(box_head, scores)[None], test_cfg, test_cfg.score_thr)
         boxes = box_head.bbox_coder.decode(rois[None, :, 1:], deltas[None], max_shape=shape)
         scores = probabilities(box_head, scores)[None]
         if box_head.reg_class_agnostic:
@@ -197,12 +196,7 @@ def final_boxes(box_head: Any, rois: Any, scores: Any, deltas: Any, shape: Any, 
         # Each class of a region has a box of its own, so each pair is a candidate.
         labels = torch.arange(box_head.num_classes).reshape(1, 1, -1).expand_as(scores).reshape(1, -1)
         boxes, scores = boxes.reshape(1, -1, 4), scores.reshape(1, -1, 1)
-        if test_cfg.nms.get("class_agnostic", False):
-            return suppress(boxes, scores, test_cfg, test_cfg.score_thr, labels)
-        # Each class has a place of its own, beside the others.
-        side = shape.max().to(boxes.dtype)
-        rows, labels = suppress(boxes + labels[..., None] * side, scores, test_cfg, test_cfg.score_thr, labels)
-        return torch.cat([rows[..., :4] - labels[..., None] * side, rows[..., 4:]], dim=-1), labels
+        return suppress(boxes, scores, test_cfg, test_cfg.score_thr, labels)
 
 
 def probabilities(box_head: Any, scores: Any) -> Any:

@@ -20,6 +20,9 @@ class GridRCNN(FasterRCNN):
     def problem(self, detector: Any) -> str:
         if detector.roi_head.with_mask:
             return "Masks of Grid R-CNN are made of other boxes than it returns, which the exported graph does not."
+        if detector.roi_head.with_shared_head:
+            return ("MMDetection takes points from other features in training, behind shared_head, than in testing, "
+                    "before it.")
         return super().problem(detector)
 
     def raw_boxes(self, roi_head: Any, features: Any, rois: Any) -> list[Any]:
@@ -40,8 +43,7 @@ class GridRCNN(FasterRCNN):
 
 def _heat(roi_head: Any, features: Any, rois: Any) -> Any:
     extractor = roi_head.grid_roi_extractor
-    found = extractor(features[:extractor.num_inputs], rois)
-    return roi_head.grid_head(roi_head.shared_head(found) if roi_head.with_shared_head else found)["fused"]
+    return roi_head.grid_head(extractor(features[:extractor.num_inputs], rois))["fused"]
 
 
 def placed_boxes(head: Any, boxes: Any, heat: Any) -> Any:

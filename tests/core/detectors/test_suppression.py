@@ -101,3 +101,47 @@ def test_any_boxes_are_suppressed_as_by_mmdetection(overlap, agnostic, threshold
         assert np.array_equal(rows[real], kept.numpy()) and np.array_equal(labels[real], places.numpy())
 
     same()
+
+
+class CarryingOwnBoxes(Carrying):
+    """Likewise, of boxes that are of one class each."""
+
+    def forward(self, image):
+        boxes, scores, labels = image[0, :1, :, :4], image[0, :1, :, 4:5], image[0, :1, :, 5].long()
+        return suppress(boxes, scores, self.test_cfg, self.threshold, labels)
+
+
+@st.composite
+def drawn_own_boxes(draw, most_classes):
+    """Boxes [N, 4] that may lie beyond an image, as of a coder that does not clip, their scores and their labels [N]."""
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    reach = draw(st.sampled_from([40, 200, 1333]))
+    corners = random.uniform(-0.3 * reach, reach, (BOXES_DRAWN, 2))
+    boxes = np.hstack([corners, corners + random.uniform(1, draw(st.sampled_from([12, 150])), (BOXES_DRAWN, 2))])
+    scores = random.permutation(100)[:BOXES_DRAWN] / 100
+    return np.float32(boxes), np.float32(scores), random.integers(0, draw(st.integers(1, most_classes)), BOXES_DRAWN)
+
+
+@pytest.mark.parametrize(("agnostic", "threshold", "classes"), [(False, 0.0, 3), (False, 0.4, 1203), (True, 0.2, 80)])
+def test_boxes_of_one_class_each_are_suppressed_and_returned_as_by_mmcv(agnostic, threshold, classes, tmp_path):
+    """Also where there are so many classes that a box moved beside the others and back would be another one."""
+    suppression = {"type": "nms", "iou_threshold": 0.5, "class_agnostic": agnostic}
+    network = CarryingOwnBoxes(ConfigDict(nms=suppression, max_per_img=BOXES_DRAWN), threshold, classes)
+    image, path = torch.zeros(1, 3, BOXES_DRAWN, 6), tmp_path / "model.onnx"
+    torch.onnx.export(network, image, str(path), input_names=["image"], output_names=["boxes", "labels"],
+                      opset_version=11, autograd_inlining=False)
+    model = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+    @settings(max_examples=100, deadline=None)
+    @given(drawn_own_boxes(classes))
+    def same(case):
+        boxes, scores, own = (torch.from_numpy(values) for values in case)
+        image[0, 0] = torch.cat([boxes, scores[:, None], own[:, None].float()], dim=1)
+        found = model(image.numpy())
+        rows, labels = found["boxes"][0], found["labels"][0]
+        counted = scores > threshold
+        kept, places = batched_nms(boxes[counted], scores[counted], own[counted], suppression)
+        assert np.array_equal(rows[:len(kept)], kept.numpy()) and not rows[len(kept):, 4].any()
+        assert np.array_equal(labels[:len(kept)], own[counted][places].numpy())
+
+    same()
