@@ -268,9 +268,10 @@ def check_detector(config: Any) -> None:
 
     Raises:
         UserError: It is not, a part of it cannot be exported, or a part of it, a key of its ``test_cfg`` or its test
-            pipeline has an effect that the graph would not have.
+            pipeline has an effect that the graph would not have; or MMDetection itself fails at the first image.
     """
     from core.detectors.building import build_detector
+    from core.detectors.first_image import require_first_image
     from core.detectors.registry import find_adapter, require_known
     from core.export.attempt import require_exportable
 
@@ -278,6 +279,7 @@ def check_detector(config: Any) -> None:
     detector = build_detector(config)
     require_exportable(detector)
     find_adapter(detector).check_images(config)
+    require_first_image(config, detector)
 
 
 def weights_option(location: str) -> dict[str, str]:

@@ -103,8 +103,9 @@ def preprocessing_of(cfg: "Config") -> Preprocessing:
     keep_ratio = bool(steps["Resize"].get("keep_ratio", True))
     normalize = steps.get("Normalize", {"mean": (0.0,) * 3, "std": (1.0,) * 3, "to_rgb": False})
     mean, std = _channels(normalize, "mean"), _channels(normalize, "std")
-    if 0.0 in std:
-        raise _refusal("Normalize", {"std": std}, "Pixels are divided by std.", "Use 1.0 for no scaling.")
+    if min(std) <= 0:
+        raise _refusal("Normalize", {"std": std}, "Pixels are divided by std, a positive number.",
+                       "Use 1.0 for no scaling.")
     pad = steps.get("Pad")
     if pad is None and keep_ratio:
         raise _refusal("Resize", steps["Resize"], "With keep_ratio the input has a fixed size only through Pad.",

@@ -113,7 +113,7 @@ class CarryingOwnBoxes(Carrying):
 
 @st.composite
 def drawn_own_boxes(draw, most_classes):
-    """Boxes [N, 4] that may lie beyond an image, as of a coder that does not clip, their scores and their labels [N]."""
+    """Boxes [N, 4] that may lie beyond an image, as of a coder that does not clip, their scores and labels [N]."""
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     reach = draw(st.sampled_from([40, 200, 1333]))
     corners = random.uniform(-0.3 * reach, reach, (BOXES_DRAWN, 2))
