@@ -152,9 +152,8 @@ def _totals(weights: Sequence[Any]) -> tuple[int, int]:
 def _positions(kind: str, source: Sequence[int], output: Sequence[int]) -> int:
     """Return how often a layer's weight is applied, for shapes [N, C, *spatial] or [..., features].
 
-    A fully connected layer whose weight is a vector has one feature, which its output's shape must name.
-
-    A convolution applies it at each position of its output, a transposed one at each of its input.
+    A convolution applies it at each position of its output, a transposed one at each of its input. A fully connected
+    layer whose weight is a vector has one feature, which its output's shape must name.
     """
     if kind == LINEAR:
         return math.prod(output[:-1])

@@ -67,4 +67,3 @@ def _channels(values: np.ndarray, layer: Any) -> np.ndarray:
     axis = -1 if layer.get_type_name() == "MatMul" else 1
     rows = np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1)
     return rows[np.abs(rows).max(axis=1, initial=0.0) > 0]
-

@@ -11,7 +11,7 @@ from core.detectors.registry import require_supported
 from tests.core.detectors.tiny import build, single_stage, two_stage
 
 CONFIG = "configs/detectors/retinanet_r18_small_digits.py"
-NORMALIZE, PAD, FORMAT = "Normalize", "Pad", "ImageToTensor"
+NORMALIZE, FORMAT = "Normalize", "ImageToTensor"
 
 
 def config_with(steps=lambda transforms: None, **model):
