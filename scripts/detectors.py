@@ -254,13 +254,11 @@ test pipeline must resize with `keep_ratio=False`, to a size that it does not pa
 however many boxes there are; mmcv suppresses class by class from `split_thr` of them on, 10,000 where the config says
 nothing.
 
-**Padding.** With `keep_ratio=True` MMDetection cuts proposals and boxes off where the image ends, the graph where its
-input ends: it does not see where the padding begins. The runner and Model API cut the boxes that come out. What lies on
-the seam can differ: of the best boxes of untrained detectors 0.98 to 1.00 (RetinaNet, ATSS) and 0.84 to 0.86 (Faster
-and Cascade R-CNN, whose second stage looks at the features in each proposal) were the same where two of 160 columns
-were padding; with a quarter of the input, 0.91 (RetinaNet) and 0.42 (Faster R-CNN). All tables of boxes here are of
-inputs without padding. What it costs a trained detector is measured in every run, as the step from PyTorch to
-OpenVINO. With `keep_ratio=False`, for training too, there is no padding and no difference.
+**Padding.** With `keep_ratio=True` MMDetection cuts proposals and boxes off where the image ends and its padding
+begins. The graph does so, too: it looks for the last row and the last column that are not the padding's colour, which
+is that of no pixel with MMDetection's usual `Normalize`, then `Pad`. Where the padding is the colour of a pixel, as
+with `pad_val` before `Normalize` or a mean of whole numbers, an image that ends in rows of just this colour counts as
+ending before them. The gray that Model API pads with instead is known to the graph, too.
 
 `resolve` also shows the test pipeline and the network an image of noise: what MMDetection itself would end with when it
 tests its first image is refused before training.

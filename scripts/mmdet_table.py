@@ -108,15 +108,14 @@ class Walk:
         return f"{found.same:.3f} of {found.boxes}{masks}"
 
     def _likeness(self, name: str) -> Any:
-        from core.dry_run.comparing import liken, pictures
+        from core.dry_run.comparing import images_for, liken
         from core.openvino.detector import OpenVinoDetector
         from core.openvino.ir import convert_to_ir
 
         files = convert_to_ir(self.run.onnx, self.workplace / name)
         self.counts[f"{name}_ir_bytes"] = round(files.size_mb * 1e6)
         detector = OpenVinoDetector(self.workplace / name)
-        images = pictures(PICTURES, detector.spec.input_height, detector.spec.input_width)
-        return liken(self.run.network, detector, images)
+        return liken(self.run.network, detector, images_for(detector.spec, PICTURES))
 
     def wrap(self) -> str:
         """Compress the detector; all quantizers run in testing."""
@@ -177,12 +176,11 @@ class Walk:
 
     def _likeness_to_itself(self) -> float:
         """Return the agreement of the quantized network with itself, what its quantizers take rounded otherwise."""
-        from core.dry_run.comparing import liken_to_itself, pictures
+        from core.dry_run.comparing import images_for, liken_to_itself
         from core.openvino.detector import OpenVinoDetector
 
         spec = OpenVinoDetector(self.workplace / "compressed").spec
-        images = pictures(PICTURES, spec.input_height, spec.input_width)
-        return liken_to_itself(self.run.network, spec, images).agreement
+        return liken_to_itself(self.run.network, spec, images_for(spec, PICTURES)).agreement
 
     def train_step(self) -> str:
         """Do one training step: all quantizers run and all weights move."""
@@ -368,7 +366,7 @@ something, and goes all the way with 8 bits, with pruned filters and with both.
 
 - *FP32 IR*: share of the best 100 boxes of each of {pictures} images that PyTorch and the IR have in common, of the
   same class, at IoU 0.99 and with a score within 0.001, of so many boxes; then the mean overlap of their masks. {same}
-  is required.
+  is required. Where the test pipeline keeps the ratio, a quarter of every other image's input is padding.
 - *int8*, *pruned*, *both*: quantizers, all of which run in testing and in a training step; pruned of all filters.
 - *int8 IR*, *both IR*: share of boxes from a score of 0.3 on, or of the best 100 of all images where fewer have that,
   with a partner at IoU 0.5, of which {agreement} is required, and the IR's size: in a random second stage one

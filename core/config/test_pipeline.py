@@ -71,6 +71,16 @@ class Preprocessing:
         pixel = tuple(self.pad_value * std + mean for mean, std in zip(self.mean, self.std))
         return pixel[::-1] if self.to_rgb else pixel
 
+    @property
+    def pads(self) -> bool:
+        """Whether an image's size says how much of the input is padding, or all images get some."""
+        return self.keep_ratio or (self.resize_width, self.resize_height) != (self.input_width, self.input_height)
+
+    def normalised(self, pixel: tuple[float, float, float]) -> tuple[float, float, float]:
+        """Return a BGR pixel as each channel of the network's input has it."""
+        channels = pixel[::-1] if self.to_rgb else pixel
+        return tuple((value - mean) / std for value, mean, std in zip(channels, self.mean, self.std))
+
 
 def preprocessing_of(cfg: "Config") -> Preprocessing:
     """Return what the test pipeline of a resolved config does to an image.

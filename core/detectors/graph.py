@@ -3,7 +3,79 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
+
+# A fraction of one step of 8 bits: no image has a value so close to what lies between two steps.
+_SAME_PIXEL = 0.05
+_IMAGE_END: ContextVar[Any] = ContextVar("image_end", default=None)
+
+
+@dataclass(frozen=True)
+class Padding:
+    """What images are padded with at the right and at the bottom, as the network sees it.
+
+    Args:
+        colours: Of each runtime that pads another one, all channels, normalised.
+        steps: What a difference of one in a pixel of 8 bits is in each channel.
+    """
+
+    colours: tuple[tuple[float, float, float], ...]
+    steps: tuple[float, float, float]
+
+    def image_end(self, img: Any) -> Any:
+        """Return height and width [2] without padding of an image [1, 3, H, W], as part of the graph.
+
+        Rows at the bottom and columns at the right that are nothing but one of the colours are taken for padding. Where
+        that is the colour of a pixel, an image can end in such rows itself; a mean colour with a fraction is none's.
+        """
+        import torch
+
+        steps = _of_channels(self.steps, img)
+        ends = torch.stack([_last_lines(((img - _of_channels(colour, img)) / steps).abs().amax(dim=(0, 1)))
+                            for colour in self.colours])
+        return ends.amin(dim=0).to(torch.long)
+
+
+def _last_lines(differs: Any) -> Any:
+    """Return the numbers, from 1 on, of the last row and the last column [2] of [H, W] with a value of some size."""
+    import torch
+
+    ends = []
+    for lines in (differs.amax(dim=1), differs.amax(dim=0)):
+        # Counted in the graph, so that it follows the size of the input.
+        number = torch.cumsum(torch.ones_like(lines), dim=0)
+        ends.append((number * (lines > _SAME_PIXEL).to(lines.dtype)).amax(dim=0, keepdim=True))
+    return torch.cat(ends)
+
+
+def _of_channels(numbers: tuple[float, ...], img: Any) -> Any:
+    import torch
+
+    return torch.tensor(numbers, dtype=img.dtype).reshape(1, -1, 1, 1)
+
+
+@contextmanager
+def padded_with(network: Any, padding: Padding | None) -> Iterator[None]:
+    """Let exported graphs of ``network`` see, within the block, where an image ends and ``padding`` begins.
+
+    It is looked for in what the network is called with: within NNCF's graph the image is quantized already.
+    """
+    if padding is None:
+        yield
+        return
+
+    def look(module: Any, inputs: tuple[Any, ...]) -> None:
+        _IMAGE_END.set(padding.image_end(inputs[0]))
+
+    hook = network.register_forward_pre_hook(look)
+    before = _IMAGE_END.get()
+    try:
+        yield
+    finally:
+        hook.remove()
+        _IMAGE_END.set(before)
 
 
 @contextmanager
@@ -46,11 +118,11 @@ def image_metas(img: Any) -> list[dict[str, Any]]:
 
 
 def metas_of_any_size(img: Any) -> list[dict[str, Any]]:
-    """Return the meta data of an image [1, 3, H, W] with its size as part of the graph."""
+    """Return the meta data of an image [1, 3, H, W] with its size, of ``padded_with`` without padding, in the graph."""
     import torch
 
-    metas = image_metas(img)
-    metas[0]["img_shape_for_onnx"] = torch._shape_as_tensor(img)[2:]
+    metas, end = image_metas(img), _IMAGE_END.get()
+    metas[0]["img_shape_for_onnx"] = torch._shape_as_tensor(img)[2:] if end is None else end
     return metas
 
 

@@ -22,6 +22,8 @@ ROUNDING = 2.0 ** -21
 _LEAST_SIDE = 1.0
 # Boxes of all images that agreement is measured on, or all where there are fewer.
 _LEAST_COMPARED = 100
+# A quarter of such an image's input is padding.
+_NARROWER = 0.75
 
 
 @dataclass(frozen=True)
@@ -59,16 +61,17 @@ def pictures(number: int, height: int, width: int) -> list[np.ndarray]:
     return found
 
 
-def liken(network: Any, detector: OpenVinoDetector, images: Sequence[np.ndarray]) -> Likeness:
-    """Return how alike a network in PyTorch and its IR are on images of the input's size.
+def images_for(spec: ModelSpec, number: int) -> list[np.ndarray]:
+    """Return ``pictures`` of the size of a model's input, every other one narrower where that adds padding."""
+    found = pictures(number, spec.resize_height, spec.resize_width)
+    if spec.keep_ratio:
+        found[1::2] = [image[:, :max(1, int(image.shape[1] * _NARROWER))] for image in found[1::2]]
+    return found
 
-    Raises:
-        ValueError: The IR scales such images down, to pad them again: both would not see the same.
-    """
+
+def liken(network: Any, detector: OpenVinoDetector, images: Sequence[np.ndarray]) -> Likeness:
+    """Return how alike a network in PyTorch and its IR are on images, uint8 [H, W, 3]."""
     spec = detector.spec
-    if (spec.resize_height, spec.resize_width) != (spec.input_height, spec.input_width):
-        raise ValueError(f"images of {spec.input_height}x{spec.input_width} are resized to {spec.resize_height}x"
-                         f"{spec.resize_width} and padded: their size must be a multiple of {spec.size_divisor}")
     return _alike({index: found_by_torch(network, spec, image) for index, image in enumerate(images)},
                   {index: _of_some_size(detector(image)) for index, image in enumerate(images)}, spec, images)
 
@@ -83,7 +86,7 @@ def liken_to_itself(network: Any, spec: ModelSpec, images: Sequence[np.ndarray])
     Args:
         network: An ``NNCFNetwork``.
         spec: Of its export.
-        images: Images of the input's size.
+        images: uint8 [H, W, 3].
     """
     import torch
 
@@ -127,16 +130,20 @@ def _alike(first: dict[int, Detections], second: dict[int, Detections], spec: Mo
 
 
 def found_by_torch(network: Any, spec: ModelSpec, image: np.ndarray) -> Detections:
-    """Return what a network, a detector or NNCF's around it, finds in an image of the input's size, best first."""
+    """Return what a network, a detector or NNCF's around it, finds in an image, uint8 [H, W, 3], best first."""
     import torch
 
     from core.detectors.graph import image_metas
+    from core.openvino.preprocess import Preprocessor
 
-    pixels = image[..., ::-1] if spec.to_rgb else image
-    values = (pixels.astype(np.float32) - np.float32(spec.mean)) / np.float32(spec.std)
-    batch = torch.from_numpy(values.transpose(2, 0, 1)[None].copy())
+    preprocessor, size = Preprocessor(spec), image.shape[:2]
+    batch = torch.from_numpy(preprocessor.normalised(image))
+    metas = image_metas(batch)
+    resized = preprocessor.resized(size)
+    factors = np.float32([resized[1] / size[1], resized[0] / size[0]] * 2)
+    metas[0].update(img_shape=(*resized, 3), ori_shape=image.shape, scale_factor=factors)
     with torch.no_grad():
-        result = network.eval()(img=[batch], img_metas=[image_metas(batch)], return_loss=False, rescale=True)[0]
+        result = network.eval()(img=[batch], img_metas=[metas], return_loss=False, rescale=True)[0]
     boxes, masks = result if isinstance(result, tuple) else (result, None)
     rows = np.concatenate(boxes)
     height, width = image.shape[:2]

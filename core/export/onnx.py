@@ -5,16 +5,19 @@ import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.compression.fake_quantize import count_in_onnx, expect_fake_quantize
 from core.compression.shared_weights import quantized_once
-from core.detectors.graph import forward_as
+from core.detectors.graph import Padding, forward_as, padded_with
 from core.detectors.registry import find_adapter, require_supported
 from core.detectors.stand_ins import for_any_size, install_stand_ins, least_opset
 from core.export.dynamic_shape import ADDED_SIDES, check_dynamic_shape, require_any_size
 from core.export.pruned import remove_filters
-from core.export.spec import RESIZE_FIT, RESIZE_STRETCH, ModelSpec
+from core.export.spec import RESIZE_FIT, RESIZE_STRETCH, ModelSpec, nearest_gray
+
+if TYPE_CHECKING:
+    from core.config.test_pipeline import Preprocessing
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +80,7 @@ def export_model(restored: Any, checkpoint: Path, output_dir: Path,
     output_dir = Path(output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
     size = (preprocessing.input_height, preprocessing.input_width)
-    outputs = _export(restored, output_dir / ONNX_FILE, size, options)
+    outputs = _export(restored, output_dir / ONNX_FILE, size, options, _padding(preprocessing))
     found = count_in_onnx(output_dir / ONNX_FILE)
     logger.info("FakeQuantize operators: %d quantizers in PyTorch, %d in ONNX", quantizers, found)
     expect_fake_quantize(quantizers, found, "the ONNX model")
@@ -113,12 +116,22 @@ def prepare_for_export(compression: Any) -> int:
     return fake_quantize_operators(compression)
 
 
-def _export(restored: Any, path: Path, size: tuple[int, int], options: ExportOptions) -> tuple[str, ...]:
+def _padding(preprocessing: "Preprocessing") -> Padding | None:
+    if not preprocessing.pads:
+        return None
+    pixels = preprocessing.pad_pixel, (float(nearest_gray(preprocessing.pad_pixel)),) * 3
+    # The first is what the runner here pads with, the second what Model API does.
+    return Padding(tuple(preprocessing.normalised(pixel) for pixel in dict.fromkeys(pixels)),
+                   tuple(1 / std for std in preprocessing.std))
+
+
+def _export(restored: Any, path: Path, size: tuple[int, int], options: ExportOptions, padding: Padding | None
+            ) -> tuple[str, ...]:
     """Write the graph for an input of ``size`` (height, width) and return the names of its outputs."""
     detector, network = restored.detector.eval().cpu(), restored.network.eval().cpu()
     adapter = find_adapter(detector)
     forward, names = (adapter.raw_forward if options.raw_heads else adapter.exported_forward)(detector)
-    with forward_as(detector, forward), quantized_once(network):
+    with forward_as(detector, forward), quantized_once(network), padded_with(network, padding):
         # NNCF's graph must be free to grow: of an operator that is not in it, as none is at another size than
         # sample_size, NNCF lets go of the trace, and quantizers behind additions would be left out.
         write_onnx(network, path, size, names, options.dynamic_shape, options.opset)

@@ -171,6 +171,11 @@ class ModelSpec:
         return cls.from_json(read_json(path, "model spec", _EXPORT_AGAIN, _MOST_BYTES))
 
 
+def nearest_gray(pixel: tuple[float, float, float]) -> int:
+    """Return the padding ``pixel`` as the one raw value that OpenVINO Model API pads all channels with."""
+    return min(255, max(0, round(sum(pixel) / len(pixel))))
+
+
 def _is_int(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 

@@ -23,7 +23,7 @@ from core.compression.fake_quantize import (
     load_onnx,
 )
 from core.compression.structure import OnnxWeights, structure_of_ir
-from core.export.spec import ModelSpec
+from core.export.spec import ModelSpec, nearest_gray
 from core.openvino.removal import changed_layer
 from core.openvino.rounding import keep_rounding
 from core.openvino.runtime import (
@@ -167,14 +167,9 @@ def model_info(spec: ModelSpec) -> dict[str, str]:
         "labels": " ".join([_LABEL_BEFORE_FIRST, *names] if spec.has_masks else names),
         "label_ids": " ".join(str(index) for index in range(len(names))),
         "confidence_threshold": str(spec.score_threshold), "iou_threshold": str(spec.iou_threshold),
-        "nms_execute": "False", "resize_type": spec.resize_type, "pad_value": str(_gray(spec)),
+        "nms_execute": "False", "resize_type": spec.resize_type, "pad_value": str(nearest_gray(spec.pad_pixel)),
         "mean_values": "", "scale_values": "", "reverse_input_channels": "False",
     }
-
-
-def _gray(spec: ModelSpec) -> int:
-    """Return the padding as one raw pixel value, all that Model API takes; the detector here pads exactly."""
-    return min(255, max(0, round(sum(spec.pad_pixel) / len(spec.pad_pixel))))
 
 
 def model_api(spec: ModelSpec) -> dict[str, str]:
@@ -192,9 +187,9 @@ def model_api(spec: ModelSpec) -> dict[str, str]:
     elif (spec.resize_height, spec.resize_width) != (spec.input_height, spec.input_width):
         notes.append(f"it resizes to the whole input, {spec.input_width}x{spec.input_height}, not to "
                      f"{spec.resize_width}x{spec.resize_height}")
-    if spec.keep_ratio and spec.pad_pixel != (_gray(spec),) * 3:
+    if spec.keep_ratio and spec.pad_pixel != (nearest_gray(spec.pad_pixel),) * 3:
         pixel = ", ".join(f"{value:g}" for value in spec.pad_pixel)
-        notes.append(f"it pads with {_gray(spec)} in every channel, not with BGR ({pixel})")
+        notes.append(f"it pads with {nearest_gray(spec.pad_pixel)} in every channel, not with BGR ({pixel})")
     return {MODEL_TYPE: "MaskRCNN" if spec.has_masks else "ssd", MODEL_API_NOTE: "; ".join(notes)}
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from core.compression.tracing import tracing_forward
-from core.detectors.graph import forward_as, image_metas
+from core.detectors.graph import forward_as, image_metas, padded_with
 from core.detectors.registry import find_adapter
 from core.export.onnx import write_onnx
 
@@ -55,10 +55,13 @@ def _spread(label):
     return spread
 
 
-def detected(detector, image):
-    """Return what PyTorch finds: rows [N, 5] and labels [N]."""
+def detected(detector, image, end=None):
+    """Return what PyTorch finds: rows [N, 5] and labels [N]. Behind ``end``, height and width, the image is padding."""
+    metas = image_metas(image)
+    if end is not None:
+        metas[0]["img_shape"] = (*end, 3)
     with torch.no_grad():
-        result = detector(img=[image], img_metas=[image_metas(image)], return_loss=False, rescale=True)[0]
+        result = detector(img=[image], img_metas=[metas], return_loss=False, rescale=True)[0]
     boxes = result[0] if isinstance(result, tuple) else result
     return np.concatenate(boxes), np.concatenate([np.full(len(found), label) for label, found in enumerate(boxes)])
 
@@ -85,11 +88,11 @@ def run_onnx(path, image):
     return {port.any_name: value.copy() for port, value in model(image.numpy()).items()}
 
 
-def exported(detector, image, folder):
+def exported(detector, image, folder, padding=None):
     """Return rows [N, 5], labels [N] and the masks [N, h, w], or None, that OpenVINO finds with the exported graph."""
     adapter = find_adapter(detector)
     forward, names = adapter.exported_forward(detector)
-    with forward_as(detector, forward):
+    with forward_as(detector, forward), padded_with(detector, padding):
         write_onnx(detector, folder / "model.onnx", tuple(image.shape[-2:]), names)
     found = run_onnx(folder / "model.onnx", image)
     real = found["boxes"][0][:, 4] > adapter.score_threshold(detector)
@@ -102,12 +105,12 @@ def with_area(rows, *others):
     return rows[real], *(other[real] for other in others)
 
 
-def require_same_boxes(detector, image, folder, least=5):
+def require_same_boxes(detector, image, folder, least=5, end=None, padding=None):
     """Assert that the exported graph finds the boxes that PyTorch finds, and no other; return its masks, or None."""
-    rows, labels = with_area(*detected(detector, image))
+    rows, labels = with_area(*detected(detector, image, end))
     order = np.argsort(-rows[:, 4], kind="stable")[:find_adapter(detector).max_detections(detector)]
     rows, labels = rows[order], labels[order]
-    found, found_labels, masks = exported(detector, image, folder)
+    found, found_labels, masks = exported(detector, image, folder, padding)
     found, found_labels = with_area(found, found_labels)
     assert len(rows) >= least
     assert abs(len(found) - len(rows)) <= 0.02 * len(rows)

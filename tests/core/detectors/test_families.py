@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.detectors.graph import image_metas
+from core.detectors.graph import Padding, image_metas
 from core.detectors.registry import families, require_supported
 from core.detectors.two_stage import regions
 from tests.core.detectors.comparing import detected, enliven, exported, require_same_boxes, share_found
@@ -32,6 +32,7 @@ DEFORMABLE = (("FoveaHead", {"with_deform": True}), ("DDODHead", {"use_dcn": Tru
               ("RetinaHead", {"conv_cfg": {"type": "DCNv2", "deform_groups": 2}}))
 # One of each kind, and the fastest; the others run with the exports.
 QUICK = ("FoveaHead", "TOODHead", "DETRHead")
+PADDING = (0.25,) * 3
 
 
 def compared(model, folder):
@@ -49,6 +50,32 @@ def test_every_head_of_every_family_is_compared():
                                   for head in HEADS])
 def test_single_stage_heads(head, tmp_path):
     compared(single_stage(head), tmp_path)
+
+
+def require_same_where_padded(model, folder):
+    image, end = picture(), (96, 120)
+    detector = enliven(build(model), image)
+    image[..., end[0]:, :], image[..., end[1]:] = PADDING[0], PADDING[0]
+    require_same_boxes(detector, image, folder, end=end, padding=Padding((PADDING, (0.5,) * 3), (1 / 58,) * 3))
+    return detector, image, end
+
+
+# Those of a transformer leave padding out of account before boxes are made, and are refused with it.
+@pytest.mark.parametrize("head", [head if head in ("RetinaHead", "FoveaHead") else pytest.param(
+    head, marks=pytest.mark.detectors) for head in HEADS if head not in ("DETRHead", "DeformableDETRHead")])
+def test_boxes_end_where_the_image_does_before_its_padding(head, tmp_path):
+    require_same_where_padded(single_stage(head), tmp_path)
+
+
+@pytest.mark.parametrize("roi_head", ["StandardRoIHead", *(pytest.param(head, marks=pytest.mark.detectors) for head in (
+    "CascadeRoIHead", "DoubleHeadRoIHead", "MaskScoringRoIHead", "HybridTaskCascadeRoIHead", "GridRoIHead"))])
+def test_proposals_end_where_the_image_does_before_its_padding(roi_head, tmp_path):
+    masks = roi_head in ("MaskScoringRoIHead", "HybridTaskCascadeRoIHead")
+    detector, image, end = require_same_where_padded(two_stage(roi_head, masks=masks), tmp_path)
+    rows, labels = detected(detector, image, end)
+    found, found_labels, _ = exported(detector, image, tmp_path)
+    # A graph that does not look for the end finds others.
+    assert share_found(rows, labels, found, found_labels) < 0.9
 
 
 @pytest.mark.parametrize("head", ["GFLHead", *(pytest.param(head, marks=pytest.mark.detectors) for head in (

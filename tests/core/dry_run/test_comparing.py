@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.dry_run.comparing import liken, liken_to_itself, pictures
+from core.dry_run.comparing import found_by_torch, images_for, liken, liken_to_itself, pictures
 from core.dry_run.waking import wake
 from core.evaluation.detections import Detections, Masks
 
@@ -14,6 +14,7 @@ SIZE = (32, 48)
 class Spec:
     mean, std, to_rgb, max_detections = (0.0,) * 3, (1.0,) * 3, True, 100
     (input_height, input_width), (resize_height, resize_width), size_divisor = SIZE, SIZE, 32
+    keep_ratio, dynamic, pad_pixel = False, False, (0.0,) * 3
 
 
 class Found:
@@ -36,6 +37,7 @@ class Network(torch.nn.Module):
         self.masks, self.score = masks, score
 
     def forward(self, img, img_metas, return_loss, rescale):
+        self.seen = img[0], img_metas[0][0]
         boxes = [np.float32([[4, 4, 20, 20, self.score]]), np.float32([[8, 8, 8.5, 30, 0.8]])]
         inside = np.zeros(SIZE, bool)
         inside[4:20, 4:20] = True
@@ -70,10 +72,16 @@ def test_nothing_found_is_not_alike():
     assert liken(Network(), detector, pictures(1, *SIZE)).same == 0.0
 
 
-def test_an_ir_that_pads_is_not_likened(monkeypatch):
-    monkeypatch.setattr(Spec, "input_width", SIZE[1] + 16)
-    with pytest.raises(ValueError, match="must be a multiple of 32"):
-        liken(Network(), Found([[4, 4, 20, 20, 0.9]], [0]), pictures(1, *SIZE))
+def test_pytorch_is_shown_what_the_ir_is_shown_of_an_image_that_is_padded(monkeypatch):
+    monkeypatch.setattr(Spec, "keep_ratio", True)
+    whole, narrow = images_for(Spec(), 2)
+    assert (whole.shape, narrow.shape) == ((*SIZE, 3), (32, 36, 3))
+    network = Network()
+    found_by_torch(network, Spec(), np.full((64, 60, 3), 7, np.uint8))
+    image, metas = network.seen
+    assert image.shape == (1, 3, *SIZE) and (image[..., :30] == 7).all() and (image[..., 30:] == 0).all()
+    assert metas["img_shape"] == (32, 30, 3) and metas["ori_shape"] == (64, 60, 3)
+    assert list(metas["scale_factor"]) == [0.5] * 4
 
 
 class Levels(torch.nn.Module):
