@@ -249,16 +249,16 @@ _FAMILIES = """## Families
 A detector is of a family by the class of its head, proven by comparing the boxes of its exported graph with PyTorch's.
 A subclass is of the family as long as it does not decode boxes itself. Whatever is of none is refused by `check`,
 `resolve` and `preflight`, and so is a key of `test_cfg` that is not listed here; `nms` stands for `iou_threshold` and
-`class_agnostic`. The sides of an input are multiples of what follows the family's name; where that is *stretched*, the
-test pipeline must resize with `keep_ratio=False`, to a size that it does not pad. The graph obeys `class_agnostic`
-however many boxes there are; mmcv suppresses class by class from `split_thr` of them on, 10,000 where the config says
-nothing.
+`class_agnostic`. The sides of an input are multiples of what follows the family's name. The graph obeys
+`class_agnostic` however many boxes there are; mmcv suppresses class by class from `split_thr` of them on, 10,000 where
+the config says nothing.
 
 **Padding.** With `keep_ratio=True` MMDetection cuts proposals and boxes off where the image ends and its padding
-begins. The graph does so, too: it looks for the last row and the last column that are not the padding's colour, which
-is that of no pixel with MMDetection's usual `Normalize`, then `Pad`. Where the padding is the colour of a pixel, as
-with `pad_val` before `Normalize` or a mean of whole numbers, an image that ends in rows of just this colour counts as
-ending before them. The gray that Model API pads with instead is known to the graph, too.
+begins, and a transformer looks no further. The graph does so, too: it looks for the last row and the last column that
+are not the padding's colour, which is that of no pixel with MMDetection's usual `Normalize`, then `Pad`. Where the
+padding is the colour of a pixel, as with `pad_val` before `Normalize` or a mean of whole numbers, an image that ends in
+rows of just this colour counts as ending before them. The gray that Model API pads with instead is known to the graph,
+too.
 
 `resolve` also shows the test pipeline and the network an image of noise: what MMDetection itself would end with when it
 tests its first image is refused before training.
@@ -270,7 +270,6 @@ def families_section() -> str:
     lines = [_FAMILIES, "| family | heads | keys of test_cfg |", "|---|---|---|"]
     for family in sorted(families(), key=lambda family: family.name):
         divisor = f" (x{family.input_divisor})" if family.input_divisor > 1 else ""
-        divisor += " (stretched)" if family.whole_images else ""
         lines.append(f"| {family.name}{divisor} | {', '.join(family.heads)} | {', '.join(_keys(family.test_cfg))} |")
     lines += ["", "MMDetection has no such limit, and the exported graph has:", ""]
     lines += [f"- {family.name}: {family.limit}." for family in families() if family.limit]

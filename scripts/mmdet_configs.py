@@ -50,10 +50,6 @@ _SWIN = {"model.backbone.embed_dims": 32, "model.backbone.depths": [2, 2, 2, 1],
 _SIDE_OF_YOLO = (128, 128)
 CONFIGS = "{configs}"
 """In a value of ``options``: the folder of MMDetection's configs."""
-# Queries look at the whole input, so that an image must fill it.
-_STRETCHED = {f"data.{split}.pipeline.1.transforms.0.keep_ratio": False for split in ("val", "test")}
-# Their Pad makes 1344 of the stock width of 1333.
-_UNPADDED = {**_STRETCHED, **{f"data.{split}.pipeline.1.img_scale": (1344, 800) for split in ("val", "test")}}
 _TRANSFORMER = {f"model.bbox_head.transformer.{part}.num_layers": 2 for part in ("encoder", "decoder")}
 _PROPOSALS = {"model.rpn_head.num_proposals": PROPOSALS}
 # CenterNet pads and flips an image in testing, which a deployed model cannot.
@@ -135,9 +131,9 @@ ENTRIES: dict[str, Entry] = {
     "solov2": Entry("solov2_r50_fpn_1x_coco.py"),
     "yolact": Entry("yolact_r50_1x8_coco.py", size=(160, 160)),
     "point_rend": Entry("point_rend_r50_caffe_fpn_mstrain_1x_coco.py"),
-    "detr": Entry("detr_r50_8x2_150e_coco.py", options=_STRETCHED, smaller=_TRANSFORMER),
-    "deformable_detr": Entry("deformable_detr_r50_16x2_50e_coco.py", options=_STRETCHED, smaller=_TRANSFORMER),
-    "sparse_rcnn": Entry("sparse_rcnn_r50_fpn_1x_coco.py", options=_UNPADDED, smaller=_PROPOSALS),
+    "detr": Entry("detr_r50_8x2_150e_coco.py", smaller=_TRANSFORMER),
+    "deformable_detr": Entry("deformable_detr_r50_16x2_50e_coco.py", smaller=_TRANSFORMER),
+    "sparse_rcnn": Entry("sparse_rcnn_r50_fpn_1x_coco.py", smaller=_PROPOSALS),
     "dcn": Entry("faster_rcnn_r50_fpn_dconv_c3-c5_1x_coco.py", NARROW),
     "dcnv2": Entry("faster_rcnn_r50_fpn_mdconv_c3-c5_1x_coco.py", NARROW),
     # Its images are padded to multiples of 64.
@@ -153,7 +149,7 @@ ENTRIES: dict[str, Entry] = {
     "tridentnet": Entry("tridentnet_r50_caffe_1x_coco.py", NARROW),
     "detectors": Entry("detectors_cascade_rcnn_r50_1x_coco.py", NARROW, smaller={
         "model.neck.rfp_backbone.base_channels": 16}),
-    "queryinst": Entry("queryinst_r50_fpn_1x_coco.py", options=_UNPADDED, smaller=_PROPOSALS),
+    "queryinst": Entry("queryinst_r50_fpn_1x_coco.py", smaller=_PROPOSALS),
     "scnet": Entry("scnet_r50_fpn_1x_coco.py"),
     "rpn": Entry("rpn_r50_fpn_1x_coco.py"),
     "fast_rcnn": Entry("fast_rcnn_r50_fpn_1x_coco.py"),

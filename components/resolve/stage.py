@@ -267,18 +267,17 @@ def check_detector(config: Any) -> None:
     """Check that a config's detector is of a family whose exported graph finds what PyTorch finds.
 
     Raises:
-        UserError: It is not, a part of it cannot be exported, or a part of it, a key of its ``test_cfg`` or its test
-            pipeline has an effect that the graph would not have; or MMDetection itself fails at the first image.
+        UserError: It is not, a part of it cannot be exported, or a part of it or a key of its ``test_cfg`` has an
+            effect that the graph would not have; or MMDetection itself fails at the first image.
     """
     from core.detectors.building import build_detector
     from core.detectors.first_image import require_first_image
-    from core.detectors.registry import find_adapter, require_known
+    from core.detectors.registry import require_known
     from core.export.attempt import require_exportable
 
     require_known(config.model)
     detector = build_detector(config)
     require_exportable(detector)
-    find_adapter(detector).check_images(config)
     require_first_image(config, detector)
 
 

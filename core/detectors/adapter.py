@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from core.base.errors import UserError
-from core.config.test_pipeline import preprocessing_of
 from core.detectors.patches import Patch, UntracedFunction
 from core.detectors.test_cfg import Table, check_test_cfg
 
@@ -31,7 +30,6 @@ class Adapter(ABC):
         test_cfg: The keys of ``test_cfg`` that the exported graph obeys.
         suppresses: Whether the exported graph ends in a non-maximum suppression.
         limit: How many boxes the exported graph has room for where MMDetection has no limit; empty where there is none.
-        whole_images: Whether MMDetection leaves an image's padding out of account, which the graph cannot see.
     """
 
     name: ClassVar[str]
@@ -45,7 +43,6 @@ class Adapter(ABC):
     input_divisor: ClassVar[int] = 1
     suppresses: ClassVar[bool] = True
     limit: ClassVar[str] = ""
-    whole_images: ClassVar[bool] = False
     test_cfg: ClassVar[Table]
 
     @abstractmethod
@@ -97,24 +94,6 @@ class Adapter(ABC):
     def rules(self, detector: Any) -> Table:
         """Return ``test_cfg`` with what the parts of a detector ask of its keys."""
         return self.test_cfg
-
-    def check_images(self, config: Any) -> None:
-        """Check that the test pipeline of an mmcv Config pads no image for a family of ``whole_images``.
-
-        Raises:
-            UserError: It does.
-        """
-        if not self.whole_images:
-            return
-        steps, reason = preprocessing_of(config), (f"{self.name} leaves the padding of an image out of account, and "
-                                                   "the exported graph cannot see where it begins.")
-        if steps.keep_ratio:
-            raise UserError("config, data.test.pipeline", "keep_ratio=True", reason,
-                            "Set keep_ratio=False in Resize, for training too.")
-        resized, padded = (steps.resize_width, steps.resize_height), (steps.input_width, steps.input_height)
-        if resized != padded:
-            raise UserError("config, data.test.pipeline", f"img_scale={resized} padded to {padded}", reason,
-                            f"Set img_scale={padded}, for training too.")
 
     def trial_size(self, model: Any) -> tuple[int, int]:
         """Return height and width that keep a trial of the config's ``model`` short."""

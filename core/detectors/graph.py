@@ -28,14 +28,16 @@ class Padding:
         """Return height and width [2] without padding of an image [1, 3, H, W], as part of the graph.
 
         Rows at the bottom and columns at the right that are nothing but one of the colours are taken for padding. Where
-        that is the colour of a pixel, an image can end in such rows itself; a mean colour with a fraction is none's.
+        that is the colour of a pixel, an image can end in such rows itself; a mean colour with a fraction is none's. An
+        image of nothing else is all image.
         """
         import torch
 
         steps = _of_channels(self.steps, img)
         ends = torch.stack([_last_lines(((img - _of_channels(colour, img)) / steps).abs().amax(dim=(0, 1)))
                             for colour in self.colours])
-        return ends.amin(dim=0).to(torch.long)
+        end = ends.amin(dim=0).to(torch.long)
+        return torch.where(end > 0, end, torch._shape_as_tensor(img)[2:])
 
 
 def _last_lines(differs: Any) -> Any:
@@ -117,12 +119,18 @@ def image_metas(img: Any) -> list[dict[str, Any]]:
              "flip": False, "filename": "", "batch_input_shape": (height, width)} for _ in range(img.shape[0])]
 
 
-def metas_of_any_size(img: Any) -> list[dict[str, Any]]:
-    """Return the meta data of an image [1, 3, H, W] with its size, of ``padded_with`` without padding, in the graph."""
+def image_size(img: Any) -> Any:
+    """Return height and width [2] of an image [1, 3, H, W], within ``padded_with`` of what is image, in the graph."""
     import torch
 
-    metas, end = image_metas(img), _IMAGE_END.get()
-    metas[0]["img_shape_for_onnx"] = torch._shape_as_tensor(img)[2:] if end is None else end
+    end = _IMAGE_END.get()
+    return torch._shape_as_tensor(img)[2:] if end is None else end
+
+
+def metas_of_any_size(img: Any) -> list[dict[str, Any]]:
+    """Return the meta data of an image [1, 3, H, W] with its size as part of the graph."""
+    metas, size = image_metas(img), image_size(img)
+    metas[0].update(img_shape=(size[0], size[1], 3), img_shape_for_onnx=size)
     return metas
 
 

@@ -159,9 +159,7 @@ class DryRun:
         set_classes(config, self.classes)
         detector = build_detector(config)
         require_exportable(detector)
-        adapter = find_adapter(detector)
-        adapter.check_images(config)
-        family = adapter.name
+        family = find_adapter(detector).name
         if self.nncf_config is None:
             return f"{family}; no nncf_config"
         report = inspect_layers(detector, self.nncf_config, self.postprocessing)

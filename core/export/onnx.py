@@ -71,7 +71,6 @@ def export_model(restored: Any, checkpoint: Path, output_dir: Path,
 
     # Raw heads have no post-processing that could differ.
     adapter = (find_adapter if options.raw_heads else require_supported)(restored.detector)
-    adapter.check_images(restored.config)
     record = restored.checkpoint.compression
     preprocessing = preprocessing_of(restored.config)
     algorithms = algorithms_of(restored.config) if record else ()

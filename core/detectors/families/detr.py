@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from core.detectors.adapter import Exported
 from core.detectors.dense import DenseAdapter
-from core.detectors.graph import image_metas, untraced
+from core.detectors.graph import image_metas, image_size, metas_of_any_size, untraced
 from core.detectors.outputs import BOX_OUTPUTS
 from core.detectors.patches import COORDINATES, DENSE_HEAD, OPERATOR, REPLACED, WITH_POSTPROCESSING, Patch
 from core.detectors.suppression import LEAST_SCORE, best_pairs
@@ -118,7 +118,6 @@ class DETR(DenseAdapter):
         Patch("DeformableDetrTransformerDecoder", "forward", "each of its layers moves the boxes of the one before: "
               + COORDINATES, REPLACED, function=decoded))
     suppresses: ClassVar[bool] = False
-    whole_images: ClassVar[bool] = True
     test_cfg: ClassVar[Table] = {"max_per_img": Rule(COUNT.accepts, COUNT.rule, COUNT.hint)}
 
     def problem(self, detector: Any) -> str:
@@ -153,27 +152,28 @@ class DETR(DenseAdapter):
 
     def exported_forward(self, detector: Any) -> Exported:
         def forward(img: Any, **ignored: Any) -> Any:
-            (classes,), (boxes,) = self.raw_levels(self.head_outputs(detector, img))
+            outputs = detector.bbox_head(detector.extract_feat(img), metas_of_any_size(img))
+            (classes,), (boxes,) = self.raw_levels(outputs)
             with untraced():
-                return best_queries(classes[0], boxes[0], img, self.max_detections(detector),
+                return best_queries(classes[0], boxes[0], image_size(img), self.max_detections(detector),
                                     detector.bbox_head.loss_cls.use_sigmoid)
 
         return forward, BOX_OUTPUTS
 
 
-def best_queries(classes: Any, boxes: Any, img: Any, most: int, sigmoid: bool) -> tuple[Any, Any]:
+def best_queries(classes: Any, boxes: Any, size: Any, most: int, sigmoid: bool) -> tuple[Any, Any]:
     """Return boxes [1, most, 5] and labels [1, most] of the best classes of all queries.
 
     Args:
         classes: Logits [Q, classes], with a last one of the background where they are of a softmax.
         boxes: Middle, width and height [Q, 4] as parts of the image.
-        img: [1, 3, H, W].
+        size: Height and width [2] of the image.
         most: Detections that are kept.
         sigmoid: Whether each class of a query counts, or its best alone.
     """
     import torch
 
-    size = torch._shape_as_tensor(img)[2:].flip(0).repeat(2).to(boxes.dtype)
+    size = size.flip(0).repeat(2).to(boxes.dtype)
     middle, half = boxes[:, :2], boxes[:, 2:] / 2
     found = torch.min((torch.cat([middle - half, middle + half], dim=1) * size).clamp(min=0), size)
     if sigmoid:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from core.detectors.adapter import Exported, Forward
 from core.detectors.families.cascade_rcnn import CascadeRCNN
 from core.detectors.families.detr import ATTENTION
-from core.detectors.graph import image_metas, untraced
+from core.detectors.graph import image_size, untraced
 from core.detectors.outputs import BOX_OUTPUTS, MASK_OUTPUT
 from core.detectors.patches import COORDINATES, OPERATOR, Patch
 from core.detectors.suppression import LEAST_SCORE, best_pairs
@@ -24,7 +24,6 @@ class SparseRCNN(CascadeRCNN):
         *CascadeRCNN.patches, Patch("MultiheadAttention", "forward", ATTENTION, action=OPERATOR),
         Patch("EmbeddingRPNHead", "_decode_init_proposals", COORDINATES))
     suppresses: ClassVar[bool] = False
-    whole_images: ClassVar[bool] = True
     test_cfg: ClassVar[Table] = {
         "rpn": Rule(lambda value: value is None, "The first stage has none.", "Write None."),
         "rcnn": {"max_per_img": COUNT, "mask_thr_binary": RCNN["mask_thr_binary"]}}
@@ -94,9 +93,11 @@ def _stages(detector: Any, features: Any, img: Any) -> list[tuple[Any, Any, Any,
     import torch
 
     head = detector.roi_head
-    boxes, states, _ = detector.rpn_head._decode_init_proposals(features, image_metas(img))
-    size = torch._shape_as_tensor(img)[2:]
+    # They are parts of an image, whose size is part of the graph.
+    boxes, states, _ = detector.rpn_head._decode_init_proposals(features, [{"img_shape": (1, 1, 3)}] * img.shape[0])
+    size = image_size(img)
     with untraced():
+        boxes = boxes * size.flip(0).repeat(2).to(boxes.dtype)
         number = torch.arange(boxes.shape[0]).repeat_interleave(boxes.shape[1])[:, None].to(boxes)
         # Proposals that are still to be loaded may have negative sides, which RoIAlign does not take.
         corners = boxes.reshape(-1, 2, 2)

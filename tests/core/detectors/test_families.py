@@ -60,11 +60,16 @@ def require_same_where_padded(model, folder):
     return detector, image, end
 
 
-# Those of a transformer leave padding out of account before boxes are made, and are refused with it.
-@pytest.mark.parametrize("head", [head if head in ("RetinaHead", "FoveaHead") else pytest.param(
-    head, marks=pytest.mark.detectors) for head in HEADS if head not in ("DETRHead", "DeformableDETRHead")])
+@pytest.mark.parametrize("head", [head if head in ("RetinaHead", "DETRHead") else pytest.param(
+    head, marks=pytest.mark.detectors) for head in HEADS])
 def test_boxes_end_where_the_image_does_before_its_padding(head, tmp_path):
     require_same_where_padded(single_stage(head), tmp_path)
+
+
+@pytest.mark.detectors
+@pytest.mark.parametrize("masks", [False, True], ids=["boxes", "masks"])
+def test_learnt_proposals_are_parts_of_the_image_without_its_padding(masks, tmp_path):
+    require_same_where_padded(sparse(masks=masks), tmp_path)
 
 
 @pytest.mark.parametrize("roi_head", ["StandardRoIHead", *(pytest.param(head, marks=pytest.mark.detectors) for head in (
