@@ -18,6 +18,7 @@ from core.config.loading import pipelines
 from core.config.test_pipeline import THING
 from core.detectors.building import building
 from core.detectors.graph import image_metas
+from core.detectors.initialising import initialise_at_random
 from core.detectors.registry import find_adapter
 
 _HEIGHT, _WIDTH = 96, 128
@@ -47,6 +48,8 @@ def require_first_image(config: Any, detector: Any) -> None:
     height, width = find_adapter(detector).trial_size(config.model)
     noise = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
     network = copy.deepcopy(detector).eval()
+    # Learnt proposals that are not initialised have negative sides.
+    initialise_at_random(network)
     with torch.no_grad():
         _tried(f"detector {type(detector).__name__}", lambda: network.simple_test(noise, image_metas(noise)))
 

@@ -184,11 +184,13 @@ def inference():
     import openvino as ov
     from openvino.runtime import opset13 as ops
 
+    from core.openvino.runtime import shared_core
+
     value = ops.parameter([512, 512], np.float32)
     result = value
     for _ in range(40):
         result = ops.matmul(result, ops.constant(np.ones((512, 512), np.float32)), False, False)
-    model = ov.Core().compile_model(ov.Model([result], [value]), "CPU")
+    model = shared_core().compile_model(ov.Model([result], [value]), "CPU")
     while True:
         model([np.ones((512, 512), np.float32)])
         ready()

@@ -7,6 +7,7 @@ from core.compression.tracing import tracing_forward
 from core.detectors.graph import forward_as, image_metas, padded_with
 from core.detectors.registry import find_adapter
 from core.export.onnx import write_onnx
+from core.openvino.runtime import shared_core
 
 # Layers that make scores and boxes: where each detector's raw outputs come from.
 LAST_LAYERS = ("retina_cls", "retina_reg", "conv_cls", "conv_reg", "conv_centerness", "rpn_cls", "rpn_reg", "fc_cls",
@@ -81,11 +82,14 @@ def share_found(rows, labels, others, other_labels):
     return same.any(axis=1).mean()
 
 
+def compiled(path):
+    """Return an ONNX file as OpenVINO runs it on a CPU, in FP32."""
+    return shared_core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+
 def run_onnx(path, image):
     """Return what OpenVINO finds with an ONNX file in an image [1, 3, H, W], by output."""
-    import openvino
-    model = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return {port.any_name: value.copy() for port, value in model(image.numpy()).items()}
+    return {port.any_name: value.copy() for port, value in compiled(path)(image.numpy()).items()}
 
 
 def exported(detector, image, folder, padding=None):

@@ -8,7 +8,7 @@ from core.config.test_pipeline import preprocessing_of
 from core.detectors.building import build_detector
 from core.detectors.first_image import require_first_image
 from core.detectors.registry import require_supported
-from tests.core.detectors.tiny import build, single_stage, two_stage
+from tests.core.detectors.tiny import build, single_stage, sparse, two_stage
 
 CONFIG = "configs/detectors/retinanet_r18_small_digits.py"
 NORMALIZE, FORMAT = "Normalize", "ImageToTensor"
@@ -37,8 +37,9 @@ def with_last(step):
 def test_stock_pipelines_and_networks_pass():
     config = config_with()
     require_first_image(config, build_detector(config))
-    for model in (single_stage("FCOSHead"), two_stage(masks=True)):
-        require_first_image(config_with(**model), build(model))
+    for model in (single_stage("FCOSHead"), two_stage(masks=True), sparse(masks=True)):
+        config = config_with(**model)
+        require_first_image(config, build_detector(config))
 
 
 @pytest.mark.parametrize("change", [

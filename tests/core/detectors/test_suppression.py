@@ -1,7 +1,6 @@
 """Suppression in the graph drops a box where mmcv drops it, at the limits of what a threshold may be too."""
 
 import numpy as np
-import openvino
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,7 +10,7 @@ from mmcv.ops import batched_nms
 from mmdet.core import multiclass_nms
 
 from core.detectors.suppression import LEAST_SCORE, suppress
-from tests.core.detectors.comparing import run_onnx
+from tests.core.detectors.comparing import compiled, run_onnx
 
 # Two that share half of their extents, the first once more, one beside them that touches, and one without area.
 BOXES = torch.tensor([[0.0, 0, 20, 10], [0, 0, 10, 10], [0, 0, 20, 10], [20, 0, 40, 10], [0, 5, 20, 5]])
@@ -83,7 +82,7 @@ def test_any_boxes_are_suppressed_as_by_mmdetection(overlap, agnostic, threshold
     image, path = torch.zeros(1, 3, BOXES_DRAWN, 4 + classes), tmp_path / "model.onnx"
     torch.onnx.export(network, image, str(path), input_names=["image"], output_names=["boxes", "labels"],
                       opset_version=11, autograd_inlining=False)
-    model = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    model = compiled(path)
 
     @settings(max_examples=100, deadline=None)
     @given(drawn(classes))
@@ -130,7 +129,7 @@ def test_boxes_of_one_class_each_are_suppressed_and_returned_as_by_mmcv(agnostic
     image, path = torch.zeros(1, 3, BOXES_DRAWN, 6), tmp_path / "model.onnx"
     torch.onnx.export(network, image, str(path), input_names=["image"], output_names=["boxes", "labels"],
                       opset_version=11, autograd_inlining=False)
-    model = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    model = compiled(path)
 
     @settings(max_examples=100, deadline=None)
     @given(drawn_own_boxes(classes))

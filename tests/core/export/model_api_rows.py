@@ -3,14 +3,15 @@
 from pathlib import Path
 
 import numpy as np
-import openvino
 from model_api.adapters import OpenvinoAdapter, get_user_config
 from model_api.models import DetectionModel, Model
+
+from core.openvino.runtime import shared_core
 
 
 def adapter_of_fp32(xml: Path):
     """Return Model API's way to a model in FP32: by itself it leaves a CPU that has bf16 to use it."""
-    return OpenvinoAdapter(openvino.Core(), str(xml), device="CPU",
+    return OpenvinoAdapter(shared_core(), str(xml), device="CPU",
                            plugin_config={**get_user_config("CPU", "1", None), "INFERENCE_PRECISION_HINT": "f32"})
 
 

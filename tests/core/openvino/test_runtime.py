@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from core.base.errors import UserError
-from core.openvino.runtime import Hint, compile_model, import_openvino, last_line, read_ir, usage_reporting_off
+from core.openvino.runtime import (
+    Hint,
+    compile_model,
+    import_openvino,
+    last_line,
+    read_ir,
+    shared_core,
+    usage_reporting_off,
+)
 
 needs_openvino = pytest.mark.usefixtures("openvino")
 
@@ -42,7 +50,7 @@ def test_a_missing_file_is_refused(tmp_path, name):
 @needs_openvino
 def test_an_ir_without_metadata_is_refused(tmp_path, toy_ir):
     openvino = import_openvino()
-    openvino.save_model(openvino.Core().read_model(toy_ir.parent / "onnx" / "model.onnx"), tmp_path / "model.xml")
+    openvino.save_model(shared_core().read_model(toy_ir.parent / "onnx" / "model.onnx"), tmp_path / "model.xml")
     with pytest.raises(UserError, match="It has no model_info/mmdet_compress_spec"):
         read_ir(tmp_path)
 
@@ -50,7 +58,7 @@ def test_an_ir_without_metadata_is_refused(tmp_path, toy_ir):
 @needs_openvino
 def test_a_damaged_spec_is_refused(tmp_path, toy_ir):
     openvino = import_openvino()
-    model = openvino.Core().read_model(toy_ir / "model.xml")
+    model = shared_core().read_model(toy_ir / "model.xml")
     model.set_rt_info("{}", ["model_info", "mmdet_compress_spec"])
     openvino.save_model(model, tmp_path / "model.xml")
     with pytest.raises(UserError, match="model spec"):

@@ -1,0 +1,96 @@
+"""Where an image ends within a padded input is seen by exported graphs: plain, of any size, with 8 bits."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.compression.tracing import tracing_forward
+from core.detectors.graph import Padding
+from core.dry_run.comparing import images_for, liken
+from core.dry_run.dry_run import DryRun
+from core.dry_run.waking import wake
+from core.export.onnx import ExportOptions, export_checkpoint
+from core.export.spec import nearest_gray
+from core.openvino.detector import OpenVinoDetector
+from core.openvino.ir import convert_to_ir
+from core.openvino.preprocess import Preprocessor
+from core.openvino.runtime import Hint, compile_model, read_ir
+from scripts.trial_configs import CLASSES, trial_config
+
+END = (100, 120)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Return a dry run whose IRs pad images to their ratio: folders ``fixed``, ``any_size`` and ``int8``."""
+    config, folder = trial_config("retinanet_r18_small", "int8"), tmp_path_factory.mktemp("padding")
+    steps = config.data.test.pipeline[-1].transforms
+    steps[0].keep_ratio = True
+    steps.insert(2, dict(type="Pad", size_divisor=32))
+    config.data.test.pipeline[-1].img_scale = (160, 128)
+    done = DryRun(config, CLASSES, folder)
+    done.build()
+    wake(done.detector, tracing_forward(done.detector, False), done.batches[0]["img"].data[0])
+    done.save()
+    for name, options in (("fixed", ExportOptions()), ("any_size", ExportOptions(dynamic_shape=True))):
+        export_checkpoint(done.checkpoint, folder / "onnx" / name, options)
+    return done
+
+
+def ir_of(run, name):
+    folder = run.folder / name
+    if not folder.exists():
+        if name == "int8":
+            run.wrap(False)
+            run.save()
+            export_checkpoint(run.checkpoint, run.folder / "onnx" / name)
+        convert_to_ir(run.folder / "onnx" / name, folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["fixed", "any_size"])
+def test_boxes_are_pytorchs(run, name):
+    detector = OpenVinoDetector(ir_of(run, name))
+    images = images_for(detector.spec, 4)
+    assert {image.shape[1] for image in images} == {160, 120}
+    found = liken(run.network, detector, images)
+    assert found.boxes >= 100 and found.same > 0.95
+
+
+@pytest.mark.parametrize(("padding", "seen"), [("runner", True), ("model api", True), ("another gray", False)])
+@pytest.mark.parametrize("name", ["fixed", "any_size", "int8"])
+def test_boxes_end_with_the_image_whatever_pads_it(run, name, padding, seen):
+    model, spec = read_ir(ir_of(run, name))
+    colour = {"runner": spec.pad_pixel, "model api": (nearest_gray(spec.pad_pixel),) * 3, "another gray": (90,) * 3}
+    image = np.empty((1, 3, spec.input_height, spec.input_width), np.float32)
+    image[:] = np.float32(colour[padding]).reshape(1, 3, 1, 1)
+    picture, = images_for(spec, 1)
+    image[..., :END[0], :END[1]] = Preprocessor(spec)(picture)[..., :END[0], :END[1]]
+    boxes = compile_model(model, Hint.LATENCY)(image)["boxes"][0]
+    right, lower = boxes[boxes[:, 4] > 0][:, 2:4].max(axis=0)
+    assert right == END[1] and lower <= END[0] if seen else right > END[1]
+
+
+MEANS = {"of no pixel": (123.675, 116.28, 103.53), "of a pixel": (114.0, 114.0, 114.0)}
+STD = (58.395, 57.12, 57.375)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 1 << 30), size=st.tuples(st.integers(1, 40), st.integers(1, 40)), share=st.floats(0, 1),
+       around=st.booleans(), mean=st.sampled_from(sorted(MEANS)))
+def test_the_end_of_any_image_is_found(seed, size, share, around, mean):
+    """Images of pixels beside the mean colour, most of them as near to it as a pixel can be."""
+    random, mean = np.random.RandomState(seed), np.float32(MEANS[mean])
+    end = tuple(random.randint(1, side + 1) for side in size)
+    nearest = np.round(mean) + (random.randint(-1, 2, (*end, 3)) if around else 0)
+    pixels = np.where(random.rand(*end, 1) < share, nearest, random.randint(0, 256, (*end, 3))).astype(np.float32)
+    image = np.zeros((1, 3, *size), np.float32)
+    image[0, :, :end[0], :end[1]] = ((pixels - mean) / np.float32(STD)).transpose(2, 0, 1)
+    found = Padding(((0.0,) * 3,), tuple(1 / std for std in STD)).image_end(torch.from_numpy(image))
+    other = (pixels != mean).any(axis=2)
+    expected = [np.flatnonzero(other.any(axis=axis)).max(initial=-1) + 1 for axis in (1, 0)]
+    assert found.tolist() == ([side or whole for side, whole in zip(expected, size)])
+    if (mean != np.round(mean)).any():
+        assert tuple(found.tolist()) == end
