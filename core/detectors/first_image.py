@@ -15,7 +15,7 @@ import numpy as np
 from core.base.errors import UserError
 from core.base.text import bounded_repr
 from core.config.loading import pipelines
-from core.config.test_pipeline import THING
+from core.config.test_pipeline import THING, preprocessing_of
 from core.detectors.building import building
 from core.detectors.graph import image_metas
 from core.detectors.initialising import initialise_at_random
@@ -26,7 +26,7 @@ _LONGEST = 200
 
 
 def require_first_image(config: Any, detector: Any) -> None:
-    """Check that MMDetection gets through its first image: the pipeline at its own size, the network at a small one.
+    """Check that MMDetection gets through its first image: the pipeline at its own size, the network at a small one too.
 
     Args:
         config: An mmcv Config whose test pipeline ``preprocessing_of`` takes.
@@ -45,13 +45,29 @@ def require_first_image(config: Any, detector: Any) -> None:
         raise UserError(THING, bounded_repr(seen, 40), "A network takes images of 32-bit floats and what was done to "
                         "them.", "End with dict(type='ImageToTensor', keys=['img']) and dict(type='Collect', "
                         "keys=['img']), behind Normalize.")
-    height, width = find_adapter(detector).trial_size(config.model)
-    noise = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
     network = copy.deepcopy(detector).eval()
     # Learnt proposals that are not initialised have negative sides.
     initialise_at_random(network)
-    with torch.no_grad():
-        _tried(f"detector {type(detector).__name__}", lambda: network.simple_test(noise, image_metas(noise)))
+    for part in network.modules():
+        if hasattr(part, "get_seg_masks"):
+            # Where all of a box of random weights lies beside the image, mmdet's pasting of masks fails.
+            part.get_seg_masks = _no_masks
+
+    def look(size: tuple[int, int]) -> None:
+        noise = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            _tried(f"detector {type(detector).__name__}", lambda: network.simple_test(noise, image_metas(noise)))
+
+    try:
+        look(find_adapter(detector).trial_size(config.model))
+    except UserError:
+        # Necks that go on halving or that add levels by their sizes take no image that is so small.
+        steps = preprocessing_of(config)
+        look((steps.input_height, steps.input_width))
+
+
+def _no_masks(*arguments: Any, **options: Any) -> list[Any]:
+    return []
 
 
 def _through(pipeline: list[Any]) -> dict[str, Any]:

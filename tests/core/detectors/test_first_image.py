@@ -42,6 +42,16 @@ def test_stock_pipelines_and_networks_pass():
         require_first_image(config, build_detector(config))
 
 
+def test_a_network_for_larger_images_alone_is_shown_one_of_its_own_size():
+    model = single_stage("RetinaHead")
+    # At a small size its neck has nothing left to halve.
+    model["neck"] = dict(type="NASFPN", in_channels=[16, 32, 64, 128], out_channels=32, num_outs=5, stack_times=1,
+                         start_level=1)
+    config = config_with(**model)
+    config.data.test.pipeline[-1]["img_scale"] = (256, 256)
+    require_first_image(config, build_detector(config))
+
+
 @pytest.mark.parametrize("change", [
     without("Collect"), with_last({"type": "Collect", "keys": []}),
     lambda transforms: transforms.insert(0, transforms.pop(place(transforms, FORMAT))),
