@@ -115,7 +115,10 @@ class Walk:
         files = convert_to_ir(self.run.onnx, self.workplace / name)
         self.counts[f"{name}_ir_bytes"] = round(files.size_mb * 1e6)
         detector = OpenVinoDetector(self.workplace / name)
-        return liken(self.run.network, detector, images_for(detector.spec, PICTURES))
+        images = images_for(detector.spec, PICTURES)
+        whole = detector.spec.input_height, detector.spec.input_width
+        self.counts["padded"] = sum(image.shape[:2] != whole for image in images)
+        return liken(self.run.network, detector, images)
 
     def wrap(self) -> str:
         """Compress the detector; all quantizers run in testing."""
@@ -304,7 +307,7 @@ def markdown(rows: Sequence[FolderRow]) -> str:
     verdicts = {folder: verdict(found) for folder, found in by_folder.items() if found}
     lines = [_INTRODUCTION.format(program=PROGRAM, made=made_on(rows), pictures=PICTURES, same=LEAST_SAME,
                                   agreement=LEAST_AGREEMENT, bytes=MOST_BYTES,
-                                  counts=counts_line(rows))]
+                                  padded=_padded_line(rows), counts=counts_line(rows))]
     lines += ["| folder | config | | FP32 IR | int8 | int8 IR | train step | pruned | pruned IR | both | both IR | s |",
               "|---|---|---|---|---|---|---|---|---|---|---|---|"]
     reasons = []
@@ -342,6 +345,13 @@ def made_on(rows: Sequence[FolderRow]) -> str:
     return " to ".join(sorted({min(days), max(days)})) if (days := [row.day for row in rows]) else "not yet"
 
 
+def _padded_line(rows: Sequence[FolderRow]) -> str:
+    compared = [row.counts.get("padded") for row in rows if "compared" in row.counts]
+    older = f" ({compared.count(None)} of {len(compared)} rows are from before it was so)" if None in compared else ""
+    return ("Where the test pipeline keeps the ratio, a quarter of every other\n  image's input is padding"
+            f"{older}.")
+
+
 def counts_line(rows: Sequence[FolderRow]) -> str:
     """Return how many folders are whole, partial, refused and not tried, as a sentence."""
     found = [verdict([row for row in rows if row.detector == folder]) for folder in ENTRIES]
@@ -366,7 +376,7 @@ something, and goes all the way with 8 bits, with pruned filters and with both.
 
 - *FP32 IR*: share of the best 100 boxes of each of {pictures} images that PyTorch and the IR have in common, of the
   same class, at IoU 0.99 and with a score within 0.001, of so many boxes; then the mean overlap of their masks. {same}
-  is required. Where the test pipeline keeps the ratio, a quarter of every other image's input is padding.
+  is required. {padded}
 - *int8*, *pruned*, *both*: quantizers, all of which run in testing and in a training step; pruned of all filters.
 - *int8 IR*, *both IR*: share of boxes from a score of 0.3 on, or of the best 100 of all images where fewer have that,
   with a partner at IoU 0.5, of which {agreement} is required, and the IR's size: in a random second stage one
