@@ -19,9 +19,10 @@ from core.config.test_pipeline import THING, preprocessing_of
 from core.detectors.building import building
 from core.detectors.graph import image_metas
 from core.detectors.initialising import initialise_at_random
-from core.detectors.registry import find_adapter
 
 _HEIGHT, _WIDTH = 96, 128
+# The coarsest stride of stock detectors: by sides with the same remainder levels fit as by the config's own.
+_PERIOD = 128
 _LONGEST = 200
 
 
@@ -58,12 +59,13 @@ def require_first_image(config: Any, detector: Any) -> None:
         with torch.no_grad():
             _tried(f"detector {type(detector).__name__}", lambda: network.simple_test(noise, image_metas(noise)))
 
+    steps = preprocessing_of(config)
+    whole = steps.input_height, steps.input_width
     try:
-        look(find_adapter(detector).trial_size(config.model))
+        look(tuple(_PERIOD + side % _PERIOD if side > 2 * _PERIOD else side for side in whole))
     except UserError:
         # Necks that go on halving or that add levels by their sizes take no image that is so small.
-        steps = preprocessing_of(config)
-        look((steps.input_height, steps.input_width))
+        look(whole)
 
 
 def _no_masks(*arguments: Any, **options: Any) -> list[Any]:

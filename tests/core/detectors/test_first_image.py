@@ -1,12 +1,16 @@
 """What MMDetection would end with at its first image is refused before anything is trained."""
 
+import contextlib
+
 import pytest
 
 from core.base.errors import UserError
 from core.config.loading import load_config
 from core.config.test_pipeline import preprocessing_of
+from core.detectors import first_image
 from core.detectors.building import build_detector
 from core.detectors.first_image import require_first_image
+from core.detectors.graph import image_metas
 from core.detectors.registry import require_supported
 from tests.core.detectors.tiny import build, single_stage, sparse, two_stage
 
@@ -50,6 +54,19 @@ def test_a_network_for_larger_images_alone_is_shown_one_of_its_own_size():
     config = config_with(**model)
     config.data.test.pipeline[-1]["img_scale"] = (256, 256)
     require_first_image(config, build_detector(config))
+
+
+@pytest.mark.parametrize(("size", "fits"), [((1344, 800), True), ((1340, 800), False), ((300, 192), False)])
+def test_sides_that_levels_cannot_be_joined_at_are_refused_at_any_size(size, fits, monkeypatch):
+    seen = []
+    monkeypatch.setattr(first_image, "image_metas", lambda img: seen.append(img.shape) or image_metas(img))
+    model = single_stage("RetinaHead")
+    model["neck"] = dict(type="HRFPN", in_channels=[16, 32, 64, 128], out_channels=32, num_outs=5)
+    config = config_with(**model)
+    config.data.test.pipeline[-1]["img_scale"] = size
+    with contextlib.nullcontext() if fits else pytest.raises(UserError, match="Sizes of tensors must match"):
+        require_first_image(config, build_detector(config))
+    assert [max(shape) for shape in seen] == ([192] if fits else [188, 1340] if size[0] == 1340 else [192, 300])
 
 
 @pytest.mark.parametrize("change", [
