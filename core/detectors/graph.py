@@ -17,12 +17,14 @@ class Padding:
     """What images are padded with at the right and at the bottom, as the network sees it.
 
     Args:
-        colours: Of each runtime that pads another one, all channels, normalised.
-        steps: What a difference of one in a pixel of 8 bits is in each channel.
+        colours: Of each runtime that pads another one: a value for each channel that is looked at, normalised.
+        steps: What a difference of one in a pixel of 8 bits is in each of these channels.
+        first: The first of these channels; more follow it.
     """
 
-    colours: tuple[tuple[float, float, float], ...]
-    steps: tuple[float, float, float]
+    colours: tuple[tuple[float, ...], ...]
+    steps: tuple[float, ...]
+    first: int = 0
 
     def image_end(self, img: Any) -> Any:
         """Return height and width [2] without padding of an image [1, 3, H, W], as part of the graph.
@@ -33,29 +35,23 @@ class Padding:
         """
         import torch
 
-        steps = _of_channels(self.steps, img)
-        ends = torch.stack([_last_lines(((img - _of_channels(colour, img)) / steps).abs().amax(dim=(0, 1)))
+        seen = img[0, self.first:self.first + len(self.steps)]
+        # Of rows and of columns the extremes of each channel, which all colours share.
+        extremes = [torch.stack([seen.amax(dim=dim), seen.amin(dim=dim)]) for dim in (2, 1)]
+        ends = torch.stack([torch.cat([self._last_other(lines, colour) for lines in extremes])
                             for colour in self.colours])
         end = ends.amin(dim=0).to(torch.long)
         return torch.where(end > 0, end, torch._shape_as_tensor(img)[2:])
 
+    def _last_other(self, lines: Any, colour: tuple[float, ...]) -> Any:
+        """Return the number [1], from 1 on, of the last of lines [2, C, N] in which something is of another colour."""
+        import torch
 
-def _last_lines(differs: Any) -> Any:
-    """Return the numbers, from 1 on, of the last row and the last column [2] of [H, W] with a value of some size."""
-    import torch
-
-    ends = []
-    for lines in (differs.amax(dim=1), differs.amax(dim=0)):
+        values, steps = (torch.tensor(numbers, dtype=lines.dtype).reshape(1, -1, 1) for numbers in (colour, self.steps))
+        differs = ((lines - values) / steps).abs().amax(dim=(0, 1))
         # Counted in the graph, so that it follows the size of the input.
-        number = torch.cumsum(torch.ones_like(lines), dim=0)
-        ends.append((number * (lines > _SAME_PIXEL).to(lines.dtype)).amax(dim=0, keepdim=True))
-    return torch.cat(ends)
-
-
-def _of_channels(numbers: tuple[float, ...], img: Any) -> Any:
-    import torch
-
-    return torch.tensor(numbers, dtype=img.dtype).reshape(1, -1, 1, 1)
+        number = torch.cumsum(torch.ones_like(differs), dim=0)
+        return (number * (differs > _SAME_PIXEL).to(differs.dtype)).amax(dim=0, keepdim=True)
 
 
 @contextmanager

@@ -5,13 +5,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mmcv import Config
 
 from core.compression.tracing import tracing_forward
+from core.config.test_pipeline import preprocessing_of
 from core.detectors.graph import Padding
 from core.dry_run.comparing import images_for, liken
 from core.dry_run.dry_run import DryRun
 from core.dry_run.waking import wake
-from core.export.onnx import ExportOptions, export_checkpoint
+from core.export.onnx import ExportOptions, export_checkpoint, padding_of
 from core.export.spec import nearest_gray
 from core.openvino.detector import OpenVinoDetector
 from core.openvino.ir import convert_to_ir
@@ -79,8 +81,8 @@ STD = (58.395, 57.12, 57.375)
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 1 << 30), size=st.tuples(st.integers(1, 40), st.integers(1, 40)), share=st.floats(0, 1),
-       around=st.booleans(), mean=st.sampled_from(sorted(MEANS)))
-def test_the_end_of_any_image_is_found(seed, size, share, around, mean):
+       around=st.booleans(), mean=st.sampled_from(sorted(MEANS)), channels=st.sampled_from([(0, 3), (0, 1), (2, 1)]))
+def test_the_end_of_any_image_is_found(seed, size, share, around, mean, channels):
     """Images of pixels beside the mean colour, most of them as near to it as a pixel can be."""
     random, mean = np.random.RandomState(seed), np.float32(MEANS[mean])
     end = tuple(random.randint(1, side + 1) for side in size)
@@ -88,9 +90,32 @@ def test_the_end_of_any_image_is_found(seed, size, share, around, mean):
     pixels = np.where(random.rand(*end, 1) < share, nearest, random.randint(0, 256, (*end, 3))).astype(np.float32)
     image = np.zeros((1, 3, *size), np.float32)
     image[0, :, :end[0], :end[1]] = ((pixels - mean) / np.float32(STD)).transpose(2, 0, 1)
-    found = Padding(((0.0,) * 3,), tuple(1 / std for std in STD)).image_end(torch.from_numpy(image))
-    other = (pixels != mean).any(axis=2)
+    first, number = channels
+    padding = Padding(((0.0,) * number,), tuple(1 / std for std in STD[first:first + number]), first)
+    found = padding.image_end(torch.from_numpy(image))
+    other = (pixels != mean)[..., first:first + number].any(axis=2)
     expected = [np.flatnonzero(other.any(axis=axis)).max(initial=-1) + 1 for axis in (1, 0)]
     assert found.tolist() == ([side or whole for side, whole in zip(expected, size)])
     if (mean != np.round(mean)).any():
         assert tuple(found.tolist()) == end
+
+
+@pytest.mark.parametrize(("normalize", "to_rgb", "first", "number"), [
+    (dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]), True, 2, 1),
+    (dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]), False, 2, 1),
+    (dict(mean=[123.4, 116.0, 103.0], std=[1.0] * 3), True, 0, 1),
+    (dict(mean=[123.0, 116.0, 103.02], std=[1.0] * 3), True, 0, 3), (dict(mean=[0.0] * 3, std=[255.0] * 3), True, 0, 3),
+])
+def test_one_channel_tells_where_it_has_a_value_of_no_pixel(normalize, to_rgb, first, number):
+    steps = [dict(type="Resize", keep_ratio=True), dict(type="Normalize", to_rgb=to_rgb, **normalize),
+             dict(type="Pad", size_divisor=32), dict(type="ImageToTensor", keys=["img"]),
+             dict(type="Collect", keys=["img"])]
+    padding = padding_of(preprocessing_of(Config(dict(data=dict(test=dict(pipeline=[
+        dict(type="LoadImageFromFile"),
+        dict(type="MultiScaleFlipAug", img_scale=(160, 128), flip=False, transforms=steps)]))))))
+    assert (padding.first, len(padding.steps)) == (first, number)
+    assert padding.colours[0] == pytest.approx((0,) * number)
+    values = normalize["mean"][first:first + number]
+    gray = round(sum(normalize["mean"]) / 3)
+    others = [(gray - mean) / std for mean, std in zip(values, normalize["std"][first:first + number])]
+    assert list(padding.colours[-1]) == pytest.approx(others)
