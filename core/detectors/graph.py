@@ -7,8 +7,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-# A fraction of one step of 8 bits: no image has a value so close to what lies between two steps.
-_SAME_PIXEL = 0.05
+# Of the way to the nearest other pixel: an IR of FP16 rounds mean, deviation and colour.
+_SAME_PIXEL = 0.5
+# A colour that is nearer to a pixel than this part of a step of 8 bits is that pixel's.
+_OF_A_PIXEL = 0.1
 _IMAGE_END: ContextVar[Any] = ContextVar("image_end", default=None)
 
 
@@ -19,10 +21,12 @@ class Padding:
     Args:
         colours: Of each runtime that pads another one, all channels, normalised.
         steps: What a difference of one in a pixel of 8 bits is in each channel.
+        distances: Of each colour, how many such steps the nearest pixel that is not of it differs by.
     """
 
     colours: tuple[tuple[float, float, float], ...]
     steps: tuple[float, float, float]
+    distances: tuple[float, ...]
 
     def image_end(self, img: Any) -> Any:
         """Return height and width [2] without padding of an image [1, 3, H, W], as part of the graph.
@@ -34,21 +38,27 @@ class Padding:
         import torch
 
         steps = _of_channels(self.steps, img)
-        ends = torch.stack([_last_lines(((img - _of_channels(colour, img)) / steps).abs().amax(dim=(0, 1)))
-                            for colour in self.colours])
+        ends = torch.stack([_last_lines(((img - _of_channels(colour, img)) / steps).abs().amax(dim=(0, 1)), distance)
+                            for colour, distance in zip(self.colours, self.distances)])
         end = ends.amin(dim=0).to(torch.long)
         return torch.where(end > 0, end, torch._shape_as_tensor(img)[2:])
 
 
-def _last_lines(differs: Any) -> Any:
-    """Return the numbers, from 1 on, of the last row and the last column [2] of [H, W] with a value of some size."""
+def distance_to_others(pixel: tuple[float, float, float]) -> float:
+    """Return in how much the nearest pixel of 8 bits that is not ``pixel`` differs in the channel that differs most."""
+    nearest = max(abs(value - min(255, max(0, round(value)))) for value in pixel)
+    return nearest if nearest >= _OF_A_PIXEL else 1.0
+
+
+def _last_lines(differs: Any, distance: float) -> Any:
+    """Return the numbers, from 1 on, of the last row and column [2] of [H, W] that differ as pixels ``distance`` do."""
     import torch
 
     ends = []
     for lines in (differs.amax(dim=1), differs.amax(dim=0)):
         # Counted in the graph, so that it follows the size of the input.
         number = torch.cumsum(torch.ones_like(lines), dim=0)
-        ends.append((number * (lines > _SAME_PIXEL).to(lines.dtype)).amax(dim=0, keepdim=True))
+        ends.append((number * (lines > _SAME_PIXEL * distance).to(lines.dtype)).amax(dim=0, keepdim=True))
     return torch.cat(ends)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.compression.fake_quantize import count_in_onnx, expect_fake_quantize
 from core.compression.shared_weights import quantized_once
-from core.detectors.graph import Padding, forward_as, padded_with
+from core.detectors.graph import Padding, distance_to_others, forward_as, padded_with
 from core.detectors.registry import find_adapter, require_supported
 from core.detectors.stand_ins import for_any_size, install_stand_ins, least_opset
 from core.export.dynamic_shape import ADDED_SIDES, check_dynamic_shape, require_any_size
@@ -118,10 +118,10 @@ def prepare_for_export(compression: Any) -> int:
 def _padding(preprocessing: "Preprocessing") -> Padding | None:
     if not preprocessing.pads:
         return None
-    pixels = preprocessing.pad_pixel, (float(nearest_gray(preprocessing.pad_pixel)),) * 3
     # The first is what the runner here pads with, the second what Model API does.
-    return Padding(tuple(preprocessing.normalised(pixel) for pixel in dict.fromkeys(pixels)),
-                   tuple(1 / std for std in preprocessing.std))
+    pixels = dict.fromkeys((preprocessing.pad_pixel, (float(nearest_gray(preprocessing.pad_pixel)),) * 3))
+    return Padding(tuple(map(preprocessing.normalised, pixels)), tuple(1 / std for std in preprocessing.std),
+                   tuple(map(distance_to_others, pixels)))
 
 
 def _export(restored: Any, path: Path, size: tuple[int, int], options: ExportOptions, padding: Padding | None

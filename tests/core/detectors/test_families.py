@@ -56,7 +56,8 @@ def require_same_where_padded(model, folder):
     image, end = picture(), (96, 120)
     detector = enliven(build(model), image)
     image[..., end[0]:, :], image[..., end[1]:] = PADDING[0], PADDING[0]
-    require_same_boxes(detector, image, folder, end=end, padding=Padding((PADDING, (0.5,) * 3), (1 / 58,) * 3))
+    padding = Padding((PADDING, (0.5,) * 3), (1 / 58,) * 3, (1.0,) * 2)
+    require_same_boxes(detector, image, folder, end=end, padding=padding)
     return detector, image, end
 
 
