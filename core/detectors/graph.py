@@ -138,9 +138,11 @@ def image_size(img: Any) -> Any:
 
 
 def metas_of_any_size(img: Any) -> list[dict[str, Any]]:
-    """Return the meta data of an image [1, 3, H, W] with its size as part of the graph."""
-    metas, size = image_metas(img), image_size(img)
-    metas[0].update(img_shape=(size[0], size[1], 3), img_shape_for_onnx=size)
+    """Return the meta data of an image [1, 3, H, W] with its size and the input's as part of the graph."""
+    import torch
+
+    metas, size, whole = image_metas(img), image_size(img), torch._shape_as_tensor(img)[2:]
+    metas[0].update(img_shape=(size[0], size[1], 3), img_shape_for_onnx=size, batch_input_shape=(whole[0], whole[1]))
     return metas
 
 
