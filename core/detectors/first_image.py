@@ -26,7 +26,7 @@ _LONGEST = 200
 
 
 def require_first_image(config: Any, detector: Any) -> None:
-    """Check that MMDetection gets through its first image: the pipeline at its own size, the network at a small one too.
+    """Check that MMDetection gets through its first image: the pipeline at its own size, the network at a small one.
 
     Args:
         config: An mmcv Config whose test pipeline ``preprocessing_of`` takes.
