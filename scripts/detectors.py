@@ -258,7 +258,9 @@ begins, and a transformer looks no further. The graph does so, too: it looks for
 are not the padding's colour, which is that of no pixel with MMDetection's usual `Normalize`, then `Pad`. Where the
 padding is the colour of a pixel, as with `pad_val` before `Normalize` or a mean of whole numbers, an image that ends in
 rows of just this colour counts as ending before them. The gray that Model API pads with instead is known to the graph,
-too. Where the padding of a channel is no pixel's value, that channel alone is looked at, which costs next to nothing.
+too; of any other padding the model takes no notice, and a program that calls it by itself finds the colour in the
+README of the bundle. Where the padding of a channel is no pixel's value, that channel alone is looked at, which costs
+next to nothing.
 
 `resolve` also shows the test pipeline and the network an image of noise: what MMDetection itself would end with when it
 tests its first image is refused before training.

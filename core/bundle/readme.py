@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from core.bundle.runner import RUNNER
-from core.export.spec import ModelSpec
+from core.export.spec import ModelSpec, nearest_gray
 
 README_FILE = "README.md"
 REQUIREMENTS_FILE = "requirements.txt"
@@ -40,7 +40,17 @@ From elsewhere it is `python this-folder/{RUNNER} image.jpg`.
 | `bundle.json` | SHA-256 and size of every file, source run, versions |
 | `{RUNNER}/` | the program above, no installation needed |
 
-Input `image`: float32 [1, 3, {size}], BGR, 0 to 255; normalisation is in the model. Outputs: `boxes` [1, N, 5]
-(x1, y1, x2, y2, score in input pixels) and `labels` [1, N]; rows of score 0 are padding. A model server takes the
-folder above this one. {loaded}{f" But {note}." if note else ""}
+Input `image`: float32 [1, 3, {size}], BGR, 0 to 255; normalisation is in the model.{_padding(spec)}
+Outputs: `boxes` [1, N, 5] (x1, y1, x2, y2, score in input pixels) and `labels` [1, N]; rows of score 0 are
+padding. A model server takes the folder above this one. {loaded}{f" But {note}." if note else ""}
 """
+
+
+def _padding(spec: ModelSpec) -> str:
+    """Return what an image must be padded with, by which the model sees where it ends."""
+    if not spec.keep_ratio and (spec.resize_height, spec.resize_width) == (spec.input_height, spec.input_width):
+        return ""
+    pixel, gray = ", ".join(f"{value:g}" for value in spec.pad_pixel), nearest_gray(spec.pad_pixel)
+    other = "" if spec.pad_pixel == (gray,) * 3 else f" or with {gray} in every channel"
+    return (f" Padding is at the right and at the bottom, BGR ({pixel}){other}: by its colour the model sees where the "
+            "image ends.")

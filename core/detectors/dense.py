@@ -55,6 +55,10 @@ class DenseAdapter(Adapter):
         """Return what the head returns of images [N, 3, H, W]."""
         return detector.bbox_head(detector.extract_feat(img))
 
+    def exported_outputs(self, detector: Any, img: Any) -> Any:
+        """Return the same in an exported graph, of one image [1, 3, H, W] that may end in padding."""
+        return self.head_outputs(detector, img)
+
     def traced_forward(self, detector: Any, postprocessing: bool) -> Forward:
         def forward(img: Any, **ignored: Any) -> Any:
             outputs = self.head_outputs(detector, img)
@@ -95,7 +99,7 @@ class DenseAdapter(Adapter):
         import torch
 
         def forward(img: Any, **ignored: Any) -> tuple[Any, ...]:
-            outputs = self.head_outputs(detector, img)
+            outputs = self.exported_outputs(detector, img)
             return tuple(level for levels in self.raw_levels(outputs) for level in levels)
 
         with torch.no_grad():

@@ -7,8 +7,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-# A fraction of one step of 8 bits: no image has a value so close to what lies between two steps.
-_SAME_PIXEL = 0.05
+# Of the way to the nearest other pixel: an IR of FP16 rounds mean, deviation and colour.
+_SAME_PIXEL = 0.5
+# A colour that is nearer to a pixel than this part of a step of 8 bits is that pixel's.
+_OF_A_PIXEL = 0.1
 _IMAGE_END: ContextVar[Any] = ContextVar("image_end", default=None)
 
 
@@ -18,11 +20,13 @@ class Padding:
 
     Args:
         colours: Of each runtime that pads another one: a value for each channel that is looked at, normalised.
+        distances: Of each colour, in how many steps the nearest pixel that is not of it differs.
         steps: What a difference of one in a pixel of 8 bits is in each of these channels.
         first: The first of these channels; more follow it.
     """
 
     colours: tuple[tuple[float, ...], ...]
+    distances: tuple[float, ...]
     steps: tuple[float, ...]
     first: int = 0
 
@@ -38,12 +42,12 @@ class Padding:
         seen = img[0, self.first:self.first + len(self.steps)]
         # Of rows and of columns the extremes of each channel, which all colours share.
         extremes = [torch.stack([seen.amax(dim=dim), seen.amin(dim=dim)]) for dim in (2, 1)]
-        ends = torch.stack([torch.cat([self._last_other(lines, colour) for lines in extremes])
-                            for colour in self.colours])
+        ends = torch.stack([torch.cat([self._last_other(lines, colour, distance) for lines in extremes])
+                            for colour, distance in zip(self.colours, self.distances)])
         end = ends.amin(dim=0).to(torch.long)
         return torch.where(end > 0, end, torch._shape_as_tensor(img)[2:])
 
-    def _last_other(self, lines: Any, colour: tuple[float, ...]) -> Any:
+    def _last_other(self, lines: Any, colour: tuple[float, ...], distance: float) -> Any:
         """Return the number [1], from 1 on, of the last of lines [2, C, N] in which something is of another colour."""
         import torch
 
@@ -51,7 +55,13 @@ class Padding:
         differs = ((lines - values) / steps).abs().amax(dim=(0, 1))
         # Counted in the graph, so that it follows the size of the input.
         number = torch.cumsum(torch.ones_like(differs), dim=0)
-        return (number * (differs > _SAME_PIXEL).to(differs.dtype)).amax(dim=0, keepdim=True)
+        return (number * (differs > _SAME_PIXEL * distance).to(differs.dtype)).amax(dim=0, keepdim=True)
+
+
+def distances_to_pixels(colour: tuple[float, ...]) -> tuple[float, ...]:
+    """Return of each channel how far its nearest value of 8 bits is, 0 where that is the channel's own."""
+    distances = (abs(value - min(255, max(0, round(value)))) for value in colour)
+    return tuple(distance if distance >= _OF_A_PIXEL else 0.0 for distance in distances)
 
 
 @contextmanager
@@ -124,9 +134,11 @@ def image_size(img: Any) -> Any:
 
 
 def metas_of_any_size(img: Any) -> list[dict[str, Any]]:
-    """Return the meta data of an image [1, 3, H, W] with its size as part of the graph."""
-    metas, size = image_metas(img), image_size(img)
-    metas[0].update(img_shape=(size[0], size[1], 3), img_shape_for_onnx=size)
+    """Return the meta data of an image [1, 3, H, W] with its size and the input's as part of the graph."""
+    import torch
+
+    metas, size, whole = image_metas(img), image_size(img), torch._shape_as_tensor(img)[2:]
+    metas[0].update(img_shape=(size[0], size[1], 3), img_shape_for_onnx=size, batch_input_shape=(whole[0], whole[1]))
     return metas
 
 

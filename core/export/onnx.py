@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.compression.fake_quantize import count_in_onnx, expect_fake_quantize
 from core.compression.shared_weights import quantized_once
-from core.detectors.graph import Padding, forward_as, padded_with
+from core.detectors.graph import Padding, distances_to_pixels, forward_as, padded_with
 from core.detectors.registry import find_adapter, require_supported
 from core.detectors.stand_ins import for_any_size, install_stand_ins, least_opset
 from core.export.dynamic_shape import ADDED_SIDES, check_dynamic_shape, require_any_size
@@ -24,8 +24,6 @@ logger = logging.getLogger(__name__)
 ONNX_FILE = "model.onnx"
 # 11 is the first opset with NonMaxSuppression and TopK as MMDetection's post-processing uses them.
 OPSET = 11
-# Twice of what is taken for the same value of a pixel of 8 bits.
-_LEAST_FRACTION = 0.1
 
 
 @dataclass(frozen=True)
@@ -122,15 +120,15 @@ def padding_of(preprocessing: "Preprocessing") -> Padding | None:
     if not preprocessing.pads:
         return None
     # The first is what the runner here pads with, the second what Model API does.
-    pixels = preprocessing.pad_pixel, (float(nearest_gray(preprocessing.pad_pixel)),) * 3
-    colours = [preprocessing.normalised(pixel) for pixel in dict.fromkeys(pixels)]
-    in_order = preprocessing.pad_pixel[::-1] if preprocessing.to_rgb else preprocessing.pad_pixel
-    fractions = [abs(value - round(value)) for value in in_order]
-    best = fractions.index(max(fractions))
+    pixels = tuple(dict.fromkeys((preprocessing.pad_pixel, (float(nearest_gray(preprocessing.pad_pixel)),) * 3)))
+    order = -1 if preprocessing.to_rgb else 1
+    distances = [distances_to_pixels(pixel[::order]) for pixel in pixels]
+    best = distances[0].index(max(distances[0]))
     # A value that no pixel has tells by itself: looking at one channel takes a third of the time.
-    kept = slice(best, best + 1) if fractions[best] >= _LEAST_FRACTION else slice(0, 3)
-    return Padding(tuple(colour[kept] for colour in colours), tuple(1 / std for std in preprocessing.std[kept]),
-                   kept.start)
+    kept = slice(best, best + 1) if distances[0][best] else slice(0, 3)
+    return Padding(tuple(preprocessing.normalised(pixel)[kept] for pixel in pixels),
+                   tuple(max(found[kept]) or 1.0 for found in distances),
+                   tuple(1 / std for std in preprocessing.std[kept]), kept.start)
 
 
 def _export(restored: Any, path: Path, size: tuple[int, int], options: ExportOptions, padding: Padding | None

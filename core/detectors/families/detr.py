@@ -144,6 +144,9 @@ class DETR(DenseAdapter):
     def head_outputs(self, detector: Any, img: Any) -> Any:
         return detector.bbox_head(detector.extract_feat(img), image_metas(img))
 
+    def exported_outputs(self, detector: Any, img: Any) -> Any:
+        return detector.bbox_head(detector.extract_feat(img), metas_of_any_size(img))
+
     def raw_levels(self, outputs: Any) -> tuple[Any, ...]:
         """Return scores and boxes of the last layer of the decoder, which alone counts."""
         classes, boxes = outputs[:2]
@@ -152,8 +155,7 @@ class DETR(DenseAdapter):
 
     def exported_forward(self, detector: Any) -> Exported:
         def forward(img: Any, **ignored: Any) -> Any:
-            outputs = detector.bbox_head(detector.extract_feat(img), metas_of_any_size(img))
-            (classes,), (boxes,) = self.raw_levels(outputs)
+            (classes,), (boxes,) = self.raw_levels(self.exported_outputs(detector, img))
             with untraced():
                 return best_queries(classes[0], boxes[0], image_size(img), self.max_detections(detector),
                                     detector.bbox_head.loss_cls.use_sigmoid)

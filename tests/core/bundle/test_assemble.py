@@ -40,6 +40,16 @@ def test_the_manifest_says_how_model_api_takes_the_model(assembled, int8_spec):
     assert "Model API does not know its outputs." in readme("cells", heads, model_api(heads))
 
 
+def test_the_readme_says_what_an_image_is_padded_with(int8_spec):
+    fit = dataclasses.replace(int8_spec, keep_ratio=True, resize_type="fit_to_window")
+    low = dataclasses.replace(int8_spec, resize_height=40, pad_pixel=(114.0,) * 3)
+    for spec, told in ((int8_spec, None), (low, "BGR (114, 114, 114): by"), (
+            dataclasses.replace(fit, pad_pixel=(103.53, 116.28, 123.675)),
+            "BGR (103.53, 116.28, 123.675) or with 114 in every channel: by")):
+        found = readme("cells", spec, model_api(spec))
+        assert told in found if told else "Padding" not in found
+
+
 def test_model_says_where_it_comes_from_and_what_was_measured(assembled, sources):
     from core.openvino.runtime import read_ir
 

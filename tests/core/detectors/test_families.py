@@ -1,13 +1,16 @@
 """Every head that an adapter names finds in OpenVINO what it finds in PyTorch: boxes, scores and labels."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 
-from core.detectors.graph import Padding, image_metas
-from core.detectors.registry import families, require_supported
+from core.detectors.graph import Padding, forward_as, image_metas, padded_with
+from core.detectors.registry import families, find_adapter, require_supported
 from core.detectors.two_stage import regions
-from tests.core.detectors.comparing import detected, enliven, exported, require_same_boxes, share_found
+from core.export.onnx import write_onnx
+from tests.core.detectors.comparing import detected, enliven, exported, require_same_boxes, run_onnx, share_found
 from tests.core.detectors.tiny import (
     HEADS,
     NMS,
@@ -56,7 +59,8 @@ def require_same_where_padded(model, folder):
     image, end = picture(), (96, 120)
     detector = enliven(build(model), image)
     image[..., end[0]:, :], image[..., end[1]:] = PADDING[0], PADDING[0]
-    require_same_boxes(detector, image, folder, end=end, padding=Padding((PADDING, (0.5,) * 3), (1 / 58,) * 3))
+    padding = Padding((PADDING, (0.5,) * 3), (1.0,) * 2, (1 / 58,) * 3)
+    require_same_boxes(detector, image, folder, end=end, padding=padding)
     return detector, image, end
 
 
@@ -64,6 +68,34 @@ def require_same_where_padded(model, folder):
     head, marks=pytest.mark.detectors) for head in HEADS])
 def test_boxes_end_where_the_image_does_before_its_padding(head, tmp_path):
     require_same_where_padded(single_stage(head), tmp_path)
+
+
+@pytest.mark.parametrize("head", ["DETRHead", pytest.param("DeformableDETRHead", marks=pytest.mark.detectors)])
+def test_raw_heads_of_a_transformer_look_no_further_than_the_image(head, tmp_path):
+    image, end = picture(), (96, 120)
+    detector = enliven(build(single_stage(head)), image)
+    image[..., end[0]:, :], image[..., end[1]:] = PADDING[0], PADDING[0]
+    adapter = find_adapter(detector)
+    forward, names = adapter.raw_forward(detector)
+    with forward_as(detector, forward), padded_with(detector, Padding((PADDING,), (1.0,), (1 / 58,) * 3)):
+        write_onnx(detector, tmp_path / "model.onnx", tuple(image.shape[-2:]), names)
+    found, metas = run_onnx(tmp_path / "model.onnx", image), image_metas(image)
+    metas[0]["img_shape"] = (*end, 3)
+    with torch.no_grad():
+        levels = adapter.raw_levels(detector.bbox_head(detector.extract_feat(image), metas))
+    for name, expected in zip(names, itertools.chain(*levels), strict=True):
+        assert np.abs(found[name] - expected.numpy()).max() < 1e-3
+
+
+def test_a_transformer_that_takes_any_size_finds_what_pytorch_finds_at_another(tmp_path):
+    other, end = picture(192, 224), (160, 200)
+    detector = enliven(build(single_stage("DETRHead")), picture())
+    other[..., end[0]:, :], other[..., end[1]:] = PADDING[0], PADDING[0]
+    forward, names = find_adapter(detector).exported_forward(detector)
+    with forward_as(detector, forward), padded_with(detector, Padding((PADDING,), (1.0,), (1 / 58,) * 3)):
+        write_onnx(detector, tmp_path / "model.onnx", (128, 160), names, dynamic=True)
+    found = run_onnx(tmp_path / "model.onnx", other)
+    assert share_found(*detected(detector, other, end), found["boxes"][0], found["labels"][0]) > 0.95
 
 
 @pytest.mark.detectors

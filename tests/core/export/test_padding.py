@@ -9,16 +9,17 @@ from mmcv import Config
 
 from core.compression.tracing import tracing_forward
 from core.config.test_pipeline import preprocessing_of
-from core.detectors.graph import Padding
+from core.detectors.graph import Padding, distances_to_pixels
 from core.dry_run.comparing import images_for, liken
 from core.dry_run.dry_run import DryRun
 from core.dry_run.waking import wake
-from core.export.onnx import ExportOptions, export_checkpoint, padding_of
+from core.export.onnx import ExportOptions, export_checkpoint, export_model, padding_of
 from core.export.spec import nearest_gray
 from core.openvino.detector import OpenVinoDetector
 from core.openvino.ir import convert_to_ir
 from core.openvino.preprocess import Preprocessor
 from core.openvino.runtime import Hint, compile_model, read_ir
+from core.training.model import restore_detector
 from scripts.trial_configs import CLASSES, trial_config
 
 END = (100, 120)
@@ -64,15 +65,33 @@ def test_boxes_are_pytorchs(run, name):
 @pytest.mark.parametrize(("padding", "seen"), [("runner", True), ("model api", True), ("another gray", False)])
 @pytest.mark.parametrize("name", ["fixed", "any_size", "int8"])
 def test_boxes_end_with_the_image_whatever_pads_it(run, name, padding, seen):
-    model, spec = read_ir(ir_of(run, name))
+    _, spec = read_ir(ir_of(run, name))
     colour = {"runner": spec.pad_pixel, "model api": (nearest_gray(spec.pad_pixel),) * 3, "another gray": (90,) * 3}
+    right, lower = farthest(ir_of(run, name), colour[padding])
+    assert right == END[1] and lower <= END[0] if seen else right > END[1]
+
+
+def farthest(folder, colour):
+    """Return where the boxes of an image that is padded with ``colour`` end, right and lower."""
+    model, spec = read_ir(folder)
     image = np.empty((1, 3, spec.input_height, spec.input_width), np.float32)
-    image[:] = np.float32(colour[padding]).reshape(1, 3, 1, 1)
+    image[:] = np.float32(colour).reshape(1, 3, 1, 1)
     picture, = images_for(spec, 1)
     image[..., :END[0], :END[1]] = Preprocessor(spec)(picture)[..., :END[0], :END[1]]
     boxes = compile_model(model, Hint.LATENCY)(image)["boxes"][0]
-    right, lower = boxes[boxes[:, 4] > 0][:, 2:4].max(axis=0)
-    assert right == END[1] and lower <= END[0] if seen else right > END[1]
+    return boxes[boxes[:, 4] > 0][:, 2:4].max(axis=0)
+
+
+def test_padding_is_seen_by_an_ir_of_fp16_that_rounds_its_colour(run, tmp_path):
+    restored = restore_detector(run.checkpoint)
+    steps = restored.config.data.test.pipeline[-1].transforms
+    pad, = (step for step in steps if step["type"] == "Pad")
+    steps.remove(pad)
+    steps.insert(1, {**pad, "pad_val": dict(img=255)})
+    export_model(restored, run.checkpoint, tmp_path / "onnx")
+    convert_to_ir(tmp_path / "onnx", tmp_path / "ir", compress_to_fp16=True)
+    right, lower = farthest(tmp_path / "ir", (255,) * 3)
+    assert right == END[1] and lower <= END[0]
 
 
 MEANS = {"of no pixel": (123.675, 116.28, 103.53), "of a pixel": (114.0, 114.0, 114.0)}
@@ -81,19 +100,21 @@ STD = (58.395, 57.12, 57.375)
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 1 << 30), size=st.tuples(st.integers(1, 40), st.integers(1, 40)), share=st.floats(0, 1),
-       around=st.booleans(), mean=st.sampled_from(sorted(MEANS)), channels=st.sampled_from([(0, 3), (0, 1), (2, 1)]))
-def test_the_end_of_any_image_is_found(seed, size, share, around, mean, channels):
+       around=st.booleans(), name=st.sampled_from(sorted(MEANS)), channels=st.sampled_from([(0, 3), (0, 1), (2, 1)]))
+def test_the_end_of_any_image_is_found(seed, size, share, around, name, channels):
     """Images of pixels beside the mean colour, most of them as near to it as a pixel can be."""
-    random, mean = np.random.RandomState(seed), np.float32(MEANS[mean])
+    random, mean = np.random.RandomState(seed), np.float32(MEANS[name])
     end = tuple(random.randint(1, side + 1) for side in size)
     nearest = np.round(mean) + (random.randint(-1, 2, (*end, 3)) if around else 0)
     pixels = np.where(random.rand(*end, 1) < share, nearest, random.randint(0, 256, (*end, 3))).astype(np.float32)
     image = np.zeros((1, 3, *size), np.float32)
     image[0, :, :end[0], :end[1]] = ((pixels - mean) / np.float32(STD)).transpose(2, 0, 1)
     first, number = channels
-    padding = Padding(((0.0,) * number,), tuple(1 / std for std in STD[first:first + number]), first)
+    kept = slice(first, first + number)
+    distance = max(distances_to_pixels(MEANS[name])[kept]) or 1.0
+    padding = Padding(((0.0,) * number,), (distance,), tuple(1 / std for std in STD[kept]), first)
     found = padding.image_end(torch.from_numpy(image))
-    other = (pixels != mean)[..., first:first + number].any(axis=2)
+    other = (pixels != mean)[..., kept].any(axis=2)
     expected = [np.flatnonzero(other.any(axis=axis)).max(initial=-1) + 1 for axis in (1, 0)]
     assert found.tolist() == ([side or whole for side, whole in zip(expected, size)])
     if (mean != np.round(mean)).any():
