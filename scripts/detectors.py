@@ -247,11 +247,11 @@ by its config in `configs/nncf_compression/`, and goes all the way. {versions}.
 _FAMILIES = """## Families
 
 A detector is of a family by the class of its head, proven by comparing the boxes of its exported graph with PyTorch's.
-A subclass is of the family as long as it does not decode boxes itself. Whatever is of none is refused by `check`,
-`resolve` and `preflight`, and so is a key of `test_cfg` that is not listed here; `nms` stands for `iou_threshold` and
-`class_agnostic`. The sides of an input are multiples of what follows the family's name. The graph obeys
-`class_agnostic` however many boxes there are; mmcv suppresses class by class from `split_thr` of them on, 10,000 where
-the config says nothing.
+A subclass is of the family as long as it does not decode boxes itself. Whatever is of none is refused by `resolve`,
+`preflight` and, in a config with an `nncf_config`, `check`; so is a key of `test_cfg` that is not listed here. `nms`
+stands for `iou_threshold` and `class_agnostic`. The sides of an input are multiples of what follows the family's name.
+The graph obeys `class_agnostic` however many boxes there are; mmcv suppresses class by class from `split_thr` of them
+on, 10,000 where the config says nothing.
 
 **Padding.** With `keep_ratio=True` MMDetection cuts proposals and boxes off where the image ends and its padding
 begins, and a transformer looks no further. The graph does so, too: it looks for the last row and the last column that

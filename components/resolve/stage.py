@@ -270,13 +270,11 @@ def check_detector(config: Any) -> None:
         UserError: It is not, a part of it cannot be exported, or a part of it or a key of its ``test_cfg`` has an
             effect that the graph would not have; or MMDetection itself fails at the first image.
     """
-    from core.detectors.building import build_detector
     from core.detectors.first_image import require_first_image
-    from core.detectors.registry import require_known
+    from core.detectors.registry import build_known
     from core.export.attempt import require_exportable
 
-    require_known(config.model)
-    detector = build_detector(config)
+    detector = build_known(config)
     require_exportable(detector)
     require_first_image(config, detector)
 

@@ -96,11 +96,10 @@ def trace_source(source: Source, nncf_config: Any) -> tuple[LayerReport | None, 
         warnings.simplefilter("ignore")
         from mmcv import Config
 
-        from core.detectors.building import build_detector
-        from core.detectors.registry import require_supported
+        from core.detectors.registry import build_known, require_supported
 
         config = Config(source.config)
-        detector = build_detector(config)
+        detector = build_known(config)
         require_supported(detector)
         postprocessing = bool(config.get("nncf_compress_postprocessing", True))
         return inspect_layers(detector, nncf_config, postprocessing), ""

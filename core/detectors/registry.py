@@ -9,6 +9,7 @@ from typing import Any
 from core.base.errors import UserError
 from core.detectors import families as _families
 from core.detectors.adapter import Adapter
+from core.detectors.building import build_detector
 from core.detectors.refused import HEADS, NECKS
 
 _HEADS = ("roi_head", "bbox_head", "mask_head", "panoptic_head")
@@ -73,6 +74,16 @@ def require_known(model: Mapping[str, Any]) -> None:
     necks = model.get("neck")
     _require_known_necks(_named(neck, builder.NECKS) for neck in (
         necks if isinstance(necks, (list, tuple)) else [necks]))
+
+
+def build_known(config: Any) -> Any:
+    """Build the detector of an mmcv Config whose parts are known by name, as ``require_known`` has it.
+
+    Raises:
+        UserError: As there, or as ``build_detector``.
+    """
+    require_known(config.model)
+    return build_detector(config)
 
 
 def require_supported(detector: Any) -> Adapter:

@@ -151,13 +151,12 @@ class DryRun:
         from core.compression.config_check import ERROR
         from core.compression.layers import inspect_layers
         from core.config.adapt import set_classes
-        from core.detectors.building import build_detector
-        from core.detectors.registry import find_adapter
+        from core.detectors.registry import build_known, find_adapter
         from core.export.attempt import require_exportable
 
         config = copy.deepcopy(self.config)
         set_classes(config, self.classes)
-        detector = build_detector(config)
+        detector = build_known(config)
         require_exportable(detector)
         family = find_adapter(detector).name
         if self.nncf_config is None:

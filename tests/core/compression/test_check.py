@@ -172,6 +172,11 @@ class TestLayers:
         code, _, err = run(capsys, SMALL, "--cfg-options", "model.test_cfg.nms.type=soft_nms")
         assert code == 2 and "model.test_cfg.nms.type: 'soft_nms'" in err
 
+    def test_a_head_that_is_refused_by_name_is_not_built(self, capsys, monkeypatch):
+        monkeypatch.setattr("core.detectors.registry.build_detector", lambda config: pytest.fail("It was built."))
+        code, _, err = run(capsys, SMALL, "--cfg-options", "model.bbox_head.type=CornerHead")
+        assert code == 2 and "CornerHead" in err and "CenterNet" in err
+
     def test_frozen_layers_to_paste(self, capsys):
         code, out, _ = run(capsys, SMALL, "--cfg-options", self.PRUNING % "[]", "model.backbone.frozen_stages=0")
         assert code == 2
