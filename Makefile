@@ -49,7 +49,7 @@ test-e2e: setup ## the pipeline and its stages as a user runs them
 test-release: setup ## what is too slow for every change: the real data set end to end, recoveries at full length
 	$(VENV_PYTHON) -m pytest -m "release" --capture=no $(ARGS)
 
-test-detectors: setup ## every detector and head family with 8 bits, every key of test_cfg; more than half an hour
+test-detectors: setup ## every detector, folder of MMDetection's configs and key of test_cfg; more than an hour
 	$(VENV_PYTHON) -m pytest $(WORKER_OPTIONS) -m detectors $(ARGS)
 
 lint: setup ## ruff, and which room imports from which

@@ -191,8 +191,22 @@ class Walk:
         run.train_step()
         moved, trained = run.counts["moved"], run.counts["trained"]
         self.counts.update(moved=moved, trained=trained)
-        still = ", ".join(run.unmoved[:_SHOWN]) + (", ..." if len(run.unmoved) > _SHOWN else "")
-        return f"{moved} of {trained}" + (f" (not moved: {still})" if still else "")
+        return f"{moved} of {trained}" + (f" ({self._why_unmoved()})" if run.unmoved else "")
+
+    def _why_unmoved(self) -> str:
+        """Return in words what a training step left as it was: as without compression, limits of quantizers, names."""
+        plain = Walk(self.folder, self.algorithm, self.workplace / "plain")
+        plain.build()
+        plain.run.train_step()
+        alone, limits = {f"nncf_module.{name}" for name in plain.run.unmoved}, [
+            name for name in self.run.unmoved if "external_quantizers." in name or ".pre_ops." in name]
+        same = [name for name in self.run.unmoved if name in alone]
+        others = [name for name in self.run.unmoved if name not in alone and name not in limits]
+        self.counts.update(unmoved_alike=len(same), unmoved_limits=len(limits))
+        names = ", ".join(others[:_SHOWN]) + (", ..." if len(others) > _SHOWN else "")
+        parts = [f"{len(same)} as without compression" if same else "",
+                 f"{len(limits)} limits of quantizers" if limits else "", names]
+        return f"not moved: {'; '.join(part for part in parts if part)}"
 
 
 def _wake(run: DryRun) -> None:
@@ -384,7 +398,9 @@ something, and goes all the way with 8 bits, with pruned filters and with both.
   *PyTorch with itself* is the same share between PyTorch and PyTorch with what every quantizer takes changed by the
   rounding of a float: no runtime can come closer, and this much is required, less the standard error of a share of so
   many boxes. The IR has at most {bytes} bytes a parameter. *pruned IR* as FP32.
-- *train step*: weights that one step moves, of all that are trained. Restored from its checkpoint, every network gives
+- *train step*: weights that one step moves, of all that are trained. What one step does not reach is named in the rows
+  (mmdet_configs.json): weights that MMDetection's own step without compression leaves too, limits of quantizers that no
+  gradient came to, and others by name. Restored from its checkpoint, every network gives
   the same outputs to the bit.
 - *s*: wall-clock seconds of all walks, with whatever else the machine did.
 

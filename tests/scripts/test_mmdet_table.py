@@ -30,6 +30,20 @@ def test_every_folder_of_mmdetection_has_an_entry():
         assert (mmdetection_configs() / folder / entry.config).is_file()
 
 
+def walked():
+    """Return the folders of the committed table that are supported."""
+    return sorted({row["detector"] for row in json.loads(mmdet_table.ROWS.read_text()) if len(row["cells"]) > 1})
+
+
+@pytest.mark.detectors
+@pytest.mark.parametrize("folder", walked())
+def test_the_ir_of_every_supported_folder_finds_pytorchs_boxes(folder, tmp_path):
+    """The comparison of the table's rows in FP32, padded images among them, made again; it raises where they differ."""
+    walk = mmdet_table.Walk(folder, "int8", tmp_path)
+    for stage in (walk.resolve, walk.build, walk.fp32):
+        stage()
+
+
 def test_resolve_exports_no_backbone_or_neck_that_the_table_proves():
     from core.config.loading import load_config
 
