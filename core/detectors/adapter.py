@@ -88,7 +88,8 @@ class Adapter(ABC):
         problem = self.problem(detector)
         if problem:
             raise UserError("detector", type(detector).__name__, problem,
-                            f"Configure it as in MMDetection's own configs of {self.name}.")
+                            f"The nearest supported family is {self.name} itself, as most of MMDetection's configs "
+                            "have it.")
         check_test_cfg(detector.test_cfg, self.rules(detector), self.name)
 
     def rules(self, detector: Any) -> Table:

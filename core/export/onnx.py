@@ -189,5 +189,10 @@ def _unflatten(graph: Any, tensor: Any, dim: Any, sizes: Any, names: Any = None)
     if rank is None or last % rank != rank - 1:
         return symbolic_helper._unimplemented("aten::unflatten", "of another dimension than the last")
     # 0 keeps a side as it is; torch infers shapes only where one is left open.
-    kept = [-1] + [0] * (rank - 2) + list(symbolic_helper._parse_arg(sizes, "is"))
-    return graph.op("Reshape", tensor, graph.op("Constant", value_t=torch.tensor(kept)))
+    kept = graph.op("Constant", value_t=torch.tensor([-1] + [0] * (rank - 2)))
+    if symbolic_helper._is_value(sizes) and sizes.node().kind() == "prim::ListConstruct":
+        # Some are calculated, as in PVT, whose positions follow the size of the input.
+        parts = [symbolic_helper._unsqueeze_helper(graph, size, [0]) for size in symbolic_helper._unpack_list(sizes)]
+    else:
+        parts = [graph.op("Constant", value_t=torch.tensor(symbolic_helper._parse_arg(sizes, "is")))]
+    return graph.op("Reshape", tensor, graph.op("Concat", kept, *parts, axis_i=0))

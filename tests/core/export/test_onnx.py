@@ -243,3 +243,18 @@ def test_attention_of_one_tensor_for_key_and_value(tmp_path):
     with torch.no_grad():
         for name, value in zip(("kept", "own"), network(image)):
             assert np.allclose(found[name], value.numpy(), atol=1e-5)
+
+
+def test_a_transformer_whose_sizes_are_calculated_is_exported(tmp_path):
+    from mmdet.models import build_backbone
+
+    torch.manual_seed(0)
+    network = build_backbone(dict(
+        type="PyramidVisionTransformer", pretrain_img_size=64, embed_dims=8, num_layers=[1] * 4, num_heads=[1, 1, 2, 2],
+        mlp_ratios=[2] * 4)).eval()
+    image = torch.randn(1, 3, 64, 96)
+    write_onnx(network, tmp_path / "model.onnx", (64, 96), tuple(f"level_{level}" for level in range(4)))
+    found = run_onnx(tmp_path / "model.onnx", image)
+    with torch.no_grad():
+        for number, level in enumerate(network(image)):
+            assert found[f"level_{number}"] == pytest.approx(level.numpy(), abs=1e-4)
