@@ -198,8 +198,8 @@ class Walk:
         plain = Walk(self.folder, self.algorithm, self.workplace / "plain")
         plain.build()
         plain.run.train_step()
-        alone, limits = {f"nncf_module.{name}" for name in plain.run.unmoved}, [
-            name for name in self.run.unmoved if "external_quantizers." in name or ".pre_ops." in name]
+        alone = {f"nncf_module.{name}" for name in plain.run.unmoved}
+        limits = [name for name in self.run.unmoved if "external_quantizers." in name or ".pre_ops." in name]
         same = [name for name in self.run.unmoved if name in alone]
         others = [name for name in self.run.unmoved if name not in alone and name not in limits]
         self.counts.update(unmoved_alike=len(same), unmoved_limits=len(limits))
