@@ -139,9 +139,8 @@ def found_by_torch(network: Any, spec: ModelSpec, image: np.ndarray) -> Detectio
     preprocessor, size = Preprocessor(spec), image.shape[:2]
     batch = torch.from_numpy(preprocessor.normalised(image))
     metas = image_metas(batch)
-    resized = preprocessor.resized(size)
-    factors = np.float32([resized[1] / size[1], resized[0] / size[0]] * 2)
-    metas[0].update(img_shape=(*resized, 3), ori_shape=image.shape, scale_factor=factors)
+    metas[0].update(img_shape=(*preprocessor.resized(size), 3), ori_shape=image.shape,
+                    scale_factor=preprocessor.scale_factor(size))
     with torch.no_grad():
         result = network.eval()(img=[batch], img_metas=[metas], return_loss=False, rescale=True)[0]
     boxes, masks = result if isinstance(result, tuple) else (result, None)

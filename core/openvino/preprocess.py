@@ -58,6 +58,11 @@ class Preprocessor:
         scale = min(box[0] / height, box[1] / width)
         return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
 
+    def scale_factor(self, size: tuple[int, int]) -> np.ndarray:
+        """Return float32 ``[4]``, as mmdet's Resize keeps it, by which heads divide the boxes of such an image."""
+        (height, width), (resized_height, resized_width) = size, self.resized(size)
+        return np.float32([resized_width / width, resized_height / height] * 2)
+
     def padded(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return the height and width of the network input for an image resized to ``size`` (height, width)."""
         if not self._pads_each_image:
@@ -82,8 +87,5 @@ class Preprocessor:
             float32 ``[N, 4]``.
         """
         height, width = size
-        resized_height, resized_width = self.resized(size)
-        # mmdet's Resize keeps the factors as float32, and its heads divide the boxes by them.
-        factors = np.float32([resized_width / width, resized_height / height] * 2)
-        scaled = boxes.astype(np.float32) / factors
+        scaled = boxes.astype(np.float32) / self.scale_factor(size)
         return np.clip(scaled, 0, np.float32([width, height] * 2)) if clip else scaled
